@@ -1,0 +1,1 @@
+"""Pure algorithms on arrays and tensors: no registry, no network, readable alone."""

@@ -1,0 +1,242 @@
+"""The diffusion U-Net of SegRefiner (NeurIPS 2023, section 3.4; the design is guided diffusion's, Dhariwal and Nichol 2021).
+
+Module names follow the published checkpoints, so that their weights load by name.
+Legend: B masks, C channels, h and w the network's input size in pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmrefine.registry import MODELS
+
+_NORM_GROUPS = 32
+
+
+class ResBlock(nn.Module):
+    """Two normalised 3x3 convolutions around a residual, told the step by an embedding.
+
+    Args:
+        in_channels, out_channels: widths, multiples of 32.
+        embed_channels: width of the step embedding.
+        dropout: probability before the second convolution.
+        scale_shift: the embedding scales and shifts the second norm instead of being added before it.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, embed_channels: int, dropout: float = 0.0, scale_shift: bool = False
+    ):
+        super().__init__()
+        self.scale_shift = scale_shift
+        self.in_layers = nn.Sequential(
+            nn.GroupNorm(_NORM_GROUPS, in_channels), nn.SiLU(), nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        )
+        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embed_channels, out_channels * (1 + scale_shift)))
+        self.out_layers = nn.Sequential(
+            nn.GroupNorm(_NORM_GROUPS, out_channels),
+            nn.SiLU(),
+            nn.Dropout(dropout),
+            nn.Conv2d(out_channels, out_channels, 3, padding=1),
+        )
+        nn.init.zeros_(self.out_layers[-1].weight)
+        nn.init.zeros_(self.out_layers[-1].bias)
+        self.skip_connection = (
+            nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
+        )
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        hidden = self.in_layers(x)
+        shift = self.emb_layers(embedding)[:, :, None, None]
+        if self.scale_shift:
+            scale, shift = shift.chunk(2, dim=1)
+            hidden = self.out_layers[0](hidden) * (1 + scale) + shift
+            hidden = self.out_layers[1:](hidden)
+        else:
+            hidden = self.out_layers(hidden + shift)
+        return self.skip_connection(x) + hidden
+
+
+class AttentionBlock(nn.Module):
+    """Residual self-attention over all positions."""
+
+    def __init__(self, channels: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.norm = nn.GroupNorm(_NORM_GROUPS, channels)
+        self.qkv = nn.Conv1d(channels, 3 * channels, 1)
+        self.proj_out = nn.Conv1d(channels, channels, 1)
+        nn.init.zeros_(self.proj_out.weight)
+        nn.init.zeros_(self.proj_out.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, h, w = x.shape
+        flat = x.reshape(batch, channels, h * w)
+        # Channels lie as heads of (query, key, value), the layout of the published weights.
+        heads = self.qkv(self.norm(flat)).reshape(batch, self.num_heads, 3, channels // self.num_heads, h * w)
+        query, key, value = heads.transpose(-1, -2).unbind(2)
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        mixed = mixed.transpose(-1, -2).reshape(batch, channels, h * w)
+        return (flat + self.proj_out(mixed)).reshape(x.shape)
+
+
+class Downsample(nn.Module):
+    """Half the resolution by a strided convolution."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.op = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.op(x)
+
+
+class Upsample(nn.Module):
+    """Twice the resolution by nearest neighbours and a convolution."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.interpolate(x, scale_factor=2, mode='nearest'))
+
+
+class StepSequential(nn.Sequential):
+    """A sequence whose residual blocks are told the step."""
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        for layer in self:
+            x = layer(x, embedding) if isinstance(layer, ResBlock) else layer(x)
+        return x
+
+
+@MODELS.register_module()
+class DenoiseUNet(BaseModule):
+    """Logits of the true mask from an image, a partly coarse mask and the step.
+
+    The defaults are the published network: 118,604,673 parameters, 256 x 256 input.
+
+    Args:
+        in_channels: image, mask and any further input channels.
+        out_channels: logits per pixel.
+        model_channels: width of the first level, a multiple of 32.
+        channel_mult: width of each level as a multiple of ``model_channels``.
+        num_res_blocks: residual blocks per level.
+        num_heads: attention heads.
+        attention_strides: strides (relative to the first level) at which there is self-attention.
+        num_steps: steps T of the diffusion, the size of the learned embedding.
+        learn_time_embed: learn one embedding per step; otherwise a sinusoidal one through two linear layers.
+        use_scale_shift_norm: see :class:`ResBlock`.
+        dropout: probability in the residual blocks.
+        patch_size: pixels per side that are folded into the channels before the first level and unfolded after the
+            last: a cheap way to a large input for small models. 1 is the published network.
+        init_cfg: as in mmengine.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 4,
+        out_channels: int = 1,
+        model_channels: int = 128,
+        channel_mult: Sequence[int] = (1, 1, 2, 2, 4, 4),
+        num_res_blocks: int = 2,
+        num_heads: int = 4,
+        attention_strides: Sequence[int] = (16, 32),
+        num_steps: int = 6,
+        learn_time_embed: bool = True,
+        use_scale_shift_norm: bool = False,
+        dropout: float = 0.0,
+        patch_size: int = 1,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(init_cfg)
+        self.in_channels = in_channels
+        self.model_channels = model_channels
+        self.patch_size = patch_size
+        self.stride = patch_size * 2 ** (len(channel_mult) - 1)
+        embed_channels = 4 * model_channels
+        if learn_time_embed:
+            self.time_embed: nn.Module = nn.Embedding(num_steps, embed_channels)
+        else:
+            self.time_embed = nn.Sequential(
+                nn.Linear(model_channels, embed_channels), nn.SiLU(), nn.Linear(embed_channels, embed_channels)
+            )
+
+        def block(in_width: int, out_width: int, stride: int) -> list[nn.Module]:
+            layers: list[nn.Module] = [ResBlock(in_width, out_width, embed_channels, dropout, use_scale_shift_norm)]
+            if stride in attention_strides:
+                layers.append(AttentionBlock(out_width, num_heads))
+            return layers
+
+        widths = [model_channels * mult for mult in channel_mult]
+        width, stride = widths[0], 1
+        self.input_blocks = nn.ModuleList(
+            [StepSequential(nn.Conv2d(in_channels * patch_size**2, width, 3, padding=1))]
+        )
+        skips = [width]
+        for level, level_width in enumerate(widths):
+            for _ in range(num_res_blocks):
+                self.input_blocks.append(StepSequential(*block(width, level_width, stride)))
+                width = level_width
+                skips.append(width)
+            if level + 1 < len(widths):
+                self.input_blocks.append(StepSequential(Downsample(width)))
+                skips.append(width)
+                stride *= 2
+
+        self.middle_block = StepSequential(
+            ResBlock(width, width, embed_channels, dropout, use_scale_shift_norm),
+            AttentionBlock(width, num_heads),
+            ResBlock(width, width, embed_channels, dropout, use_scale_shift_norm),
+        )
+
+        self.output_blocks = nn.ModuleList()
+        for level, level_width in reversed(list(enumerate(widths))):
+            for index in range(num_res_blocks + 1):
+                layers = block(width + skips.pop(), level_width, stride)
+                width = level_width
+                if level > 0 and index == num_res_blocks:
+                    layers.append(Upsample(width))
+                    stride //= 2
+                self.output_blocks.append(StepSequential(*layers))
+
+        self.out = nn.Sequential(
+            nn.GroupNorm(_NORM_GROUPS, width), nn.SiLU(), nn.Conv2d(width, out_channels * patch_size**2, 3, padding=1)
+        )
+        nn.init.zeros_(self.out[-1].weight)
+        nn.init.zeros_(self.out[-1].bias)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """Logits for ``x`` (B, C, h, w), h and w multiples of ``stride``, at steps ``t`` (B,) int64."""
+        if x.shape[1] != self.in_channels or x.shape[2] % self.stride or x.shape[3] % self.stride:
+            raise ValueError(
+                f'DenoiseUNet expects (B, {self.in_channels}, h, w) with h and w multiples of {self.stride}, '
+                f'got {tuple(x.shape)}.'
+            )
+        if isinstance(self.time_embed, nn.Embedding):
+            embedding = self.time_embed(t)
+        else:
+            embedding = self.time_embed(_sinusoid(t, self.model_channels))
+        x = F.pixel_unshuffle(x, self.patch_size)
+        skips = []
+        for layer in self.input_blocks:
+            x = layer(x, embedding)
+            skips.append(x)
+        x = self.middle_block(x, embedding)
+        for layer in self.output_blocks:
+            x = layer(torch.cat([x, skips.pop()], dim=1), embedding)
+        return F.pixel_shuffle(self.out(x), self.patch_size)
+
+
+def _sinusoid(t: Tensor, width: int, max_period: float = 10000.0) -> Tensor:
+    """(B, width) cosines, then sines, of ``t`` at geometrically falling frequencies."""
+    half = width // 2
+    frequencies = torch.exp(-math.log(max_period) * torch.arange(half, device=t.device, dtype=torch.float32) / half)
+    angles = t.float()[:, None] * frequencies[None]
+    return torch.cat([angles.cos(), angles.sin()], dim=1)

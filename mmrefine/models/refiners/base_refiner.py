@@ -1,0 +1,162 @@
+"""What every refiner promises, written once."""
+
+from __future__ import annotations
+
+from abc import ABCMeta, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from mmengine.model import BaseModel
+
+from mmrefine.core.checks import check_image, check_masks
+from mmrefine.core.gate import QualityGate
+from mmrefine.structures import RefineDataSample, RefineResult
+
+
+@dataclass(frozen=True)
+class RefineInput:
+    """One image and its coarse masks. Legend: N masks, H and W in pixels.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        masks: (N, H, W) or (H, W); bool, binary integers, or float probabilities in [0, 1].
+        labels: (N,) int category indices, where the refiner wants them.
+        scores: (N,) float confidences of the coarse masks, where the refiner wants them.
+        generator: source of this image's random draws on the CPU; None: seed 0, so that a call can be repeated.
+    """
+
+    image: np.ndarray
+    masks: np.ndarray
+    labels: np.ndarray | None = None
+    scores: np.ndarray | None = None
+    generator: torch.Generator | None = None
+
+
+class BaseRefiner(BaseModel, metaclass=ABCMeta):
+    """Image and coarse masks in, refined masks with a quality score out.
+
+    Subclasses write :meth:`_refine_batch`; the checks, the empty cases and the gate are here. Masks that are empty, and
+    masks of images without any, never reach the subclass.
+
+    Args:
+        gate: keyword arguments of :class:`~mmrefine.core.gate.QualityGate`; None accepts every non-empty proposal.
+        data_preprocessor, init_cfg: as in mmengine.
+    """
+
+    def __init__(self, gate: dict | None = None, data_preprocessor: dict | None = None, init_cfg: dict | None = None):
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.gate = QualityGate(**gate) if gate else None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def refine(
+        self,
+        image: np.ndarray,
+        masks: np.ndarray,
+        *,
+        labels: np.ndarray | None = None,
+        scores: np.ndarray | None = None,
+        generator: torch.Generator | None = None,
+    ) -> RefineResult:
+        """Refine the masks of one image; the arguments are those of :class:`RefineInput`.
+
+        Raises:
+            TypeError, ValueError: image or masks are not what :class:`RefineInput` says.
+        """
+        return self.refine_batch([RefineInput(image, masks, labels, scores, generator)])[0]
+
+    @torch.no_grad()
+    def refine_batch(self, inputs: Sequence[RefineInput]) -> list[RefineResult]:
+        """Refine the masks of several images together; no result depends on what else is in the batch."""
+        checked = [self._check(item) for item in inputs]
+        kept = [item.masks.any(axis=(1, 2)) for item in checked]
+        work = [
+            RefineInput(
+                item.image,
+                item.masks[keep],
+                None if item.labels is None else item.labels[keep],
+                None if item.scores is None else item.scores[keep],
+                item.generator if item.generator is not None else torch.Generator().manual_seed(0),
+            )
+            for item, keep in zip(checked, kept, strict=True)
+        ]
+        busy = [item for item in work if len(item.masks)]
+        was_training = self.training
+        self.eval()
+        try:
+            proposals = iter(self._refine_batch(busy) if busy else [])
+        finally:
+            self.train(was_training)
+        return [
+            self._assemble(item.masks, keep, next(proposals) if keep.any() else None)
+            for item, keep in zip(checked, kept, strict=True)
+        ]
+
+    @abstractmethod
+    def _refine_batch(self, inputs: Sequence[RefineInput]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Propose refined masks.
+
+        Args:
+            inputs: checked; every one has at least one mask, every mask a pixel, masks are (N, H, W) bool, and the
+                generator is set.
+
+        Returns:
+            per input the masks (N, H, W) bool and the quality estimates (N,) in [0, 1].
+        """
+
+    def predict(self, inputs: Sequence[torch.Tensor], data_samples: Sequence[RefineDataSample]) -> list:
+        """mmengine's ``mode='predict'``: refine ``coarse_masks`` of each sample.
+
+        Args:
+            inputs: per image a (3, H, W) uint8 RGB tensor.
+            data_samples: with ``coarse_masks``; ``refined_masks``, ``scores`` and ``accepted`` are added.
+        """
+        items = [
+            RefineInput(
+                image.permute(1, 2, 0).cpu().numpy(),
+                np.asarray(sample.coarse_masks),
+                labels=np.asarray(sample.labels) if 'labels' in sample else None,
+            )
+            for image, sample in zip(inputs, data_samples, strict=True)
+        ]
+        for sample, result in zip(data_samples, self.refine_batch(items), strict=True):
+            sample.refined_masks = result.masks
+            sample.scores = result.scores
+            sample.accepted = result.accepted
+        return list(data_samples)
+
+    @staticmethod
+    def _check(item: RefineInput) -> RefineInput:
+        image = check_image(item.image)
+        masks = check_masks(item.masks, image.shape[:2])
+        arrays = {}
+        for name in ('labels', 'scores'):
+            value = getattr(item, name)
+            if value is not None:
+                value = np.asarray(value)
+                if value.shape != (len(masks),):
+                    raise ValueError(f'{name} must hold one value per mask, ({len(masks)},), got shape {value.shape}.')
+            arrays[name] = value
+        return RefineInput(image, masks, **arrays, generator=item.generator)
+
+    def _assemble(
+        self, coarse: np.ndarray, keep: np.ndarray, proposal: tuple[np.ndarray, np.ndarray] | None
+    ) -> RefineResult:
+        """Put the proposals back among the empty masks and let the gate decide."""
+        coarse = coarse.copy()
+        masks, scores = coarse.copy(), np.zeros(len(coarse), np.float32)
+        accepted = np.zeros(len(coarse), bool)
+        reasons = ['coarse mask is empty'] * len(coarse)
+        if proposal is not None:
+            proposed_masks, scores[keep] = proposal
+            gate = self.gate or QualityGate()
+            for index, proposed in zip(np.flatnonzero(keep), proposed_masks, strict=True):
+                reasons[index] = gate.judge(coarse[index], proposed, float(scores[index]))
+                if not reasons[index]:
+                    masks[index], accepted[index] = proposed, True
+        return RefineResult(masks, scores, accepted, coarse, tuple(reasons))

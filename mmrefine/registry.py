@@ -1,0 +1,28 @@
+"""Registries of mmrefine: children of mmengine's, scope ``mmrefine``, each knowing where its members live.
+
+A child finds what its parents hold, and a config of any other OpenMMLab package reaches ours by scoped name, such as
+``type='mmrefine.SegRefiner'``: ``locations`` are imported when a name is first looked up.
+"""
+
+from __future__ import annotations
+
+from mmengine import registry as _mmengine
+from mmengine.registry import Registry
+
+_SCOPE = 'mmrefine'
+
+
+def _child(name: str, *locations: str) -> Registry:
+    parent = getattr(_mmengine, name)
+    return Registry(parent.name, parent=parent, scope=_SCOPE, locations=[f'mmrefine.{room}' for room in locations])
+
+
+MODELS = _child('MODELS', 'models')
+MODEL_WRAPPERS = _child('MODEL_WRAPPERS', 'engine')
+HOOKS = _child('HOOKS', 'engine')
+DATASETS = _child('DATASETS', 'datasets')
+DATA_SAMPLERS = _child('DATA_SAMPLERS', 'datasets')
+TRANSFORMS = _child('TRANSFORMS', 'datasets.transforms')
+METRICS = _child('METRICS', 'evaluation')
+EVALUATOR = _child('EVALUATOR', 'evaluation')
+VISUALIZERS = _child('VISUALIZERS', 'visualization')

@@ -1,0 +1,20 @@
+"""One image's masks on their way through a dataset, a model and a metric."""
+
+from __future__ import annotations
+
+from mmengine.structures import BaseDataElement
+
+
+class RefineDataSample(BaseDataElement):
+    """Masks of one image. Legend: N masks, H and W in pixels.
+
+    Metainfo: ``img_path``, ``img_id``, ``ori_shape`` (H, W), ``source`` (name of the data set), as far as they are known.
+
+    Data fields, each absent until somebody sets it:
+        coarse_masks: (N, H, W) bool array or tensor (training: (1, S, S) uint8 tensor), what is to be refined.
+        gt_masks: the same shape, the truth.
+        refined_masks: the same shape, the refiner's answer after its gate.
+        labels: (N,) int64 category indices.
+        scores: (N,) float32 in [0, 1], the refiner's quality estimates.
+        accepted: (N,) bool, the gate's decisions.
+    """
