@@ -1,0 +1,33 @@
+"""How good masks are: measures as functions, coarse and refined side by side, and mmengine's metric around them."""
+
+from mmrefine.evaluation.functional import (
+    MEASURES,
+    boundary_iou,
+    label_boundary_accuracy,
+    mask_iou,
+    mask_overlap,
+    mean_boundary_accuracy,
+    measure_masks,
+)
+from mmrefine.evaluation.refine_metric import RefineMetric
+from mmrefine.evaluation.summary import (
+    format_scores_table,
+    print_scores_table,
+    summarize_by_group,
+    summarize_refinement,
+)
+
+__all__ = [
+    'MEASURES',
+    'RefineMetric',
+    'boundary_iou',
+    'format_scores_table',
+    'label_boundary_accuracy',
+    'mask_iou',
+    'mask_overlap',
+    'mean_boundary_accuracy',
+    'measure_masks',
+    'print_scores_table',
+    'summarize_by_group',
+    'summarize_refinement',
+]

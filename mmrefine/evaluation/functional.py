@@ -1,0 +1,164 @@
+"""Measures of masks against the truth. Legend: N masks, H and W the size of the image in pixels.
+
+Every measure takes ``pred`` and ``gt`` of one shape, (N, H, W) or (H, W), bool (or what
+:func:`mmrefine.core.checks.binarize` takes), and answers with (N,) float64 or one float, in [0, 1] or NaN:
+
+============ ================== ============= =======================
+measure      both masks empty   one is empty  ``gt`` fills the image
+============ ================== ============= =======================
+IoU          1, nothing wrong   0             as usual
+boundary IoU 1, nothing wrong   0             as usual
+mBA          NaN                NaN if ``gt`` NaN: there is no boundary
+============ ================== ============= =======================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from mmrefine.core.boundary import band_width, boundary_band, boundary_ring, bounding_slices, mba_radii
+from mmrefine.core.checks import binarize
+
+
+def mask_overlap(pred: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels of the intersection and of the union, each (N,) int64, or 0-dimensional for a single pair.
+
+    Sums of these over a data set give its pooled IoU, the figure that CascadePSP and SegRefiner print for BIG.
+    """
+    pred, gt = _check_pair(pred, gt)
+    return np.count_nonzero(pred & gt, axis=(-2, -1)), np.count_nonzero(pred | gt, axis=(-2, -1))
+
+
+def mask_iou(pred: np.ndarray, gt: np.ndarray) -> np.ndarray | float:
+    """Intersection over union per mask; 1 where both masks are empty (0 / 0, for which SAM-HQ's code gives NaN)."""
+    return _per_mask(_iou, pred, gt)
+
+
+def boundary_iou(pred: np.ndarray, gt: np.ndarray, dilation_ratio: float = 0.02) -> np.ndarray | float:
+    """IoU of the inner boundary bands, whose width is a share of the image's diagonal.
+
+    Source: Boundary IoU (Cheng et al., CVPR 2021). 1 where both masks are empty, as for :func:`mask_iou`.
+
+    Args:
+        pred, gt: (N, H, W) or (H, W) bool.
+        dilation_ratio: width of the band over the diagonal; 0.02 for COCO-like images, 0.005 for Cityscapes.
+    """
+
+    def measure(pred_mask: np.ndarray, gt_mask: np.ndarray) -> float:
+        width_px = band_width(gt_mask.shape, dilation_ratio)
+        box = bounding_slices(pred_mask | gt_mask)  # outside it both are empty, so the bands of the crops are the same
+        pred_mask, gt_mask = pred_mask[box], gt_mask[box]
+        if gt_mask.size == 0:
+            return 1.0
+        return _iou(boundary_band(pred_mask, width_px), boundary_band(gt_mask, width_px))
+
+    return _per_mask(measure, pred, gt)
+
+
+def mean_boundary_accuracy(pred: np.ndarray, gt: np.ndarray) -> np.ndarray | float:
+    """mBA: the share of right pixels near the true boundary, averaged over five distances.
+
+    Source: CascadePSP (Cheng et al., CVPR 2020), with the radii of :func:`mmrefine.core.boundary.mba_radii`.
+    NaN where the truth has no boundary: it is empty, or fills the image.
+    """
+    return _per_mask(_mba, pred, gt)
+
+
+def label_boundary_accuracy(pred: np.ndarray, gt: np.ndarray, ignore_label: int | None = None) -> float:
+    """mBA of a label map: the rings around all its classes, without the pixels whose truth is to be ignored.
+
+    The released multi-class measure takes the ignored pixels of the rings off the number of right pixels whether or not
+    the prediction agreed there, which makes its value fall with what is predicted in void; ours does not look at them.
+
+    Args:
+        pred, gt: (H, W) integer label maps.
+        ignore_label: the void label of ``gt``; the pixels of other labels beside it do count.
+
+    Returns:
+        A share in [0, 1]; NaN where there is no boundary.
+    """
+    for name, labels in (('pred', pred), ('gt', gt)):
+        if not isinstance(labels, np.ndarray) or not np.issubdtype(labels.dtype, np.integer):
+            kind = getattr(labels, 'dtype', type(labels).__name__)
+            raise TypeError(f'{name} must be a numpy label map of integers, got {kind}.')
+    if pred.shape != gt.shape or gt.ndim != 2:
+        raise ValueError(f'pred and gt must be label maps of one shape (H, W), got {pred.shape} and {gt.shape}.')
+    valid = np.ones(gt.shape, bool) if ignore_label is None else gt != ignore_label
+    return _mean_share(pred == gt, lambda radius_px: boundary_ring(gt, radius_px) & valid, mba_radii(gt.shape))
+
+
+MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray | float]] = {
+    'iou': mask_iou,
+    'boundary_iou': boundary_iou,
+    'mba': mean_boundary_accuracy,
+}
+
+
+def measure_masks(pred: np.ndarray, gt: np.ndarray, measures: Sequence[str] = tuple(MEASURES)) -> dict[str, np.ndarray]:
+    """Several measures of N masks at once, in the form that :func:`mmrefine.evaluation.summarize_refinement` takes.
+
+    Args:
+        pred, gt: (N, H, W) bool, or (H, W) for N = 1.
+        measures: names out of ``MEASURES``.
+
+    Returns:
+        (N,) float64 for each name; with ``'iou'`` also ``'union_px'``, its weight in the pooled IoU.
+
+    Raises:
+        ValueError: an unknown measure, or masks that do not fit each other.
+    """
+    check_measures(measures)
+    pred, gt = _check_pair(pred, gt)
+    values = {name: np.atleast_1d(MEASURES[name](pred, gt)) for name in measures}
+    if 'iou' in values:
+        values['union_px'] = np.atleast_1d(mask_overlap(pred, gt)[1]).astype(np.float64)
+    return values
+
+
+def check_measures(measures: Sequence[str]) -> None:
+    """Refuse names that are not in ``MEASURES``, and none at all."""
+    unknown = [name for name in measures if name not in MEASURES]
+    if unknown or not measures or isinstance(measures, str):
+        raise ValueError(f'measures must be a list of names out of {list(MEASURES)}, got {measures!r}.')
+
+
+def _check_pair(pred: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    for name, masks in (('pred', pred), ('gt', gt)):
+        if not isinstance(masks, np.ndarray):
+            raise TypeError(f'{name} must be a numpy array of bool, got {type(masks).__name__}.')
+    if pred.shape != gt.shape:
+        raise ValueError(f'pred and gt must have the same shape, got {pred.shape} and {gt.shape}.')
+    if gt.ndim not in (2, 3):
+        raise ValueError(f'masks must have shape (N, H, W) or (H, W), got {gt.shape}.')
+    return binarize(pred), binarize(gt)
+
+
+def _per_mask(measure: Callable[[np.ndarray, np.ndarray], float], pred: np.ndarray, gt: np.ndarray):
+    pred, gt = _check_pair(pred, gt)
+    if gt.ndim == 2:
+        return measure(pred, gt)
+    return np.array([measure(p, g) for p, g in zip(pred, gt, strict=True)], dtype=np.float64)
+
+
+def _iou(pred: np.ndarray, gt: np.ndarray) -> float:
+    union_px = np.count_nonzero(pred | gt)
+    return np.count_nonzero(pred & gt) / union_px if union_px else 1.0
+
+
+def _mba(pred: np.ndarray, gt: np.ndarray) -> float:
+    radii = mba_radii(gt.shape)
+    box = bounding_slices(gt, margin_px=radii[-1])  # the rings reach no farther
+    pred, gt = pred[box], gt[box]
+    return _mean_share(pred == gt, lambda radius_px: boundary_ring(gt, radius_px), radii) if gt.size else float('nan')
+
+
+def _mean_share(correct: np.ndarray, ring: Callable[[int], np.ndarray], radii: Iterable[int]) -> float:
+    """Mean over the radii of the share of right pixels in the ring; NaN if the ring is empty."""
+    shares = {}
+    for radius_px in radii:
+        if radius_px not in shares:  # most radii of an image of usual size coincide
+            in_ring = correct[ring(radius_px)]
+            shares[radius_px] = in_ring.mean() if in_ring.size else float('nan')
+    return float(np.mean([shares[radius_px] for radius_px in radii]))

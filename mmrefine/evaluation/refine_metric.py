@@ -1,0 +1,154 @@
+"""The metric of mmengine's Val and TestLoop: coarse and refined masks against the truth."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+from mmengine.structures import BaseDataElement
+
+from mmrefine.evaluation.functional import check_measures, measure_masks
+from mmrefine.evaluation.summary import format_scores_table, summarize_by_group, summarize_refinement
+from mmrefine.registry import METRICS
+
+_SIDES = ('coarse', 'refined')
+
+
+@METRICS.register_module()
+class RefineMetric(BaseMetric):
+    """Mean of each measure before and after refinement, its gain, and the harm rate.
+
+    Reads ``gt_masks``, ``coarse_masks`` and ``refined_masks``, each (N, H, W) or (H, W), arrays or tensors, from every
+    data sample, and keeps only the numbers: memory does not grow with the size of the masks.
+
+    The metrics are the flat keys of :func:`mmrefine.evaluation.summarize_refinement`, such as ``refined/iou`` or
+    ``harm_rate``, and with ``group_by`` the same again as ``<group>/<key>``. To keep the best checkpoint by one of them
+    write ``CheckpointHook(save_best='refined/boundary_iou', rule='greater')``.
+
+    Args:
+        measures: names out of ``'iou'``, ``'boundary_iou'``, ``'mba'``.
+        group_by: field of the data samples whose value names a group: one value for the sample, such as its ``source``,
+            or N values, such as its ``labels``.
+        per_mask_file: where to write the numbers of every mask, ``.csv`` or ``.json`` (a list of records); written anew
+            by each evaluation, undefined values are left empty (CSV) or null (JSON).
+        collect_device: ``'cpu'`` or ``'gpu'``, how ranks exchange results.
+        prefix: put before every key.
+    """
+
+    def __init__(
+        self,
+        measures: Sequence[str] = ('iou', 'boundary_iou', 'mba'),
+        group_by: str | None = None,
+        per_mask_file: str | os.PathLike | None = None,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+    ) -> None:
+        check_measures(measures)
+        if per_mask_file is not None and Path(per_mask_file).suffix not in ('.csv', '.json'):
+            raise ValueError(f'per_mask_file must end in .csv or .json, got {str(per_mask_file)!r}.')
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        self.measures = tuple(measures)
+        self.group_by = group_by
+        self.per_mask_file = None if per_mask_file is None else Path(per_mask_file)
+
+    def process(self, data_batch: object, data_samples: Sequence[dict | BaseDataElement]) -> None:
+        """Measure a batch; one entry per sample is kept, as mmengine drops the padding of a sampler by their count."""
+        for sample in data_samples:
+            fields = sample.to_dict() if isinstance(sample, BaseDataElement) else sample
+            gt = _masks(fields, 'gt_masks')
+            entry = {
+                'masks': {side: measure_masks(_masks(fields, f'{side}_masks'), gt, self.measures) for side in _SIDES}
+            }
+            num_masks = len(gt) if gt.ndim == 3 else 1
+            entry['img_path'] = str(fields.get('img_path') or fields.get('img_id', ''))
+            entry['groups'] = self._groups(fields, num_masks)
+            self.results.append(entry)
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """Summarise what all ranks have measured, log it as a table, and write the file of single masks."""
+        names = (*self.measures, *(['union_px'] if 'iou' in self.measures else []))
+        coarse, refined = (
+            {name: np.concatenate([np.zeros(0), *(entry['masks'][side][name] for entry in results)]) for name in names}
+            for side in _SIDES
+        )
+        metrics = summarize_refinement(coarse, refined)
+        summaries = {'all': metrics}
+        if self.group_by is not None:
+            groups = [group for entry in results for group in entry['groups']]
+            by_group = summarize_by_group(coarse, refined, groups)
+            metrics = {**metrics, **{f'{group}/{key}': v for group, s in by_group.items() for key, v in s.items()}}
+            summaries = {**by_group, **summaries}
+        print_log('\n' + format_scores_table(summaries, self.group_by or 'masks of'), logger='current')
+        if self.per_mask_file is not None:
+            self._write_per_mask(results)
+        return metrics
+
+    def _groups(self, fields: dict, num_masks: int) -> list[str]:
+        """The group of each mask; empty without ``group_by``."""
+        if self.group_by is None:
+            return []
+        if fields.get(self.group_by) is None:
+            raise ValueError(f'group_by={self.group_by!r}: a data sample has no such field, it has {sorted(fields)}.')
+        value = fields[self.group_by]
+        if isinstance(value, (torch.Tensor, np.ndarray)):
+            value = value.tolist()
+        if not isinstance(value, (list, tuple)):
+            return [str(value)] * num_masks
+        if len(value) != num_masks:
+            raise ValueError(f'group_by={self.group_by!r}: expected one value or {num_masks}, got {len(value)}.')
+        return [str(group) for group in value]
+
+    def _write_per_mask(self, results: list[dict]) -> None:
+        records = [record for entry in results for record in self._records(entry)]
+        if self.per_mask_file.suffix == '.json':
+            text = json.dumps(records, indent=1)
+        else:
+            stream = io.StringIO(newline='')
+            writer = csv.DictWriter(stream, self._columns(), lineterminator='\n')
+            writer.writeheader()
+            writer.writerows(records)
+            text = stream.getvalue()
+        _write_whole(self.per_mask_file, text)
+
+    def _columns(self) -> list[str]:
+        group = [] if self.group_by is None else [self.group_by]
+        return ['img_path', 'mask', *group, *(f'{side}_{name}' for name in self.measures for side in _SIDES)]
+
+    def _records(self, entry: dict) -> list[dict]:
+        """One flat record per mask of a sample; ``mask`` is its index there."""
+        records = []
+        for index in range(len(entry['masks']['coarse'][self.measures[0]])):
+            group = [] if self.group_by is None else [entry['groups'][index]]
+            values = [float(entry['masks'][side][name][index]) for name in self.measures for side in _SIDES]
+            cells = [entry['img_path'], index, *group, *(None if math.isnan(value) else value for value in values)]
+            records.append(dict(zip(self._columns(), cells, strict=True)))
+        return records
+
+
+def _masks(fields: dict, key: str) -> np.ndarray:
+    masks = fields.get(key)
+    if masks is None:
+        raise ValueError(
+            f'RefineMetric needs coarse_masks, gt_masks and refined_masks in every data sample; {key} is missing, '
+            f'there are {sorted(fields)}.'
+        )
+    return masks.detach().cpu().numpy() if isinstance(masks, torch.Tensor) else masks
+
+
+def _write_whole(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f'{path.name}.{os.getpid()}.tmp')
+    try:
+        unfinished.write_text(text, encoding='utf-8')
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
