@@ -1,0 +1,17 @@
+"""What makes current PyTorch and the OpenMMLab packages work together; each file goes when its reason goes."""
+
+from .checkpoints import allow_mmengine_checkpoints
+from .mmcv_ops import install_mmcv_ops
+from .mmcv_version import accept_mmcv_2_2
+
+__all__ = ['accept_mmcv_2_2', 'allow_mmengine_checkpoints', 'install_mmcv_ops', 'setup']
+
+
+def setup() -> None:
+    """Applies everything in this room; call it before mmdet or mmseg is imported. Cheap, and safe to call again.
+
+    A config file reaches it without code: ``custom_imports = dict(imports=['mmrefine.compat.auto'])``.
+    """
+    install_mmcv_ops()
+    accept_mmcv_2_2()
+    allow_mmengine_checkpoints()

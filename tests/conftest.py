@@ -1,0 +1,48 @@
+"""What every test may use: quiet threads, the reference folder beside the repository, seeded randomness."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+REPO_ROOT = Path(__file__).resolve().parents[1]
+
+# The suite runs on small machines beside other work, and its tensors are too small to gain from more threads.
+torch.set_num_threads(min(2, torch.get_num_threads()))
+
+
+@pytest.fixture(scope='session')
+def repo_root() -> Path:
+    """Root of the repository."""
+    return REPO_ROOT
+
+
+@pytest.fixture(scope='session')
+def shared_dir() -> Path:
+    """Folder of photographs and reference numbers beside the repository; the test is skipped where it is absent."""
+    path = REPO_ROOT.parent / 'shared'
+    if not path.is_dir():
+        pytest.skip('needs the folder ../shared beside the repository')
+    return path
+
+
+@pytest.fixture(scope='session')
+def run_python() -> Callable[[str], subprocess.CompletedProcess]:
+    """Runs code in a fresh interpreter, to see what an import does: ``run_python(code).stdout``."""
+
+    def run(code: str) -> subprocess.CompletedProcess:
+        return subprocess.run([sys.executable, '-c', code], cwd=REPO_ROOT, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A numpy generator with a fixed seed."""
+    return np.random.default_rng(0)

@@ -1,0 +1,198 @@
+"""The stand-in against mmcv's compiled ops and torchvision.
+
+`tests/data/mmcv_ops_reference.npz` holds seeded inputs and what the C++ CPU ops of mmcv 2.1.0 answered to them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+
+from mmrefine.compat import install_mmcv_ops
+
+pytest.importorskip('mmcv')
+install_mmcv_ops()
+from mmcv import ops  # noqa: E402
+from mmengine.utils.dl_utils import mmcv_full_available  # noqa: E402
+
+STAND_IN = 'mmrefine' in str(sys.modules['mmcv._ext'].__spec__.origin)
+# Both sides compute in float32 and differ in summation order only; values are of order one.
+TOLERANCE = {'rtol': 1e-4, 'atol': 1e-5}
+
+
+@pytest.fixture(scope='module')
+def reference() -> dict[str, torch.Tensor]:
+    path = Path(__file__).parents[1] / 'data' / 'mmcv_ops_reference.npz'
+    with np.load(path) as archive:
+        return {name: torch.from_numpy(archive[name]) for name in archive.files}
+
+
+def output_gradient(output: torch.Tensor) -> torch.Tensor:
+    """The gradient that the reference was made with."""
+    return torch.arange(output.numel(), dtype=torch.float32).reshape(output.shape) / output.numel() - 0.4
+
+
+def leaf(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.clone().requires_grad_()
+
+
+@pytest.mark.parametrize('offset', [0, 1])
+def test_nms_keeps_what_mmcv_keeps(reference, offset):
+    dets, kept = ops.nms(reference['boxes'], reference['scores'], 0.3, offset)
+    assert kept.tolist() == reference[f'nms_{offset}'].tolist()
+    torch.testing.assert_close(dets[:, :4], reference['boxes'][kept])
+    torch.testing.assert_close(dets[:, 4], reference['scores'][kept])
+
+
+def test_nms_limits_and_types(reference):
+    boxes, scores = reference['boxes'], reference['scores']
+    kept = torchvision.ops.nms(boxes, scores, 0.3)
+    _, limited = ops.nms(boxes, scores, 0.3, score_threshold=0.5, max_num=3)
+    assert limited.tolist() == [i for i in kept.tolist() if scores[i] > 0.5][:3]
+    _, of_numpy = ops.nms(boxes.numpy(), scores.numpy(), 0.3)
+    assert isinstance(of_numpy, np.ndarray) and of_numpy.tolist() == kept.tolist()
+    _, of_half_scores = ops.nms(boxes, scores.half(), 0.3)
+    assert of_half_scores.tolist() == kept.tolist()
+    assert len(ops.nms(boxes[:0], scores[:0], 0.3)[1]) == 0
+
+
+@pytest.mark.parametrize(('method', 'offset'), list(itertools.product(['naive', 'linear', 'gaussian'], [0, 1])))
+def test_soft_nms_equals_mmcv(reference, method, offset):
+    dets, kept = ops.soft_nms(reference['boxes'], reference['scores'], 0.3, 0.5, 0.05, method, offset)
+    assert kept.tolist() == reference[f'softnms_{method}_{offset}_inds'].tolist()
+    torch.testing.assert_close(dets, reference[f'softnms_{method}_{offset}_dets'], **TOLERANCE)
+
+
+def test_soft_nms_of_the_docstring_of_mmcv():
+    boxes = np.array([[4, 3, 5, 3], [4, 3, 5, 4], [3, 1, 3, 1], [3, 1, 3, 1], [3, 1, 3, 1], [3, 1, 3, 1]], np.float32)
+    scores = np.array([0.9, 0.9, 0.5, 0.5, 0.4, 0.0], np.float32)
+    dets, kept = ops.soft_nms(boxes, scores, 0.6, sigma=0.5)
+    assert len(dets) == len(kept) == 5
+
+
+@pytest.mark.parametrize(('aligned', 'sampling_ratio'), list(itertools.product([0, 1], [0, 2])))
+def test_roi_align_equals_mmcv_and_torchvision(reference, aligned, sampling_ratio):
+    features, rois = leaf(reference['features']), reference['rois']
+    pooled = ops.roi_align(features, rois, (5, 4), 0.25, sampling_ratio, 'avg', bool(aligned))
+    torch.testing.assert_close(pooled, reference[f'roi_align_{aligned}_{sampling_ratio}'], **TOLERANCE)
+    direct = torchvision.ops.roi_align(features, rois, (5, 4), 0.25, sampling_ratio or -1, bool(aligned))
+    torch.testing.assert_close(pooled, direct, rtol=0, atol=0)
+    pooled.backward(output_gradient(pooled))
+    expected = reference[f'roi_align_{aligned}_{sampling_ratio}_grad']
+    torch.testing.assert_close(features.grad, expected, **TOLERANCE)
+
+
+def test_roi_align_gradient_is_the_finite_difference():
+    generator = torch.Generator().manual_seed(1)
+    features = torch.rand(2, 2, 6, 7, generator=generator, dtype=torch.float64, requires_grad=True)
+    rois = torch.tensor([[0, 0.3, 0.4, 5.1, 4.2], [1, 2, 1, 6, 5]], dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda x: ops.roi_align(x, rois, (2, 3), 1.0, 2), features)
+
+
+def test_roi_align_in_half_precision_rounds_only_its_output(reference):
+    features, rois = reference['features'].bfloat16(), reference['rois']
+    pooled = ops.roi_align(features, rois, (5, 4), 0.25)
+    exact = ops.roi_align(features.float(), rois, (5, 4), 0.25)
+    torch.testing.assert_close(pooled, exact.bfloat16(), rtol=0, atol=0)
+    assert ops.roi_align(features, rois[:0], (5, 4), 0.25).shape == (0, 3, 5, 4)
+
+
+def test_roi_pool_equals_torchvision_on_whole_pixels():
+    """The two definitions coincide where RoIs lie on whole pixels: mmcv rounds bins, torchvision RoIs first."""
+    generator = torch.Generator().manual_seed(2)
+    features = torch.rand(2, 3, 12, 10, generator=generator)
+    rois = torch.tensor([[0, 1, 2, 8, 9], [1, 0, 0, 9, 11], [1, 7, 8, 20, 30], [0, 4, 4, 4, 4]], dtype=torch.float32)
+    ours, theirs = leaf(features), leaf(features)
+    pooled = ops.roi_pool(ours, rois, (3, 2))
+    expected = torchvision.ops.roi_pool(theirs, rois, (3, 2))
+    torch.testing.assert_close(pooled, expected, rtol=0, atol=0)
+    pooled.backward(output_gradient(pooled))
+    expected.backward(output_gradient(expected))
+    torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_roi_pool_of_fractional_rois_by_hand():
+    """x covers [0.5 * 2, 0.5 * (6 + 1)) = [1, 3.5): bins [1, 2.25) and [2.25, 3.5), outwards pixels 1..2 and 2..3."""
+    features = torch.arange(8.0).reshape(1, 1, 1, 8)
+    pooled = ops.roi_pool(features, torch.tensor([[0.0, 2, 0, 6, 1]]), (1, 2), 0.5)
+    assert pooled.flatten().tolist() == [2, 3]
+    outside = ops.roi_pool(features, torch.tensor([[0.0, 40, 40, 50, 50]]), (1, 2), 0.5)
+    assert outside.flatten().tolist() == [0, 0]
+
+
+def test_deform_conv_equals_mmcv(reference):
+    tensors = [leaf(reference[f'dcn_{name}']) for name in ('input', 'offset', 'weight')]
+    output = ops.deform_conv2d(*tensors, (1, 2), (1, 2), (1, 2), 2, 2)
+    torch.testing.assert_close(output, reference['dcn1_output'], **TOLERANCE)
+    output.backward(output_gradient(output))
+    for tensor, name in zip(tensors, ('input', 'offset', 'weight'), strict=True):
+        torch.testing.assert_close(tensor.grad, reference[f'dcn1_grad_{name}'], **TOLERANCE)
+
+
+def test_modulated_deform_conv_equals_mmcv(reference):
+    names = ('input', 'offset', 'mask', 'weight', 'bias')
+    tensors = [leaf(reference[f'dcn_{name}']) for name in names]
+    output = ops.modulated_deform_conv2d(*tensors, (1, 2), (1, 2), (1, 2), 2, 2)
+    torch.testing.assert_close(output, reference['dcn2_output'], **TOLERANCE)
+    output.backward(output_gradient(output))
+    for tensor, name in zip(tensors, names, strict=True):
+        torch.testing.assert_close(tensor.grad, reference[f'dcn2_grad_{name}'], **TOLERANCE)
+
+
+@pytest.mark.parametrize('layer', [ops.DeformConv2dPack, ops.ModulatedDeformConv2dPack])
+def test_deform_conv_layers_train(layer):
+    torch.manual_seed(0)
+    conv = layer(4, 6, 3, padding=1)
+    conv(torch.rand(2, 4, 8, 8)).square().mean().backward()
+    assert all(torch.isfinite(p.grad).all() and p.grad.abs().sum() > 0 for p in conv.parameters())
+
+
+@pytest.mark.skipif(not STAND_IN, reason='mmcv has its compiled ops here')
+def test_other_ops_name_themselves_and_the_cure():
+    with pytest.raises(NotImplementedError, match=r"'nms_match' needs the compiled ops.*onedl-mmcv"):
+        ops.nms_match(torch.rand(3, 5), 0.5)
+    with pytest.raises(NotImplementedError, match=r"pool_mode='max'"):
+        ops.roi_align(torch.rand(1, 1, 4, 4), torch.tensor([[0.0, 0, 0, 3, 3]]), 2, 1.0, 0, 'max')
+    assert 'stand-in' in ops.get_compiler_version()
+
+
+def test_mmengine_believes_in_the_ops():
+    assert mmcv_full_available()
+
+
+@pytest.mark.skipif(not STAND_IN, reason='mmcv has its compiled ops here')
+def test_says_once_in_the_log_what_it_did(run_python):
+    code = (
+        'import mmrefine.compat as c; c.setup(); c.setup(); print("not yet"); import mmcv.ops, mmcv.ops.nms, mmcv._ext'
+    )
+    result = run_python(code)
+    assert result.returncode == 0, result.stderr
+    log = result.stdout.partition('not yet')[2] + result.stderr
+    assert log.count('mmrefine stands in with torchvision') == 1
+
+
+def test_steps_aside_for_real_ops(tmp_path, run_python):
+    (tmp_path / '_ext.py').write_text('marker = 1\ndef __getattr__(name):\n    return None\n')
+    code = (
+        f'import mmcv; mmcv.__path__.insert(0, {str(tmp_path)!r})\n'
+        'from mmrefine.compat import install_mmcv_ops; install_mmcv_ops()\n'
+        'import mmcv.ops, mmcv._ext; print(mmcv._ext.marker)'
+    )
+    result = run_python(code)
+    assert result.stdout.strip() == '1', result.stderr
+    assert 'stands in' not in result.stderr
+
+
+def test_config_entry_installs_it(tmp_path, run_python):
+    config = tmp_path / 'config.py'
+    config.write_text("custom_imports = dict(imports=['mmrefine.compat.auto'])\n")
+    result = run_python(
+        f'from mmengine.config import Config; Config.fromfile({str(config)!r}); import mmcv.ops; print("fine")'
+    )
+    assert result.stdout.strip().endswith('fine'), result.stderr

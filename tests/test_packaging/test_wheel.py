@@ -1,0 +1,115 @@
+"""The package as a stranger gets it: built into an sdist and a wheel, installed where the repository is not."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+WEIGHTS = Path('mmrefine', 'models', 'weights', 'segrefiner_tiny.pth')
+SITE_PACKAGES = Path(torch.__file__).parents[1]
+
+
+def run(*command: object, cwd: Path) -> str:
+    result = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope='module')
+def sources(repo_root, tmp_path_factory) -> Path:
+    """A copy of the repository to build from, so that a build leaves nothing behind in it."""
+    copy = tmp_path_factory.mktemp('sources') / 'mmrefine'
+    left_out = ('.*', 'work_dirs', 'build', 'dist', '*.egg-info', '__pycache__', 'tests', 'docs', 'projects')
+    shutil.copytree(repo_root, copy, ignore=shutil.ignore_patterns(*left_out))
+    return copy
+
+
+@pytest.fixture(scope='module')
+def wheel(sources, tmp_path_factory) -> Path:
+    """The wheel, built from the sdist: what the sdist forgets is missing in it."""
+    out = tmp_path_factory.mktemp('dist')
+    build = 'import sys; from setuptools import build_meta; print(build_meta.build_sdist(sys.argv[1]))'
+    sdist = out / run(sys.executable, '-c', build, out, cwd=sources).splitlines()[-1]
+    pip_wheel = ('-m', 'pip', 'wheel', '--no-deps', '--no-build-isolation', '--no-index', '--wheel-dir', out, sdist)
+    run(sys.executable, *pip_wheel, cwd=out)
+    [built] = out.glob('*.whl')
+    return built
+
+
+@pytest.fixture(scope='module')
+def python(wheel, tmp_path_factory) -> Path:
+    """Interpreter of an environment that holds the wheel, and sees this one's packages without the repository."""
+    root = tmp_path_factory.mktemp('empty') / 'venv'
+    venv.create(root, with_pip=False)
+    [site] = root.glob('lib/python*/site-packages')
+    # A path named in a .pth file is searched, but its own .pth files (an editable mmrefine) are not followed.
+    (site / 'other_packages.pth').write_text(f'{SITE_PACKAGES}\n')
+    python = root / 'bin' / 'python'
+    install = ('install', '--no-deps', '--no-index', wheel)
+    run(sys.executable, '-m', 'pip', '--python', python, *install, cwd=root)
+    return python
+
+
+def test_wheel_carries_configs_tools_and_data(wheel, sources):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {'mmrefine/py.typed', 'mmrefine/.mim/model-index.yml', 'mmrefine/.mim/tools/train.py'} <= names
+    shipped = [path for path in (sources / 'configs').rglob('*') if path.is_file()]
+    assert shipped
+    for path in shipped:
+        assert f'mmrefine/.mim/{path.relative_to(sources).as_posix()}' in names
+    for pattern in ('*.pth', '*.json'):
+        for path in (sources / 'mmrefine').rglob(pattern):
+            assert path.relative_to(sources).as_posix() in names
+    assert not any(name.startswith(('tests/', 'configs/', 'tools/', 'mmrefine/.mim/tools/dev/')) for name in names)
+
+
+def test_installed_package_stands_alone(python, tmp_path):
+    code = (
+        'import mmrefine; from mmrefine.utils import find_config, mim_root; import mmrefine.compat.auto\n'
+        'print(mmrefine.__file__); print(mim_root())'
+    )
+    package, root = run(python, '-I', '-c', code, cwd=tmp_path).splitlines()[-2:]
+    assert Path(package).is_relative_to(python.parents[1])
+    assert Path(root) == Path(package).parent / '.mim'
+
+
+def test_installed_package_refines_an_image(python, tmp_path, repo_root):
+    if not (repo_root / WEIGHTS).is_file():
+        pytest.skip(f'the bundled model {WEIGHTS} is not there yet')
+    code = """
+import numpy as np, mmrefine
+image = np.zeros((96, 128, 3), np.uint8)
+image[24:72, 32:96] = 220
+coarse = np.zeros((96, 128), bool)
+coarse[28:76, 28:92] = True
+result = mmrefine.refine(image, coarse, device='cpu')
+truth = image[..., 0] > 100
+iou = (result.masks[0] & truth).sum() / (result.masks[0] | truth).sum()
+print(result.masks.shape, result.masks.dtype, mmrefine.__file__, iou)
+"""
+    *shape, dtype, package, iou = run(python, '-I', '-c', code, cwd=tmp_path).splitlines()[-1].rsplit(maxsplit=3)
+    assert ' '.join(shape) == '(1, 96, 128)' and dtype == 'bool'
+    assert Path(package).is_relative_to(python.parents[1])
+    assert float(iou) > 0.78  # the coarse mask has 0.77
+
+
+def test_editable_install_finds_the_configs_of_the_repository(sources, tmp_path):
+    root = tmp_path / 'venv'
+    venv.create(root, with_pip=False)
+    [site] = root.glob('lib/python*/site-packages')
+    (site / 'other_packages.pth').write_text(f'{SITE_PACKAGES}\n')
+    python = root / 'bin' / 'python'
+    install = ('install', '--no-deps', '--no-index', '--no-build-isolation', '--editable', sources)
+    run(sys.executable, '-m', 'pip', '--python', python, *install, cwd=tmp_path)
+    code = 'import mmrefine; from mmrefine.utils import mim_root; print(mmrefine.__file__); print(mim_root())'
+    package, mim = map(Path, run(python, '-I', '-c', code, cwd=tmp_path).splitlines()[-2:])
+    assert package == sources / 'mmrefine' / '__init__.py'
+    assert (mim / 'configs').samefile(sources / 'configs')
+    assert (sources / 'mmrefine' / '.mim' / 'configs').is_symlink()  # an edited config is an edited config
