@@ -1,0 +1,125 @@
+"""Refinement in Python: one call for one image, one object for many."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from mmrefine.apis.model_zoo import build_refiner, pick_device
+from mmrefine.datasets.images import read_image
+from mmrefine.models.refiners import BaseRefiner, RefineInput
+from mmrefine.structures import RefineResult
+
+ImageLike = np.ndarray | str | os.PathLike
+DEFAULT_MODEL = 'segrefiner_tiny'
+
+
+def refine(
+    image: ImageLike,
+    masks: np.ndarray,
+    model: str | os.PathLike | dict | BaseRefiner = DEFAULT_MODEL,
+    device: str | torch.device | None = None,
+) -> RefineResult:
+    """Refine the masks of one image.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, or the path of an image file.
+        masks: (N, H, W) or (H, W); bool, binary integers (0/1 or 0/255), or float probabilities in [0, 1].
+        model: see :class:`RefineInferencer`. A model given by name is kept for the next call.
+        device: such as ``'cpu'`` or ``'cuda:1'``; None: a GPU where there is one.
+
+    Returns:
+        ``.masks`` (N, H, W) bool in the order given, and with it scores and the gate's decisions.
+
+    Raises:
+        TypeError, ValueError, FileNotFoundError: one sentence on what was expected, what came and what to do.
+    """
+    inferencer = _named_inferencer(model, device) if isinstance(model, str) else RefineInferencer(model, device=device)
+    return inferencer(image, masks)
+
+
+class RefineInferencer:
+    """A refiner ready for use on one or many images.
+
+    Args:
+        model: name of a bundled model, a config (file, :class:`mmengine.config.Config` or dict), or a refiner, which
+            is used as it is and stays as it is, but for moving to ``device``.
+        checkpoint: weights for a config or other weights for a bundled model, see
+            :func:`~mmrefine.apis.model_zoo.build_refiner`.
+        device: such as ``'cpu'`` or ``'cuda:1'``; None: where a given refiner is, else a GPU where there is one.
+        gate: False takes every proposal of the refiner that is not empty.
+        seed: of the random draws, which start anew with every image.
+        batch_masks: images are handed to the refiner in groups of at most this many masks, and single images with
+            more of them alone. Results do not depend on it.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike | dict | BaseRefiner = DEFAULT_MODEL,
+        checkpoint: str | os.PathLike | None = None,
+        device: str | torch.device | None = None,
+        gate: bool = True,
+        seed: int = 0,
+        batch_masks: int = 32,
+    ):
+        if batch_masks < 1:
+            raise ValueError(f'batch_masks must be at least 1, got {batch_masks}.')
+        if not isinstance(model, BaseRefiner):
+            model = build_refiner(model, checkpoint, device)
+        elif checkpoint is not None:
+            raise ValueError('checkpoint goes with a config or a name; the refiner that was given has its weights.')
+        elif device is not None:
+            model = model.to(pick_device(device))
+        self.refiner = model
+        if not gate:
+            self.refiner = copy.copy(model)  # shares the weights; the caller's refiner keeps its gate
+            self.refiner.gate = None
+        self.seed = seed
+        self.batch_masks = batch_masks
+
+    def __call__(
+        self, images: ImageLike | Sequence[ImageLike], masks: np.ndarray | Sequence[np.ndarray]
+    ) -> RefineResult | list[RefineResult]:
+        """Refine the masks of one image, or of several given as lists.
+
+        Args:
+            images: (H, W, 3) uint8 RGB or a path; or a list of such.
+            masks: as for :func:`refine`; or a list, one element per image.
+        """
+        if isinstance(images, (np.ndarray, str, os.PathLike)):
+            return next(self.stream([self.make_input(images, masks)]))
+        if isinstance(masks, np.ndarray) or len(images) != len(masks):
+            got = type(masks).__name__ if isinstance(masks, np.ndarray) else len(masks)
+            raise ValueError(f'several images need a list with the masks of each: {len(images)} images, masks: {got}.')
+        return list(self.stream(self.make_input(*pair) for pair in zip(images, masks, strict=True)))
+
+    def stream(self, inputs: Iterable[RefineInput]) -> Iterator[RefineResult]:
+        """Refine any number of images as they come, in order, holding no more than one group of them at a time."""
+        group: list[RefineInput] = []
+        num_masks = 0
+        for item in inputs:
+            count = len(item.masks) if item.masks.ndim == 3 else 1
+            if group and num_masks + count > self.batch_masks:
+                yield from self.refiner.refine_batch(group)
+                group, num_masks = [], 0
+            group.append(item)
+            num_masks += count
+        if group:
+            yield from self.refiner.refine_batch(group)
+
+    def make_input(self, image: ImageLike, masks: np.ndarray) -> RefineInput:
+        """One image with this inferencer's seed, for :meth:`stream`."""
+        image = image if isinstance(image, np.ndarray) else read_image(image)
+        if not isinstance(masks, np.ndarray):
+            raise TypeError(f'masks must be a numpy array (N, H, W) or (H, W), got {type(masks).__name__}.')
+        return RefineInput(image, masks, generator=torch.Generator().manual_seed(self.seed))
+
+
+@lru_cache(maxsize=2)
+def _named_inferencer(model: str, device: str | torch.device | None) -> RefineInferencer:
+    return RefineInferencer(model, device=device)

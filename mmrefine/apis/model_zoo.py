@@ -1,0 +1,168 @@
+"""From a name, a config or a checkpoint to a refiner that is ready to refine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import print_log
+from torch import Tensor
+
+import mmrefine.models
+from mmrefine.compat import allow_mmengine_checkpoints
+from mmrefine.models.refiners import BaseRefiner
+from mmrefine.registry import MODELS
+from mmrefine.utils import find_config
+
+_WEIGHTS_DIR = Path(mmrefine.models.__file__).parent / 'weights'
+_NAMED_IN_ERRORS = 3
+
+
+@dataclass(frozen=True)
+class BundledModel:
+    """A model that ships with the package.
+
+    Attributes:
+        config: its config, relative to ``configs/``.
+        weights: its weights, in ``mmrefine/models/weights/``.
+    """
+
+    config: str
+    weights: str
+
+
+BUNDLED_MODELS = {
+    'segrefiner_tiny': BundledModel('segrefiner/segrefiner_tiny_photos.py', 'segrefiner_tiny.pth'),
+}
+
+
+def build_refiner(
+    model: str | os.PathLike | dict = 'segrefiner_tiny',
+    checkpoint: str | os.PathLike | None = None,
+    device: str | torch.device | None = None,
+) -> BaseRefiner:
+    """Build a refiner, load its weights and put it where it shall run.
+
+    Args:
+        model: name of a bundled model; or a config file (see :func:`mmrefine.utils.find_config`), a
+            :class:`mmengine.config.Config` or a dict, either with the refiner under ``model`` or the refiner's own.
+        checkpoint: weights, a state dict or a checkpoint of mmengine, in any floating-point precision. None: those
+            of the bundled model, or the config's ``load_from``.
+        device: such as ``'cpu'`` or ``'cuda:1'``; None: a GPU where there is one.
+
+    Raises:
+        FileNotFoundError: no such config or checkpoint.
+        ValueError: unknown model, no refiner, the checkpoint of another model, a damaged one, no such device.
+    """
+    device = pick_device(device)
+    config, default_checkpoint = load_config(model)
+    checkpoint = checkpoint if checkpoint is not None else default_checkpoint
+    refiner = MODELS.build(config['model'])
+    if not isinstance(refiner, BaseRefiner):
+        raise ValueError(
+            f'the config must describe a refiner, a subclass of BaseRefiner, got {type(refiner).__name__}.'
+        )
+    if checkpoint is not None:
+        load_weights(refiner, checkpoint)
+    elif any(True for _ in refiner.parameters()):
+        print_log('no checkpoint was given: the weights are as the config initialises them', logger='current')
+    return refiner.to(device).eval()
+
+
+def load_config(model: str | os.PathLike | dict) -> tuple[Config, Path | str | None]:
+    """The config of a model with the refiner under ``model``, and the checkpoint that belongs to it, if any."""
+    if isinstance(model, Mapping):
+        config = Config(dict(model if 'model' in model else {'model': model}))
+        return config, config.get('load_from')
+    if str(model) in BUNDLED_MODELS:
+        bundled = BUNDLED_MODELS[str(model)]
+        return Config.fromfile(find_config(bundled.config)), _WEIGHTS_DIR / bundled.weights
+    try:
+        path = find_config(model)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f'unknown model {str(model)!r}: expected {" or ".join(map(repr, BUNDLED_MODELS))}, or a config file; {error}.'
+        ) from error
+    config = Config.fromfile(path)
+    if 'model' not in config:
+        raise ValueError(f'config {path} has no entry "model", under which a refiner is described.')
+    return config, config.get('load_from')
+
+
+def load_weights(refiner: BaseRefiner, checkpoint: str | os.PathLike) -> None:
+    """Load a state dict or a checkpoint of mmengine into a refiner; every parameter must be there and fit.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds other things than weights, or those of another model; or it is damaged.
+    """
+    weights = read_weights(checkpoint)
+    wanted = refiner.state_dict()
+    missing = [name for name in wanted if name not in weights]
+    unexpected = [name for name in weights if name not in wanted]
+    reshaped = [
+        f'{name} {tuple(weights[name].shape)} instead of {tuple(wanted[name].shape)}'
+        for name in wanted
+        if name in weights and weights[name].shape != wanted[name].shape
+    ]
+    differences = [
+        f'{len(names)} {kind} ({_some(names)})'
+        for kind, names in (('missing', missing), ('unexpected', unexpected), ('of another shape', reshaped))
+        if names
+    ]
+    if differences:
+        raise ValueError(
+            f'checkpoint {checkpoint} belongs to another model than the {type(refiner).__name__} of the config, which '
+            f'has {len(wanted)} arrays: {", ".join(differences)}. Give the config that the checkpoint was trained with.'
+        )
+    refiner.load_state_dict(weights)
+
+
+def read_weights(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
+    """The arrays of a checkpoint by name, on the CPU. Nothing in the file is executed."""
+    if not Path(checkpoint).is_file():
+        raise FileNotFoundError(f'checkpoint {checkpoint} does not exist.')
+    allow_mmengine_checkpoints()
+    try:
+        content = torch.load(checkpoint, map_location='cpu', weights_only=True)
+    except UnpicklingError as error:
+        if 'Unsupported' not in str(error):
+            raise ValueError(f'{checkpoint} is no PyTorch checkpoint, or a damaged one.') from error
+        raise ValueError(
+            f'checkpoint {checkpoint} holds Python objects besides arrays, which could run code and are refused; '
+            'save its state dict alone.'
+        ) from error
+    except OSError:
+        raise
+    except Exception as error:  # a foreign or damaged file can fail anywhere in the reader
+        raise ValueError(f'{checkpoint} is no PyTorch checkpoint, or a damaged one.') from error
+    weights = content.get('state_dict', content) if isinstance(content, dict) else None
+    if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
+        found = _some(list(content)) if isinstance(content, dict) else type(content).__name__
+        raise ValueError(f'checkpoint {checkpoint} holds no weights: expected a state dict, found {found}.')
+    if all(name.startswith('module.') for name in weights):
+        weights = {name.removeprefix('module.'): value for name, value in weights.items()}
+    return dict(weights)
+
+
+def pick_device(device: str | torch.device | None) -> torch.device:
+    """The device of that name, checked to be there; None: a GPU where there is one, else the CPU."""
+    if device is None:
+        device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    try:
+        device = torch.device(device)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f'device {str(device)!r} cannot be used here ({reason}); "cpu" always can.') from error
+    return device
+
+
+def _some(names: list) -> str:
+    """The first names of a list."""
+    return ', '.join(map(str, names[:_NAMED_IN_ERRORS])) + (', …' if len(names) > _NAMED_IN_ERRORS else '')
