@@ -1,6 +1,6 @@
 """One file per refiner."""
 
 from mmrefine.models.refiners.base_refiner import BaseRefiner, RefineInput
+from mmrefine.models.refiners.segrefiner import SegRefiner
 
-
-__all__ = ['BaseRefiner', 'RefineInput']
+__all__ = ['BaseRefiner', 'RefineInput', 'SegRefiner']

@@ -1,0 +1,26 @@
+# A narrow U-Net on 160-px crops with two colour cues: small and quick enough for a laptop CPU.
+model = dict(
+    type='SegRefiner',
+    denoiser=dict(
+        type='DenoiseUNet',
+        in_channels=6,
+        model_channels=32,
+        channel_mult=(1, 2, 3, 4),
+        num_res_blocks=1,
+        attention_strides=(8,),
+        num_steps=6,
+        patch_size=2,
+    ),
+    schedule=dict(num_steps=6, first=0.8, last=0.0),
+    input_size=160,
+    margin_px=2,
+    margin_ratio=0.2,
+    min_area=64,
+    cues=(dict(bins=16, cells=1), dict(bins=8, cells=6)),
+    final_step_prob=0.75,
+    antialias=True,
+    losses=dict(
+        loss_mask=dict(type='MaskBCELoss', loss_weight=1.0), loss_texture=dict(type='TextureL1Loss', loss_weight=2.0)
+    ),
+    max_batch=8,
+)

@@ -1,0 +1,52 @@
+"""Crops around masks: boxes, cutting and resizing, and pasting back.
+
+Legend: N masks, H and W the image, S the side of a network crop, all in pixels. Boxes are xyxy with exclusive ends.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def mask_boxes(masks: np.ndarray) -> np.ndarray:
+    """(N, 4) int64 tight xyxy boxes of (N, H, W) bool masks, ends exclusive; an empty mask gives zeros."""
+    boxes = np.zeros((len(masks), 4), np.int64)
+    for box, mask in zip(boxes, masks, strict=True):
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if len(rows):
+            box[:] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    return boxes
+
+
+def pad_boxes(
+    boxes_xyxy: np.ndarray, size_hw: tuple[int, int], margin_px: float = 0, margin_ratio: float = 0.0
+) -> np.ndarray:
+    """Boxes grown on every side and clipped to the image.
+
+    Args:
+        boxes_xyxy: (N, 4) int.
+        size_hw: height and width of the image.
+        margin_px: pixels added on each side.
+        margin_ratio: further pixels on each side, as a share of the mean of the box's sides.
+    """
+    sides = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).mean(axis=1)
+    margin = np.rint(margin_px + margin_ratio * sides).astype(np.int64)[:, None]
+    low = np.maximum(boxes_xyxy[:, :2] - margin, 0)
+    high = np.minimum(boxes_xyxy[:, 2:] + margin, np.array([size_hw[1], size_hw[0]]))
+    return np.concatenate([low, high], axis=1)
+
+
+def crop_resize(tensor: Tensor, box_xyxy: np.ndarray, size: int, antialias: bool = False) -> Tensor:
+    """Cut ``box_xyxy`` out of a (C, H, W) tensor and resize it bilinearly to float (C, S, S)."""
+    x1, y1, x2, y2 = (int(value) for value in box_xyxy)
+    crop = tensor[None, :, y1:y2, x1:x2].float()
+    return F.interpolate(crop, (size, size), mode='bilinear', align_corners=False, antialias=antialias)[0]
+
+
+def paste(probabilities: Tensor, box_xyxy: np.ndarray) -> Tensor:
+    """Resize one (S, S) map of probabilities back to its box: (y2 - y1, x2 - x1), sampled at pixel centres."""
+    x1, y1, x2, y2 = (int(value) for value in box_xyxy)
+    return F.interpolate(probabilities[None, None], (y2 - y1, x2 - x1), mode='bilinear', align_corners=False)[0, 0]

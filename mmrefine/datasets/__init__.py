@@ -1,0 +1,7 @@
+"""Data sets, samplers, and reading of images and masks."""
+
+from mmrefine.datasets import transforms  # noqa: F401  (fills the registry)
+from mmrefine.datasets.mask_datasets import CocoMaskDataset, MaskFolderDataset, MixtureDataset
+from mmrefine.datasets.samplers import SequentialShareSampler
+
+__all__ = ['CocoMaskDataset', 'MaskFolderDataset', 'MixtureDataset', 'SequentialShareSampler']

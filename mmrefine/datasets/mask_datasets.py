@@ -1,0 +1,181 @@
+"""Data sets of images with true masks: COCO-format files, and folders of images and masks.
+
+Every sample carries ``rng``, a generator that follows from the data set's seed and the sample's index alone; transforms draw
+from it, so a sample is the same whoever loads it: any number of workers or processes, before or after a resume.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+
+from mmrefine.registry import DATASETS
+
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+
+
+class _SeededDataset(BaseDataset):
+    """A data set whose samples carry their own source of randomness.
+
+    Args:
+        seed: with the index, it decides all draws of a sample.
+        source: the data set's name in reports; default: the stem of the annotation file or the folder.
+    """
+
+    def __init__(self, *args: Any, seed: int = 0, source: str | None = None, **kwargs: Any):
+        self.seed = seed
+        self.source = source
+        super().__init__(*args, **kwargs)
+
+    def prepare_data(self, idx: int) -> Any:
+        return self.draw(idx, np.random.default_rng([self.seed, idx]))
+
+    def draw(self, idx: int, rng: np.random.Generator) -> Any:
+        """Sample ``idx`` with all its random draws from ``rng``."""
+        self.full_init()
+        return self.pipeline({**self.get_data_info(idx), 'rng': rng})
+
+
+@DATASETS.register_module()
+class CocoMaskDataset(_SeededDataset):
+    """Masks of a COCO-format file (COCO, LVIS, or one's own).
+
+    Args:
+        ann_file: COCO JSON; segmentations are polygons or RLE.
+        data_prefix: ``dict(img=folder)``. LVIS files that give a ``coco_url`` instead of a ``file_name`` work too.
+        per: 'object', one sample per annotation, for training; 'image', one per image with all its masks.
+        min_area: annotations under it are left out, in pixels.
+        with_crowd: keep annotations marked ``iscrowd``.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        per: str = 'object',
+        min_area: float = 0,
+        with_crowd: bool = False,
+        **kwargs: Any,
+    ):
+        if per not in ('object', 'image'):
+            raise ValueError(f"per must be 'object' or 'image', got {per!r}.")
+        self.per, self.min_area, self.with_crowd = per, min_area, with_crowd
+        super().__init__(*args, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        with open(self.ann_file, encoding='utf-8') as file:
+            content = json.load(file)
+        if not isinstance(content, dict) or not {'images', 'annotations'} <= set(content):
+            raise ValueError(f'{self.ann_file} is no COCO annotation file: expected keys "images" and "annotations".')
+        instances = defaultdict(list)
+        for annotation in content['annotations']:
+            crowd = annotation.get('iscrowd', 0) and not self.with_crowd
+            if not crowd and annotation.get('area', np.inf) >= self.min_area:
+                instances[annotation['image_id']].append(
+                    {key: annotation[key] for key in ('id', 'segmentation', 'category_id') if key in annotation}
+                )
+        source = self.source or Path(self.ann_file).stem
+        data_list = []
+        for image in content['images']:
+            info = {
+                'img_path': str(Path(self.data_prefix.get('img', '')) / _file_name(image)),
+                'img_id': image['id'],
+                'ori_shape': (image['height'], image['width']),
+                'source': source,
+            }
+            own = instances.get(image['id'], [])
+            groups = [[instance] for instance in own] if self.per == 'object' else [own] if own else []
+            data_list += [{**info, 'instances': group} for group in groups]
+        return data_list
+
+
+def _file_name(image: dict) -> str:
+    """LVIS gives ``coco_url`` only; its last two parts are the split's folder and the file."""
+    return image['file_name'] if 'file_name' in image else '/'.join(image['coco_url'].split('/')[-2:])
+
+
+@DATASETS.register_module()
+class MaskFolderDataset(_SeededDataset):
+    """A folder of images and a folder of binary masks with the same names (suffixes may differ).
+
+    Args:
+        data_prefix: ``dict(img=folder, mask=folder)``; both are searched recursively.
+    """
+
+    def load_data_list(self) -> list[dict]:
+        folders = {}
+        for role in ('img', 'mask'):
+            folder = Path(self.data_prefix.get(role, ''))
+            if not folder.is_dir():
+                raise FileNotFoundError(f"data_prefix['{role}'] must be a folder, {folder} is none.")
+            folders[role] = {
+                path.relative_to(folder).with_suffix(''): path
+                for path in sorted(folder.rglob('*'))
+                if path.suffix.lower() in IMAGE_SUFFIXES
+            }
+        images, masks = folders['img'], folders['mask']
+        unmatched = sorted(str(name) for name in images.keys() ^ masks.keys())
+        if unmatched or not images:
+            raise ValueError(
+                f'every image needs a mask of the same name and the reverse; {len(images)} images and {len(masks)} '
+                f'masks were found, without a partner: {unmatched[:5]}.'
+            )
+        source = self.source or Path(self.data_prefix['img']).parent.name
+        return [
+            {'img_path': str(path), 'img_id': str(name), 'source': source, 'instances': [{'mask_path': str(masks[name])}]}
+            for name, path in images.items()
+        ]
+
+
+@DATASETS.register_module()
+class MixtureDataset:
+    """Endless draws from several data sets in given proportions.
+
+    Draw k follows from ``seed`` and k alone, also which data set and which sample it takes.
+
+    Args:
+        datasets: configs or data sets of this module.
+        weights: relative frequency of each.
+        length: how many draws there are; more than training will ever use.
+        seed: decides all draws.
+        max_refetch: how many further samples are tried when a pipeline gives None (no usable object in the crop).
+    """
+
+    def __init__(
+        self,
+        datasets: list,
+        weights: list[float],
+        length: int = 100_000_000,
+        seed: int = 0,
+        max_refetch: int = 100,
+        lazy_init: bool = False,
+    ):
+        if len(datasets) != len(weights):
+            raise ValueError(f'expected one weight per data set, got {len(datasets)} and {len(weights)}.')
+        self.datasets = [DATASETS.build(item) if isinstance(item, dict) else item for item in datasets]
+        self.shares = np.asarray(weights, np.float64) / np.sum(weights)
+        self.length, self.seed, self.max_refetch = length, seed, max_refetch
+        self.metainfo: dict = {}
+        if not lazy_init:
+            self.full_init()
+
+    def full_init(self) -> None:
+        """Load the annotations of all data sets."""
+        for dataset in self.datasets:
+            dataset.full_init()
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, k: int) -> Any:
+        rng = np.random.default_rng([self.seed, k])
+        for _ in range(self.max_refetch):
+            dataset = self.datasets[rng.choice(len(self.datasets), p=self.shares)]
+            sample = dataset.draw(int(rng.integers(len(dataset))), rng)
+            if sample is not None:
+                return sample
+        raise RuntimeError(f'{self.max_refetch} samples in a row gave no usable object; check the data sets and min_area.')

@@ -1,0 +1,35 @@
+"""Samplers that know where training stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sized
+
+from mmengine.dist import get_dist_info
+from torch.utils.data import Sampler
+
+from mmrefine.registry import DATA_SAMPLERS
+
+
+@DATA_SAMPLERS.register_module()
+class SequentialShareSampler(Sampler):
+    """Indices ``start``, ``start`` + 1, ... dealt out to the processes in turn; the data set does the shuffling.
+
+    Args:
+        dataset: an endless data set such as :class:`~mmrefine.datasets.MixtureDataset`.
+        seed: taken for mmengine's sake; the order does not depend on it.
+        start: how many indices each process leaves out; see :class:`~mmrefine.engine.FastForwardHook`.
+    """
+
+    def __init__(self, dataset: Sized, seed: int | None = None, start: int = 0):
+        self.length = len(dataset)
+        self.start = start
+        self.rank, self.world_size = get_dist_info()
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.rank + self.start * self.world_size, self.length, self.world_size))
+
+    def __len__(self) -> int:
+        return self.length // self.world_size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Nothing depends on the epoch."""

@@ -1,0 +1,126 @@
+"""Crops for training. All draws come from ``results['rng']``; a transform that finds no usable object returns None."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from mmrefine.core.crops import mask_boxes, pad_boxes
+from mmrefine.core.object_crop import random_object_crop
+from mmrefine.registry import TRANSFORMS
+
+
+def _cut(results: dict, box_xyxy: np.ndarray, size_wh: tuple[int, int] | None = None) -> dict:
+    """Cut the image and every mask, and resize them; masks by area and 0.5."""
+    x1, y1, x2, y2 = (int(value) for value in box_xyxy)
+    size_wh = size_wh or (x2 - x1, y2 - y1)
+    smaller = size_wh[0] * size_wh[1] < (x2 - x1) * (y2 - y1)
+    method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    results['img'] = cv2.resize(results['img'][y1:y2, x1:x2], size_wh, interpolation=method)
+    for key in ('gt_masks', 'coarse_masks'):
+        if key in results:
+            planes = [
+                cv2.resize(mask[y1:y2, x1:x2].astype(np.float32), size_wh, interpolation=method) >= 0.5
+                for mask in results[key]
+            ]
+            results[key] = np.stack(planes)
+    return results
+
+
+@TRANSFORMS.register_module()
+class ObjectWindow(BaseTransform):
+    """A generous window around the one object, made smaller where it is large: where coarse masks are simulated.
+
+    Args:
+        margin_ratio: context on each side, as a share of the object's mean side.
+        max_side: greatest side of the window, in pixels; larger windows are resized.
+        min_side: objects with a shorter side are left out.
+        min_fill: objects that fill less of their box are left out (scattered regions).
+    """
+
+    def __init__(self, margin_ratio: float = 0.6, max_side: int = 288, min_side: int = 12, min_fill: float = 0.1):
+        self.margin_ratio, self.max_side = margin_ratio, max_side
+        self.min_side, self.min_fill = min_side, min_fill
+
+    def transform(self, results: dict) -> dict | None:
+        box = mask_boxes(results['gt_masks'][:1])
+        width, height = box[0, 2:] - box[0, :2]
+        area_px = np.count_nonzero(results['gt_masks'][0])
+        if min(width, height) < self.min_side or area_px < self.min_fill * width * height:
+            return None
+        window = pad_boxes(box, results['img'].shape[:2], margin_ratio=self.margin_ratio)[0]
+        sides_wh = window[2:] - window[:2]
+        scale = min(1.0, self.max_side / sides_wh.max())
+        return _cut(results, window, tuple(np.maximum(np.rint(sides_wh * scale), 1).astype(int).tolist()))
+
+
+@TRANSFORMS.register_module()
+class CoarseMaskCrop(BaseTransform):
+    """The square network input around the coarse mask, with jittered margins.
+
+    Args:
+        size: S in pixels.
+        margin_ratio: least and greatest margin on each side, as a share of the coarse mask's mean side.
+    """
+
+    def __init__(self, size: int, margin_ratio: tuple[float, float] = (0.1, 0.35)):
+        self.size, self.margin_ratio = size, margin_ratio
+
+    def transform(self, results: dict) -> dict | None:
+        box = mask_boxes(results['coarse_masks'][:1])
+        if not box.any():
+            return None
+        ratio = results['rng'].uniform(*self.margin_ratio)
+        return _cut(results, pad_boxes(box, results['img'].shape[:2], 2, ratio)[0], (self.size, self.size))
+
+
+@TRANSFORMS.register_module()
+class RandomObjectCrop(BaseTransform):
+    """A random crop that holds the whole object, ``margin_px`` wider and higher than it; see :mod:`core.object_crop`.
+
+    Args:
+        margin_px: total margin along each axis, in pixels.
+        size: side of the square that the crop is resized to.
+    """
+
+    def __init__(self, size: int, margin_px: int = 40):
+        self.size, self.margin_px = size, margin_px
+
+    def transform(self, results: dict) -> dict | None:
+        box = mask_boxes(results['gt_masks'][:1])[0]
+        if not box.any():
+            return None
+        crop = random_object_crop(box, results['img'].shape[:2], self.margin_px, results['rng'])
+        return _cut(results, crop, (self.size, self.size))
+
+
+@TRANSFORMS.register_module()
+class MixedPatchCrop(BaseTransform):
+    """A patch at native resolution that holds both foreground and background of the true mask.
+
+    Args:
+        size: side in pixels; images smaller than it are padded with their border's colours, masks with background.
+    """
+
+    def __init__(self, size: int):
+        self.size = size
+
+    def transform(self, results: dict) -> dict | None:
+        height, width = results['img'].shape[:2]
+        pad_y, pad_x = max(self.size - height, 0), max(self.size - width, 0)
+        if pad_y or pad_x:
+            results['img'] = cv2.copyMakeBorder(results['img'], 0, pad_y, 0, pad_x, cv2.BORDER_REPLICATE)
+            for key in ('gt_masks', 'coarse_masks'):
+                if key in results:
+                    results[key] = np.pad(results[key], ((0, 0), (0, pad_y), (0, pad_x)))
+        mask = results['gt_masks'][0]
+        edge = mask & (cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
+        points = np.argwhere(edge)
+        if not len(points):
+            return None
+        # Through a point of the contour, so that no search for a mixed patch can fail.
+        point = points[results['rng'].integers(len(points))]
+        offset = results['rng'].integers(1, self.size - 1, 2)
+        y1, x1 = np.clip(point - offset, 0, np.array(mask.shape) - self.size)
+        return _cut(results, np.array([x1, y1, x1 + self.size, y1 + self.size]))

@@ -1,0 +1,26 @@
+"""Mixed precision where there is no loss scaling to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from mmengine.optim import OptimWrapper
+from mmengine.runner.amp import autocast
+from torch import nn
+
+from mmrefine.registry import OPTIM_WRAPPERS
+
+
+@OPTIM_WRAPPERS.register_module()
+class Bf16OptimWrapper(OptimWrapper):
+    """Forward passes under bfloat16 autocast, on CPUs too, which mmengine's ``AmpOptimWrapper`` refuses.
+
+    bfloat16 has float32's range, so gradients need no scaling. Arguments are those of mmengine's ``OptimWrapper``.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        with super().optim_context(model), autocast(dtype=torch.bfloat16):
+            yield

@@ -1,0 +1,233 @@
+"""SegRefiner: refinement as discrete diffusion over pixel states (NeurIPS 2023), on object crops.
+
+Legend: N masks of one image, B masks of one network batch, S side of the network's input in pixels, T steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmrefine.core.colour_cue import colour_cue
+from mmrefine.core.crops import crop_resize, mask_boxes, pad_boxes, paste
+from mmrefine.core.diffusion import DiffusionSchedule, forward_sample, reverse_process
+from mmrefine.models.refiners.base_refiner import BaseRefiner, RefineInput
+from mmrefine.registry import MODELS
+from mmrefine.structures import RefineDataSample
+
+_IMAGENET_MEAN = (123.675, 116.28, 103.53)
+_IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+@dataclass(frozen=True)
+class _CropJob:
+    """One mask on its way through the network: where it is from, its crop, its source of randomness."""
+
+    image: int
+    mask: int
+    box_xyxy: np.ndarray
+    generator: torch.Generator
+
+
+def expected_iou(probabilities: Tensor) -> float:
+    """The IoU with the truth that (h, w) probabilities promise for the mask cut from them at 0.5, in [0, 1].
+
+    Intersection and union are replaced by their expectations, each pixel taken as independent.
+    """
+    mask = probabilities >= 0.5
+    union = float(mask.sum() + probabilities[~mask].sum())
+    return float(probabilities[mask].sum()) / union if union > 0 else 0.0
+
+
+@MODELS.register_module()
+class SegRefiner(BaseRefiner):
+    """Refines instance masks: every mask is cropped, denoised at a fixed size and pasted back (the paper's LR model).
+
+    Args:
+        denoiser: config of the U-Net; its ``in_channels`` are 3 (RGB), 1 (mask) and one per cue.
+        schedule: keyword arguments of :class:`~mmrefine.core.diffusion.DiffusionSchedule`.
+        input_size: S.
+        margin_px, margin_ratio: context around the coarse mask's box, see :func:`~mmrefine.core.crops.pad_boxes`.
+        min_area: coarse masks under this area in pixels come back unchanged, with score 0.
+        cues: keyword arguments of :func:`~mmrefine.core.colour_cue.colour_cue`, one further input channel each.
+        final_step_prob: in training, the probability of t = T-1, at which the network sees the coarse mask alone;
+            otherwise t is uniform, as always in the paper (0).
+        losses: losses on the logits by name.
+        max_batch: masks in one pass of the network; 0 for no bound. Results do not depend on it beyond rounding.
+        antialias: low-pass filter when crops are made smaller; the published models were trained without.
+        mean, std: of the RGB channels.
+        gate, data_preprocessor, init_cfg: see :class:`BaseRefiner`.
+    """
+
+    def __init__(
+        self,
+        denoiser: dict,
+        schedule: dict | None = None,
+        input_size: int = 256,
+        margin_px: float = 20,
+        margin_ratio: float = 0.0,
+        min_area: float = 512,
+        cues: Sequence[dict] = (),
+        final_step_prob: float = 0.0,
+        losses: dict[str, dict] | None = None,
+        max_batch: int = 8,
+        antialias: bool = False,
+        mean: Sequence[float] = _IMAGENET_MEAN,
+        std: Sequence[float] = _IMAGENET_STD,
+        gate: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(gate, data_preprocessor, init_cfg)
+        self.denoise_model = MODELS.build(denoiser)
+        self.schedule = DiffusionSchedule(**(schedule or {}))
+        self.input_size = input_size
+        self.margin_px, self.margin_ratio, self.min_area = margin_px, margin_ratio, min_area
+        self.cues = tuple(cues)
+        self.final_step_prob = final_step_prob
+        losses = losses or {'loss_mask': {'type': 'MaskBCELoss'}, 'loss_texture': {'type': 'TextureL1Loss'}}
+        self.losses = torch.nn.ModuleDict({name: MODELS.build(loss) for name, loss in losses.items()})
+        self.max_batch = max_batch
+        self.antialias = antialias
+        self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(3, 1, 1), persistent=False)
+
+    # ---- network ----------------------------------------------------------------------------------------------------
+
+    def condition(self, images: Tensor, coarse: Tensor) -> Tensor:
+        """What the network sees besides x_t: normalised images and cues.
+
+        Args:
+            images: (B, 3, h, w) RGB in 0..255.
+            coarse: (B, 1, h, w), 0 or 1.
+
+        Returns:
+            (B, 3 + cues, h, w) float32.
+        """
+        normalized = (images.float() - self.mean) / self.std
+        if not self.cues:
+            return normalized
+        pixels = images.round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+        masks = coarse[:, 0].bool().cpu().numpy()
+        channels = np.stack(
+            [
+                np.stack([colour_cue(image, mask, **cue) for cue in self.cues])
+                for image, mask in zip(pixels, masks, strict=True)
+            ]
+        )
+        return torch.cat([normalized, torch.from_numpy(channels).to(normalized.device)], dim=1)
+
+    def denoise(self, condition: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        """Logits (B, 1, h, w) of the true masks; the partly coarse mask, 0 or 1, is the fourth channel."""
+        inputs = torch.cat([condition[:, :3], x_t.float(), condition[:, 3:]], dim=1)
+        return self.denoise_model(inputs, t)
+
+    # ---- training ---------------------------------------------------------------------------------------------------
+
+    def forward(
+        self, inputs: Sequence[Tensor] | Tensor, data_samples: Sequence[RefineDataSample], mode: str = 'tensor'
+    ) -> dict[str, Tensor] | list[RefineDataSample] | Tensor:
+        """mmengine's three modes.
+
+        Args:
+            inputs: 'loss' and 'tensor': B uint8 crops (3, S, S); 'predict': whole images (3, H, W) uint8.
+            data_samples: 'loss': ``coarse_masks`` and ``gt_masks`` (1, S, S), and ``seed`` for the draws.
+            mode: 'loss', 'predict', or 'tensor' (logits at t = T-1).
+        """
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
+        images = inputs if isinstance(inputs, Tensor) else torch.stack(list(inputs))
+        coarse = torch.stack([sample.coarse_masks for sample in data_samples]).to(images.device).float()
+        condition = self.condition(images, coarse)
+        if mode == 'tensor':
+            last = torch.full((len(images),), self.schedule.num_steps - 1, device=images.device)
+            return self.denoise(condition, coarse, last)
+        if mode != 'loss':
+            raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}.")
+        target = torch.stack([sample.gt_masks for sample in data_samples]).to(images.device).float()
+        t, uniform = self._training_draws([sample.get('seed') for sample in data_samples], coarse.shape[-2:])
+        return self.loss(condition, coarse, target, t.to(images.device), uniform.to(images.device))
+
+    def loss(self, condition: Tensor, coarse: Tensor, target: Tensor, t: Tensor, uniform: Tensor) -> dict[str, Tensor]:
+        """Losses of one batch with all its draws given.
+
+        Args:
+            condition: see :meth:`condition`.
+            coarse, target, uniform: (B, 1, h, w).
+            t: (B,) int64.
+        """
+        x_t = forward_sample(self.schedule, target, coarse, t, uniform)
+        logits = self.denoise(condition, x_t, t).float()
+        losses = {name: loss(logits, target) for name, loss in self.losses.items()}
+        with torch.no_grad():
+            predicted, truth = logits >= 0, target >= 0.5
+            union = (predicted | truth).sum(dim=(1, 2, 3)).clamp(min=1)
+            losses['iou'] = ((predicted & truth).sum(dim=(1, 2, 3)) / union).mean()
+        return losses
+
+    def _training_draws(self, seeds: Sequence[int | None], size_hw: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Steps (B,) and uniform noise (B, 1, h, w), each sample's from its own seed."""
+        steps, noise = [], []
+        for seed in seeds:
+            generator = None if seed is None else torch.Generator().manual_seed(seed)
+            final = torch.rand((), generator=generator) < self.final_step_prob
+            t = torch.randint(self.schedule.num_steps, (), generator=generator)
+            steps.append(torch.where(final, self.schedule.num_steps - 1, t))
+            noise.append(torch.rand((1, *size_hw), generator=generator))
+        return torch.stack(steps), torch.stack(noise)
+
+    # ---- refining ---------------------------------------------------------------------------------------------------
+
+    def _refine_batch(self, inputs: Sequence[RefineInput]) -> list[tuple[np.ndarray, np.ndarray]]:
+        masks = [item.masks.copy() for item in inputs]
+        scores = [np.zeros(len(item.masks), np.float32) for item in inputs]
+        jobs = list(self._jobs(inputs))
+        size = self.max_batch if self.max_batch > 0 else max(len(jobs), 1)
+        for start in range(0, len(jobs), size):
+            chunk = jobs[start : start + size]
+            crops = [self._crop(inputs[job.image], job) for job in chunk]
+            images, coarse = (torch.stack(parts).to(self.device) for parts in zip(*crops, strict=True))
+            probabilities = self._denoise_crops(images, coarse, [job.generator for job in chunk]).cpu()
+            for job, probability in zip(chunk, probabilities[:, 0], strict=True):
+                x1, y1, x2, y2 = job.box_xyxy
+                target = masks[job.image][job.mask]
+                target[:] = False
+                target[y1:y2, x1:x2] = (paste(probability, job.box_xyxy) >= 0.5).numpy()
+                scores[job.image][job.mask] = expected_iou(probability)
+        return list(zip(masks, scores, strict=True))
+
+    def _jobs(self, inputs: Sequence[RefineInput]) -> Iterator[_CropJob]:
+        """One job per mask that is large enough, each with a generator of its own."""
+        for image_index, item in enumerate(inputs):
+            boxes = pad_boxes(mask_boxes(item.masks), item.image.shape[:2], self.margin_px, self.margin_ratio)
+            areas_px = np.count_nonzero(item.masks, axis=(1, 2))
+            seeds = torch.randint(2**62, (len(item.masks),), generator=item.generator).tolist()
+            for mask_index, (box, area_px, seed) in enumerate(zip(boxes, areas_px, seeds, strict=True)):
+                if area_px >= self.min_area:
+                    yield _CropJob(image_index, mask_index, box, torch.Generator().manual_seed(seed))
+
+    def _crop(self, item: RefineInput, job: _CropJob) -> tuple[Tensor, Tensor]:
+        """The image (3, S, S) in 0..255 and the mask (1, S, S), 0 or 1, of one job."""
+        x1, y1, x2, y2 = job.box_xyxy
+        local_box = np.array([0, 0, x2 - x1, y2 - y1])
+        image = torch.from_numpy(np.ascontiguousarray(item.image[y1:y2, x1:x2])).permute(2, 0, 1)
+        mask = torch.from_numpy(item.masks[job.mask, y1:y2, x1:x2])[None]
+        image = crop_resize(image, local_box, self.input_size, self.antialias)
+        return image, (crop_resize(mask, local_box, self.input_size) >= 0.5).float()
+
+    def _denoise_crops(self, images: Tensor, coarse: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """All T steps: probabilities (B, 1, S, S)."""
+        condition = self.condition(images, coarse)
+
+        def uniform() -> Tensor:
+            draws = [torch.rand(coarse.shape[1:], generator=generator) for generator in generators]
+            return torch.stack(draws).to(coarse.device)
+
+        steps = range(self.schedule.num_steps - 1, -1, -1)
+        return reverse_process(
+            self.schedule, lambda x_t, t: self.denoise(condition, x_t, t), coarse, steps, uniform
+        )[0]

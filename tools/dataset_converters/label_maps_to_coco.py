@@ -1,0 +1,109 @@
+"""Turn photographs with label maps or binary masks into one COCO file, one annotation per region.
+
+A region is a value of the label map other than --ignore (default 0), or the whole mask with --binary. Label maps are found
+by the image's relative path and stem; with --several also <stem>_<k>, several annotators' maps of one photograph (BSDS).
+
+  # a folder of images and binary masks
+  python tools/dataset_converters/label_maps_to_coco.py images masks out/objects.json --binary
+  # the segmentations of BSDS500: every region of every annotator, large photographs made smaller
+  python tools/dataset_converters/label_maps_to_coco.py images/train labels/train out/bsds.json --several --ignore -1
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+from pycocotools import mask as coco_mask
+from tqdm import tqdm
+
+SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp'}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('images', type=Path, help='folder of photographs, searched recursively')
+    parser.add_argument('labels', type=Path, help='folder of label maps or masks, laid out like the photographs')
+    parser.add_argument('out', type=Path, help='COCO file to write; photographs are stored beside it in <out stem>/')
+    parser.add_argument('--binary', action='store_true', help='every pixel over 0 belongs to the one object')
+    parser.add_argument('--components', action='store_true', help='split every region into its connected components')
+    parser.add_argument('--several', action='store_true', help='take <stem>_<k> as further label maps of <stem>')
+    parser.add_argument('--ignore', type=int, default=0, help='label that is no region; -1: every label is one')
+    parser.add_argument('--max-side', type=int, default=800, help='larger photographs are made smaller; 0: never')
+    parser.add_argument('--min-area', type=int, default=200, help='smallest region in pixels, after resizing')
+    parser.add_argument('--max-share', type=float, default=0.8, help='largest region as a share of the photograph')
+    parser.add_argument('--only', nargs='*', default=[], help='take these top-level folders of IMAGES only')
+    parser.add_argument('--skip', nargs='*', default=[], help='leave out these top-level folders of IMAGES')
+    return parser.parse_args()
+
+
+def label_paths(folder: Path, name: Path, several: bool) -> list[Path]:
+    """The label maps of one photograph, by its relative path without suffix."""
+    stem = name.name
+    paths = [path for path in sorted((folder / name.parent).glob(f'{stem}*')) if path.suffix.lower() in SUFFIXES]
+    return [path for path in paths if path.stem == stem or (several and path.stem.startswith(f'{stem}_'))]
+
+
+def regions(label_map: np.ndarray, args: argparse.Namespace) -> list[np.ndarray]:
+    """(H, W) bool masks of one label map."""
+    if args.binary:
+        masks = [label_map > 0]
+    else:
+        masks = [label_map == value for value in np.unique(label_map) if value != args.ignore]
+    if args.components:
+        parts = (cv2.connectedComponents(mask.astype(np.uint8)) for mask in masks)
+        masks = [components == index for count, components in parts for index in range(1, count)]
+    low, high = args.min_area, args.max_share * label_map.size
+    return [mask for mask in masks if low <= np.count_nonzero(mask) <= high]
+
+
+def main() -> None:
+    args = parse_args()
+    folder = args.out.with_suffix('')
+    images, annotations = [], []
+    paths = sorted(path for path in args.images.rglob('*') if path.suffix.lower() in SUFFIXES)
+    for path in tqdm(paths, desc=args.out.stem):
+        name = path.relative_to(args.images).with_suffix('')
+        if name.parts[0] in args.skip or (args.only and name.parts[0] not in args.only):
+            continue
+        found = label_paths(args.labels, name, args.several)
+        if not found:
+            raise SystemExit(f'{path} has no label map {args.labels / name}.* (suffixes {sorted(SUFFIXES)}).')
+        image = Image.open(path).convert('RGB')
+        scale = min(1.0, args.max_side / max(image.size)) if args.max_side else 1.0
+        size_wh = tuple(round(side * scale) for side in image.size)
+        target = (folder / name).with_suffix('.jpg')
+        target.parent.mkdir(parents=True, exist_ok=True)
+        image.resize(size_wh, Image.Resampling.LANCZOS).save(target, quality=95)
+        record = {'id': len(images) + 1, 'file_name': str(target.relative_to(folder)), 'width': size_wh[0], 'height': size_wh[1]}
+        images.append(record)
+        for label_path in found:
+            label_map = np.array(Image.open(label_path)).astype(np.int32)
+            label_map = cv2.resize(label_map.astype(np.float32), size_wh, interpolation=cv2.INTER_NEAREST).astype(np.int32)
+            for mask in regions(label_map, args):
+                rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+                annotations.append(
+                    {
+                        'id': len(annotations) + 1,
+                        'image_id': record['id'],
+                        'category_id': 1,
+                        'segmentation': {'size': list(rle['size']), 'counts': rle['counts'].decode()},
+                        'area': int(np.count_nonzero(mask)),
+                        'bbox': coco_mask.toBbox(rle).tolist(),
+                        'iscrowd': 0,
+                    }
+                )
+    content = {'images': images, 'annotations': annotations, 'categories': [{'id': 1, 'name': 'region'}]}
+    part = args.out.with_suffix('.json.part')
+    part.write_text(json.dumps(content), encoding='utf-8')
+    os.replace(part, args.out)
+    print(f'{args.out}: {len(images)} photographs, {len(annotations)} regions')
+
+
+if __name__ == '__main__':
+    main()
