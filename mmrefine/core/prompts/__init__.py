@@ -1,0 +1,34 @@
+"""Prompts that a promptable segmenter tolerates, excavated from a coarse mask (SAMRefiner, ICLR 2025, section 3).
+
+Legend of this folder: N masks, H and W the size of the image, h and w that of a grid of the model, all in pixels or
+cells; boxes are (x1, y1, x2, y2) of inclusive pixel indices, as segment-anything counts them; points are (x, y).
+
+``released_behaviour=True`` reproduces the numbers of the authors' code. Where that is False, which is the default, the
+functions do what the paper means; every function states the difference.
+"""
+
+from mmrefine.core.prompts.boxes import context_similarity, elastic_boxes
+from mmrefine.core.prompts.distance import (
+    DistanceField,
+    chamfer_distance,
+    distance_fields,
+    euclidean_distance,
+    tight_box,
+)
+from mmrefine.core.prompts.frame import InputFrame
+from mmrefine.core.prompts.masks import gaussian_weights, mask_prompts
+from mmrefine.core.prompts.points import prompt_points
+
+__all__ = [
+    'DistanceField',
+    'InputFrame',
+    'chamfer_distance',
+    'context_similarity',
+    'distance_fields',
+    'elastic_boxes',
+    'euclidean_distance',
+    'gaussian_weights',
+    'mask_prompts',
+    'prompt_points',
+    'tight_box',
+]

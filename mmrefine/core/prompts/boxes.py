@@ -1,0 +1,118 @@
+"""Context-aware elastic boxes, CEBox (SAMRefiner, section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from mmrefine.core.prompts.distance import DistanceField
+from mmrefine.core.prompts.frame import InputFrame
+
+_STEP_SHARE, _STEP_PX = 0.1, 10
+
+
+def context_similarity(
+    embedding: torch.Tensor, fields: Sequence[DistanceField], frame: InputFrame, released_behaviour: bool = False
+) -> np.ndarray:
+    """Cosine similarity of every location of the embedding with the mean of it under each mask.
+
+    The mean is weighted by the share of a cell that the mask covers, so that no mask vanishes on the grid.
+    ``released_behaviour``: it is the plain mean over the cells whose bilinear sample of the mask is above 0; a mask
+    without such a cell gets similarity 0 everywhere.
+
+    Args:
+        embedding: (C, h, w) image embedding, on any device.
+        fields: of N masks.
+        frame: where the image lies in the model's input.
+
+    Returns:
+        (N, h, w) float32 in [-1, 1].
+    """
+    grid_hw = tuple(embedding.shape[1:])
+    rows, columns = frame.sampling(grid_hw, antialias=not released_behaviour)
+    cover = np.stack(
+        [rows[:, f.window[0]] @ f.mask.astype(np.float32) @ columns[:, f.window[1]].T for f in fields]
+    ).reshape(len(fields), -1)
+    if released_behaviour:
+        cover = (cover > 0).astype(np.float32)
+    locations = embedding.flatten(1).float()
+    cover = torch.from_numpy(cover).to(locations.device)
+    means = cover @ locations.T / cover.sum(1, keepdim=True).clamp(min=1e-6)
+    similarity = F.normalize(means, dim=1) @ F.normalize(locations, dim=0)
+    return similarity.reshape(len(fields), *grid_hw).cpu().numpy()
+
+
+def elastic_boxes(
+    boxes_xyxy: np.ndarray,
+    similarity: np.ndarray,
+    frame: InputFrame,
+    margin: float,
+    *,
+    via_hw: tuple[int, int],
+    threshold: float = 0.5,
+    released_behaviour: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Move every side of every box one step outward where what lies there looks like the mask.
+
+    A step is 10 % of the side that it lengthens, at least 1 and at most 10 pixels, and ends at the border of the image.
+    The side moves if more than ``margin`` of the pixels gained have a similarity above ``threshold``.
+    ``released_behaviour``: sides are differences of inclusive indices, so that a box one pixel wide never widens; the
+    last row and column of the box are left out of a strip; a step that would reach the first row or column or go beyond
+    the image is not taken at all.
+
+    Args:
+        boxes_xyxy: (N, 4) int, inclusive pixel indices.
+        similarity: (N, h, w) of :func:`context_similarity`.
+        frame: where the image lies in the model's input.
+        margin: lambda of the paper, in [0, 1]; 0.1 there.
+        via_hw: the grid of the model's low-resolution masks, through which similarity is brought to the image.
+
+    Returns:
+        the boxes (N, 4) int64 and whether any side moved (N,) bool.
+    """
+    rows, columns = frame.upsampling(tuple(similarity.shape[1:]), via_hw)
+    strips = _released_strips if released_behaviour else _strips
+    boxes = boxes_xyxy.astype(np.int64)
+    moved = boxes.copy()
+    for box, target, grid in zip(boxes, moved, similarity, strict=True):
+        for side, (position, window_y, window_x) in strips(box, frame.image_hw).items():
+            strip = rows[window_y] @ grid @ columns[window_x].T
+            if strip.size and (strip > threshold).mean() > margin:
+                target[side] = position
+    return moved, (moved != boxes).any(axis=1)
+
+
+def _strips(box: np.ndarray, image_hw: tuple[int, int]) -> dict[int, tuple[int, slice, slice]]:
+    """Per index of the box (0 to 3): where that side would go, and the rows and columns gained."""
+    x1, y1, x2, y2 = (int(v) for v in box)
+    height, width = image_hw
+    step_x, step_y = (int(np.clip(_STEP_SHARE * side, 1, _STEP_PX)) for side in (x2 - x1 + 1, y2 - y1 + 1))
+    left, top = max(x1 - step_x, 0), max(y1 - step_y, 0)
+    right, bottom = min(x2 + step_x, width - 1), min(y2 + step_y, height - 1)
+    across_y, across_x = slice(y1, y2 + 1), slice(x1, x2 + 1)
+    return {
+        0: (left, across_y, slice(left, x1)),
+        1: (top, slice(top, y1), across_x),
+        2: (right, across_y, slice(x2 + 1, right + 1)),
+        3: (bottom, slice(y2 + 1, bottom + 1), across_x),
+    }
+
+
+def _released_strips(box: np.ndarray, image_hw: tuple[int, int]) -> dict[int, tuple[int, slice, slice]]:
+    """As :func:`_strips`, with the indices of the authors' code; sides that may not move are left out."""
+    x1, y1, x2, y2 = (int(v) for v in box)
+    height, width = image_hw
+    step_x, step_y = min(_STEP_SHARE * (x2 - x1), _STEP_PX), min(_STEP_SHARE * (y2 - y1), _STEP_PX)
+    left, top, right, bottom = int(x1 - step_x), int(y1 - step_y), int(x2 + step_x), int(y2 + step_y)
+    across_y, across_x = slice(y1, y2), slice(x1, x2)
+    strips = {
+        0: (left, across_y, slice(max(left, 0), x1)),
+        1: (top, slice(max(top, 0), y1), across_x),
+        2: (right, across_y, slice(x2, right)),
+        3: (bottom, slice(y2, bottom), across_x),
+    }
+    inside = {0: left > 0, 1: top > 0, 2: right < width, 3: bottom < height}
+    return {side: strip for side, strip in strips.items() if inside[side]}

@@ -1,0 +1,86 @@
+"""Where an image lies in the input of a model, and how grids of the model are sampled from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class InputFrame:
+    """An image is resized to ``resized_hw`` and padded on the right and below to ``input_hw``.
+
+    segment-anything keeps the aspect ratio and pads; SAM 2 stretches, so that both sizes are the same. All sizes come
+    from the model, none is written here.
+
+    Attributes:
+        image_hw: size of the original image in pixels.
+        resized_hw: size of its resized copy in the model's input.
+        input_hw: size of the model's input.
+    """
+
+    image_hw: tuple[int, int]
+    resized_hw: tuple[int, int]
+    input_hw: tuple[int, int]
+
+    def to_input(self, points_xy: np.ndarray) -> np.ndarray:
+        """Map (..., 2) pixel coordinates (x, y) of the image to the model's input, float32."""
+        scale_yx = np.divide(self.resized_hw, self.image_hw)
+        return (points_xy.astype(np.float64) * scale_yx[::-1]).astype(np.float32)
+
+    def boxes_to_input(self, boxes_xyxy: np.ndarray) -> np.ndarray:
+        """Map (N, 4) boxes of the image to the model's input, float32."""
+        return self.to_input(boxes_xyxy.reshape(-1, 2, 2)).reshape(-1, 4)
+
+    def sampling(self, grid_hw: tuple[int, int], antialias: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Weights that carry a map of the image to a grid over the model's input: image, resized, padded, grid.
+
+        Bilinear resizing and padding with zeros are linear in rows and columns, so that the whole chain is one matrix
+        on either side: ``grid = rows @ image @ columns.T``, and a crop of the image needs a crop of the matrices only.
+
+        Args:
+            grid_hw: (h, w) of the grid.
+            antialias: average over what a grid cell covers, instead of sampling at its centre.
+
+        Returns:
+            rows (h, H) and columns (w, W), float32.
+        """
+        return tuple(
+            _sampling_weights(size, resized, padded, grid, antialias)
+            for size, resized, padded, grid in zip(self.image_hw, self.resized_hw, self.input_hw, grid_hw, strict=True)
+        )
+
+    def upsampling(self, grid_hw: tuple[int, int], via_hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Weights that carry a map of a grid over the model's input to the image: grid, ``via_hw``, input, crop, image.
+
+        Returns:
+            rows (H, h) and columns (W, w), float32: ``image = rows @ grid @ columns.T``.
+        """
+        return tuple(
+            _upsampling_weights(size, resized, padded, via, grid)
+            for size, resized, padded, via, grid in zip(
+                self.image_hw, self.resized_hw, self.input_hw, via_hw, grid_hw, strict=True
+            )
+        )
+
+
+def _resize(rows: torch.Tensor, size: int, antialias: bool = False) -> torch.Tensor:
+    """Linear interpolation of every row of (n, length) to (n, size), with the weights of torch's own resizing."""
+    shape = (rows.shape[0], size)
+    return F.interpolate(rows[None, None], shape, mode='bilinear', align_corners=False, antialias=antialias)[0, 0]
+
+
+@lru_cache(maxsize=64)
+def _sampling_weights(size: int, resized: int, padded: int, grid: int, antialias: bool) -> np.ndarray:
+    weights = F.pad(_resize(torch.eye(size), resized), (0, padded - resized))
+    return np.ascontiguousarray(_resize(weights, grid, antialias).numpy().T)
+
+
+@lru_cache(maxsize=64)
+def _upsampling_weights(size: int, resized: int, padded: int, via: int, grid: int) -> np.ndarray:
+    weights = _resize(_resize(torch.eye(grid), via), padded)[:, :resized]
+    return np.ascontiguousarray(_resize(weights, size).numpy().T)

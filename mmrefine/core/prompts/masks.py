@@ -1,0 +1,57 @@
+"""Gaussian-style mask prompts (SAMRefiner, section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mmrefine.core.prompts.distance import DistanceField
+from mmrefine.core.prompts.frame import InputFrame
+
+
+def gaussian_weights(field: DistanceField, gamma: float) -> np.ndarray:
+    """Trust in every pixel of a mask: exp(-(D - D_max)^2 / (area / gamma)), 1 where the mask is deepest.
+
+    Args:
+        field: of one mask.
+        gamma: how fast trust falls towards the contour; 0: every pixel is trusted alike.
+
+    Returns:
+        (h, w) float32 on the box of the mask, 0 outside the mask.
+    """
+    weights = np.zeros_like(field.inside)
+    depth = field.inside[field.mask]
+    if depth.size:
+        weights[field.mask] = np.exp(-((depth - depth.max()) ** 2) * np.float32(gamma / depth.size))
+    return weights
+
+
+def mask_prompts(
+    fields: Sequence[DistanceField], frame: InputFrame, grid_hw: tuple[int, int], strength: np.ndarray, gamma: float
+) -> np.ndarray:
+    """Masks as logits on the model's prompt grid: +strength inside, -strength outside, times the Gaussian weights.
+
+    A grid cell is inside where more than half of the bilinear sample is. The weights are sampled in the same way, and
+    cells to which no pixel of the mask contributes keep the full negative strength.
+
+    Args:
+        fields: of N masks.
+        frame: where the image lies in the model's input.
+        grid_hw: (h, w) of the model's mask prompts.
+        strength: (N,) logit of full trust, one per mask.
+        gamma: see :func:`gaussian_weights`.
+
+    Returns:
+        (N, 1, h, w) float32.
+    """
+    rows, columns = frame.sampling(grid_hw)
+    prompts = np.empty((len(fields), 1, *grid_hw), np.float32)
+    for prompt, field, logit in zip(prompts[:, 0], fields, strength, strict=True):
+        window_y, window_x = field.window
+        left, right = rows[:, window_y], columns[:, window_x].T
+        share = left @ field.mask.astype(np.float32) @ right
+        weights = left @ gaussian_weights(field, gamma) @ right
+        weights[weights == 0] = 1
+        prompt[:] = np.where(share > 0.5, logit, -logit) * weights
+    return prompts

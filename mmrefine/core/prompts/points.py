@@ -1,0 +1,44 @@
+"""Distance-guided point prompts (SAMRefiner, section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mmrefine.core.prompts.distance import DistanceField
+
+POSITIVE, NEGATIVE, NO_POINT = 1, 0, -1
+
+
+def prompt_points(
+    fields: Sequence[DistanceField], negative: bool = True, released_behaviour: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """The deepest pixel of every mask and, if asked for, the pixel of its box that is farthest from it.
+
+    Ties go to the first pixel in row-major order. A mask that fills its box has no negative point: the label is then
+    -1, which promptable segmenters read as "no point". ``released_behaviour``: the last row and the last column of the
+    box are not looked at, and a missing negative point is a real one at (0, 0).
+
+    Args:
+        fields: of N masks.
+        negative: whether to add negative points.
+
+    Returns:
+        coordinates (N, P, 2) int64, (x, y) pixels of the image, and labels (N, P) int64; P is 1 or 2.
+    """
+    coords = np.zeros((len(fields), 1 + negative, 2), np.int64)
+    labels = np.full(coords.shape[:2], POSITIVE, np.int64)
+    for i, field in enumerate(fields):
+        coords[i, 0] = _farthest(field, field.inside)
+        if negative:
+            outside = field.outside[:-1, :-1] if released_behaviour else field.outside
+            found = outside.any()
+            coords[i, 1] = _farthest(field, outside) if found else (0, 0)
+            labels[i, 1] = NEGATIVE if found or released_behaviour else NO_POINT
+    return coords, labels
+
+
+def _farthest(field: DistanceField, distance: np.ndarray) -> tuple[int, int]:
+    y, x = np.unravel_index(int(distance.argmax()), distance.shape)
+    return field.box_xyxy[0] + int(x), field.box_xyxy[1] + int(y)

@@ -1,0 +1,116 @@
+"""Split and merge against the numbers of the authors' code (C_*), and painting back by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmrefine.core.regions import (
+    merge_regions,
+    paint_regions,
+    regions_of_components,
+    resolve_overlaps,
+    split_label_map,
+)
+
+
+@pytest.fixture(scope='module')
+def reference():
+    return dict(np.load(Path(__file__).parents[1] / 'data' / 'C_sem2ins_a.npz'))
+
+
+def expected_regions(reference, number, label):
+    rows = (reference['index'][:, 0] == number) & (reference['index'][:, 1] == label)
+    return np.unpackbits(reference['masks_packed'][rows], axis=-1, count=reference['label_maps'].shape[2]) > 0
+
+
+def test_regions_of_recorded_components(reference):
+    for (number, label, _), components in zip(reference['n_components'], reference['component_labels'], strict=True):
+        expected = expected_regions(reference, number, label)
+        regions = regions_of_components(components)
+        assert len(regions) == len(expected)
+        for region, wanted in zip(regions, expected, strict=True):
+            np.testing.assert_array_equal(region, wanted)
+
+
+def test_split_finds_the_same_regions_in_label_maps(reference):
+    """As sets: the order of components is OpenCV's, and may change with its version."""
+    for number, label_map in enumerate(reference['label_maps']):
+        masks, labels = split_label_map(label_map)
+        found = {(int(label), mask.tobytes()) for label, mask in zip(labels, masks, strict=True)}
+        wanted = {
+            (int(label), mask.tobytes())
+            for label in np.unique(labels)
+            for mask in expected_regions(reference, number, label)
+        }
+        assert found == wanted and len(labels) == (reference['index'][:, 0] == number).sum()
+
+
+def bars(*columns: tuple[int, int], size=(10, 20), rows=slice(2, 8)) -> list[np.ndarray]:
+    """Upright bars between pairs of columns."""
+    masks = []
+    for start, stop in columns:
+        mask = np.zeros(size, bool)
+        mask[rows, start:stop] = True
+        masks.append(mask)
+    return masks
+
+
+def test_neighbours_merge_and_distant_ones_do_not():
+    near, far = merge_regions(bars((0, 6), (7, 13))), merge_regions(bars((0, 3), (15, 18)))
+    assert len(near) == 1 and near[0].sum() == 72
+    assert len(far) == 2
+
+
+def test_merging_goes_on_with_what_was_merged():
+    """The third bar is too far from the second alone, but not from the first two together."""
+    first, second, third = bars((0, 8), (9, 11), (14, 18))
+    assert len(merge_regions([second, third])) == 2
+    assert len(merge_regions([first, second, third])) == 1
+
+
+def test_void_and_background_are_no_regions():
+    label_map = np.array([[0, 255, 7], [0, 255, 7]], np.uint8)
+    assert split_label_map(label_map)[1].tolist() == [7]
+    assert split_label_map(label_map, background=None, void=None)[1].tolist() == [0, 7, 255]
+    masks, labels = split_label_map(np.zeros((2, 3), np.uint8))
+    assert masks.shape == (0, 2, 3) and labels.shape == (0,)
+
+
+def test_overlaps_go_by_score_then_by_size_then_by_order():
+    masks = np.zeros((3, 1, 4), bool)
+    masks[0, 0, :3], masks[1, 0, 1:3], masks[2, 0, 2:4] = True, True, True
+    assert resolve_overlaps(masks, np.array([0.9, 0.5, 0.5])).tolist() == [[0, 0, 0, 2]]
+    assert resolve_overlaps(masks, np.array([0.5, 0.5, 0.5])).tolist() == [[0, 1, 1, 2]]
+    assert resolve_overlaps(masks[:0], np.zeros(0)).tolist() == [[-1] * 4]
+
+
+def test_painting():
+    label_map = np.array([[1, 1, 2, 2, 255, 0, 3]], np.uint8)
+    coarse = np.array([[[1, 1, 0, 0, 0, 0, 0]], [[0, 0, 1, 1, 0, 0, 0]]]) > 0
+    refined = np.array([[[0, 1, 1, 0, 0, 0, 0]], [[0, 0, 1, 0, 1, 1, 0]]]) > 0
+    labels, scores = np.array([1, 2]), np.array([0.9, 0.8])
+    painted = paint_regions(label_map, coarse, refined, labels, scores)
+    # given up: background; overlap: the better score; void untouched; label 3, in no region, untouched
+    assert painted.tolist() == [[0, 1, 1, 0, 255, 2, 3]] and painted.dtype == np.uint8
+    kept = paint_regions(label_map, coarse, refined, labels, scores, background=None)
+    assert kept.tolist() == [[1, 1, 1, 2, 255, 2, 3]]
+    assert label_map[0, 0] == 1
+
+
+def test_unrefined_regions_give_the_map_back(reference):
+    for label_map in reference['label_maps']:
+        masks, labels = split_label_map(label_map, min_area_px=1)
+        np.testing.assert_array_equal(paint_regions(label_map, masks, masks, labels, np.ones(len(labels))), label_map)
+
+
+def test_wrong_input_is_named():
+    with pytest.raises(TypeError, match='float32'):
+        split_label_map(np.zeros((4, 4), np.float32))
+    with pytest.raises(ValueError, match=r'\(4, 4, 3\)'):
+        split_label_map(np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(ValueError, match='2 labels'):
+        empty = np.zeros((1, 4, 4), bool)
+        paint_regions(np.zeros((4, 4), np.uint8), empty, empty, np.array([1, 2]), np.ones(2))
