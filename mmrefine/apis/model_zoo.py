@@ -86,7 +86,7 @@ def load_config(model: str | os.PathLike | dict) -> tuple[Config, Path | str | N
         path = find_config(model)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f'unknown model {str(model)!r}: expected {" or ".join(map(repr, BUNDLED_MODELS))}, or a config file; {error}.'
+            f'unknown model {str(model)!r}: expected {" or ".join(map(repr, BUNDLED_MODELS))}, or a config; {error}.'
         ) from error
     config = Config.fromfile(path)
     if 'model' not in config:

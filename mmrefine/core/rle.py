@@ -1,0 +1,116 @@
+"""COCO segmentations: run-length encodings, compressed or not, and polygons. Legend: H, W in pixels.
+
+Runs go down the columns and start with background. RLE is lossless; polygons are read but never written.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+_EXPECTED = 'expected polygons [[x, y, x, y, x, y, ...], ...], or RLE {"size": [H, W], "counts": text or list of runs}'
+
+
+def decode_segmentation(segmentation: list | dict, size_hw: tuple[int, int]) -> np.ndarray:
+    """The (H, W) bool mask of a COCO segmentation; an empty list of polygons is an empty mask.
+
+    Args:
+        segmentation: polygons, uncompressed RLE or compressed RLE.
+        size_hw: size of the image, (H, W).
+
+    Raises:
+        ValueError: it is none of them, its size is another, or its runs do not fill it.
+    """
+    if isinstance(segmentation, dict) and {'size', 'counts'} <= segmentation.keys():
+        return _decode_rle(segmentation, size_hw)
+    if not isinstance(segmentation, list):
+        raise ValueError(f'segmentation is neither polygons nor RLE: {_EXPECTED}, got {_short(segmentation)}.')
+    if not segmentation:
+        return np.zeros(size_hw, bool)
+    for polygon in segmentation:
+        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+            raise ValueError(
+                'a polygon must be a flat list of at least three points x, y, x, y, ... in a list of polygons, '
+                f'got {_short(polygon)}.'
+            )
+    try:
+        rle = coco_mask.merge(coco_mask.frPyObjects(segmentation, *size_hw))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'polygons must hold numbers, got {_short(segmentation)}.') from error
+    return coco_mask.decode(rle).astype(bool)
+
+
+def encode_like(mask: np.ndarray, segmentation: list | dict) -> dict:
+    """A mask as RLE: uncompressed where ``segmentation`` is, else compressed."""
+    if isinstance(segmentation, dict) and isinstance(segmentation['counts'], list):
+        return encode_runs(mask)
+    return encode_rle(mask)
+
+
+def encode_rle(mask: np.ndarray) -> dict:
+    """An (H, W) bool mask as compressed RLE that JSON can hold."""
+    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {'size': list(mask.shape), 'counts': rle['counts'].decode('ascii')}
+
+
+def encode_runs(mask: np.ndarray) -> dict:
+    """An (H, W) bool mask as uncompressed RLE."""
+    pixels = np.concatenate([[False], mask.ravel(order='F')])
+    starts = np.flatnonzero(pixels[1:] != pixels[:-1])
+    return {'size': list(mask.shape), 'counts': np.diff(starts, prepend=0, append=mask.size).tolist()}
+
+
+def box_of(mask: np.ndarray) -> list[float]:
+    """COCO's ``bbox`` of a mask: x, y, width, height in pixels; zeros for an empty mask."""
+    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return coco_mask.toBbox(rle).tolist()
+
+
+def _decode_rle(rle: dict, size_hw: tuple[int, int]) -> np.ndarray:
+    if list(rle['size']) != list(size_hw):
+        raise ValueError(
+            f'RLE has the size {_short(rle["size"])} (H, W) but its image {list(size_hw)}; '
+            'masks must be drawn on the image as viewers show it, with the rotation of its EXIF data carried out.'
+        )
+    runs = rle['counts']
+    try:
+        if isinstance(runs, (str, bytes)):
+            runs = _decompress(runs)
+        fits = all(isinstance(run, int) and run >= 0 for run in runs) and sum(runs) == size_hw[0] * size_hw[1]
+    except (TypeError, ValueError, UnicodeEncodeError) as error:
+        raise ValueError(f'RLE cannot be read: {_EXPECTED}, got counts {_short(rle["counts"])}.') from error
+    if not fits:
+        raise ValueError(
+            f'RLE is damaged: its runs must be whole numbers that add up to {size_hw[0]} x {size_hw[1]} pixels, '
+            f'got counts {_short(rle["counts"])}.'
+        )
+    values = np.arange(len(runs)) % 2 == 1
+    return np.repeat(values, runs).reshape(size_hw, order='F')
+
+
+def _decompress(counts: str | bytes) -> list[int]:
+    """Runs of a compressed RLE.
+
+    Format (COCO API, maskApi.c): a number is a row of characters from '0' on with five bits each, lowest first, and a
+    sixth bit that says that more follow; the last one's highest bit is the sign. From the fourth on, a number is the
+    difference of a run from the one two before it.
+    """
+    codes = np.frombuffer(counts.encode('ascii') if isinstance(counts, str) else counts, np.uint8).astype(np.int64) - 48
+    ends = np.flatnonzero((codes & 0x20) == 0)
+    if len(codes) and (codes.min() < 0 or codes.max() > 0x3F or not len(ends) or ends[-1] != len(codes) - 1):
+        raise ValueError('not a compressed RLE')
+    starts = np.concatenate([[0], ends[:-1] + 1]) if len(ends) else ends
+    place = np.arange(len(codes)) - np.repeat(starts, np.diff(ends, prepend=-1))
+    if len(place) and place.max() > 11:
+        raise ValueError('a run of more than 60 bits')
+    numbers = np.add.reduceat((codes & 0x1F) << (5 * place), starts) if len(starts) else codes
+    negative = (codes[ends] & 0x10) != 0
+    numbers = numbers - np.where(negative, np.left_shift(1, 5 * (place[ends] + 1)), 0)
+    numbers[1::2] = np.cumsum(numbers[1::2])
+    numbers[2::2] = np.cumsum(numbers[2::2])
+    return numbers.tolist()
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + '...'

@@ -1,0 +1,105 @@
+"""Masks and label maps in PNG files: one channel, 1, 8 or 16 bits, maybe a palette. Legend: H, W in pixels."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from mmrefine.core.checks import MASK_THRESHOLD
+from mmrefine.datasets.images import open_whole
+
+_MAX_LABELS = 64
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """What a PNG mask holds.
+
+    Attributes:
+        path: where it was read.
+        values: (H, W) bool, uint8 or uint16: grey levels, or indices into the palette.
+        palette: the palette's bytes, RGBRGB...; None for grey levels.
+    """
+
+    path: str
+    values: np.ndarray
+    palette: bytes | None = None
+
+    def save(self, file: BinaryIO, values: np.ndarray) -> None:
+        """Write other values in the same form."""
+        image = Image.fromarray(values.astype(self.values.dtype))
+        if self.palette is not None:
+            image.putpalette(self.palette)
+        image.save(file, format='PNG')
+
+    def binary(self) -> np.ndarray:
+        """The file as one mask, (H, W) bool.
+
+        Two-valued files are binary: 0/1, 0/255, 0/65535, or one index of a palette. Other grey levels of eight bits
+        are probabilities, 255 for 1, cut at 0.5.
+
+        Raises:
+            ValueError: it looks like a label map.
+        """
+        levels = np.unique(self.values)
+        full = 1 if self.values.dtype == bool else np.iinfo(self.values.dtype).max
+        two_valued = any(np.isin(levels, (0, one)).all() for one in (1, 255, full))
+        if two_valued or (self.palette is not None and np.count_nonzero(levels) == 1):
+            return self.values > 0
+        # The only probabilities of few levels that are all low or 1 would be those of labels and void.
+        is_soft = len(levels) > _MAX_LABELS or ((levels >= full * MASK_THRESHOLD) & (levels < full)).any()
+        if self.palette is not None or self.values.dtype != np.uint8 or not is_soft:
+            raise ValueError(
+                f'mask {self.path} is neither binary (0/1, 0/255, 0/65535) nor made of 8-bit probabilities: it holds '
+                f'{"the palette indices" if self.palette is not None else "the values"} {_some(levels)}; '
+                'if it is a label map, say --semantic.'
+            )
+        return self.values >= full * MASK_THRESHOLD
+
+    def from_binary(self, mask: np.ndarray) -> np.ndarray:
+        """Values that say the (H, W) bool mask as this file does; probabilities become 0 and 255."""
+        if self.values.dtype == bool:
+            return mask
+        foreground = self.values.max()
+        if self.palette is None and foreground != 1:
+            foreground = 255 if foreground <= 255 else 65535
+        return np.where(mask, foreground, 0)
+
+
+def read_mask_file(path: str | os.PathLike) -> MaskFile:
+    """Read a PNG mask or label map.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no image, a damaged one, or a colour image.
+    """
+    image = open_whole(path)
+    file = MaskFile(str(path), np.asarray(image))
+    if image.mode == 'P':
+        return replace(file, palette=image.im.getpalette('RGB'))
+    if image.mode == 'I' and 0 <= file.values.min() and file.values.max() <= 65535:
+        return replace(file, values=file.values.astype(np.uint16))
+    if image.mode in ('LA', 'RGB', 'RGBA'):
+        return replace(file, values=_single_channel(file.values, str(path), has_alpha=image.mode.endswith('A')))
+    if image.mode in ('1', 'L') or image.mode.startswith('I;16'):
+        return replace(file, values=file.values.astype(file.values.dtype.newbyteorder('=')))
+    raise ValueError(f'mask {path} must have 1, 8 or 16 bits per pixel, got an image of mode {image.mode}.')
+
+
+def _single_channel(values: np.ndarray, path: str, has_alpha: bool) -> np.ndarray:
+    """The one channel that is repeated in a colour image; an alpha channel must be opaque."""
+    colours = values[..., :-1] if has_alpha else values
+    if (colours != colours[..., :1]).any() or (has_alpha and (values[..., -1] != 255).any()):
+        raise ValueError(
+            f'mask {path} is a colour image of {values.shape[2]} channels that differ; expected one channel '
+            '(or equal ones): save the mask in grey, label maps as indices.'
+        )
+    return np.ascontiguousarray(colours[..., 0])
+
+
+def _some(levels: np.ndarray) -> str:
+    return ', '.join(map(str, levels[:6].tolist())) + (', …' if len(levels) > 6 else '')
