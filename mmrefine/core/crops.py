@@ -46,7 +46,16 @@ def crop_resize(tensor: Tensor, box_xyxy: np.ndarray, size: int, antialias: bool
     return F.interpolate(crop, (size, size), mode='bilinear', align_corners=False, antialias=antialias)[0]
 
 
-def paste(probabilities: Tensor, box_xyxy: np.ndarray) -> Tensor:
-    """Resize one (S, S) map of probabilities back to its box: (y2 - y1, x2 - x1), sampled at pixel centres."""
+def paste(probabilities: Tensor, box_xyxy: np.ndarray, border: str = 'zeros') -> Tensor:
+    """Sample one (S, S) map of probabilities at the pixel centres of its box: (y2 - y1, x2 - x1).
+
+    Args:
+        border: beyond the centres of the outermost cells, 'zeros' fades to 0 (MMDetection's way, which the published
+            SegRefiner follows; it nibbles at masks that touch the edge of the image), 'border' repeats the cells.
+    """
     x1, y1, x2, y2 = (int(value) for value in box_xyxy)
-    return F.interpolate(probabilities[None, None], (y2 - y1, x2 - x1), mode='bilinear', align_corners=False)[0, 0]
+    height, width = y2 - y1, x2 - x1
+    rows = (torch.arange(height, device=probabilities.device) + 0.5) * 2 / height - 1
+    columns = (torch.arange(width, device=probabilities.device) + 0.5) * 2 / width - 1
+    grid = torch.stack([columns.expand(height, width), rows[:, None].expand(height, width)], dim=-1)
+    return F.grid_sample(probabilities[None, None], grid[None], padding_mode=border, align_corners=False)[0, 0]

@@ -19,6 +19,7 @@ model = dict(
     cues=(dict(bins=16, cells=1), dict(bins=8, cells=6)),
     final_step_prob=0.75,
     antialias=True,
+    paste_border='border',
     losses=dict(
         loss_mask=dict(type='MaskBCELoss', loss_weight=1.0), loss_texture=dict(type='TextureL1Loss', loss_weight=2.0)
     ),

@@ -2,5 +2,6 @@
 
 from mmrefine.models.refiners.base_refiner import BaseRefiner, RefineInput
 from mmrefine.models.refiners.segrefiner import SegRefiner
+from mmrefine.models.refiners.segrefiner_hr import SegRefinerHR
 
-__all__ = ['BaseRefiner', 'RefineInput', 'SegRefiner']
+__all__ = ['BaseRefiner', 'RefineInput', 'SegRefiner', 'SegRefinerHR']

@@ -59,6 +59,7 @@ class SegRefiner(BaseRefiner):
         losses: losses on the logits by name.
         max_batch: masks in one pass of the network; 0 for no bound. Results do not depend on it beyond rounding.
         antialias: low-pass filter when crops are made smaller; the published models were trained without.
+        paste_border: see :func:`~mmrefine.core.crops.paste`.
         mean, std: of the RGB channels.
         gate, data_preprocessor, init_cfg: see :class:`BaseRefiner`.
     """
@@ -76,6 +77,7 @@ class SegRefiner(BaseRefiner):
         losses: dict[str, dict] | None = None,
         max_batch: int = 8,
         antialias: bool = False,
+        paste_border: str = 'zeros',
         mean: Sequence[float] = _IMAGENET_MEAN,
         std: Sequence[float] = _IMAGENET_STD,
         gate: dict | None = None,
@@ -92,7 +94,7 @@ class SegRefiner(BaseRefiner):
         losses = losses or {'loss_mask': {'type': 'MaskBCELoss'}, 'loss_texture': {'type': 'TextureL1Loss'}}
         self.losses = torch.nn.ModuleDict({name: MODELS.build(loss) for name, loss in losses.items()})
         self.max_batch = max_batch
-        self.antialias = antialias
+        self.antialias, self.paste_border = antialias, paste_border
         self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(3, 1, 1), persistent=False)
 
@@ -196,7 +198,7 @@ class SegRefiner(BaseRefiner):
                 x1, y1, x2, y2 = job.box_xyxy
                 target = masks[job.image][job.mask]
                 target[:] = False
-                target[y1:y2, x1:x2] = (paste(probability, job.box_xyxy) >= 0.5).numpy()
+                target[y1:y2, x1:x2] = (paste(probability, job.box_xyxy, self.paste_border) >= 0.5).numpy()
                 scores[job.image][job.mask] = expected_iou(probability)
         return list(zip(masks, scores, strict=True))
 
@@ -221,13 +223,22 @@ class SegRefiner(BaseRefiner):
 
     def _denoise_crops(self, images: Tensor, coarse: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """All T steps: probabilities (B, 1, S, S)."""
+        return self._reverse(images, coarse, range(self.schedule.num_steps - 1, -1, -1), generators)[0]
+
+    def _reverse(
+        self, images: Tensor, coarse: Tensor, steps: Sequence[int], generators: Sequence[torch.Generator]
+    ) -> tuple[Tensor, Tensor]:
+        """The reverse process over ``steps``; see :func:`~mmrefine.core.diffusion.reverse_process`."""
         condition = self.condition(images, coarse)
-
-        def uniform() -> Tensor:
-            draws = [torch.rand(coarse.shape[1:], generator=generator) for generator in generators]
-            return torch.stack(draws).to(coarse.device)
-
-        steps = range(self.schedule.num_steps - 1, -1, -1)
         return reverse_process(
-            self.schedule, lambda x_t, t: self.denoise(condition, x_t, t), coarse, steps, uniform
-        )[0]
+            self.schedule,
+            lambda x_t, t: self.denoise(condition, x_t, t),
+            coarse,
+            steps,
+            lambda: self._uniform(coarse.shape[1:], generators).to(coarse.device),
+        )
+
+    @staticmethod
+    def _uniform(shape: Sequence[int], generators: Sequence[torch.Generator]) -> Tensor:
+        """Draws of U(0, 1), (B, *shape): every mask has its own generator, so no result depends on its neighbours."""
+        return torch.stack([torch.rand(shape, generator=generator) for generator in generators])

@@ -1,0 +1,126 @@
+"""SegRefiner on whole images: a global pass, then patches at native resolution where it is unsure (the HR model).
+
+Legend: S side of the network's input in pixels, P patches, H and W the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.ops import nms
+
+from mmrefine.models.refiners.base_refiner import RefineInput
+from mmrefine.models.refiners.segrefiner import SegRefiner, expected_iou
+from mmrefine.registry import MODELS
+
+
+def unsure_patches(
+    fine_probs: Tensor, size_hw: tuple[int, int], patch: int, fine_prob_thr: float, iou_thr: float
+) -> np.ndarray:
+    """Patches around the pixels that the global pass left coarse, thinned by non-maximum suppression.
+
+    Args:
+        fine_probs: (h, w) probabilities of the fine state after the global pass.
+        size_hw: of the image; along a side shorter than ``patch`` every patch starts at 0.
+        patch: side in pixels.
+        fine_prob_thr: pixels under this share of the greatest probability are unsure.
+        iou_thr: of two patches that overlap by more, the less unsure one goes.
+
+    Returns:
+        (P, 4) int64 xyxy, the least sure first.
+    """
+    height, width = size_hw
+    unsure = fine_probs < fine_prob_thr * fine_probs.max()
+    rows, columns = unsure.nonzero(as_tuple=True)
+    # The centre is the pixel of the image that nearest-neighbour sampling shows at the unsure pixel.
+    centres_xy = torch.stack([columns * width // fine_probs.shape[1], rows * height // fine_probs.shape[0]], dim=1)
+    corner = (centres_xy - patch // 2).clamp(min=0)
+    limit = torch.tensor([max(width - patch, 0), max(height - patch, 0)], device=corner.device)
+    corner = torch.minimum(corner, limit)
+    boxes = torch.cat([corner, corner + patch], dim=1)
+    return boxes[nms(boxes.float(), 1 - fine_probs[unsure], iou_thr)].cpu().numpy()
+
+
+@MODELS.register_module()
+class SegRefinerHR(SegRefiner):
+    """Refines masks of large objects and semantic regions at native resolution (section 3.5 and appendix).
+
+    All steps but the last run on the whole image, resized to S; the last one runs on patches of S pixels at native
+    resolution. Images smaller than a patch are padded for the second stage.
+
+    Args:
+        fine_prob_thr, iou_thr: see :func:`unsure_patches`.
+        global_interpolation: 'nearest', as the published weights were used, or 'bilinear', on the way to S and back.
+        others: see :class:`SegRefiner`; margins are not used.
+    """
+
+    def __init__(
+        self,
+        *args,
+        min_area: float = 128,
+        fine_prob_thr: float = 0.9,
+        iou_thr: float = 0.3,
+        global_interpolation: str = 'nearest',
+        **kwargs,
+    ):
+        super().__init__(*args, min_area=min_area, **kwargs)
+        if global_interpolation not in ('nearest', 'bilinear'):
+            raise ValueError(f"global_interpolation must be 'nearest' or 'bilinear', got {global_interpolation!r}.")
+        self.fine_prob_thr, self.iou_thr = fine_prob_thr, iou_thr
+        self.global_interpolation = global_interpolation
+
+    def _refine_batch(self, inputs: Sequence[RefineInput]) -> list[tuple[np.ndarray, np.ndarray]]:
+        return [self._refine_image(item) for item in inputs]
+
+    def _refine_image(self, item: RefineInput) -> tuple[np.ndarray, np.ndarray]:
+        image = torch.from_numpy(np.ascontiguousarray(item.image)).permute(2, 0, 1)[None].float().to(self.device)
+        seeds = torch.randint(2**62, (len(item.masks),), generator=item.generator).tolist()
+        masks, scores = item.masks.copy(), np.zeros(len(item.masks), np.float32)
+        for index, seed in enumerate(seeds):
+            if np.count_nonzero(item.masks[index]) >= self.min_area:
+                coarse = torch.from_numpy(item.masks[index])[None, None].float().to(self.device)
+                probabilities = self._refine_mask(image, coarse, torch.Generator().manual_seed(seed))
+                masks[index] = (probabilities >= 0.5).cpu().numpy()
+                scores[index] = expected_iou(probabilities)
+        return masks, scores
+
+    def _refine_mask(self, image: Tensor, coarse: Tensor, generator: torch.Generator) -> Tensor:
+        """Probabilities (H, W) of one mask, from (1, 3, H, W) and (1, 1, H, W)."""
+        size, size_hw = self.input_size, coarse.shape[-2:]
+        small_image = self._resize(image, (size, size))
+        small_mask = (self._resize(coarse, (size, size)) >= 0.5).float()
+        steps = range(self.schedule.num_steps - 1, 0, -1)
+        small, fine_probs = self._reverse(small_image, small_mask, steps, [generator])
+        # From here on every side holds a patch; what is added is cut off again.
+        padding = (0, max(size - size_hw[1], 0), 0, max(size - size_hw[0], 0))
+        probabilities = F.pad(self._resize(small, size_hw), padding)[0, 0]
+        image = F.pad(image, padding, mode='replicate')
+        known = (probabilities >= 0.5).float()
+        boxes = unsure_patches(fine_probs[0, 0], size_hw, size, self.fine_prob_thr, self.iou_thr)
+        mixed = [box for box in boxes if 0 < _cut(known, box).mean() < 1]
+        total, count = torch.zeros_like(probabilities), torch.zeros_like(probabilities)
+        batch = self.max_batch if self.max_batch > 0 else max(len(mixed), 1)
+        for start in range(0, len(mixed), batch):
+            chunk = mixed[start : start + batch]
+            images = torch.stack([_cut(image[0], box) for box in chunk])
+            masks = torch.stack([_cut(known, box)[None] for box in chunk])
+            local, _ = self._reverse(images, masks, [0], [])
+            for box, patch in zip(chunk, local[:, 0], strict=True):
+                _cut(total, box).add_(patch)
+                _cut(count, box).add_(1)
+        probabilities = torch.where(count > 0, total / count.clamp(min=1), probabilities)
+        return probabilities[: size_hw[0], : size_hw[1]]
+
+    def _resize(self, tensor: Tensor, size_hw: Sequence[int]) -> Tensor:
+        align = None if self.global_interpolation == 'nearest' else False
+        return F.interpolate(tensor, tuple(size_hw), mode=self.global_interpolation, align_corners=align)
+
+
+def _cut(tensor: Tensor, box_xyxy: np.ndarray) -> Tensor:
+    """The view of (..., H, W) inside a box."""
+    x1, y1, x2, y2 = box_xyxy
+    return tensor[..., y1:y2, x1:x2]
