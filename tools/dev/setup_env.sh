@@ -49,7 +49,7 @@ install 'mmrefine' --no-deps --no-build-isolation --editable .
 
 if ! .venv/bin/python -c 'import cv2' 2>/dev/null; then
     echo 'OpenCV finds no display libraries here: its headless build takes its place'
-    .venv/bin/python -m pip uninstall --yes opencv-python
+    .venv/bin/python -m pip uninstall --yes opencv-python opencv-python-headless # they share their files
     install 'opencv-python-headless' "opencv-python-headless==$(sed -n 's/^opencv-python==//p' requirements/pinned.txt)"
 fi
 .venv/bin/python -c 'import cv2, mmengine, mmrefine, torchvision' ||
