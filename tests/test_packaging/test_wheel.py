@@ -26,8 +26,11 @@ def run(*command: object, cwd: Path) -> str:
 def sources(repo_root, tmp_path_factory) -> Path:
     """A copy of the repository to build from, so that a build leaves nothing behind in it."""
     copy = tmp_path_factory.mktemp('sources') / 'mmrefine'
-    left_out = ('.*', 'work_dirs', 'build', 'dist', '*.egg-info', '__pycache__', 'tests', 'docs', 'projects')
-    shutil.copytree(repo_root, copy, ignore=shutil.ignore_patterns(*left_out))
+    copy.mkdir()
+    for name in ('LICENSE', 'MANIFEST.in', 'README.md', 'model-index.yml', 'pyproject.toml', 'setup.py'):
+        shutil.copy2(repo_root / name, copy)
+    for name in ('mmrefine', 'configs', 'tools'):
+        shutil.copytree(repo_root / name, copy / name, ignore=shutil.ignore_patterns('.mim', '__pycache__'))
     return copy
 
 
