@@ -1,6 +1,19 @@
 """Ways in for people: refinement in Python, and jobs over whole data sets."""
 
+from mmrefine.apis.files import OutputError
 from mmrefine.apis.inferencer import RefineInferencer, refine
+from mmrefine.apis.job import refine_dataset
 from mmrefine.apis.model_zoo import BUNDLED_MODELS, build_refiner, load_weights
+from mmrefine.apis.report import JobReport, format_report
 
-__all__ = ['BUNDLED_MODELS', 'RefineInferencer', 'build_refiner', 'load_weights', 'refine']
+__all__ = [
+    'BUNDLED_MODELS',
+    'JobReport',
+    'OutputError',
+    'RefineInferencer',
+    'build_refiner',
+    'format_report',
+    'load_weights',
+    'refine',
+    'refine_dataset',
+]

@@ -55,7 +55,7 @@ class RefineInferencer:
         gate: False takes every proposal of the refiner that is not empty.
         seed: of the random draws, which start anew with every image.
         batch_masks: images are handed to the refiner in groups of at most this many masks, and single images with
-            more of them alone. Results do not depend on it.
+            more of them alone. Results do not depend on it beyond rounding.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class RefineInferencer:
         device: str | torch.device | None = None,
         gate: bool = True,
         seed: int = 0,
-        batch_masks: int = 32,
+        batch_masks: int = 8,
     ):
         if batch_masks < 1:
             raise ValueError(f'batch_masks must be at least 1, got {batch_masks}.')

@@ -60,6 +60,10 @@ class MaskFile:
             )
         return self.values >= full * MASK_THRESHOLD
 
+    def labels(self) -> np.ndarray:
+        """The file as a label map, (H, W) uint8 or uint16."""
+        return self.values.astype(np.uint8) if self.values.dtype == bool else self.values
+
     def from_binary(self, mask: np.ndarray) -> np.ndarray:
         """Values that say the (H, W) bool mask as this file does; probabilities become 0 and 255."""
         if self.values.dtype == bool:

@@ -1,0 +1,172 @@
+"""Refined masks go out as the coarse ones came in: the same kind, names, order, ids and further fields.
+
+A writer turns each task's result into what is kept of it, and all of that into the final files.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmrefine.apis.files import whole_file
+from mmrefine.core.regions import paint_regions
+from mmrefine.core.rle import box_of, encode_like
+from mmrefine.datasets.mask_sources import CoarseMasks, CocoMasks, LabelMaps, MaskFiles, MaskSource, MaskTask
+from mmrefine.structures import RefineResult
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of the masks of a task. Legend: M masks as they were written, H and W the size of the image.
+
+    Attributes:
+        result: the M masks; differs from the refiner's where these were regions of a label map.
+        names, categories: M each, as in :class:`~mmrefine.datasets.mask_sources.CoarseMasks`.
+        output: what :meth:`Writer.finish` needs, in types of JSON.
+    """
+
+    result: RefineResult
+    names: list
+    categories: list[str]
+    output: Any = None
+
+
+class Writer(ABC):
+    """Base of the writers.
+
+    Args:
+        source: where the coarse masks come from.
+        out: folder of the job.
+
+    Attributes:
+        path: the file or folder that is written.
+
+    Raises:
+        ValueError: the refined masks would overwrite the coarse ones.
+    """
+
+    def __init__(self, source: MaskSource, out: Path, name: str):
+        self.source = source
+        self.path = out / name
+        if self.path.resolve() == source.path.resolve():
+            raise ValueError(f'refined masks would overwrite the coarse ones in {source.path}; choose another --out.')
+
+    @abstractmethod
+    def write(self, task: MaskTask, coarse: CoarseMasks, result: RefineResult) -> Written:
+        """Write the result of a task, or prepare it for :meth:`finish`."""
+
+    def finish(self, outputs: Iterable[Any]) -> None:  # noqa: B027  (files are finished when they are written)
+        """Write what can only be written when all tasks are done.
+
+        Args:
+            outputs: :attr:`Written.output` of each task that succeeded, as it comes out of JSON.
+        """
+
+
+class CocoWriter(Writer):
+    """A COCO file with the same records in the same order and refined masks as RLE.
+
+    ``area`` and ``bbox`` follow the mask where a record has them; all other fields stay. Polygons become compressed
+    RLE; uncompressed RLE stays uncompressed. Records of images that failed stay as they came.
+    """
+
+    def __init__(self, source: CocoMasks, out: Path):
+        super().__init__(source, out, source.path.name)
+        if source.path.name == 'summary.json':
+            raise ValueError(f'{source.path} has the name that the summary will have; rename it.')
+
+    def write(self, task: MaskTask, coarse: CoarseMasks, result: RefineResult) -> Written:
+        changes = [
+            [index, self._change(self.source.records[index], mask, bool(accepted))]
+            for index, mask, accepted in zip(task.refs, result.masks, result.accepted, strict=True)
+        ]
+        return Written(result, coarse.names, coarse.categories, changes)
+
+    def finish(self, outputs: Iterable[list]) -> None:
+        records = list(self.source.records)
+        for changes in outputs:
+            for index, change in changes:
+                records[index] = {**records[index], **change}
+        content = self.source.content
+        with whole_file(self.path) as file:
+            json.dump({**content, 'annotations': records} if isinstance(content, dict) else records, file)
+
+    @staticmethod
+    def _change(record: dict, mask: np.ndarray, accepted: bool) -> dict:
+        segmentation = record['segmentation']
+        if not accepted and (isinstance(segmentation, dict) or not segmentation):
+            return {}
+        change: dict[str, Any] = {'segmentation': encode_like(mask, segmentation)}
+        if accepted and 'area' in record:
+            change['area'] = int(np.count_nonzero(mask))
+        if accepted and 'bbox' in record:
+            change['bbox'] = box_of(mask)
+        return change
+
+
+class MaskFileWriter(Writer):
+    """PNG masks under ``masks/``, each under its own name with its own bit depth, levels and palette."""
+
+    def __init__(self, source: MaskFiles, out: Path):
+        super().__init__(source, out, 'masks')
+        for path in source.files.values():
+            if self.path.resolve() in path.resolve().parents:
+                raise ValueError(f'refined masks would overwrite the coarse ones in {self.path}; choose another --out.')
+
+    def write(self, task: MaskTask, coarse: CoarseMasks, result: RefineResult) -> Written:
+        self._save(task, coarse, coarse.file.from_binary(result.masks[0]))
+        return Written(result, coarse.names, coarse.categories)
+
+    def _save(self, task: MaskTask, coarse: CoarseMasks, values: np.ndarray) -> None:
+        with whole_file(self.path / task.refs[0], 'wb') as file:
+            coarse.file.save(file, values)
+
+
+class LabelMapWriter(MaskFileWriter):
+    """Label maps under ``masks/``, painted by :func:`~mmrefine.core.regions.paint_regions`.
+
+    What is written, and reported, is one mask per label: its score is the mean of its regions by area, and it counts as
+    accepted if one of them was.
+    """
+
+    def write(self, task: MaskTask, coarse: CoarseMasks, result: RefineResult) -> Written:
+        void, background = self.source.ignore_label, self.source.background_label
+        before, labels = coarse.file.labels(), np.array(coarse.names, np.int64)
+        after = paint_regions(
+            before, result.coarse_masks, result.masks, labels, result.scores, background=background, void=void
+        )
+        self._save(task, coarse, after)
+        names = sorted(set(coarse.names))
+        return Written(_by_label(names, labels, before, after, result), names, [''] * len(names))
+
+
+def _by_label(
+    names: list[int], labels: np.ndarray, before: np.ndarray, after: np.ndarray, result: RefineResult
+) -> RefineResult:
+    """The result of N regions as one of M labels."""
+    columns = np.array(names, np.int64).reshape(-1, 1, 1)
+    areas_px = np.count_nonzero(result.coarse_masks, axis=(1, 2))
+    members = [labels == name for name in names]
+    kept = [member & ~result.accepted for member in members]
+    return RefineResult(
+        masks=after == columns,
+        scores=np.array([np.average(result.scores[m], weights=areas_px[m]) for m in members], np.float32),
+        accepted=np.array([result.accepted[member].any() for member in members], bool),
+        coarse_masks=before == columns,
+        reasons=tuple(
+            f'{k.sum()} of {m.sum()} regions: {result.reasons[np.argmax(k)]}' if k.any() else ''
+            for k, m in zip(kept, members, strict=True)
+        ),
+    )
+
+
+def open_writer(source: MaskSource, out: Path) -> Writer:
+    """The writer for masks of this source."""
+    kinds = {CocoMasks: CocoWriter, MaskFiles: MaskFileWriter, LabelMaps: LabelMapWriter}
+    return kinds[type(source)](source, out)

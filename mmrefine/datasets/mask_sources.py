@@ -1,0 +1,295 @@
+"""Where a job's coarse masks come from: a COCO file, PNG masks, or label maps; one mechanism for all.
+
+A source is a list of tasks, each one image with some or all of its masks, whose masks are decoded when they are wanted.
+Legend: N masks of a task, H and W the size of its image in pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmrefine.core.regions import VOID, split_label_map
+from mmrefine.core.rle import decode_segmentation
+from mmrefine.datasets.image_table import ImageTable, coco_images, image_name, read_json
+from mmrefine.datasets.mask_files import MaskFile, read_mask_file
+
+# Bounds the memory that one image takes; an image with more masks is several tasks.
+MAX_MASKS_PER_TASK = 64
+
+
+@dataclass(frozen=True)
+class MaskTask:
+    """Masks of one image.
+
+    Attributes:
+        index: place among the tasks.
+        image: the image's name in reports.
+        image_path: where it is; None if no image was found.
+        refs: where the masks are: indices of COCO records, or one name of a file.
+        num_masks: how many there are; None if only reading them will tell.
+    """
+
+    index: int
+    image: str
+    image_path: Path | None
+    refs: tuple
+    num_masks: int | None
+
+
+@dataclass(frozen=True)
+class CoarseMasks:
+    """The decoded masks of a task.
+
+    Attributes:
+        masks: (N, H, W) bool.
+        names: N names for reports: ids, labels or file names.
+        categories: N names of categories, '' where unknown.
+        file: the PNG file, where they come from one.
+    """
+
+    masks: np.ndarray
+    names: list
+    categories: list[str]
+    file: MaskFile | None = None
+
+
+class MaskSource(ABC):
+    """Base of the sources.
+
+    Attributes:
+        path: what was given as masks.
+        images: the images of the job.
+        tasks: the work, in the order of the masks.
+        digest: changes when the masks do.
+    """
+
+    def __init__(self, path: str | os.PathLike, images: ImageTable):
+        self.path = Path(path)
+        self.images = images
+        self.tasks: list[MaskTask] = []
+        self.digest = ''
+
+    @abstractmethod
+    def load(self, task: MaskTask, size_hw: tuple[int, int]) -> CoarseMasks:
+        """Decode the masks of a task.
+
+        Raises:
+            OSError, ValueError: the masks cannot be read, or do not fit the image's size (H, W).
+        """
+
+    def _add(self, image: str | None, label: str, refs: tuple, num_masks: int | None) -> None:
+        """A task of the image called ``image``, or of an image that was not found, ``label`` in reports."""
+        path = None if image is None else self.images.paths[image]
+        self.tasks.append(MaskTask(len(self.tasks), label if image is None else image, path, refs, num_masks))
+
+
+class CocoMasks(MaskSource):
+    """Masks of a COCO annotation file or results list.
+
+    Attributes:
+        content: the file: a list of results, or a dict with ``annotations``.
+        records: the results or annotations.
+    """
+
+    def __init__(self, path: str | os.PathLike, images: ImageTable):
+        super().__init__(path, images)
+        self.content = read_json(path)
+        self.records: list[dict] = _coco_records(self.content, path)
+        self.digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
+        names: dict[Any, str] = {}
+        self.categories: dict[Any, str] = {}
+        if isinstance(self.content, dict):
+            names = {record['id']: image_name(record) for record in coco_images(self.content, path)}
+            self.categories = {item.get('id'): item.get('name', '') for item in self.content.get('categories', [])}
+        grouped = defaultdict(list)
+        for index, record in enumerate(self.records):
+            grouped[record['image_id']].append(index)
+        self._check_ids(list(grouped), names)
+        for image_id, image in self._find(list(grouped), names).items():
+            indices = grouped[image_id]
+            for start in range(0, len(indices), MAX_MASKS_PER_TASK):
+                label = names.get(image_id, f'image_id {image_id}')
+                refs = tuple(indices[start : start + MAX_MASKS_PER_TASK])
+                self._add(image, label, refs, len(refs))
+
+    def _check_ids(self, image_ids: list, names: dict[Any, str]) -> None:
+        """Every id must be known, where a COCO file says which there are."""
+        known = names or self.images.ids
+        unknown = [image_id for image_id in image_ids if image_id not in known]
+        if known and unknown:
+            raise ValueError(
+                f'{self.path} has masks of {len(unknown)} unknown images: image_id {_some(unknown)} '
+                f'not among the images of {self.path if names else self.images.source}.'
+            )
+
+    def _find(self, image_ids: list, names: dict[Any, str]) -> dict[Any, str | None]:
+        """The image of each id: by the name that the file has for it, else by the id."""
+        if self.images.is_single and len(image_ids) == 1:
+            return {image_ids[0]: next(iter(self.images.paths))}
+        matched = self.images.match(names[image_id] for image_id in image_ids if image_id in names)
+        found = {}
+        for image_id in image_ids:
+            by_name = matched.get(names.get(image_id, ''))
+            by_id = self.images.find_id(image_id) if self.images.ids or not names else None
+            found[image_id] = by_id if by_name is None else by_name
+        return found
+
+    def load(self, task: MaskTask, size_hw: tuple[int, int]) -> CoarseMasks:
+        records = [self.records[index] for index in task.refs]
+        names = [record.get('id', index) for record, index in zip(records, task.refs, strict=True)]
+        masks = np.zeros((len(records), *size_hw), bool)
+        for mask, name, record in zip(masks, names, records, strict=True):
+            try:
+                mask[:] = decode_segmentation(record['segmentation'], size_hw)
+            except ValueError as error:
+                raise ValueError(f'mask {name}: {error}') from error
+        return CoarseMasks(masks, names, [self.categories.get(record.get('category_id'), '') for record in records])
+
+
+class MaskFiles(MaskSource):
+    """PNG masks, one per image."""
+
+    masks_per_file: int | None = 1
+
+    def __init__(self, path: str | os.PathLike, images: ImageTable):
+        super().__init__(path, images)
+        self.files = mask_paths(path)
+        sizes = [(name, file.stat().st_size) for name, file in self.files.items()]
+        self.digest = hashlib.sha256(repr(sizes).encode()).hexdigest()
+        if images.is_single and len(self.files) == 1:
+            matched = dict(zip(self.files, images.paths, strict=True))
+        else:
+            matched = images.match(self.files)
+        for name, image in matched.items():
+            self._add(image, name, (name,), self.masks_per_file)
+
+    def load(self, task: MaskTask, size_hw: tuple[int, int]) -> CoarseMasks:
+        file = self.read(task, size_hw)
+        return CoarseMasks(file.binary()[None], [task.refs[0]], [''], file)
+
+    def read(self, task: MaskTask, size_hw: tuple[int, int]) -> MaskFile:
+        """The file of a task, checked to have the size of the image."""
+        file = read_mask_file(self.files[task.refs[0]])
+        if file.values.shape != tuple(size_hw):
+            raise ValueError(
+                f'mask {file.path} is {_hw(file.values.shape)} (HxW) but its image {_hw(size_hw)}; masks must be drawn '
+                'on the image as viewers show it, with the rotation of its EXIF data carried out.'
+            )
+        return file
+
+
+class LabelMaps(MaskFiles):
+    """Label maps in PNG files: the masks are the regions of each label, named by it, labels in rising order.
+
+    Args:
+        ignore_label: void, which is left alone; None if there is none.
+        background_label: what is no object and left to the others; None if every label is one.
+    """
+
+    masks_per_file = None
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        images: ImageTable,
+        ignore_label: int | None = VOID,
+        background_label: int | None = 0,
+    ):
+        super().__init__(path, images)
+        self.ignore_label, self.background_label = ignore_label, background_label
+
+    def load(self, task: MaskTask, size_hw: tuple[int, int]) -> CoarseMasks:
+        file = self.read(task, size_hw)
+        masks, labels = split_label_map(file.labels(), background=self.background_label, void=self.ignore_label)
+        return CoarseMasks(masks, labels.tolist(), [''] * len(labels), file)
+
+
+def open_masks(
+    masks: str | os.PathLike,
+    images: str | os.PathLike,
+    *,
+    semantic: bool = False,
+    ignore_label: int | None = VOID,
+    background_label: int | None = 0,
+    image_root: str | os.PathLike | None = None,
+) -> MaskSource:
+    """The masks of a job, matched with its images.
+
+    Args:
+        masks: a COCO results list or annotation file, a PNG file, or a folder of PNG files (searched recursively).
+        images: see :class:`ImageTable`.
+        semantic: the PNG files are label maps.
+        ignore_label, background_label: see :class:`LabelMaps`.
+        image_root: folder from which the names in a COCO file start, if ``images`` is one.
+
+    Raises:
+        FileNotFoundError: masks or images do not exist.
+        ValueError: they are not what they should be, or none of the masks has an image.
+    """
+    if not Path(masks).exists():
+        raise FileNotFoundError(f'masks {masks} do not exist: expected a COCO file, a PNG file or a folder of them.')
+    if Path(masks).suffix.lower() == '.json':
+        if semantic:
+            raise ValueError(f'semantic goes with label maps in PNG files, got the COCO file {masks}.')
+        source: MaskSource = CocoMasks(masks, ImageTable(images, image_root))
+    else:
+        exclude = frozenset(path.resolve() for path in mask_paths(masks).values())
+        table = ImageTable(images, image_root, exclude)
+        source = LabelMaps(masks, table, ignore_label, background_label) if semantic else MaskFiles(masks, table)
+    if source.tasks and not any(task.image_path is not None and task.image_path.exists() for task in source.tasks):
+        raise ValueError(
+            f'none of the {len(source.tasks)} images that {masks} speaks of is under {images}: '
+            f'looked for {_some([task.image for task in source.tasks])}. Names must agree, suffixes may differ.'
+        )
+    return source
+
+
+def mask_paths(path: str | os.PathLike) -> dict[str, Path]:
+    """PNG files by name: relative to the folder, or the one file's own.
+
+    Raises:
+        ValueError: there is none.
+    """
+    path = Path(path)
+    files = sorted(path.rglob('*')) if path.is_dir() else [path]
+    found = {
+        (file.relative_to(path).as_posix() if path.is_dir() else file.name): file
+        for file in files
+        if file.suffix.lower() == '.png' and file.is_file()
+    }
+    if not found:
+        raise ValueError(f'{path} holds no masks: expected PNG files, or a COCO file that ends in .json.')
+    return found
+
+
+def _coco_records(content: Any, path: str | os.PathLike) -> list[dict]:
+    """The results or annotations of a COCO file, checked to have an image and a segmentation."""
+    if isinstance(content, dict) and isinstance(content.get('annotations'), list):
+        key, records = 'annotations', content['annotations']
+    elif isinstance(content, list):
+        key, records = 'results', content
+    else:
+        raise ValueError(f'{path} is neither a COCO results list nor a COCO file with a list under "annotations".')
+    for index, record in enumerate(records):
+        if not isinstance(record, dict) or not {'image_id', 'segmentation'} <= record.keys():
+            raise ValueError(
+                f'{path}: {key}[{index}] must have "image_id" and "segmentation", got '
+                f'{sorted(record) if isinstance(record, dict) else type(record).__name__}.'
+            )
+    return records
+
+
+def _hw(size_hw: tuple[int, int]) -> str:
+    return f'{size_hw[0]}x{size_hw[1]}'
+
+
+def _some(values: list) -> str:
+    return ', '.join(map(str, values[:5])) + (', …' if len(values) > 5 else '')

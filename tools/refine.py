@@ -1,0 +1,119 @@
+"""Refine the masks of a data set: tools/refine.py IMAGES MASKS --out DIR."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+DESCRIPTION = """\
+Refine coarse masks. They come out in the kind in which they went in, with a summary.json.
+
+  IMAGES  an image, a folder of images (searched recursively), or a COCO file whose images are meant
+  MASKS   a COCO results list or annotation file    -> DIR/<same name>: same records, ids, order and further fields;
+                                                       refined masks as RLE, which is lossless
+          PNG masks, a file or a folder of them     -> DIR/masks/<same names>; 0/1, 0/255, 16 bits, palettes as they
+                                                       came; grey probabilities (0..255) are cut at 0.5
+          PNG label maps, with --semantic           -> DIR/masks/<same names>; the region with the higher score wins
+                                                       where two claim a pixel, of equal scores the smaller region
+
+COCO masks find their image by image_id and file name, PNG files by name (suffixes may differ). Photographs are turned
+upright as their EXIF data says; masks must be drawn on the upright view.
+"""
+EPILOG = """\
+The job can be stopped at any time: the same command goes on where it was, and ends with the same files.
+Images that are missing or broken are skipped and listed at the end and in summary.json.
+
+exit status: 0 all masks refined; 1 some images were skipped; 2 the job could not start or not go on.
+
+examples:
+  tools/refine.py photos/ predictions.json --out refined/ --pictures 20
+  tools/refine.py annotations.json annotations.json --image-root photos/ --out refined/ --gt truth.json
+  tools/refine.py photos/ label_maps/ --semantic --ignore-label 255 --out refined/
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('images', metavar='IMAGES')
+    parser.add_argument('masks', metavar='MASKS')
+    parser.add_argument('--out', metavar='DIR', required=True, help='folder for the results')
+    parser.add_argument(
+        '--image-root', metavar='DIR', help="where names in a COCO file start; default: the file's folder"
+    )
+    parser.add_argument('--gt', metavar='MASKS', help='ground truth of the same kind: adds IoU and boundary IoU')
+    parser.add_argument('--pictures', metavar='N', nargs='?', type=int, const=-1, default=0, help=_PICTURES_HELP)
+    parser.add_argument('--overwrite', action='store_true', help='start anew, also where DIR holds another job')
+
+    label_maps = parser.add_argument_group('label maps')
+    label_maps.add_argument('--semantic', action='store_true', help='the PNG files are label maps')
+    label_maps.add_argument('--ignore-label', metavar='LABEL', type=_label, default=255, help=_IGNORE_HELP)
+    label_maps.add_argument('--background-label', metavar='LABEL', type=_label, default=0, help=_BACKGROUND_HELP)
+
+    model = parser.add_argument_group('refiner')
+    model.add_argument('--model', default='segrefiner_tiny', help='name of a bundled model (default: %(default)s)')
+    model.add_argument('--config', help='config of another refiner, instead of --model')
+    model.add_argument('--checkpoint', help='weights for --config or --model')
+    model.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
+    model.add_argument('--no-gate', action='store_true', help='take every proposal, also those that look harmful')
+    model.add_argument('--seed', type=int, default=0, help='of the random draws (default: %(default)s)')
+    model.add_argument('--batch-masks', metavar='N', type=int, default=8, help=_BATCH_HELP)
+    model.add_argument('--workers', metavar='N', type=int, default=2, help='threads that read ahead (default: 2)')
+    return parser.parse_args()
+
+
+_PICTURES_HELP = 'draw photo, coarse and refined side by side for the first N images, or for all'
+_IGNORE_HELP = 'void, left untouched (default: 255); "none" if there is none'
+_BACKGROUND_HELP = (
+    'what is no object: not refined, takes what objects give up (default: 0); "none" if every label is one'
+)
+_BATCH_HELP = 'masks refined together, from one or several images (default: %(default)s)'
+
+
+def _label(text: str) -> int | None:
+    return None if text == 'none' else int(text)
+
+
+def main() -> int:
+    args = parse_args()
+    # Imported late, so that --help answers at once.
+    from mmrefine.apis import format_report, refine_dataset
+
+    try:
+        report = refine_dataset(
+            args.images,
+            args.masks,
+            args.out,
+            model=args.config or args.model,
+            checkpoint=args.checkpoint,
+            device=args.device,
+            gate=not args.no_gate,
+            seed=args.seed,
+            semantic=args.semantic,
+            ignore_label=args.ignore_label,
+            background_label=args.background_label,
+            image_root=args.image_root,
+            gt=args.gt,
+            pictures=None if args.pictures < 0 else args.pictures,
+            batch_masks=args.batch_masks,
+            workers=args.workers,
+            overwrite=args.overwrite,
+        )
+    except (ValueError, TypeError, OSError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('stopped; the same command goes on from here.', file=sys.stderr)
+        return 130
+    print(format_report(report))
+    for failure in report.failed:
+        print(f'skipped {failure["image"]}: {failure["error"]}', file=sys.stderr)
+    if report.failed:
+        print(f'{len(report.failed)} images were skipped.', file=sys.stderr)
+    print(f'results are in {args.out}')
+    return 1 if report.failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
