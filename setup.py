@@ -25,6 +25,7 @@ REQUIRES = [
     'scipy>=1.13',
     'pillow>=10.1',
     'pycocotools>=2.0.8',
+    'tqdm>=4.60',
     'setuptools<82',  # mmengine 0.10 imports pkg_resources, which later versions dropped
 ]
 MMENGINE = 'mmengine>=0.10.4,<1.0'
