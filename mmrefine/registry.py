@@ -17,6 +17,13 @@ def _child(name: str, *locations: str) -> Registry:
     return Registry(parent.name, parent=parent, scope=_SCOPE, locations=[f'mmrefine.{room}' for room in locations])
 
 
+RUNNERS = _child('RUNNERS', 'engine')
+LOOPS = _child('LOOPS', 'engine')
+OPTIMIZERS = _child('OPTIMIZERS', 'engine')
+OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'engine')
+PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS', 'engine')
+LOG_PROCESSORS = _child('LOG_PROCESSORS', 'engine')
+VISBACKENDS = _child('VISBACKENDS', 'visualization')
 MODELS = _child('MODELS', 'models')
 MODEL_WRAPPERS = _child('MODEL_WRAPPERS', 'engine')
 HOOKS = _child('HOOKS', 'engine')

@@ -43,6 +43,7 @@ def main() -> None:
     if args.resume:
         config.resume = True
         config.load_from = None if args.resume == 'auto' else args.resume
+    compat.prepare_cpu_distributed(config)
     Runner.from_cfg(config).train()
 
 

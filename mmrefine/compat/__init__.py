@@ -1,10 +1,11 @@
 """What makes current PyTorch and the OpenMMLab packages work together; each file goes when its reason goes."""
 
 from .checkpoints import allow_mmengine_checkpoints
+from .cpu_distributed import prepare_cpu_distributed
 from .mmcv_ops import install_mmcv_ops
 from .mmcv_version import accept_mmcv_2_2
 
-__all__ = ['accept_mmcv_2_2', 'allow_mmengine_checkpoints', 'install_mmcv_ops', 'setup']
+__all__ = ['accept_mmcv_2_2', 'allow_mmengine_checkpoints', 'install_mmcv_ops', 'prepare_cpu_distributed', 'setup']
 
 
 def setup() -> None:

@@ -31,7 +31,9 @@ def _signed_distance(mask: np.ndarray) -> np.ndarray:
 def _smooth_noise(shape: tuple[int, int], rng: np.random.Generator, scale_px: float) -> np.ndarray:
     """Noise of zero mean and unit variance that varies over ``scale_px``."""
     height, width = (max(2, int(np.ceil(side / scale_px)) + 2) for side in shape)
-    noise = cv2.resize(rng.standard_normal((height, width)).astype(np.float32), shape[::-1], interpolation=cv2.INTER_CUBIC)
+    noise = cv2.resize(
+        rng.standard_normal((height, width)).astype(np.float32), shape[::-1], interpolation=cv2.INTER_CUBIC
+    )
     return noise / max(float(noise.std()), 1e-6)
 
 
@@ -197,6 +199,13 @@ def hull(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None = 
     return canvas.astype(bool)
 
 
+def expand(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None = None) -> np.ndarray:
+    """Grown on all sides, as masks that are drawn generously."""
+    radius = int(np.ceil(rng.uniform(0.01, 0.08) * _size_px(mask)))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
+    return cv2.dilate(mask.astype(np.uint8), kernel).astype(bool)
+
+
 def contour_points(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None = None) -> np.ndarray:
     """CascadePSP's boundary perturbation at a random strength."""
     return perturb_boundary(mask, rng, iou_target=rng.uniform(0.7, 0.95))
@@ -206,7 +215,7 @@ SIMULATORS: dict[str, Simulator] = {
     simulator.__name__: simulator
     for simulator in (
         resample, simplify_polygon, wobble, warp, shift, missing_parts, extra_parts, holes, leak, snap_to_segments,
-        activation_blob, hull, contour_points,
+        activation_blob, hull, expand, contour_points,
     )
 }  # fmt: skip
 

@@ -54,3 +54,35 @@ train_dataloader = dict(
         ],
     ),
 )
+
+# Validation: photographs that training never sees, whole images, coarse masks by every simulator (contour_points included,
+# which training leaves out), all draws from seed and index. BSDS has 11,020 regions in its test split: every 40th.
+validation_sources = [('davis_val', None), ('bsds_test', list(range(0, 11020, 40))), ('nuts18', None)]
+test_dataloader = dict(
+    batch_size=4,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='pseudo_collate'),
+    dataset=dict(
+        type='ConcatDataset',
+        datasets=[
+            dict(
+                type='CocoMaskDataset',
+                ann_file=data_root + name + '.json',
+                data_prefix=dict(img=data_root + name),
+                indices=indices,
+                seed=2024,
+                pipeline=[
+                    dict(type='LoadRGBImage'),
+                    dict(type='LoadTrueMasks'),
+                    dict(type='SimulateCoarseMasks', simulators=None, iou_range=(0.6, 1.0)),
+                    dict(type='PackRefineInputs'),
+                ],
+            )
+            for name, indices in validation_sources
+        ],
+    ),
+)
+test_cfg = dict()
+test_evaluator = dict(type='RefineMetric', group_by='source')

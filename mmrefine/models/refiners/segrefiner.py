@@ -95,8 +95,15 @@ class SegRefiner(BaseRefiner):
         self.losses = torch.nn.ModuleDict({name: MODELS.build(loss) for name, loss in losses.items()})
         self.max_batch = max_batch
         self.antialias, self.paste_border = antialias, paste_border
+        self._register_load_state_dict_pre_hook(self._drop_published_kernels)
         self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(3, 1, 1), persistent=False)
+
+    @staticmethod
+    def _drop_published_kernels(state_dict: dict, prefix: str, *args) -> None:
+        """The published checkpoints also hold the constant Sobel kernels of their loss."""
+        for axis in 'xy':
+            state_dict.pop(f'{prefix}loss_texture.sobel.conv_{axis}.weight', None)
 
     # ---- network ----------------------------------------------------------------------------------------------------
 

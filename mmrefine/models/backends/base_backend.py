@@ -1,0 +1,140 @@
+"""Promptable segmenters behind one protocol: encode an image once, then decode prompts from its features.
+
+Legend: N prompts (one per mask), P points each, M outputs each, C channels, h and w of the embedding, H and W of the
+image in pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABCMeta, abstractmethod
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmrefine.core.prompts import InputFrame
+
+MASK_THRESHOLD = 0.0
+"""Logit above which a pixel belongs to the mask."""
+
+
+@dataclass(frozen=True)
+class PromptFeatures:
+    """What a backend knows of one image.
+
+    Attributes:
+        frame: where the image lies in the model's input.
+        embedding: (C, h, w), the image embedding that prompts attend to.
+        extras: further feature maps that the backend's decoder wants, without a batch axis.
+    """
+
+    frame: InputFrame
+    embedding: Tensor
+    extras: tuple[Tensor, ...] = ()
+
+    def to(self, *args, **kwargs) -> PromptFeatures:
+        """The same with all tensors moved or cast, as :meth:`torch.Tensor.to`."""
+        return replace(
+            self,
+            embedding=self.embedding.to(*args, **kwargs),
+            extras=tuple(extra.to(*args, **kwargs) for extra in self.extras),
+        )
+
+
+class PromptBackend(nn.Module, metaclass=ABCMeta):
+    """A promptable segmenter. Its weights are frozen, it is always in evaluation mode, and it keeps no state.
+
+    Attributes:
+        input_hw: size of the model's input in pixels.
+        prompt_hw: size of its mask prompts, which is that of its output logits.
+    """
+
+    input_hw: tuple[int, int]
+    prompt_hw: tuple[int, int]
+
+    @abstractmethod
+    def frame(self, image_hw: tuple[int, int]) -> InputFrame:
+        """Where an image of that size lies in the model's input."""
+
+    @abstractmethod
+    def encode(self, image: np.ndarray) -> PromptFeatures:
+        """Features of one image, (H, W, 3) uint8 RGB, in float32 on the device of the weights."""
+
+    @abstractmethod
+    def predict(
+        self,
+        features: PromptFeatures,
+        points: np.ndarray | None = None,
+        labels: np.ndarray | None = None,
+        boxes: np.ndarray | None = None,
+        mask_inputs: np.ndarray | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode N prompts of one image.
+
+        Args:
+            features: of :meth:`encode`.
+            points: (N, P, 2), (x, y) pixels of the image.
+            labels: (N, P), 1 for the object, 0 for the background, -1 for no point.
+            boxes: (N, 4), (x1, y1, x2, y2) pixels of the image.
+            mask_inputs: (N, 1, *prompt_hw) logits.
+
+        Returns:
+            mask logits (N, M, *prompt_hw) and predicted IoU (N, M).
+
+        Raises:
+            ValueError: no prompt at all, or points without labels.
+        """
+
+    @property
+    @abstractmethod
+    def iou_head(self) -> nn.Module:
+        """The head that predicts IoU, with its linear ``layers``; the last has one output per mask token."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def upscale(self, frame: InputFrame, logits: Tensor) -> Tensor:
+        """Logits (N, h, w) of :meth:`predict` at the size of the image, (N, H, W)."""
+        logits = logits[:, None]
+        if frame.resized_hw != frame.input_hw:
+            logits = F.interpolate(logits, frame.input_hw, mode='bilinear', align_corners=False)
+            logits = logits[..., : frame.resized_hw[0], : frame.resized_hw[1]]
+        return F.interpolate(logits, frame.image_hw, mode='bilinear', align_corners=False)[:, 0]
+
+    def fingerprint(self) -> str:
+        """A digest of all that decides the features of an image: the weights and how they are run.
+
+        The head that predicts IoU has no part in them, and may be adapted.
+        """
+        digest = hashlib.sha256(f'{type(self).__name__} {self.input_hw} {self._encoding()}'.encode())
+        head = {id(tensor) for tensor in self.iou_head.state_dict(keep_vars=True).values()}
+        for name, tensor in sorted(self.state_dict(keep_vars=True).items()):
+            if id(tensor) in head:
+                continue
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def train(self, mode: bool = True) -> PromptBackend:
+        """Stay in evaluation mode, whatever the refiner does."""
+        return super().train(False)
+
+    def _encoding(self) -> str:
+        """How the encoder is run, as far as it changes features."""
+        return ''
+
+    def _freeze(self) -> None:
+        self.requires_grad_(False)
+        self.eval()
+
+    @staticmethod
+    def _check_prompts(points: np.ndarray | None, labels: np.ndarray | None, *others: np.ndarray | None) -> None:
+        if (points is None) != (labels is None):
+            raise ValueError('points and labels go together: give both or neither.')
+        if points is None and all(other is None for other in others):
+            raise ValueError('at least one of points, boxes and mask_inputs must be given.')

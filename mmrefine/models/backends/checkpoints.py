@@ -1,0 +1,176 @@
+"""Weights of promptable segmenters: from a path, or from their public address into the usual cache directory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from urllib.error import URLError
+from urllib.parse import urlparse
+
+import torch
+from torch import Tensor, nn
+from torch.hub import download_url_to_file, get_dir
+
+_SAM_URL = 'https://dl.fbaipublicfiles.com/segment_anything'
+_SAM2_URL = 'https://dl.fbaipublicfiles.com/segment_anything_2'
+_HQ_URL = 'https://huggingface.co/lkeab/hq-sam/resolve/main'
+
+
+@dataclass(frozen=True)
+class OfficialCheckpoint:
+    """A published file, and what it is known by.
+
+    Attributes:
+        url: where it comes from.
+        size: in bytes, if known.
+        md5: its digest, if known.
+    """
+
+    url: str
+    size: int | None = None
+    md5: str | None = None
+
+    @property
+    def file_name(self) -> str:
+        """The last part of the address."""
+        return Path(urlparse(self.url).path).name
+
+
+_OFFICIAL = {
+    checkpoint.url: checkpoint
+    for checkpoint in (
+        OfficialCheckpoint(f'{_SAM_URL}/sam_vit_b_01ec64.pth', 375042383, '01ec64d29a2fca3f0661936605ae66f8'),
+        OfficialCheckpoint(f'{_SAM_URL}/sam_vit_l_0b3195.pth', 1249524607, '0b3195507c641ddb6910d2bb5adee89c'),
+        OfficialCheckpoint(f'{_SAM_URL}/sam_vit_h_4b8939.pth', 2564550879, '4b8939a88964f0f4ff5f5b2642c598a6'),
+        OfficialCheckpoint(f'{_HQ_URL}/sam_hq_vit_b.pth', None, 'c6b8953247bcfdc8bb8ef91e36a6cacc'),
+        OfficialCheckpoint(f'{_HQ_URL}/sam_hq_vit_l.pth', None, '08947267966e4264fb39523eccc33f86'),
+        OfficialCheckpoint(f'{_HQ_URL}/sam_hq_vit_h.pth', None, '3560f6b6a5a6edacd814a1325c39640a'),
+        OfficialCheckpoint(f'{_SAM2_URL}/072824/sam2_hiera_tiny.pt', 155906050),
+        OfficialCheckpoint(f'{_SAM2_URL}/072824/sam2_hiera_small.pt', 184309650),
+        OfficialCheckpoint(f'{_SAM2_URL}/072824/sam2_hiera_base_plus.pt', 323493298),
+        OfficialCheckpoint(f'{_SAM2_URL}/072824/sam2_hiera_large.pt', 897952466),
+        OfficialCheckpoint(f'{_SAM2_URL}/092824/sam2.1_hiera_tiny.pt', 156008466),
+        OfficialCheckpoint(f'{_SAM2_URL}/092824/sam2.1_hiera_small.pt', 184416285),
+        OfficialCheckpoint(f'{_SAM2_URL}/092824/sam2.1_hiera_base_plus.pt', 323606802),
+        OfficialCheckpoint(f'{_SAM2_URL}/092824/sam2.1_hiera_large.pt', 898083611),
+    )
+}
+
+
+def fetch_checkpoint(source: str | os.PathLike) -> Path:
+    """A local file with the weights.
+
+    Args:
+        source: a path, or an http(s) address: the file is then looked for in torch's cache directory
+            (``torch.hub.get_dir()``, which ``TORCH_HOME`` moves) and downloaded where it is not there.
+
+    Raises:
+        FileNotFoundError: no such file, or it cannot be downloaded.
+        ValueError: what was downloaded or found in the cache is not the published file.
+    """
+    source = os.fspath(source)
+    if not source.startswith(('https://', 'http://')):
+        if not Path(source).is_file():
+            raise FileNotFoundError(f'checkpoint {source} does not exist; give the path of the file, or its address.')
+        return Path(source)
+    official = _OFFICIAL.get(source, OfficialCheckpoint(source))
+    target = Path(get_dir()) / 'checkpoints' / official.file_name
+    if not target.is_file():
+        _download(official, target)
+    elif official.size not in (None, target.stat().st_size):
+        raise ValueError(f'{target} {_difference(official, target)}; delete it, and it is downloaded from {source} again.')
+    return target
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """The arrays of a checkpoint by name, on the CPU; nothing in the file is executed.
+
+    Raises:
+        ValueError: no checkpoint, a damaged one, or one that holds other things than arrays.
+    """
+    try:
+        content = torch.load(path, map_location='cpu', weights_only=True)
+    except OSError:
+        raise
+    except (UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+        raise ValueError(
+            f'{path} is no PyTorch checkpoint, a damaged one, or one with Python objects besides arrays '
+            f'({str(error).splitlines()[0] if str(error) else type(error).__name__}).'
+        ) from error
+    if isinstance(content, dict):
+        for key in ('model', 'state_dict'):
+            if isinstance(content.get(key), dict):
+                content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError(f'{path} holds no weights: expected a dictionary of arrays, got {type(content).__name__}.')
+    return content
+
+
+def load_checkpoint(model: nn.Module, source: str | os.PathLike) -> None:
+    """Load weights into a segmenter; every array must be there and fit.
+
+    Args:
+        model: of the same architecture.
+        source: see :func:`fetch_checkpoint`.
+
+    Raises:
+        FileNotFoundError, ValueError: see :func:`fetch_checkpoint` and :func:`read_state_dict`; or the weights are
+            those of another architecture.
+    """
+    path = fetch_checkpoint(source)
+    weights = read_state_dict(path)
+    wanted = model.state_dict()
+    missing, surplus = sorted(wanted.keys() - weights.keys()), sorted(weights.keys() - wanted.keys())
+    other = sorted(name for name in wanted.keys() & weights.keys() if wanted[name].shape != weights[name].shape)
+    problems = [
+        f'{len(names)} arrays {what} (such as {names[0]})'
+        for names, what in ((missing, 'are missing'), (surplus, 'are not of the model'), (other, 'have another shape'))
+        if names
+    ]
+    if problems:
+        raise ValueError(
+            f'{path} does not belong to this {type(model).__name__}: {"; ".join(problems)}. '
+            'Check that the size in the config is the one of the file.'
+        )
+    model.load_state_dict(weights)
+
+
+def _download(official: OfficialCheckpoint, target: Path) -> None:
+    """Download to a temporary name, check, and only then give the file its name."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f'{target.name}.{os.getpid()}.part')
+    advice = f'download it from {official.url} and put it at {target}, or give the path of your copy as checkpoint'
+    try:
+        download_url_to_file(official.url, str(part), progress=True)
+        problem = _difference(official, part)
+        if problem:
+            raise ValueError(f'{official.file_name} from {official.url} {problem}; try again, or {advice}.')
+        os.replace(part, target)
+    except (URLError, ConnectionError, TimeoutError) as error:
+        reason = getattr(error, 'reason', error)
+        raise FileNotFoundError(f'{official.file_name} could not be downloaded ({reason}): {advice}.') from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _difference(official: OfficialCheckpoint, path: Path) -> str:
+    """How a file differs from the published one, '' if it does not as far as is known."""
+    size = path.stat().st_size
+    if official.size is not None and size != official.size:
+        return f'has {size} bytes instead of {official.size}: it is incomplete, or another file'
+    if official.md5 is not None:
+        md5 = _md5(path)
+        if md5 != official.md5:
+            return f'has the MD5 digest {md5} instead of {official.md5}: it is damaged, or another file'
+    return ''
+
+
+def _md5(path: Path) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

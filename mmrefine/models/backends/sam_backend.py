@@ -1,0 +1,183 @@
+"""Segment Anything (ICCV 2023) through the segment-anything package."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmrefine.core.prompts import InputFrame
+from mmrefine.models.backends.base_backend import PromptBackend, PromptFeatures
+from mmrefine.models.backends.checkpoints import load_checkpoint
+from mmrefine.models.backends.fused_attention import fuse_attention
+from mmrefine.registry import MODELS
+from mmrefine.utils import require
+
+_ENCODERS = {
+    'vit_b': dict(embed_dim=768, depth=12, num_heads=12, global_attn_indexes=(2, 5, 8, 11)),
+    'vit_l': dict(embed_dim=1024, depth=24, num_heads=16, global_attn_indexes=(5, 11, 17, 23)),
+    'vit_h': dict(embed_dim=1280, depth=32, num_heads=16, global_attn_indexes=(7, 15, 23, 31)),
+}
+_SIZES = dict(
+    image_size=1024,
+    patch_size=16,
+    mlp_ratio=4,
+    window_size=14,
+    prompt_dim=256,
+    decoder_heads=8,
+    decoder_mlp_dim=2048,
+    iou_head_dim=256,
+)
+
+
+@MODELS.register_module()
+class SAMBackend(PromptBackend):
+    """SAM with a ViT encoder.
+
+    Args:
+        arch: 'vit_b', 'vit_l' or 'vit_h'; or the sizes of another SAM: ``embed_dim``, ``depth``, ``num_heads`` and
+            ``global_attn_indexes`` of the encoder, and any of ``image_size``, ``patch_size``, ``mlp_ratio``,
+            ``window_size``, ``prompt_dim``, ``decoder_heads``, ``decoder_mlp_dim`` and ``iou_head_dim``.
+        checkpoint: path or address of the weights, see
+            :func:`~mmrefine.models.backends.checkpoints.fetch_checkpoint`; None: random weights.
+        encoder_dtype: 'float32'; or 'bfloat16' or 'float16', in which the encoder runs under autocast.
+        fused: whether the encoder's attention uses PyTorch's fused kernel; features agree up to rounding.
+    """
+
+    package, install = 'segment_anything', 'pip install "mmrefine[sam]"'
+
+    def __init__(
+        self,
+        arch: str | Mapping[str, Any] = 'vit_b',
+        checkpoint: str | os.PathLike | None = None,
+        encoder_dtype: str = 'float32',
+        fused: bool = True,
+    ):
+        super().__init__()
+        self.encoder_dtype = _dtype(encoder_dtype)
+        sizes = _resolve(arch)
+        self.sam = self._build(require(f'{self.package}.modeling', self.install, type(self).__name__), sizes)
+        if checkpoint is not None:
+            load_checkpoint(self.sam, checkpoint)
+        if fused:
+            fuse_attention(self.sam.image_encoder)
+        self.fused = fused
+        self.input_hw = (sizes['image_size'],) * 2
+        self.prompt_hw = tuple(self.sam.prompt_encoder.mask_input_size)
+        self._freeze()
+
+    def _build(self, modeling: ModuleType, sizes: dict[str, Any]) -> nn.Module:
+        grid = sizes['image_size'] // sizes['patch_size']
+        dim = sizes['prompt_dim']
+        encoder = modeling.ImageEncoderViT(
+            img_size=sizes['image_size'],
+            patch_size=sizes['patch_size'],
+            embed_dim=sizes['embed_dim'],
+            depth=sizes['depth'],
+            num_heads=sizes['num_heads'],
+            mlp_ratio=sizes['mlp_ratio'],
+            out_chans=dim,
+            norm_layer=partial(nn.LayerNorm, eps=1e-6),
+            use_rel_pos=True,
+            window_size=sizes['window_size'],
+            global_attn_indexes=tuple(sizes['global_attn_indexes']),
+        )
+        prompts = modeling.PromptEncoder(dim, (grid, grid), (sizes['image_size'],) * 2, mask_in_chans=16)
+        transformer = modeling.TwoWayTransformer(
+            depth=2, embedding_dim=dim, num_heads=sizes['decoder_heads'], mlp_dim=sizes['decoder_mlp_dim']
+        )
+        decoder = self._decoder_class(modeling)(
+            transformer_dim=dim,
+            transformer=transformer,
+            num_multimask_outputs=3,
+            iou_head_depth=3,
+            iou_head_hidden_dim=sizes['iou_head_dim'],
+            **self._decoder_options(sizes),
+        )
+        return modeling.Sam(encoder, prompts, decoder)
+
+    @staticmethod
+    def _decoder_class(modeling: ModuleType) -> type[nn.Module]:
+        return modeling.MaskDecoder
+
+    @staticmethod
+    def _decoder_options(sizes: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
+    @property
+    def iou_head(self) -> nn.Module:
+        return self.sam.mask_decoder.iou_prediction_head
+
+    def frame(self, image_hw: tuple[int, int]) -> InputFrame:
+        """The longer side is made to fit, the shorter one padded."""
+        scale = self.input_hw[0] / max(image_hw)
+        return InputFrame(tuple(image_hw), tuple(int(side * scale + 0.5) for side in image_hw), self.input_hw)
+
+    @torch.no_grad()
+    def encode(self, image: np.ndarray) -> PromptFeatures:
+        frame = self.frame(image.shape[:2])
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+        pixels = F.interpolate(pixels, frame.resized_hw, mode='bilinear', antialias=True)
+        inputs = self.sam.preprocess(pixels.to(self.device).float())
+        reduced = self.encoder_dtype != torch.float32
+        with torch.autocast(self.device.type, self.encoder_dtype, enabled=reduced):
+            return self._features(frame, self.sam.image_encoder(inputs)).to(torch.float32)
+
+    def _features(self, frame: InputFrame, encoded: Any) -> PromptFeatures:
+        return PromptFeatures(frame, encoded[0])
+
+    def predict(
+        self,
+        features: PromptFeatures,
+        points: np.ndarray | None = None,
+        labels: np.ndarray | None = None,
+        boxes: np.ndarray | None = None,
+        mask_inputs: np.ndarray | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        self._check_prompts(points, labels, boxes, mask_inputs)
+        frame, device = features.frame, self.device
+        if points is not None:
+            points = torch.from_numpy(frame.to_input(points)).to(device), torch.from_numpy(labels).to(device)
+        if boxes is not None:
+            boxes = torch.from_numpy(frame.boxes_to_input(boxes)).to(device)
+        if mask_inputs is not None:
+            mask_inputs = torch.from_numpy(mask_inputs).to(device)
+        sparse, dense = self.sam.prompt_encoder(points, boxes, mask_inputs)
+        return self._decode(features, sparse, dense)
+
+    def _decode(self, features: PromptFeatures, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
+        return self.sam.mask_decoder(
+            image_embeddings=features.embedding[None],
+            image_pe=self.sam.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=True,
+        )
+
+    def _encoding(self) -> str:
+        return f'{self.encoder_dtype} {self.fused}'
+
+
+def _dtype(name: str) -> torch.dtype:
+    if name not in ('float32', 'bfloat16', 'float16'):
+        raise ValueError(f"encoder_dtype must be 'float32', 'bfloat16' or 'float16', got {name!r}.")
+    return getattr(torch, name)
+
+
+def _resolve(arch: str | Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(arch, str):
+        if arch not in _ENCODERS:
+            raise ValueError(f'arch must be one of {sorted(_ENCODERS)}, or a dict of sizes, got {arch!r}.')
+        arch = _ENCODERS[arch]
+    unknown = sorted(arch.keys() - _SIZES.keys() - _ENCODERS['vit_b'].keys())
+    missing = sorted(_ENCODERS['vit_b'].keys() - arch.keys())
+    if unknown or missing:
+        raise ValueError(f'the sizes of a SAM lack {missing or "nothing"} and have the unknown {unknown or "nothing"}.')
+    return {**_SIZES, **arch}

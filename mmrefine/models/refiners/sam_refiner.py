@@ -1,0 +1,200 @@
+"""SAMRefiner: training-free refinement with a promptable segmenter (ICLR 2025).
+
+Legend: N masks of one image, H and W its size in pixels, M outputs of the segmenter per prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmrefine.core.prompts import (
+    DistanceField,
+    context_similarity,
+    distance_fields,
+    elastic_boxes,
+    mask_prompts,
+    prompt_points,
+)
+from mmrefine.models.backends import FeatureCache, PromptBackend, PromptFeatures
+from mmrefine.models.backends.base_backend import MASK_THRESHOLD
+from mmrefine.models.refiners.base_refiner import BaseRefiner, RefineInput
+from mmrefine.registry import MODELS
+
+_CHUNK_CPU, _CHUNK_GPU = 4, 64
+_STABILITY_OFFSET = 1.0
+QUALITIES = ('predicted_iou', 'stability', 'agreement')
+
+
+@dataclass(frozen=True)
+class _Round:
+    """What one round makes of some masks: the masks (n, H, W) bool, and evidence of their quality, (n,) each."""
+
+    masks: np.ndarray
+    evidence: dict[str, np.ndarray]
+
+
+@MODELS.register_module()
+class SAMRefiner(BaseRefiner):
+    """Prompts are excavated from every coarse mask, and the segmenter's best answer replaces it; ``iters`` times.
+
+    A mask that a round leaves as it was is done. Its rounds are the same with and without others beside it, up to the
+    rounding of the segmenter's batched arithmetic.
+
+    Args:
+        backend: config of a :class:`~mmrefine.models.backends.PromptBackend`.
+        iters: most rounds; 5 in the authors' code, 1 in the paper.
+        use_point, use_box, use_mask: which prompts are given.
+        negative_point: whether points have a negative beside the positive one.
+        margin: lambda of the context-aware elastic box, in [0, 1); 0, as in the authors' code, keeps the tight box.
+        gamma: of the Gaussian-style mask; 0 trusts all pixels alike.
+        strength: logit of the mask prompt; masks whose box was expanded get 1.
+        distance: 'chamfer' or 'euclidean', see :func:`~mmrefine.core.prompts.distance_fields`.
+        stop_change: a mask is also done when a round changes fewer pixels than this share of its area.
+        quality: what the score of a mask is the product of: 'predicted_iou' by the segmenter; 'stability', the IoU of
+            the masks cut at logits of +1 and -1; 'agreement', the IoU with the mask before the last round.
+        chunk_size: masks decoded together; default: 4 on a CPU, 64 elsewhere. Bounds the memory.
+        cache: keyword arguments of :class:`~mmrefine.models.backends.FeatureCache`; None: no cache.
+        released_behaviour: see :mod:`mmrefine.core.prompts`.
+        gate, data_preprocessor, init_cfg: see :class:`BaseRefiner`.
+    """
+
+    def __init__(
+        self,
+        backend: dict,
+        iters: int = 5,
+        use_point: bool = True,
+        use_box: bool = True,
+        use_mask: bool = True,
+        negative_point: bool = True,
+        margin: float = 0.0,
+        gamma: float = 4.0,
+        strength: float = 30.0,
+        distance: str = 'chamfer',
+        stop_change: float = 0.0,
+        quality: Sequence[str] = ('predicted_iou',),
+        chunk_size: int | None = None,
+        cache: Mapping[str, Any] | None = None,
+        released_behaviour: bool = False,
+        gate: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(gate, data_preprocessor, init_cfg)
+        if not (use_point or use_box or use_mask):
+            raise ValueError('at least one of use_point, use_box and use_mask must be on.')
+        if iters < 1:
+            raise ValueError(f'iters must be at least 1, got {iters}.')
+        if not quality or set(quality) - set(QUALITIES):
+            raise ValueError(f'quality must name some of {QUALITIES}, got {tuple(quality)}.')
+        self.backend: PromptBackend = MODELS.build(backend)
+        self.iters = iters
+        self.use_point, self.use_box, self.use_mask = use_point, use_box, use_mask
+        self.negative_point = negative_point
+        self.margin, self.gamma, self.strength = margin, gamma, strength
+        self.distance = distance
+        self.stop_change = stop_change
+        self.quality = tuple(quality)
+        self.chunk_size = chunk_size
+        self.cache = FeatureCache(**cache) if cache else None
+        self.released_behaviour = released_behaviour
+
+    def forward(self, inputs: Sequence[Tensor], data_samples: Sequence, mode: str = 'predict') -> list:
+        """mmengine's ``mode='predict'``; there is nothing to train, see :class:`SAMRefinerPP`."""
+        if mode != 'predict':
+            raise ValueError(f"{type(self).__name__} answers mode='predict' only, got {mode!r}.")
+        return self.predict(inputs, data_samples)
+
+    def encode(self, image: np.ndarray) -> PromptFeatures:
+        """Features of (H, W, 3) uint8 RGB, from the cache where there is one."""
+        return self.cache.encode(self.backend, image) if self.cache else self.backend.encode(image)
+
+    # ---- refining ---------------------------------------------------------------------------------------------------
+
+    def _refine_batch(self, inputs: Sequence[RefineInput]) -> list[tuple[np.ndarray, np.ndarray]]:
+        return [self._refine_image(item) for item in inputs]
+
+    def _refine_image(self, item: RefineInput) -> tuple[np.ndarray, np.ndarray]:
+        """Rounds over the masks of one image; those that are done take no further part."""
+        features = self.encode(item.image)
+        masks = item.masks.copy()
+        scores = np.zeros(len(masks), np.float32)
+        active = np.arange(len(masks))
+        for _ in range(self.iters):
+            going_on = []
+            for chunk in np.array_split(active, range(self._chunk(), len(active), self._chunk())):
+                before = masks[chunk]
+                answer = self._round(features, before)
+                masks[chunk] = answer.masks
+                scores[chunk] = np.prod([answer.evidence[name] for name in self.quality], axis=0)
+                going_on.append(chunk[~self._done(before, answer.masks)])
+            active = np.concatenate(going_on)
+            if not len(active):
+                break
+        return masks, scores
+
+    def _chunk(self) -> int:
+        return self.chunk_size or (_CHUNK_CPU if self.device.type == 'cpu' else _CHUNK_GPU)
+
+    def _done(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """(n,) bool: whether a further round would change nothing, or has nothing to go on."""
+        changed_px = np.count_nonzero(before != after, axis=(1, 2))
+        area_px = np.count_nonzero(after, axis=(1, 2))
+        settled = (changed_px == 0) | (changed_px < self.stop_change * area_px)
+        return settled if self.released_behaviour else settled | (area_px == 0)
+
+    def _round(self, features: PromptFeatures, masks: np.ndarray) -> _Round:
+        """Prompt the segmenter with (n, H, W) masks and take its best answer for each."""
+        fields = distance_fields(masks, self.distance, self.released_behaviour)
+        logits, iou = self.backend.predict(features, **self._prompts(features, fields))
+        best = iou.argmax(dim=1, keepdim=True)
+        logits = logits.take_along_dim(best[:, :, None, None], dim=1)[:, 0]
+        logits = self.backend.upscale(features.frame, logits)
+        refined = (logits > MASK_THRESHOLD).cpu().numpy()
+        evidence = {}
+        if 'predicted_iou' in self.quality:
+            evidence['predicted_iou'] = iou.gather(1, best)[:, 0].clamp(0, 1).cpu().numpy()
+        if 'stability' in self.quality:
+            inner, outer = (logits > MASK_THRESHOLD + offset for offset in (_STABILITY_OFFSET, -_STABILITY_OFFSET))
+            evidence['stability'] = (inner.sum((1, 2)) / outer.sum((1, 2)).clamp(min=1)).cpu().numpy()
+        if 'agreement' in self.quality:
+            union = np.count_nonzero(masks | refined, axis=(1, 2))
+            evidence['agreement'] = np.count_nonzero(masks & refined, axis=(1, 2)) / np.maximum(union, 1)
+        return _Round(refined, evidence)
+
+    # ---- prompts ----------------------------------------------------------------------------------------------------
+
+    def _prompts(self, features: PromptFeatures, fields: Sequence[DistanceField]) -> dict[str, np.ndarray]:
+        """The prompts that are switched on, as arguments of the backend."""
+        prompts = {}
+        strength = np.full(len(fields), self.strength, np.float32)
+        if self.use_point:
+            prompts['points'], prompts['labels'] = prompt_points(fields, self.negative_point, self.released_behaviour)
+        if self.use_box:
+            prompts['boxes'], expanded = self._boxes(features, fields)
+            strength[expanded] = 1
+        if self.use_mask:
+            prompts['mask_inputs'] = mask_prompts(
+                fields, features.frame, self.backend.prompt_hw, strength, self.gamma
+            )
+        return prompts
+
+    def _boxes(self, features: PromptFeatures, fields: Sequence[DistanceField]) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes (n, 4) and which of them were expanded (n,)."""
+        boxes = np.array([field.box_xyxy for field in fields])
+        if self.margin == 0:
+            return boxes, np.zeros(len(boxes), bool)
+        similarity = context_similarity(features.embedding, fields, features.frame, self.released_behaviour)
+        return elastic_boxes(
+            boxes,
+            similarity,
+            features.frame,
+            self.margin,
+            via_hw=self.backend.prompt_hw,
+            released_behaviour=self.released_behaviour,
+        )
