@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
+from zipfile import is_zipfile
 
 import torch
 from mmengine.config import Config
@@ -76,7 +77,7 @@ def build_refiner(
 
 def load_config(model: str | os.PathLike | dict) -> tuple[Config, Path | str | None]:
     """The config of a model with the refiner under ``model``, and the checkpoint that belongs to it, if any."""
-    if isinstance(model, Mapping):
+    if isinstance(model, (Mapping, Config)):
         config = Config(dict(model if 'model' in model else {'model': model}))
         return config, config.get('load_from')
     if str(model) in BUNDLED_MODELS:
@@ -130,16 +131,15 @@ def read_weights(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
     allow_mmengine_checkpoints()
     try:
         content = torch.load(checkpoint, map_location='cpu', weights_only=True)
-    except UnpicklingError as error:
-        if 'Unsupported' not in str(error):
-            raise ValueError(f'{checkpoint} is no PyTorch checkpoint, or a damaged one.') from error
-        raise ValueError(
-            f'checkpoint {checkpoint} holds Python objects besides arrays, which could run code and are refused; '
-            'save its state dict alone.'
-        ) from error
     except OSError:
         raise
     except Exception as error:  # a foreign or damaged file can fail anywhere in the reader
+        # Today's checkpoints are zip files, in which damage is found before anything is unpickled.
+        if isinstance(error, UnpicklingError) and is_zipfile(checkpoint):
+            raise ValueError(
+                f'checkpoint {checkpoint} holds Python objects besides arrays, which could run code and are refused; '
+                'save its state dict alone.'
+            ) from error
         raise ValueError(f'{checkpoint} is no PyTorch checkpoint, or a damaged one.') from error
     weights = content.get('state_dict', content) if isinstance(content, dict) else None
     if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
