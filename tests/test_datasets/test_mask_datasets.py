@@ -1,0 +1,174 @@
+"""Data sets from COCO files and folders, and endless seeded mixtures."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.dataset import pseudo_collate
+from pycocotools import mask as coco_mask
+from torch.utils.data import DataLoader
+
+from mmrefine.datasets import CocoMaskDataset, MaskFolderDataset, MixtureDataset, SequentialShareSampler
+from mmrefine.registry import DATASETS, TRANSFORMS  # noqa: F401
+
+LOAD = [{'type': 'mmrefine.LoadRGBImage'}, {'type': 'mmrefine.LoadTrueMasks'}]
+TRAIN = [
+    *LOAD,
+    {'type': 'mmrefine.ObjectWindow', 'max_side': 64, 'min_side': 4},
+    {'type': 'mmrefine.SimulateCoarseMasks'},
+    {'type': 'mmrefine.CoarseMaskCrop', 'size': 32},
+    {'type': 'mmrefine.RandomMaskFlip'},
+    {'type': 'mmrefine.PhotometricJitter'},
+    {'type': 'mmrefine.PackRefineInputs', 'tensors': True},
+]
+
+
+@pytest.fixture
+def coco(tmp_path):
+    """Two images; one polygon, one RLE, one uncompressed RLE, one crowd, one tiny annotation. Returns file and masks."""
+    rng = np.random.default_rng(0)
+    masks = np.zeros((3, 60, 80), bool)
+    masks[0, 10:30, 10:40] = True
+    masks[1, 20:55, 30:70] = True
+    masks[2, 5:50, 5:25] = True
+    for name in ('a.png', 'b.png'):
+        cv2.imwrite(str(tmp_path / name), rng.integers(0, 256, (60, 80, 3), dtype=np.uint8))
+    rle = coco_mask.encode(np.asfortranarray(masks[1].astype(np.uint8)))
+    flat = masks[2].ravel(order='F')
+    changes = np.flatnonzero(np.diff(flat)) + 1
+    counts = np.diff(np.concatenate([[0], changes, [flat.size]])).tolist()
+    annotations = [
+        {'id': 7, 'image_id': 1, 'segmentation': [[10, 10, 40, 10, 40, 30, 10, 30]], 'area': 600},
+        {'id': 8, 'image_id': 1, 'segmentation': {'size': [60, 80], 'counts': rle['counts'].decode()}, 'area': 1400},
+        {'id': 9, 'image_id': 2, 'segmentation': {'size': [60, 80], 'counts': counts}, 'area': 900},
+        {'id': 10, 'image_id': 2, 'segmentation': {'size': [60, 80], 'counts': counts}, 'area': 900, 'iscrowd': 1},
+        {'id': 11, 'image_id': 2, 'segmentation': [[0, 0, 2, 0, 2, 2]], 'area': 2},
+    ]
+    for index, annotation in enumerate(annotations):
+        annotation.setdefault('iscrowd', 0)
+        annotation['category_id'] = index
+    images = [{'id': i + 1, 'file_name': f'{n}.png', 'height': 60, 'width': 80} for i, n in enumerate('ab')]
+    path = tmp_path / 'mine.json'
+    path.write_text(json.dumps({'images': images, 'annotations': annotations, 'categories': []}))
+    return path, masks
+
+
+def coco_dataset(path, **kwargs) -> CocoMaskDataset:
+    return CocoMaskDataset(ann_file=str(path), data_prefix={'img': str(path.parent)}, **{'pipeline': LOAD, **kwargs})
+
+
+def test_one_sample_per_object(coco):
+    path, masks = coco
+    dataset = coco_dataset(path, min_area=10)
+    assert len(dataset) == 3
+    for index in range(3):
+        np.testing.assert_array_equal(dataset[index]['gt_masks'][0], masks[index])
+        assert dataset[index]['source'] == 'mine'
+
+
+def test_one_sample_per_image(coco):
+    path, masks = coco
+    dataset = coco_dataset(path, per='image', min_area=10, source='ours')
+    assert len(dataset) == 2
+    np.testing.assert_array_equal(dataset[0]['gt_masks'], masks[:2])
+    assert dataset[0]['labels'].tolist() == [0, 1] and dataset[0]['source'] == 'ours'
+    assert dataset[1]['gt_masks'].shape == (1, 60, 80)
+
+
+def test_lvis_files_name_images_by_url(coco):
+    path, _ = coco
+    content = json.loads(path.read_text())
+    for image in content['images']:
+        image['coco_url'] = f'http://images.cocodataset.org/{path.parent.name}/{image.pop("file_name")}'
+    path.write_text(json.dumps(content))
+    dataset = CocoMaskDataset(ann_file=str(path), data_prefix={'img': str(path.parent.parent)}, pipeline=LOAD)
+    assert dataset[0]['img'].shape == (60, 80, 3)
+
+
+def test_wrong_files_and_options_are_named(tmp_path):
+    path = tmp_path / 'results.json'
+    path.write_text('[]')
+    with pytest.raises(ValueError, match='is no COCO annotation file: expected keys "images" and "annotations"'):
+        coco_dataset(path)
+    with pytest.raises(ValueError, match="per must be 'object' or 'image', got 'mask'"):
+        coco_dataset(path, per='mask')
+
+
+def test_folders(tmp_path):
+    for kind in ('images/sub', 'masks/sub'):
+        (tmp_path / kind).mkdir(parents=True)
+    mask = np.zeros((20, 30), np.uint8)
+    mask[5:9, 6:20] = 255
+    cv2.imwrite(str(tmp_path / 'images/sub/x.jpg'), np.full((20, 30, 3), 80, np.uint8))
+    cv2.imwrite(str(tmp_path / 'masks/sub/x.png'), mask)
+    prefix = {'img': str(tmp_path / 'images'), 'mask': str(tmp_path / 'masks')}
+    dataset = MaskFolderDataset(data_prefix=prefix, pipeline=LOAD)
+    assert len(dataset) == 1
+    np.testing.assert_array_equal(dataset[0]['gt_masks'][0], mask > 0)
+    cv2.imwrite(str(tmp_path / 'masks/sub/x.png'), mask // 255)
+    np.testing.assert_array_equal(dataset[0]['gt_masks'][0], mask > 0)
+    cv2.imwrite(str(tmp_path / 'masks/sub/x.png'), mask.T)
+    with pytest.raises(ValueError, match=r'x.jpg is \(20, 30\) \(H, W\) but one of its masks is \(30, 20\)'):
+        dataset[0]
+    (tmp_path / 'masks/sub/x.png').rename(tmp_path / 'masks/y.png')
+    with pytest.raises(ValueError, match=r"1 images and 1 masks were found, without a partner: \['sub/x', 'y'\]"):
+        MaskFolderDataset(data_prefix=prefix, pipeline=LOAD)
+    with pytest.raises(FileNotFoundError, match=r"data_prefix\['mask'\] must be a folder"):
+        MaskFolderDataset(data_prefix={**prefix, 'mask': str(tmp_path / 'nowhere')}, pipeline=LOAD)
+
+
+def mixture(path, **kwargs) -> MixtureDataset:
+    datasets = [coco_dataset(path, per='object', min_area=10, pipeline=TRAIN) for _ in range(2)]
+    return MixtureDataset(datasets, [3.0, 1.0], length=64, **kwargs)
+
+
+def assert_equal_samples(first, second):
+    assert (first['inputs'] == second['inputs']).all()
+    assert first['data_samples'].seed == second['data_samples'].seed
+    assert (first['data_samples'].coarse_masks == second['data_samples'].coarse_masks).all()
+
+
+def test_a_draw_follows_from_seed_and_number_alone(coco):
+    path, _ = coco
+    first, again, other = mixture(path), mixture(path), mixture(path, seed=1)
+    again[3]
+    assert_equal_samples(first[5], again[5])
+    assert first[5]['data_samples'].seed != other[5]['data_samples'].seed != first[6]['data_samples'].seed
+
+
+def test_workers_change_nothing(coco):
+    path, _ = coco
+    batches = [
+        list(
+            DataLoader(
+                mixture(path),
+                batch_size=4,
+                sampler=SequentialShareSampler(range(8)),
+                num_workers=workers,
+                collate_fn=pseudo_collate,
+            )
+        )
+        for workers in (0, 2)
+    ]
+    assert len(batches[0]) == len(batches[1]) == 2
+    for first, second in zip(*batches, strict=True):
+        for one, two in zip(first['inputs'], second['inputs'], strict=True):
+            assert (one == two).all()
+
+
+def test_a_source_without_usable_objects_is_named(coco):
+    path, _ = coco
+    hopeless = [*LOAD, {'type': 'mmrefine.ObjectWindow', 'min_side': 1000}]
+    dataset = MixtureDataset([coco_dataset(path, pipeline=hopeless)], [1], length=4, max_refetch=5)
+    with pytest.raises(RuntimeError, match='5 samples in a row gave no usable object'):
+        dataset[0]
+    with pytest.raises(ValueError, match='one weight per data set, got 1 and 2'):
+        MixtureDataset([coco_dataset(path)], [1, 2])
+
+
+def test_sampler_goes_on_where_it_is_told():
+    sampler = SequentialShareSampler(range(10), start=4)
+    assert list(sampler) == [4, 5, 6, 7, 8, 9] and len(sampler) == 10

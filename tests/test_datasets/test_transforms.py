@@ -1,0 +1,124 @@
+"""Crops, augmentation and packing: images and masks stay together, draws come from the sample's generator."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from mmrefine.datasets.transforms import (
+    CoarseMaskCrop,
+    MixedPatchCrop,
+    ObjectWindow,
+    PackRefineInputs,
+    PasteOnBackground,
+    PhotometricJitter,
+    RandomMaskFlip,
+    RandomObjectCrop,
+    SimulateCoarseMasks,
+)
+
+
+def scene(height: int = 120, width: int = 160, seed: int = 0) -> dict:
+    """White object on black, so that image and mask can be compared after any crop."""
+    mask = np.zeros((height, width), bool)
+    mask[height // 4 : height // 2, width // 4 : width // 2] = True
+    return {
+        'img': np.repeat(mask[..., None], 3, axis=2).astype(np.uint8) * 255,
+        'gt_masks': mask[None],
+        'coarse_masks': np.roll(mask, 3, axis=1)[None],
+        'rng': np.random.default_rng(seed),
+        'img_path': 'x.png',
+    }
+
+
+def aligned(results: dict) -> bool:
+    """Whether the image shows the mask, but for the pixels of the contour that resizing mixes."""
+    shown = results['img'][..., 0] > 127
+    return np.count_nonzero(shown != results['gt_masks'][0]) <= 0.02 * shown.size
+
+
+@pytest.mark.parametrize('seed', range(5))
+@pytest.mark.parametrize(
+    ('transform', 'size'),
+    [
+        (ObjectWindow(max_side=50), None),
+        (CoarseMaskCrop(size=48), 48),
+        (RandomObjectCrop(size=64), 64),
+        (MixedPatchCrop(size=40), 40),
+        (RandomMaskFlip(prob=1.0), None),
+    ],
+)
+def test_image_and_masks_stay_together(transform, size, seed):
+    results = transform(scene(seed=seed))
+    assert aligned(results)
+    height, width = results['img'].shape[:2]
+    assert results['gt_masks'].shape == results['coarse_masks'].shape == (1, height, width)
+    if size:
+        assert (height, width) == (size, size)
+    assert results['gt_masks'].any() and not results['gt_masks'].all()
+
+
+def test_window_keeps_small_objects_at_native_resolution_and_shrinks_large_ones():
+    native = ObjectWindow(margin_ratio=0.5, max_side=1000)(scene())
+    # Sides 30 and 40, mean 35: a margin of 18 px on each side.
+    assert native['img'].shape[:2] == (30 + 36, 40 + 36)
+    small = ObjectWindow(margin_ratio=0.5, max_side=38)(scene())
+    assert max(small['img'].shape[:2]) == 38
+
+
+def test_unusable_objects_give_none():
+    assert ObjectWindow(min_side=31)(scene()) is None
+    sparse = scene()
+    sparse['gt_masks'] = np.eye(120, 160, dtype=bool)[None]
+    assert ObjectWindow(min_fill=0.1)(sparse) is None
+    empty = scene()
+    empty['coarse_masks'] = empty['gt_masks'] = np.zeros((1, 120, 160), bool)
+    assert CoarseMaskCrop(size=8)(empty) is None
+    assert RandomObjectCrop(size=8)(empty) is None
+    assert MixedPatchCrop(size=8)(empty) is None
+
+
+@pytest.mark.parametrize('size_hw', [(20, 20), (20, 200), (200, 20)])
+def test_patches_of_small_images_are_padded(size_hw):
+    results = MixedPatchCrop(size=64)(scene(*size_hw))
+    assert results['img'].shape == (64, 64, 3) and results['gt_masks'].shape == (1, 64, 64)
+
+
+def test_photometric_jitter_changes_colours_only():
+    results = scene()
+    results['img'] = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    before = results['img'].copy()
+    again = {**results, 'img': before.copy(), 'rng': np.random.default_rng(0)}
+    jittered = PhotometricJitter(strength=1.0, prob=1.0)(results)['img']
+    assert jittered.shape == before.shape and jittered.dtype == np.uint8 and (jittered != before).any()
+    np.testing.assert_array_equal(PhotometricJitter(strength=1.0, prob=1.0)(again)['img'], jittered)
+
+
+def test_composites_keep_the_object_and_replace_the_ground(tmp_path):
+    cv2.imwrite(str(tmp_path / 'green.png'), np.full((50, 70, 3), (0, 255, 0), np.uint8))
+    results = PasteOnBackground(str(tmp_path), prob=1.0)(scene())
+    image, mask = results['img'], results['gt_masks'][0]
+    inside = cv2.erode(mask.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)
+    outside = ~cv2.dilate(mask.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)
+    assert (image[inside] == 255).all() and (image[outside] == (0, 255, 0)).all()
+    unchanged = PasteOnBackground(str(tmp_path), prob=0.0)(scene())
+    np.testing.assert_array_equal(unchanged['img'], scene()['img'])
+    with pytest.raises(FileNotFoundError, match='must hold .jpg or .png photographs'):
+        PasteOnBackground(str(tmp_path / 'nothing'))
+
+
+def test_packing_for_training_and_for_evaluation():
+    packed = PackRefineInputs(tensors=True)(scene())
+    assert packed['inputs'].shape == (3, 120, 160) and packed['inputs'].dtype == torch.uint8
+    assert packed['data_samples'].gt_masks.dtype == torch.uint8 and isinstance(packed['data_samples'].seed, int)
+    sample = PackRefineInputs()(scene())['data_samples']
+    assert isinstance(sample.gt_masks, np.ndarray) and sample.gt_masks.dtype == bool and 'seed' not in sample
+    assert sample.img_path == 'x.png'
+
+
+def test_simulated_masks_follow_the_generator():
+    first, again, other = (SimulateCoarseMasks(iou_range=(0.6, 0.9))(scene(seed=seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first['coarse_masks'], again['coarse_masks'])
+    assert (first['coarse_masks'] != other['coarse_masks']).any()
