@@ -81,7 +81,9 @@ def fetch_checkpoint(source: str | os.PathLike) -> Path:
     if not target.is_file():
         _download(official, target)
     elif official.size not in (None, target.stat().st_size):
-        raise ValueError(f'{target} {_difference(official, target)}; delete it, and it is downloaded from {source} again.')
+        raise ValueError(
+            f'{target} {_difference(official, target)}; delete it, and it is downloaded from {source} again.'
+        )
     return target
 
 

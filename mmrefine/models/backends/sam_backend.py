@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mmrefine.core.prompts import InputFrame
 from mmrefine.models.backends.base_backend import PromptBackend, PromptFeatures
 from mmrefine.models.backends.checkpoints import load_checkpoint
 from mmrefine.models.backends.fused_attention import fuse_attention
+from mmrefine.models.backends.token_decoder import decode_masks
 from mmrefine.registry import MODELS
 from mmrefine.utils import require
 
@@ -118,14 +119,14 @@ class SAMBackend(PromptBackend):
     def frame(self, image_hw: tuple[int, int]) -> InputFrame:
         """The longer side is made to fit, the shorter one padded."""
         scale = self.input_hw[0] / max(image_hw)
-        return InputFrame(tuple(image_hw), tuple(int(side * scale + 0.5) for side in image_hw), self.input_hw)
+        return InputFrame(tuple(image_hw), tuple(max(1, int(side * scale + 0.5)) for side in image_hw), self.input_hw)
 
     @torch.no_grad()
     def encode(self, image: np.ndarray) -> PromptFeatures:
         frame = self.frame(image.shape[:2])
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
-        pixels = F.interpolate(pixels, frame.resized_hw, mode='bilinear', antialias=True)
-        inputs = self.sam.preprocess(pixels.to(self.device).float())
+        resized = Image.fromarray(image).resize(frame.resized_hw[::-1], Image.Resampling.BILINEAR)
+        pixels = torch.from_numpy(np.array(resized)).to(self.device)
+        inputs = self.sam.preprocess(pixels.permute(2, 0, 1)[None].float())
         reduced = self.encoder_dtype != torch.float32
         with torch.autocast(self.device.type, self.encoder_dtype, enabled=reduced):
             return self._features(frame, self.sam.image_encoder(inputs)).to(torch.float32)
@@ -149,16 +150,26 @@ class SAMBackend(PromptBackend):
             boxes = torch.from_numpy(frame.boxes_to_input(boxes)).to(device)
         if mask_inputs is not None:
             mask_inputs = torch.from_numpy(mask_inputs).to(device)
-        sparse, dense = self.sam.prompt_encoder(points, boxes, mask_inputs)
-        return self._decode(features, sparse, dense)
+        return self._decode(features, points, boxes, mask_inputs)
 
-    def _decode(self, features: PromptFeatures, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
-        return self.sam.mask_decoder(
-            image_embeddings=features.embedding[None],
-            image_pe=self.sam.prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=True,
+    def _decode(
+        self,
+        features: PromptFeatures,
+        points: tuple[Tensor, Tensor] | None,
+        boxes: Tensor | None,
+        mask_inputs: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Logits and predicted IoU of prompts in the model's input."""
+        prompts = self.sam.prompt_encoder
+        count = next(len(given) for given in (boxes, mask_inputs, points and points[0]) if given is not None)
+        sparse, _ = prompts(points, boxes, None)
+        return decode_masks(
+            features.embedding,
+            prompts.get_dense_pe(),
+            sparse.expand(count, -1, -1),
+            mask_inputs,
+            prompts,
+            self.sam.mask_decoder,
         )
 
     def _encoding(self) -> str:

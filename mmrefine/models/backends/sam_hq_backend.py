@@ -38,10 +38,18 @@ class SAMHQBackend(SAMBackend):
         fused = decoder.embedding_encoder(embedding) + decoder.compress_vit_feat(early)
         return PromptFeatures(frame, embedding[0], (fused[0],))
 
-    def _decode(self, features: PromptFeatures, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
+    def _decode(
+        self,
+        features: PromptFeatures,
+        points: tuple[Tensor, Tensor] | None,
+        boxes: Tensor | None,
+        mask_inputs: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        prompts = self.sam.prompt_encoder
+        sparse, dense = prompts(points, boxes, mask_inputs)
         masks, iou = self.sam.mask_decoder.predict_masks(
             image_embeddings=features.embedding[None],
-            image_pe=self.sam.prompt_encoder.get_dense_pe(),
+            image_pe=prompts.get_dense_pe(),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
             hq_features=features.extras[0][None],

@@ -1,7 +1,8 @@
 """One file per refiner."""
 
 from mmrefine.models.refiners.base_refiner import BaseRefiner, RefineInput
+from mmrefine.models.refiners.sam_refiner import SAMRefiner
 from mmrefine.models.refiners.segrefiner import SegRefiner
 from mmrefine.models.refiners.segrefiner_hr import SegRefinerHR
 
-__all__ = ['BaseRefiner', 'RefineInput', 'SegRefiner', 'SegRefinerHR']
+__all__ = ['BaseRefiner', 'RefineInput', 'SAMRefiner', 'SegRefiner', 'SegRefinerHR']

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from mmrefine.core.prompts import (
@@ -47,7 +46,7 @@ class SAMRefiner(BaseRefiner):
     rounding of the segmenter's batched arithmetic.
 
     Args:
-        backend: config of a :class:`~mmrefine.models.backends.PromptBackend`.
+        backend: a :class:`~mmrefine.models.backends.PromptBackend`, or its config.
         iters: most rounds; 5 in the authors' code, 1 in the paper.
         use_point, use_box, use_mask: which prompts are given.
         negative_point: whether points have a negative beside the positive one.
@@ -66,7 +65,7 @@ class SAMRefiner(BaseRefiner):
 
     def __init__(
         self,
-        backend: dict,
+        backend: dict | PromptBackend,
         iters: int = 5,
         use_point: bool = True,
         use_box: bool = True,
@@ -92,7 +91,7 @@ class SAMRefiner(BaseRefiner):
             raise ValueError(f'iters must be at least 1, got {iters}.')
         if not quality or set(quality) - set(QUALITIES):
             raise ValueError(f'quality must name some of {QUALITIES}, got {tuple(quality)}.')
-        self.backend: PromptBackend = MODELS.build(backend)
+        self.backend = backend if isinstance(backend, PromptBackend) else MODELS.build(backend)
         self.iters = iters
         self.use_point, self.use_box, self.use_mask = use_point, use_box, use_mask
         self.negative_point = negative_point
@@ -179,9 +178,7 @@ class SAMRefiner(BaseRefiner):
             prompts['boxes'], expanded = self._boxes(features, fields)
             strength[expanded] = 1
         if self.use_mask:
-            prompts['mask_inputs'] = mask_prompts(
-                fields, features.frame, self.backend.prompt_hw, strength, self.gamma
-            )
+            prompts['mask_inputs'] = mask_prompts(fields, features.frame, self.backend.prompt_hw, strength, self.gamma)
         return prompts
 
     def _boxes(self, features: PromptFeatures, fields: Sequence[DistanceField]) -> tuple[np.ndarray, np.ndarray]:

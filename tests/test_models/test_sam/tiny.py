@@ -1,0 +1,68 @@
+"""Small promptable segmenters: the reference's trained SAM (B_tinysam_*), and random ones of every backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mmrefine.models.backends import SAMBackend
+
+DATA = Path(__file__).parents[2] / 'data'
+
+TRAINED = dict(
+    embed_dim=32,
+    depth=2,
+    num_heads=2,
+    global_attn_indexes=(1,),
+    mlp_ratio=2,
+    prompt_dim=32,
+    decoder_heads=4,
+    decoder_mlp_dim=64,
+    iou_head_dim=32,
+)
+RANDOM = {**TRAINED, 'image_size': 256, 'global_attn_indexes': (0, 1)}
+
+
+def trained_backend() -> SAMBackend:
+    """The reference's tiny SAM, as its outputs were recorded: mean and deviation of pixels in half precision too."""
+    backend = SAMBackend(TRAINED)
+    with np.load(DATA / 'B_tinysam_weights_public.npz') as weights:
+        backend.sam.load_state_dict(
+            {name: torch.from_numpy(weights[name].astype(np.float32)) for name in weights.files}
+        )
+    for buffer in (backend.sam.pixel_mean, backend.sam.pixel_std):
+        buffer.copy_(buffer.half())
+    return backend
+
+
+def random_sam(**kwargs) -> SAMBackend:
+    """A SAM with random weights, positions in its attention included, for inputs of 256x256."""
+    torch.manual_seed(0)
+    backend = SAMBackend(RANDOM, **kwargs)
+    return randomize(backend)
+
+
+def randomize(backend):
+    """Give the relative positions of a ViT, which start at zero, some weight."""
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in backend.named_parameters():
+        if 'rel_pos' in name or 'pos_embed' in name:
+            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.3
+    return backend
+
+
+def noise_image(size_hw: tuple[int, int] = (60, 90), seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (*size_hw, 3), dtype=np.uint8)
+
+
+def some_prompts(count: int, size_hw: tuple[int, int], prompt_hw: tuple[int, int]) -> dict[str, np.ndarray]:
+    """Points with a missing one, boxes and masks."""
+    rng = np.random.default_rng(1)
+    points = rng.integers(0, min(size_hw), (count, 2, 2))
+    labels = np.tile([1, 0], (count, 1))
+    labels[0, 1] = -1
+    corners = np.sort(rng.integers(0, min(size_hw), (count, 2, 2)), axis=1).reshape(count, 4)
+    masks = rng.standard_normal((count, 1, *prompt_hw)).astype(np.float32) * 10
+    return {'points': points, 'labels': labels, 'boxes': corners, 'mask_inputs': masks}
