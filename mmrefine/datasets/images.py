@@ -25,9 +25,11 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         ValueError: the file is no image, or a damaged one.
     """
     image = open_whole(path)
+    # PNG has no more than 16 bits; Pillow before 11 opens them as 32.
+    is_deep = image.mode.startswith('I;16') or (image.mode == 'I' and image.format == 'PNG')
     # Orientation is a tag of the file, which conversions may lose: turn first.
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith('I;16'):
+    if is_deep:
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     elif image.mode in ('I', 'F'):
         raise ValueError(
