@@ -9,7 +9,9 @@ default_hooks = dict(
 )
 custom_hooks = [dict(type='FastForwardHook')]
 
-env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl'))
+env_cfg = dict(
+    cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl')
+)
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=False)
 log_level = 'INFO'
 visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])

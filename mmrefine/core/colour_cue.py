@@ -13,9 +13,7 @@ from scipy.ndimage import gaussian_filter
 _LOG_RANGE = 4.0
 
 
-def colour_cue(
-    image: np.ndarray, mask: np.ndarray, bins: int = 16, cells: int = 1, sigma: float = 1.0
-) -> np.ndarray:
+def colour_cue(image: np.ndarray, mask: np.ndarray, bins: int = 16, cells: int = 1, sigma: float = 1.0) -> np.ndarray:
     """Log ratio of smoothed foreground and background colour histograms, at every pixel.
 
     Args:

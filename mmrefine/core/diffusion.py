@@ -62,16 +62,25 @@ def forward_sample(schedule: DiffusionSchedule, fine: Tensor, coarse: Tensor, t:
     return torch.where(uniform < threshold, fine, coarse)
 
 
-def reverse_fine_probs(schedule: DiffusionSchedule, logits: Tensor, fine_probs: Tensor, t: int) -> Tensor:
+def reverse_fine_probs(
+    schedule: DiffusionSchedule,
+    logits: Tensor,
+    fine_probs: Tensor,
+    t: int,
+    t_next: int | None = None,
+    confidence_power: float = 1.0,
+) -> Tensor:
     """Raise the probability that a pixel is fine by what the network is sure of (equation 8).
 
     Args:
         logits: (B, 1, h, w), the network's estimate of the true mask at step t.
         fine_probs: (B, 1, h, w) in [0, 1], before this step.
+        t_next: the step that follows; None: t - 1.
+        confidence_power: exponent of the confidence; 1 is the paper, 0 follows the network also where it is unsure.
     """
     fine_t = float(schedule.fine_probs[t])
-    fine_prev = float(schedule.previous_fine_probs[t])
-    confidence = 2 * (logits.sigmoid() - 0.5).abs()
+    fine_prev = float(schedule.previous_fine_probs[t] if t_next is None else schedule.fine_probs[t_next])
+    confidence = (2 * (logits.sigmoid() - 0.5).abs()) ** confidence_power
     becomes_fine = confidence * (fine_prev - fine_t) / (1 - confidence * fine_t)
     return fine_probs + (1 - fine_probs) * becomes_fine
 
@@ -84,16 +93,18 @@ def reverse_process(
     uniform: Callable[[], Tensor],
     fine_probs: Tensor | None = None,
     sample_last: bool = False,
+    confidence_power: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
     """Run the given steps of the reverse process from the coarse masks.
 
     Args:
         denoise: (x_t (B, 1, h, w) float, t (B,) int64) -> logits (B, 1, h, w) of the true masks.
         coarse: (B, 1, h, w), 0 or 1.
-        steps: the steps t to run, falling.
+        steps: the steps t to run, falling; some may be left out.
         uniform: called once for every sampled step: (B, 1, h, w) draws of U(0, 1).
         fine_probs: (B, 1, h, w) to go on from; None starts at 0.
         sample_last: sample the last step too, instead of returning its probabilities.
+        confidence_power: see :func:`reverse_fine_probs`.
 
     Returns:
         (B, 1, h, w): probabilities of the last step, or its sampled mask; and the fine probabilities after it.
@@ -101,10 +112,10 @@ def reverse_process(
     coarse = coarse.float()
     x_t = coarse
     fine_probs = torch.zeros_like(coarse) if fine_probs is None else fine_probs
-    for t in steps:
+    for t, t_next in zip(steps, [*steps[1:], None], strict=True):
         logits = denoise(x_t, torch.full((len(coarse),), t, dtype=torch.long, device=coarse.device)).float()
-        fine_probs = reverse_fine_probs(schedule, logits, fine_probs, t)
-        if t == steps[-1] and not sample_last:
+        fine_probs = reverse_fine_probs(schedule, logits, fine_probs, t, t_next, confidence_power)
+        if t_next is None and not sample_last:
             return logits.sigmoid(), fine_probs
         x_t = torch.where(uniform() < fine_probs, (logits >= 0).float(), coarse)
     return x_t, fine_probs

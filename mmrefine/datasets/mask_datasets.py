@@ -126,7 +126,12 @@ class MaskFolderDataset(_SeededDataset):
             )
         source = self.source or Path(self.data_prefix['img']).parent.name
         return [
-            {'img_path': str(path), 'img_id': str(name), 'source': source, 'instances': [{'mask_path': str(masks[name])}]}
+            {
+                'img_path': str(path),
+                'img_id': str(name),
+                'source': source,
+                'instances': [{'mask_path': str(masks[name])}],
+            }
             for name, path in images.items()
         ]
 
@@ -178,4 +183,6 @@ class MixtureDataset:
             sample = dataset.draw(int(rng.integers(len(dataset))), rng)
             if sample is not None:
                 return sample
-        raise RuntimeError(f'{self.max_refetch} samples in a row gave no usable object; check the data sets and min_area.')
+        raise RuntimeError(
+            f'{self.max_refetch} samples in a row gave no usable object; check the data sets and min_area.'
+        )

@@ -33,7 +33,11 @@ def test_bad_images(image, error, message):
         (np.zeros((5, 4), bool), ValueError, r'size of the image, 4x5 \(HxW\), got 5x4; .*EXIF'),
         (np.full((4, 5), np.nan), ValueError, r'NaN or infinite values; expected probabilities in \[0, 1\]'),
         (np.full((4, 5), 7.5), ValueError, r'probabilities in \[0, 1\], got values from 7.5 to 7.5; apply a sigmoid'),
-        (np.arange(20).reshape(4, 5), ValueError, r'binary, 0/1 or 0/255, got values \[0, 1, 2, .* \.\.\.; a label map'),
+        (
+            np.arange(20).reshape(4, 5),
+            ValueError,
+            r'binary, 0/1 or 0/255, got values \[0, 1, 2, .* \.\.\.; a label map',
+        ),
         (np.zeros((4, 5), complex), TypeError, 'bool, integer or float, got dtype complex128'),
     ],
 )

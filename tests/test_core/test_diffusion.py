@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from reference import LOGITS_ATOL, PROBABILITIES_ATOL, TINY_UNET, floats, load, tiny_weights, uniform
 
 from mmrefine.core.diffusion import DiffusionSchedule, forward_sample, reverse_fine_probs, reverse_process
 from mmrefine.registry import MODELS
+from reference import LOGITS_ATOL, PROBABILITIES_ATOL, TINY_UNET, floats, load, tiny_weights, uniform
 
 
 def test_schedule_is_the_papers():
@@ -89,7 +89,26 @@ def test_certain_network_makes_every_pixel_fine():
     coarse = torch.zeros(1, 1, 4, 4)
     truth = torch.eye(4).view(1, 1, 4, 4)
     result, fine_probs = reverse_process(
-        DiffusionSchedule(), lambda x_t, t: (truth - 0.5) * 1e4, coarse, range(5, -1, -1), lambda: torch.rand(1, 1, 4, 4)
+        DiffusionSchedule(),
+        lambda x_t, t: (truth - 0.5) * 1e4,
+        coarse,
+        range(5, -1, -1),
+        lambda: torch.rand(1, 1, 4, 4),
     )
     torch.testing.assert_close(result, truth)
     torch.testing.assert_close(fine_probs, torch.ones_like(truth))
+
+
+def test_steps_left_out_lead_to_the_same_fine_probabilities():
+    """A jump from t = 5 to t = 2 makes as many pixels fine as the steps between; with power 0 exactly the schedule's."""
+    schedule, coarse = DiffusionSchedule(), torch.zeros(1, 1, 3, 3)
+    logits = torch.full_like(coarse, 0.3)
+    for steps in ((5, 4, 3, 2), (5, 2)):
+        _, fine_probs = reverse_process(
+            schedule, lambda x_t, t: logits, coarse, steps, lambda: torch.rand(1, 1, 3, 3), confidence_power=0.0
+        )
+        # After the last step, t = 2, the state is that before it.
+        torch.testing.assert_close(fine_probs, torch.full_like(coarse, float(schedule.fine_probs[1])))
+    weaker = reverse_fine_probs(schedule, logits, coarse, 5, confidence_power=1.0)
+    stronger = reverse_fine_probs(schedule, logits, coarse, 5, confidence_power=0.5)
+    assert (weaker < stronger).all() and (stronger < schedule.fine_probs[4]).all()

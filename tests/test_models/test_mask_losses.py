@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from reference import LOSS_ATOL, floats, load
 
 from mmrefine.models.losses import MaskBCELoss, TextureL1Loss, sobel_magnitude
+from reference import LOSS_ATOL, floats, load
 
 
 @pytest.mark.parametrize(('loss', 'name'), [(MaskBCELoss(), 'bce'), (TextureL1Loss(loss_weight=5.0), 'texture')])

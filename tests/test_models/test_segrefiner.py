@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
+from mmrefine.models.refiners import RefineInput, SegRefiner
+from mmrefine.models.refiners.segrefiner import expected_iou
+from mmrefine.structures import RefineDataSample
 from reference import (
     FLIPPED_SHARE,
     LOSS_ATOL,
@@ -16,10 +20,6 @@ from reference import (
     uniform,
 )
 from refiner_contract import RefinerContract, photograph, rough_masks
-
-from mmrefine.models.refiners import RefineInput, SegRefiner
-from mmrefine.models.refiners.segrefiner import expected_iou
-from mmrefine.structures import RefineDataSample
 
 CUES = ({'bins': 16, 'cells': 1}, {'bins': 8, 'cells': 4})
 UNNORMALIZED = {'mean': (0, 0, 0), 'std': (1, 1, 1)}
@@ -74,9 +74,7 @@ def test_instances_of_the_released_code():
     item = RefineInput(image, coarse, generator=torch.Generator())
     with torch.no_grad():
         ((masks, scores),) = refiner._refine_batch([item])
-    np.testing.assert_allclose(
-        torch.cat(refiner.probabilities), expected['res'], rtol=0, atol=PROBABILITIES_ATOL
-    )
+    np.testing.assert_allclose(torch.cat(refiner.probabilities), expected['res'], rtol=0, atol=PROBABILITIES_ATOL)
     # The released code sorts instances by class; ours keeps the order.
     for source, released in zip(expected['out_source_index'], expected['out_masks'], strict=True):
         assert np.count_nonzero(masks[source] != released.astype(bool)) <= FLIPPED_SHARE * released.size
@@ -93,7 +91,11 @@ def test_training_step_of_the_released_code(name, parts):
     inputs = torch.cat([floats(expected[f'{part}_x']) for part in parts])
     target = torch.cat([floats(expected[f'{part}_gt']) for part in parts])
     losses = refiner.loss(
-        inputs[:, :3], inputs[:, 3:], target, torch.from_numpy(expected[f'{name}_t']), uniform(expected[f'{name}_noise_u8'])
+        inputs[:, :3],
+        inputs[:, 3:],
+        target,
+        torch.from_numpy(expected[f'{name}_t']),
+        uniform(expected[f'{name}_noise_u8']),
     )
     for key in ('loss_mask', 'loss_texture', 'iou'):
         np.testing.assert_allclose(losses[key].detach(), expected[f'{name}_{key}'], rtol=0, atol=LOSS_ATOL)
@@ -113,7 +115,9 @@ def test_training_step_of_the_released_code(name, parts):
 def test_batch_bound_zero_means_no_bound():
     image, masks = photograph(), rough_masks()
     for bound in (0, -1, 1):
-        np.testing.assert_array_equal(build(max_batch=bound).refine(image, masks).masks, build().refine(image, masks).masks)
+        np.testing.assert_array_equal(
+            build(max_batch=bound).refine(image, masks).masks, build().refine(image, masks).masks
+        )
 
 
 def test_small_masks_come_back_unchanged():
@@ -161,7 +165,9 @@ def test_training_draws_follow_from_each_samples_seed():
 
 def test_forward_modes():
     refiner = build(max_batch=2)
-    crops = [torch.randint(256, (3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(i)) for i in (0, 1)]
+    crops = [
+        torch.randint(256, (3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(i)) for i in (0, 1)
+    ]
     losses = refiner(crops, _training_samples([1, 2]), mode='loss')
     assert set(losses) == {'loss_mask', 'loss_texture', 'iou'} and losses['loss_mask'].requires_grad
     assert refiner(crops, _training_samples([1, 2]), mode='tensor').shape == (2, 1, 64, 64)
@@ -170,3 +176,24 @@ def test_forward_modes():
     np.testing.assert_array_equal(answer.refined_masks, refiner.refine(photograph(), rough_masks()).masks)
     with pytest.raises(ValueError, match="'loss', 'predict' or 'tensor', got 'train'"):
         refiner(crops, _training_samples([1, 2]), mode='train')
+
+
+@pytest.mark.parametrize('steps', [(), (4, 3), (5, 5, 0), (5, 6), (5, -1)])
+def test_nonsensical_steps_are_named(steps):
+    with pytest.raises(ValueError, match='steps must fall from 5, where every pixel is coarse, got'):
+        build(steps=steps)
+
+
+def test_fewer_steps_cost_fewer_passes():
+    refiner, passes = build(steps=(5, 2, 0)), []
+    refiner.denoise_model.register_forward_hook(lambda module, inputs, output: passes.append(inputs[1].tolist()))
+    refiner.refine(photograph(), rough_masks(count=1))
+    assert passes == [[5], [2], [0]]
+
+
+def test_published_checkpoints_load_with_the_kernels_of_their_loss():
+    refiner = build()
+    kernels = {f'loss_texture.sobel.conv_{axis}.weight': torch.zeros(1, 1, 3, 3) for axis in 'xy'}
+    published = {f'denoise_model.{name}': value for name, value in tiny_weights().items()}
+    assert set(published) == set(refiner.state_dict())
+    refiner.load_state_dict({**published, **kernels}, strict=True)

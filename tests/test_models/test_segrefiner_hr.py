@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from reference import FLIPPED_SHARE, PROBABILITIES_ATOL, TINY_UNET, floats, load, tiny_weights, uniform
-from refiner_contract import RefinerContract, photograph, rough_masks
 
 from mmrefine.models.refiners import RefineInput, SegRefinerHR
 from mmrefine.models.refiners.segrefiner_hr import unsure_patches
+from reference import FLIPPED_SHARE, PROBABILITIES_ATOL, TINY_UNET, floats, load, tiny_weights, uniform
+from refiner_contract import RefinerContract, photograph, rough_masks
 
 
 def build(cls: type[SegRefinerHR] = SegRefinerHR, **settings) -> SegRefinerHR:

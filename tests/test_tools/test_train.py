@@ -129,7 +129,9 @@ def test_killed_run_goes_on_with_the_same_losses(unbroken, data_root, tmp_path, 
     # The same process on the same machine: float32 rounding is all that may differ.
     for step in range(5, ITERATIONS + 1):
         assert resumed[step] == pytest.approx(expected[step], abs=1e-5)
-    first, second = (torch.load(folder / f'iter_{ITERATIONS}.pth', weights_only=False) for folder in (unbroken, tmp_path))
+    first, second = (
+        torch.load(folder / f'iter_{ITERATIONS}.pth', weights_only=False) for folder in (unbroken, tmp_path)
+    )
     for name, value in first['state_dict'].items():
         torch.testing.assert_close(second['state_dict'][name], value, rtol=0, atol=1e-5)
 
@@ -156,4 +158,4 @@ def test_two_processes_mixed_precision_and_accumulation(data_root, tmp_path, rep
     assert result.returncode == 0, result.stderr[-2000:]
     curve = losses(tmp_path)
     assert sorted(curve) == list(range(1, ITERATIONS + 1)) and np.isfinite(list(curve.values())).all()
-    assert 'type=\'Bf16OptimWrapper\'' in (next(tmp_path.glob('*.py'))).read_text()
+    assert "type='Bf16OptimWrapper'" in (next(tmp_path.glob('*.py'))).read_text()

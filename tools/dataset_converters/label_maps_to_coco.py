@@ -80,11 +80,18 @@ def main() -> None:
         target = (folder / name).with_suffix('.jpg')
         target.parent.mkdir(parents=True, exist_ok=True)
         image.resize(size_wh, Image.Resampling.LANCZOS).save(target, quality=95)
-        record = {'id': len(images) + 1, 'file_name': str(target.relative_to(folder)), 'width': size_wh[0], 'height': size_wh[1]}
+        record = {
+            'id': len(images) + 1,
+            'file_name': str(target.relative_to(folder)),
+            'width': size_wh[0],
+            'height': size_wh[1],
+        }
         images.append(record)
         for label_path in found:
             label_map = np.array(Image.open(label_path)).astype(np.int32)
-            label_map = cv2.resize(label_map.astype(np.float32), size_wh, interpolation=cv2.INTER_NEAREST).astype(np.int32)
+            label_map = cv2.resize(label_map.astype(np.float32), size_wh, interpolation=cv2.INTER_NEAREST).astype(
+                np.int32
+            )
             for mask in regions(label_map, args):
                 rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
                 annotations.append(

@@ -46,9 +46,7 @@ class ResBlock(nn.Module):
         )
         nn.init.zeros_(self.out_layers[-1].weight)
         nn.init.zeros_(self.out_layers[-1].bias)
-        self.skip_connection = (
-            nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
-        )
+        self.skip_connection = nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         hidden = self.in_layers(x)
@@ -176,9 +174,7 @@ class DenoiseUNet(BaseModule):
 
         widths = [model_channels * mult for mult in channel_mult]
         width, stride = widths[0], 1
-        self.input_blocks = nn.ModuleList(
-            [StepSequential(nn.Conv2d(in_channels * patch_size**2, width, 3, padding=1))]
-        )
+        self.input_blocks = nn.ModuleList([StepSequential(nn.Conv2d(in_channels * patch_size**2, width, 3, padding=1))])
         skips = [width]
         for level, level_width in enumerate(widths):
             for _ in range(num_res_blocks):

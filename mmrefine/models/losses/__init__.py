@@ -1,5 +1,6 @@
-"""Losses on mask logits."""
+"""Losses on mask logits, and on predicted qualities."""
 
 from mmrefine.models.losses.mask_losses import MaskBCELoss, TextureL1Loss, sobel_magnitude
+from mmrefine.models.losses.ranking_loss import IoURankingLoss
 
-__all__ = ['MaskBCELoss', 'TextureL1Loss', 'sobel_magnitude']
+__all__ = ['IoURankingLoss', 'MaskBCELoss', 'TextureL1Loss', 'sobel_magnitude']

@@ -2,7 +2,8 @@
 
 from mmrefine.models.refiners.base_refiner import BaseRefiner, RefineInput
 from mmrefine.models.refiners.sam_refiner import SAMRefiner
+from mmrefine.models.refiners.sam_refiner_pp import SAMRefinerPP
 from mmrefine.models.refiners.segrefiner import SegRefiner
 from mmrefine.models.refiners.segrefiner_hr import SegRefinerHR
 
-__all__ = ['BaseRefiner', 'RefineInput', 'SAMRefiner', 'SegRefiner', 'SegRefinerHR']
+__all__ = ['BaseRefiner', 'RefineInput', 'SAMRefiner', 'SAMRefinerPP', 'SegRefiner', 'SegRefinerHR']

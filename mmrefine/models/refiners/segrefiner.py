@@ -54,6 +54,8 @@ class SegRefiner(BaseRefiner):
         margin_px, margin_ratio: context around the coarse mask's box, see :func:`~mmrefine.core.crops.pad_boxes`.
         min_area: coarse masks under this area in pixels come back unchanged, with score 0.
         cues: keyword arguments of :func:`~mmrefine.core.colour_cue.colour_cue`, one further input channel each.
+        steps: the steps that refining runs, falling; None: all of T-1 .. 0, as in the paper.
+        confidence_power: see :func:`~mmrefine.core.diffusion.reverse_fine_probs`.
         final_step_prob: in training, the probability of t = T-1, at which the network sees the coarse mask alone;
             otherwise t is uniform, as always in the paper (0).
         losses: losses on the logits by name.
@@ -73,6 +75,8 @@ class SegRefiner(BaseRefiner):
         margin_ratio: float = 0.0,
         min_area: float = 512,
         cues: Sequence[dict] = (),
+        steps: Sequence[int] | None = None,
+        confidence_power: float = 1.0,
         final_step_prob: float = 0.0,
         losses: dict[str, dict] | None = None,
         max_batch: int = 8,
@@ -90,6 +94,8 @@ class SegRefiner(BaseRefiner):
         self.input_size = input_size
         self.margin_px, self.margin_ratio, self.min_area = margin_px, margin_ratio, min_area
         self.cues = tuple(cues)
+        self.steps = self._check_steps(steps, self.schedule.num_steps)
+        self.confidence_power = confidence_power
         self.final_step_prob = final_step_prob
         losses = losses or {'loss_mask': {'type': 'MaskBCELoss'}, 'loss_texture': {'type': 'TextureL1Loss'}}
         self.losses = torch.nn.ModuleDict({name: MODELS.build(loss) for name, loss in losses.items()})
@@ -98,6 +104,14 @@ class SegRefiner(BaseRefiner):
         self._register_load_state_dict_pre_hook(self._drop_published_kernels)
         self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(3, 1, 1), persistent=False)
+
+    @staticmethod
+    def _check_steps(steps: Sequence[int] | None, num_steps: int) -> tuple[int, ...]:
+        steps = tuple(range(num_steps - 1, -1, -1) if steps is None else steps)
+        falling = all(first > second for first, second in zip(steps, steps[1:], strict=False))
+        if not steps or not falling or steps[0] != num_steps - 1 or steps[-1] < 0:
+            raise ValueError(f'steps must fall from {num_steps - 1}, where every pixel is coarse, got {steps}.')
+        return steps
 
     @staticmethod
     def _drop_published_kernels(state_dict: dict, prefix: str, *args) -> None:
@@ -223,14 +237,14 @@ class SegRefiner(BaseRefiner):
         """The image (3, S, S) in 0..255 and the mask (1, S, S), 0 or 1, of one job."""
         x1, y1, x2, y2 = job.box_xyxy
         local_box = np.array([0, 0, x2 - x1, y2 - y1])
-        image = torch.from_numpy(np.ascontiguousarray(item.image[y1:y2, x1:x2])).permute(2, 0, 1)
-        mask = torch.from_numpy(item.masks[job.mask, y1:y2, x1:x2])[None]
+        image = torch.from_numpy(item.image[y1:y2, x1:x2].copy()).permute(2, 0, 1)
+        mask = torch.from_numpy(item.masks[job.mask, y1:y2, x1:x2].copy())[None]
         image = crop_resize(image, local_box, self.input_size, self.antialias)
         return image, (crop_resize(mask, local_box, self.input_size) >= 0.5).float()
 
     def _denoise_crops(self, images: Tensor, coarse: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """All T steps: probabilities (B, 1, S, S)."""
-        return self._reverse(images, coarse, range(self.schedule.num_steps - 1, -1, -1), generators)[0]
+        return self._reverse(images, coarse, self.steps, generators)[0]
 
     def _reverse(
         self, images: Tensor, coarse: Tensor, steps: Sequence[int], generators: Sequence[torch.Generator]
@@ -243,6 +257,7 @@ class SegRefiner(BaseRefiner):
             coarse,
             steps,
             lambda: self._uniform(coarse.shape[1:], generators).to(coarse.device),
+            confidence_power=self.confidence_power,
         )
 
     @staticmethod

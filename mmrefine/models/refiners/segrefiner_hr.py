@@ -49,7 +49,7 @@ def unsure_patches(
 class SegRefinerHR(SegRefiner):
     """Refines masks of large objects and semantic regions at native resolution (section 3.5 and appendix).
 
-    All steps but the last run on the whole image, resized to S; the last one runs on patches of S pixels at native
+    All ``steps`` but the last run on the whole image, resized to S; the last one runs on patches of S pixels at native
     resolution. Images smaller than a patch are padded for the second stage.
 
     Args:
@@ -77,12 +77,12 @@ class SegRefinerHR(SegRefiner):
         return [self._refine_image(item) for item in inputs]
 
     def _refine_image(self, item: RefineInput) -> tuple[np.ndarray, np.ndarray]:
-        image = torch.from_numpy(np.ascontiguousarray(item.image)).permute(2, 0, 1)[None].float().to(self.device)
+        image = torch.from_numpy(item.image.copy()).permute(2, 0, 1)[None].float().to(self.device)
         seeds = torch.randint(2**62, (len(item.masks),), generator=item.generator).tolist()
         masks, scores = item.masks.copy(), np.zeros(len(item.masks), np.float32)
         for index, seed in enumerate(seeds):
             if np.count_nonzero(item.masks[index]) >= self.min_area:
-                coarse = torch.from_numpy(item.masks[index])[None, None].float().to(self.device)
+                coarse = torch.from_numpy(item.masks[index].copy())[None, None].float().to(self.device)
                 probabilities = self._refine_mask(image, coarse, torch.Generator().manual_seed(seed))
                 masks[index] = (probabilities >= 0.5).cpu().numpy()
                 scores[index] = expected_iou(probabilities)
@@ -93,8 +93,7 @@ class SegRefinerHR(SegRefiner):
         size, size_hw = self.input_size, coarse.shape[-2:]
         small_image = self._resize(image, (size, size))
         small_mask = (self._resize(coarse, (size, size)) >= 0.5).float()
-        steps = range(self.schedule.num_steps - 1, 0, -1)
-        small, fine_probs = self._reverse(small_image, small_mask, steps, [generator])
+        small, fine_probs = self._reverse(small_image, small_mask, self.steps[:-1], [generator])
         # From here on every side holds a patch; what is added is cut off again.
         padding = (0, max(size - size_hw[1], 0), 0, max(size - size_hw[0], 0))
         probabilities = F.pad(self._resize(small, size_hw), padding)[0, 0]
@@ -108,7 +107,7 @@ class SegRefinerHR(SegRefiner):
             chunk = mixed[start : start + batch]
             images = torch.stack([_cut(image[0], box) for box in chunk])
             masks = torch.stack([_cut(known, box)[None] for box in chunk])
-            local, _ = self._reverse(images, masks, [0], [])
+            local, _ = self._reverse(images, masks, self.steps[-1:], [])
             for box, patch in zip(chunk, local[:, 0], strict=True):
                 _cut(total, box).add_(patch)
                 _cut(count, box).add_(1)
