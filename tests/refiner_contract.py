@@ -1,6 +1,6 @@
 """What every refiner promises (see BaseRefiner): inherit, give a fixture ``refiner``, and these tests run.
 
-The refiner should accept everything (no gate), so that its proposals are seen, and treat masks of ``min_area_px`` and more.
+The refiner should have no gate, so that its proposals are seen.
 """
 
 from __future__ import annotations

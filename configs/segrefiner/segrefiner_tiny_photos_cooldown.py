@@ -1,4 +1,4 @@
-# The bundled model, second stage: from the first stage's averaged weights down to learning rate 0, on draws not yet seen.
+# The bundled model, second stage: from the first stage's averaged weights down to learning rate 0, on new draws.
 _base_ = './segrefiner_tiny_photos.py'
 
 load_from = 'work_dirs/segrefiner_tiny_photos/last.pth'

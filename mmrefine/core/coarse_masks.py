@@ -1,7 +1,7 @@
 """Simulated coarse masks: what annotators in a hurry, low-resolution networks and activation maps do to a true mask.
 
-Every simulator is ``(mask (H, W) bool, rng, image (H, W, 3) uint8 or None) -> (H, W) bool`` and draws its own strength, in
-units of the object's size sqrt(area). :func:`simulate_coarse_mask` mixes them towards a range of IoU with the truth.
+Every simulator is ``(mask (H, W) bool, rng, image (H, W, 3) uint8 or None) -> (H, W) bool`` and draws its own strength,
+in units of the object's size sqrt(area). :func:`simulate_coarse_mask` mixes them towards a range of IoU with the truth.
 """
 
 from __future__ import annotations

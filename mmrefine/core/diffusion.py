@@ -1,7 +1,7 @@
 """The discrete diffusion over pixel states of SegRefiner (NeurIPS 2023, section 3).
 
-Every pixel is in the *fine* state, where it shows the true mask, or in the *coarse* state, where it shows the given one.
-The forward process turns fine pixels coarse; the reverse process asks a network for the true mask and turns coarse
+Every pixel is in the *fine* state, where it shows the true mask, or in the *coarse* state, where it shows the given
+one. The forward process turns fine pixels coarse; the reverse process asks a network for the true mask and turns coarse
 pixels fine where the network is sure.
 
 Legend: B masks, h and w the size at which the network works, T steps, t = 0 .. T-1. At t = T-1 every pixel is coarse.

@@ -1,7 +1,7 @@
 """Data sets of images with true masks: COCO-format files, and folders of images and masks.
 
-Every sample carries ``rng``, a generator that follows from the data set's seed and the sample's index alone; transforms draw
-from it, so a sample is the same whoever loads it: any number of workers or processes, before or after a resume.
+Every sample carries ``rng``, a generator that follows from the data set's seed and the sample's index alone; transforms
+draw from it, so a sample is the same whoever loads it: any number of workers or processes, before or after a resume.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-# Photographs with accurate masks as tools/dataset_converters/label_maps_to_coco.py leaves them under data_root; how each
-# file is made stands in configs/segrefiner/README.md.
+# Photographs with accurate masks as tools/dataset_converters/label_maps_to_coco.py leaves them under data_root; how
+# each file is made stands in configs/segrefiner/README.md.
 data_root = 'data/photos/'
 input_size = 160
-# Every simulator of mmrefine.core.coarse_masks but the paper's own, contour_points.
+# The simulators of mmrefine.core.coarse_masks but expand and the paper's own, contour_points.
 simulators = [
     'resample', 'simplify_polygon', 'wobble', 'warp', 'shift', 'missing_parts', 'extra_parts', 'holes', 'leak',
     'snap_to_segments', 'activation_blob', 'hull',
@@ -55,8 +55,9 @@ train_dataloader = dict(
     ),
 )
 
-# Validation: photographs that training never sees, whole images, coarse masks by every simulator (contour_points included,
-# which training leaves out), all draws from seed and index. BSDS has 11,020 regions in its test split: every 40th.
+# Validation: photographs that training never sees, whole images, coarse masks by every simulator (expand and
+# contour_points included, which training leaves out), all draws from seed and index. BSDS has 11,020 regions in its test
+# split: every 40th.
 validation_sources = [('davis_val', None), ('bsds_test', list(range(0, 11020, 40))), ('nuts18', None)]
 test_dataloader = dict(
     batch_size=4,

@@ -1,4 +1,4 @@
-"""The diffusion U-Net of SegRefiner (NeurIPS 2023, section 3.4; the design is guided diffusion's, Dhariwal and Nichol 2021).
+"""The diffusion U-Net of SegRefiner (NeurIPS 2023, section 3.4), of the kind of Dhariwal and Nichol (NeurIPS 2021).
 
 Module names follow the published checkpoints, so that their weights load by name.
 Legend: B masks, C channels, h and w the network's input size in pixels.
