@@ -1,6 +1,6 @@
 """Measure a refiner: tools/test.py CONFIG [CHECKPOINT].
 
-Prints IoU, boundary IoU and mBA of coarse and refined masks side by side, with mean gain and harm rate, per data source.
+Prints IoU, boundary IoU and mBA of coarse and refined masks side by side, with mean gain and harm rate, by data source.
 The bundled model's table: tools/test.py configs/segrefiner/segrefiner_tiny_photos.py segrefiner_tiny
 """
 

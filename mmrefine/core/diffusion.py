@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -85,6 +86,20 @@ def reverse_fine_probs(
     return fine_probs + (1 - fine_probs) * becomes_fine
 
 
+class ReverseResult(NamedTuple):
+    """What the reverse process leaves, each (B, 1, h, w).
+
+    Attributes:
+        result: probabilities of the last step, or its sampled mask.
+        fine_probs: probabilities of the fine state after it.
+        first: probabilities of the first step: the network's opinion before it has seen anything of its own.
+    """
+
+    result: Tensor
+    fine_probs: Tensor
+    first: Tensor
+
+
 def reverse_process(
     schedule: DiffusionSchedule,
     denoise: Callable[[Tensor, Tensor], Tensor],
@@ -94,7 +109,7 @@ def reverse_process(
     fine_probs: Tensor | None = None,
     sample_last: bool = False,
     confidence_power: float = 1.0,
-) -> tuple[Tensor, Tensor]:
+) -> ReverseResult:
     """Run the given steps of the reverse process from the coarse masks.
 
     Args:
@@ -105,17 +120,15 @@ def reverse_process(
         fine_probs: (B, 1, h, w) to go on from; None starts at 0.
         sample_last: sample the last step too, instead of returning its probabilities.
         confidence_power: see :func:`reverse_fine_probs`.
-
-    Returns:
-        (B, 1, h, w): probabilities of the last step, or its sampled mask; and the fine probabilities after it.
     """
     coarse = coarse.float()
-    x_t = coarse
+    x_t, first = coarse, None
     fine_probs = torch.zeros_like(coarse) if fine_probs is None else fine_probs
     for t, t_next in zip(steps, [*steps[1:], None], strict=True):
         logits = denoise(x_t, torch.full((len(coarse),), t, dtype=torch.long, device=coarse.device)).float()
+        first = logits.sigmoid() if first is None else first
         fine_probs = reverse_fine_probs(schedule, logits, fine_probs, t, t_next, confidence_power)
         if t_next is None and not sample_last:
-            return logits.sigmoid(), fine_probs
+            return ReverseResult(logits.sigmoid(), fine_probs, first)
         x_t = torch.where(uniform() < fine_probs, (logits >= 0).float(), coarse)
-    return x_t, fine_probs
+    return ReverseResult(x_t, fine_probs, first)

@@ -1,6 +1,5 @@
 """Data sets, samplers, and reading of images and masks."""
 
-from mmrefine.datasets import transforms  # noqa: F401  (fills the registry)
 from mmrefine.datasets.mask_datasets import CocoMaskDataset, MaskFolderDataset, MixtureDataset
 from mmrefine.datasets.samplers import SequentialShareSampler
 

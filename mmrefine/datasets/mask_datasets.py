@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from mmrefine.datasets.image_table import image_name
+from mmrefine.datasets.images import IMAGE_SUFFIXES
 from mmrefine.registry import DATASETS
-
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 
 
 class _SeededDataset(BaseDataset):
@@ -82,7 +82,7 @@ class CocoMaskDataset(_SeededDataset):
         data_list = []
         for image in content['images']:
             info = {
-                'img_path': str(Path(self.data_prefix.get('img', '')) / _file_name(image)),
+                'img_path': str(Path(self.data_prefix.get('img', '')) / image_name(image)),
                 'img_id': image['id'],
                 'ori_shape': (image['height'], image['width']),
                 'source': source,
@@ -91,11 +91,6 @@ class CocoMaskDataset(_SeededDataset):
             groups = [[instance] for instance in own] if self.per == 'object' else [own] if own else []
             data_list += [{**info, 'instances': group} for group in groups]
         return data_list
-
-
-def _file_name(image: dict) -> str:
-    """LVIS gives ``coco_url`` only; its last two parts are the split's folder and the file."""
-    return image['file_name'] if 'file_name' in image else '/'.join(image['coco_url'].split('/')[-2:])
 
 
 @DATASETS.register_module()

@@ -36,7 +36,7 @@ def test_bad_images(image, error, message):
         (
             np.arange(20).reshape(4, 5),
             ValueError,
-            r'binary, 0/1 or 0/255, got values \[0, 1, 2, .* \.\.\.; a label map',
+            r'0/1 or 0/255, got values \[0, 1, 2, .* \.\.\.; a label map',
         ),
         (np.zeros((4, 5), complex), TypeError, 'bool, integer or float, got dtype complex128'),
     ],

@@ -76,7 +76,8 @@ def test_reverse_process_of_a_trained_network(name, sample_last):
     with torch.no_grad():
         results = [denoise_batch(slice(0, 2)), denoise_batch(slice(2, 3))]
     assert next(noise, None) is None, 'a recorded draw was not asked for'
-    result, fine_probs = (torch.cat(parts) for parts in zip(*results, strict=True))
+    result, fine_probs, first = (torch.cat(parts) for parts in zip(*results, strict=True))
+    torch.testing.assert_close(first, torch.cat([logits[0], logits[len(logits) // 2]]).sigmoid())
     if 'trace_x_in' in expected:
         np.testing.assert_array_equal(torch.cat(states), expected['trace_x_in'])
         np.testing.assert_allclose(torch.cat(logits), expected['trace_logits'], rtol=0, atol=LOGITS_ATOL)
@@ -88,7 +89,7 @@ def test_certain_network_makes_every_pixel_fine():
     """With full confidence f reaches exactly 1 at t = 0, whatever the steps before."""
     coarse = torch.zeros(1, 1, 4, 4)
     truth = torch.eye(4).view(1, 1, 4, 4)
-    result, fine_probs = reverse_process(
+    result, fine_probs, _ = reverse_process(
         DiffusionSchedule(),
         lambda x_t, t: (truth - 0.5) * 1e4,
         coarse,
@@ -100,11 +101,11 @@ def test_certain_network_makes_every_pixel_fine():
 
 
 def test_steps_left_out_lead_to_the_same_fine_probabilities():
-    """A jump from t = 5 to t = 2 makes as many pixels fine as the steps between; with power 0 exactly the schedule's."""
+    """A jump from t = 5 to t = 2 makes as many pixels fine as the steps between; with power 0 it is the schedule's."""
     schedule, coarse = DiffusionSchedule(), torch.zeros(1, 1, 3, 3)
     logits = torch.full_like(coarse, 0.3)
     for steps in ((5, 4, 3, 2), (5, 2)):
-        _, fine_probs = reverse_process(
+        _, fine_probs, _ = reverse_process(
             schedule, lambda x_t, t: logits, coarse, steps, lambda: torch.rand(1, 1, 3, 3), confidence_power=0.0
         )
         # After the last step, t = 2, the state is that before it.

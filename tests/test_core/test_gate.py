@@ -17,6 +17,8 @@ REFINED = np.array([[1, 1, 0, 0], [1, 0, 0, 0]], bool)  # area 3 of 4, overlap 2
         ({}, ''),
         ({'min_score': 0.7}, ''),
         ({'min_score': 0.71}, 'score 0.70 < 0.71'),
+        ({'min_gain': 0.05}, ''),
+        ({'min_gain': 0.15}, 'expected gain +0.10 < +0.15'),
         ({'min_agreement': 0.4}, ''),
         ({'min_agreement': 0.41}, 'IoU with coarse 0.40 < 0.41'),
         ({'area_ratio': (0.75, 1.0)}, ''),
@@ -25,7 +27,7 @@ REFINED = np.array([[1, 1, 0, 0], [1, 0, 0, 0]], bool)  # area 3 of 4, overlap 2
     ],
 )
 def test_each_evidence(settings, reason):
-    assert QualityGate(**settings).judge(COARSE, REFINED, 0.7) == reason
+    assert QualityGate(**settings).judge(COARSE, REFINED, 0.7, 0.6) == reason
 
 
 def test_empty_proposals_and_broken_scores_never_pass():

@@ -41,9 +41,10 @@ class Replay(SegRefiner):
     def _uniform(self, shape, generators):
         return uniform(next(self.noise))
 
-    def _denoise_crops(self, images, coarse, generators):
-        self.probabilities.append(super()._denoise_crops(images, coarse, generators))
-        return self.probabilities[-1]
+    def _reverse(self, images, coarse, steps, generators):
+        denoised = super()._reverse(images, coarse, steps, generators)
+        self.probabilities.append(denoised.result)
+        return denoised
 
 
 class TestContract(RefinerContract):
@@ -73,14 +74,14 @@ def test_instances_of_the_released_code():
     coarse = expected['coarse_masks'].astype(bool)
     item = RefineInput(image, coarse, generator=torch.Generator())
     with torch.no_grad():
-        ((masks, scores),) = refiner._refine_batch([item])
+        ((masks, scores, coarse_scores),) = refiner._refine_batch([item])
     np.testing.assert_allclose(torch.cat(refiner.probabilities), expected['res'], rtol=0, atol=PROBABILITIES_ATOL)
     # The released code sorts instances by class; ours keeps the order.
     for source, released in zip(expected['out_source_index'], expected['out_masks'], strict=True):
         assert np.count_nonzero(masks[source] != released.astype(bool)) <= FLIPPED_SHARE * released.size
     tiny = np.count_nonzero(coarse, axis=(1, 2)) < 512
     np.testing.assert_array_equal(masks[tiny], coarse[tiny])
-    assert (scores[tiny] == 0).all() and (scores[~tiny] > 0).all()
+    assert (scores[tiny] == 0).all() and (scores[~tiny] > 0).all() and (coarse_scores[~tiny] > 0).all()
 
 
 @pytest.mark.parametrize(('name', 'parts'), [('obj', ['obj']), ('objpatch', ['obj', 'patch'])])
@@ -106,8 +107,8 @@ def test_training_step_of_the_released_code(name, parts):
         ('conv_in', network.input_blocks[0][0].weight),
         ('time', network.time_embed.weight),
     ):
-        # Sums over 64 x 64 pixels in float32. Those of the steps are zero up to rounding: with one channel per group the
-        # norm behind the embedding takes it out again.
+        # Sums over 64 x 64 pixels in float32. Those of the steps are zero up to rounding: with one channel per group
+        # the norm behind the embedding takes it out again.
         released = expected[f'{name}_grad_{key}']
         np.testing.assert_allclose(parameter.grad, released, rtol=0, atol=max(1e-4 * np.abs(released).max(), 1e-8))
 
@@ -130,9 +131,11 @@ def test_small_masks_come_back_unchanged():
 
 
 def test_expected_iou_by_hand():
-    # Mask: the two pixels at 0.5 and over. Intersection 0.9 + 0.5, union 2 + 0.4 + 0.
-    assert expected_iou(torch.tensor([[0.9, 0.5], [0.4, 0.0]])) == pytest.approx(1.4 / 2.4)
-    assert expected_iou(torch.zeros(2, 2)) == 0
+    mask = torch.tensor([[True, True], [False, False]])
+    # Intersection 0.9 + 0.5, union 2 + 0.4 + 0.
+    assert expected_iou(mask, torch.tensor([[0.9, 0.5], [0.4, 0.0]])) == pytest.approx(1.4 / 2.4)
+    assert expected_iou(mask, mask.float()) == 1
+    assert expected_iou(torch.zeros(2, 2, dtype=torch.bool), torch.zeros(2, 2)) == 0
 
 
 def test_gate_keeps_the_coarse_mask_and_says_why():

@@ -44,17 +44,17 @@ def test_masks_of_the_released_code(name):
     image = expected['img'][0].astype(np.float32).transpose(1, 2, 0)
     item = RefineInput(image, expected['coarse_mask'][None].astype(bool), generator=torch.Generator())
     with torch.no_grad():
-        ((masks, scores),) = refiner._refine_batch([item])
-    (mask_in, (global_result, fine_probs)), *local = refiner.passes
+        ((masks, scores, coarse_scores),) = refiner._refine_batch([item])
+    (mask_in, (global_result, fine_probs, _)), *local = refiner.passes
     np.testing.assert_array_equal(mask_in, expected['global_mask_in'])
     np.testing.assert_allclose(global_result, expected['global_res'], rtol=0, atol=PROBABILITIES_ATOL)
     np.testing.assert_allclose(fine_probs, expected['fine_probs'], rtol=0, atol=PROBABILITIES_ATOL)
     np.testing.assert_array_equal(torch.cat([coarse for coarse, _ in local]), expected['patch_masks'])
     np.testing.assert_allclose(
-        torch.cat([result for _, (result, _) in local]), expected['local_res'], rtol=0, atol=PROBABILITIES_ATOL
+        torch.cat([denoised.result for _, denoised in local]), expected['local_res'], rtol=0, atol=PROBABILITIES_ATOL
     )
     assert np.count_nonzero(masks[0] != expected['out'].astype(bool)) <= FLIPPED_SHARE * expected['out'].size
-    assert 0 < scores[0] <= 1
+    assert 0 < scores[0] <= 1 and 0 < coarse_scores[0] <= 1
 
 
 @pytest.mark.parametrize('name', ['E_semantic_s0', 'E_semantic_s12'])

@@ -1,7 +1,8 @@
 """Turn photographs with label maps or binary masks into one COCO file, one annotation per region.
 
-A region is a value of the label map other than --ignore (default 0), or the whole mask with --binary. Label maps are found
-by the image's relative path and stem; with --several also <stem>_<k>, several annotators' maps of one photograph (BSDS).
+A region is a value of the label map other than --ignore (default 0), or the whole mask with --binary. Label maps are
+found by the image's relative path and stem; with --several also <stem>_<k>, several annotators' maps of one photograph
+(BSDS).
 
   # a folder of images and binary masks
   python tools/dataset_converters/label_maps_to_coco.py images masks out/objects.json --binary

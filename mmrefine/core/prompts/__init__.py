@@ -11,6 +11,7 @@ from mmrefine.core.prompts.boxes import context_similarity, elastic_boxes
 from mmrefine.core.prompts.distance import (
     DistanceField,
     chamfer_distance,
+    check_distance,
     distance_fields,
     euclidean_distance,
     tight_box,
@@ -23,6 +24,7 @@ __all__ = [
     'DistanceField',
     'InputFrame',
     'chamfer_distance',
+    'check_distance',
     'context_similarity',
     'distance_fields',
     'elastic_boxes',

@@ -63,8 +63,7 @@ def distance_fields(
     Raises:
         ValueError: an unknown distance, or an empty mask.
     """
-    if distance not in _DISTANCES:
-        raise ValueError(f'distance must be one of {sorted(_DISTANCES)}, got {distance!r}.')
+    check_distance(distance)
     boxes = [tight_box(mask) for mask in masks]
     if None in boxes and not released_behaviour:
         raise ValueError(f'mask {boxes.index(None)} is empty: there is nothing to excavate; leave empty masks out.')
@@ -79,6 +78,12 @@ def distance_fields(
             inside, outside = distances[2 * k][window], distances[2 * k + 1][window]
             fields[i] = DistanceField(boxes[i], crops[k][0][window], inside, outside)
     return fields
+
+
+def check_distance(distance: str) -> None:
+    """Raise ValueError for an unknown distance."""
+    if distance not in _DISTANCES:
+        raise ValueError(f'distance must be one of {sorted(_DISTANCES)}, got {distance!r}.')
 
 
 def chamfer_distance(masks: np.ndarray) -> np.ndarray:

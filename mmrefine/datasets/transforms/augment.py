@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from mmrefine.datasets.images import read_image
 from mmrefine.registry import TRANSFORMS
 
 
@@ -81,8 +82,6 @@ class PasteOnBackground(BaseTransform):
         self.prob = prob
 
     def transform(self, results: dict) -> dict:
-        from mmrefine.datasets.images import read_image
-
         rng = results['rng']
         if rng.random() >= self.prob:
             return results

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
-from pycocotools import mask as coco_mask
 
+from mmrefine.core.rle import decode_segmentation
+from mmrefine.datasets.images import read_image
+from mmrefine.datasets.mask_files import read_mask_file
 from mmrefine.registry import TRANSFORMS
 
 
@@ -15,8 +16,6 @@ class LoadRGBImage(BaseTransform):
     """``img_path`` -> ``img`` (H, W, 3) uint8 RGB."""
 
     def transform(self, results: dict) -> dict:
-        from mmrefine.datasets.images import read_image
-
         results['img'] = read_image(results['img_path'])
         results['ori_shape'] = results['img'].shape[:2]
         return results
@@ -43,13 +42,5 @@ class LoadTrueMasks(BaseTransform):
     @staticmethod
     def _load(instance: dict, size_hw: tuple[int, int]) -> np.ndarray:
         if 'mask_path' in instance:
-            mask = cv2.imread(instance['mask_path'], cv2.IMREAD_GRAYSCALE)
-            if mask is None:
-                raise ValueError(f'{instance["mask_path"]} cannot be read as a grey image.')
-            return mask > (127 if mask.max() > 1 else 0)
-        segmentation = instance['segmentation']
-        if isinstance(segmentation, list):
-            segmentation = coco_mask.merge(coco_mask.frPyObjects(segmentation, *size_hw))
-        elif isinstance(segmentation['counts'], list):
-            segmentation = coco_mask.frPyObjects(segmentation, *segmentation['size'])
-        return coco_mask.decode(segmentation).astype(bool)
+            return read_mask_file(instance['mask_path']).binary()
+        return decode_segmentation(instance['segmentation'], size_hw)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABCMeta, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,6 +33,20 @@ class RefineInput:
     labels: np.ndarray | None = None
     scores: np.ndarray | None = None
     generator: torch.Generator | None = None
+
+
+class Proposal(NamedTuple):
+    """What a refiner proposes for one image, before the gate.
+
+    Attributes:
+        masks: (N, H, W) bool.
+        scores: (N,) estimates of their quality (IoU with the truth), in [0, 1].
+        coarse_scores: (N,) estimates of the quality of the coarse masks by the same means, where the refiner has any.
+    """
+
+    masks: np.ndarray
+    scores: np.ndarray
+    coarse_scores: np.ndarray | None = None
 
 
 class BaseRefiner(BaseModel, metaclass=ABCMeta):
@@ -74,7 +89,7 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
     def refine_batch(self, inputs: Sequence[RefineInput]) -> list[RefineResult]:
         """Refine the masks of several images together; no result depends on what else is in the batch."""
         checked = [self._check(item) for item in inputs]
-        kept = [item.masks.any(axis=(1, 2)) for item in checked]
+        kept = [_not_empty(item.masks) for item in checked]
         work = [
             RefineInput(
                 item.image,
@@ -98,15 +113,12 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
         ]
 
     @abstractmethod
-    def _refine_batch(self, inputs: Sequence[RefineInput]) -> list[tuple[np.ndarray, np.ndarray]]:
+    def _refine_batch(self, inputs: Sequence[RefineInput]) -> list[Proposal]:
         """Propose refined masks.
 
         Args:
             inputs: checked; every one has at least one mask, every mask a pixel, masks are (N, H, W) bool, and the
                 generator is set.
-
-        Returns:
-            per input the masks (N, H, W) bool and the quality estimates (N,) in [0, 1].
         """
 
     def predict(self, inputs: Sequence[torch.Tensor], data_samples: Sequence[RefineDataSample]) -> list:
@@ -144,19 +156,23 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
             arrays[name] = value
         return RefineInput(image, masks, **arrays, generator=item.generator)
 
-    def _assemble(
-        self, coarse: np.ndarray, keep: np.ndarray, proposal: tuple[np.ndarray, np.ndarray] | None
-    ) -> RefineResult:
+    def _assemble(self, coarse: np.ndarray, keep: np.ndarray, proposal: Proposal | None) -> RefineResult:
         """Put the proposals back among the empty masks and let the gate decide."""
         coarse = coarse.copy()
         masks, scores = coarse.copy(), np.zeros(len(coarse), np.float32)
         accepted = np.zeros(len(coarse), bool)
         reasons = ['coarse mask is empty'] * len(coarse)
         if proposal is not None:
-            proposed_masks, scores[keep] = proposal
+            proposed_masks, scores[keep], coarse_scores = Proposal(*proposal)
+            coarse_scores = np.zeros(len(proposed_masks)) if coarse_scores is None else coarse_scores
             gate = self.gate or QualityGate()
-            for index, proposed in zip(np.flatnonzero(keep), proposed_masks, strict=True):
-                reasons[index] = gate.judge(coarse[index], proposed, float(scores[index]))
+            for index, proposed, coarse_score in zip(np.flatnonzero(keep), proposed_masks, coarse_scores, strict=True):
+                reasons[index] = gate.judge(coarse[index], proposed, float(scores[index]), float(coarse_score))
                 if not reasons[index]:
                     masks[index], accepted[index] = proposed, True
         return RefineResult(masks, scores, accepted, coarse, tuple(reasons))
+
+
+def _not_empty(masks: np.ndarray) -> np.ndarray:
+    """(N,) bool of (N, H, W) bool masks; mask by mask, since ``any`` over two axes does not stop early."""
+    return np.array([mask.any() for mask in masks], bool)

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from mmrefine.core.colour_cue import colour_cue
 from mmrefine.core.crops import crop_resize, mask_boxes, pad_boxes, paste
-from mmrefine.core.diffusion import DiffusionSchedule, forward_sample, reverse_process
-from mmrefine.models.refiners.base_refiner import BaseRefiner, RefineInput
+from mmrefine.core.diffusion import DiffusionSchedule, ReverseResult, forward_sample, reverse_process
+from mmrefine.models.refiners.base_refiner import BaseRefiner, Proposal, RefineInput
 from mmrefine.registry import MODELS
 from mmrefine.structures import RefineDataSample
 
@@ -33,12 +33,11 @@ class _CropJob:
     generator: torch.Generator
 
 
-def expected_iou(probabilities: Tensor) -> float:
-    """The IoU with the truth that (h, w) probabilities promise for the mask cut from them at 0.5, in [0, 1].
+def expected_iou(mask: Tensor, probabilities: Tensor) -> float:
+    """The IoU with the truth that (h, w) probabilities promise for a (h, w) bool mask, in [0, 1].
 
     Intersection and union are replaced by their expectations, each pixel taken as independent.
     """
-    mask = probabilities >= 0.5
     union = float(mask.sum() + probabilities[~mask].sum())
     return float(probabilities[mask].sum()) / union if union > 0 else 0.0
 
@@ -205,23 +204,26 @@ class SegRefiner(BaseRefiner):
 
     # ---- refining ---------------------------------------------------------------------------------------------------
 
-    def _refine_batch(self, inputs: Sequence[RefineInput]) -> list[tuple[np.ndarray, np.ndarray]]:
-        masks = [item.masks.copy() for item in inputs]
-        scores = [np.zeros(len(item.masks), np.float32) for item in inputs]
+    def _refine_batch(self, inputs: Sequence[RefineInput]) -> list[Proposal]:
+        proposals = [Proposal(item.masks.copy(), *np.zeros((2, len(item.masks)), np.float32)) for item in inputs]
         jobs = list(self._jobs(inputs))
         size = self.max_batch if self.max_batch > 0 else max(len(jobs), 1)
         for start in range(0, len(jobs), size):
             chunk = jobs[start : start + size]
             crops = [self._crop(inputs[job.image], job) for job in chunk]
             images, coarse = (torch.stack(parts).to(self.device) for parts in zip(*crops, strict=True))
-            probabilities = self._denoise_crops(images, coarse, [job.generator for job in chunk]).cpu()
-            for job, probability in zip(chunk, probabilities[:, 0], strict=True):
+            denoised = self._reverse(images, coarse, self.steps, [job.generator for job in chunk])
+            for index, job in enumerate(chunk):
+                proposal = proposals[job.image]
+                refined, opinion = denoised.result[index, 0].cpu(), denoised.first[index, 0]
                 x1, y1, x2, y2 = job.box_xyxy
-                target = masks[job.image][job.mask]
+                target = proposal.masks[job.mask]
                 target[:] = False
-                target[y1:y2, x1:x2] = (paste(probability, job.box_xyxy, self.paste_border) >= 0.5).numpy()
-                scores[job.image][job.mask] = expected_iou(probability)
-        return list(zip(masks, scores, strict=True))
+                target[y1:y2, x1:x2] = (paste(refined, job.box_xyxy, self.paste_border) >= 0.5).numpy()
+                # Judged by the first step's probabilities: later ones have seen their own samples and believe them.
+                proposal.scores[job.mask] = expected_iou(denoised.result[index, 0] >= 0.5, opinion)
+                proposal.coarse_scores[job.mask] = expected_iou(coarse[index, 0] >= 0.5, opinion)
+        return proposals
 
     def _jobs(self, inputs: Sequence[RefineInput]) -> Iterator[_CropJob]:
         """One job per mask that is large enough, each with a generator of its own."""
@@ -242,13 +244,9 @@ class SegRefiner(BaseRefiner):
         image = crop_resize(image, local_box, self.input_size, self.antialias)
         return image, (crop_resize(mask, local_box, self.input_size) >= 0.5).float()
 
-    def _denoise_crops(self, images: Tensor, coarse: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """All T steps: probabilities (B, 1, S, S)."""
-        return self._reverse(images, coarse, self.steps, generators)[0]
-
     def _reverse(
         self, images: Tensor, coarse: Tensor, steps: Sequence[int], generators: Sequence[torch.Generator]
-    ) -> tuple[Tensor, Tensor]:
+    ) -> ReverseResult:
         """The reverse process over ``steps``; see :func:`~mmrefine.core.diffusion.reverse_process`."""
         condition = self.condition(images, coarse)
         return reverse_process(

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import nms
 
-from mmrefine.models.refiners.base_refiner import RefineInput
+from mmrefine.models.refiners.base_refiner import Proposal, RefineInput
 from mmrefine.models.refiners.segrefiner import SegRefiner, expected_iou
 from mmrefine.registry import MODELS
 
@@ -73,27 +73,28 @@ class SegRefinerHR(SegRefiner):
         self.fine_prob_thr, self.iou_thr = fine_prob_thr, iou_thr
         self.global_interpolation = global_interpolation
 
-    def _refine_batch(self, inputs: Sequence[RefineInput]) -> list[tuple[np.ndarray, np.ndarray]]:
+    def _refine_batch(self, inputs: Sequence[RefineInput]) -> list[Proposal]:
         return [self._refine_image(item) for item in inputs]
 
-    def _refine_image(self, item: RefineInput) -> tuple[np.ndarray, np.ndarray]:
+    def _refine_image(self, item: RefineInput) -> Proposal:
         image = torch.from_numpy(item.image.copy()).permute(2, 0, 1)[None].float().to(self.device)
         seeds = torch.randint(2**62, (len(item.masks),), generator=item.generator).tolist()
-        masks, scores = item.masks.copy(), np.zeros(len(item.masks), np.float32)
+        proposal = Proposal(item.masks.copy(), *np.zeros((2, len(item.masks)), np.float32))
         for index, seed in enumerate(seeds):
             if np.count_nonzero(item.masks[index]) >= self.min_area:
                 coarse = torch.from_numpy(item.masks[index].copy())[None, None].float().to(self.device)
-                probabilities = self._refine_mask(image, coarse, torch.Generator().manual_seed(seed))
-                masks[index] = (probabilities >= 0.5).cpu().numpy()
-                scores[index] = expected_iou(probabilities)
-        return masks, scores
+                probabilities, opinion = self._refine_mask(image, coarse, torch.Generator().manual_seed(seed))
+                proposal.masks[index] = (probabilities >= 0.5).cpu().numpy()
+                proposal.scores[index] = expected_iou(probabilities >= 0.5, opinion)
+                proposal.coarse_scores[index] = expected_iou(coarse[0, 0] >= 0.5, opinion)
+        return proposal
 
-    def _refine_mask(self, image: Tensor, coarse: Tensor, generator: torch.Generator) -> Tensor:
-        """Probabilities (H, W) of one mask, from (1, 3, H, W) and (1, 1, H, W)."""
+    def _refine_mask(self, image: Tensor, coarse: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Probabilities (H, W) of one mask, and those of the first step, from (1, 3, H, W) and (1, 1, H, W)."""
         size, size_hw = self.input_size, coarse.shape[-2:]
         small_image = self._resize(image, (size, size))
         small_mask = (self._resize(coarse, (size, size)) >= 0.5).float()
-        small, fine_probs = self._reverse(small_image, small_mask, self.steps[:-1], [generator])
+        small, fine_probs, first = self._reverse(small_image, small_mask, self.steps[:-1], [generator])
         # From here on every side holds a patch; what is added is cut off again.
         padding = (0, max(size - size_hw[1], 0), 0, max(size - size_hw[0], 0))
         probabilities = F.pad(self._resize(small, size_hw), padding)[0, 0]
@@ -107,12 +108,12 @@ class SegRefinerHR(SegRefiner):
             chunk = mixed[start : start + batch]
             images = torch.stack([_cut(image[0], box) for box in chunk])
             masks = torch.stack([_cut(known, box)[None] for box in chunk])
-            local, _ = self._reverse(images, masks, self.steps[-1:], [])
+            local = self._reverse(images, masks, self.steps[-1:], []).result
             for box, patch in zip(chunk, local[:, 0], strict=True):
                 _cut(total, box).add_(patch)
                 _cut(count, box).add_(1)
         probabilities = torch.where(count > 0, total / count.clamp(min=1), probabilities)
-        return probabilities[: size_hw[0], : size_hw[1]]
+        return probabilities[: size_hw[0], : size_hw[1]], self._resize(first, size_hw)[0, 0]
 
     def _resize(self, tensor: Tensor, size_hw: Sequence[int]) -> Tensor:
         align = None if self.global_interpolation == 'nearest' else False
