@@ -95,9 +95,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
-    except OSError:
+    except FileNotFoundError:
         raise
-    except (UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+    except (UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, OSError) as error:  # OSError: a cut archive
         raise ValueError(
             f'{path} is no PyTorch checkpoint, a damaged one, or one with Python objects besides arrays '
             f'({str(error).splitlines()[0] if str(error) else type(error).__name__}).'

@@ -64,7 +64,7 @@ class SAM2Backend(PromptBackend):
 
     @torch.no_grad()
     def encode(self, image: np.ndarray) -> PromptFeatures:
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].to(self.device)
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].to(self.device)
         pixels = F.interpolate(pixels.float() / 255, self.input_hw, mode='bilinear', antialias=True)
         reduced = self.encoder_dtype != torch.float32
         with torch.autocast(self.device.type, self.encoder_dtype, enabled=reduced):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmrefine.core.prompts import (
     DistanceField,
+    check_distance,
     context_similarity,
     distance_fields,
     elastic_boxes,
@@ -89,6 +90,7 @@ class SAMRefiner(BaseRefiner):
             raise ValueError('at least one of use_point, use_box and use_mask must be on.')
         if iters < 1:
             raise ValueError(f'iters must be at least 1, got {iters}.')
+        check_distance(distance)
         if not quality or set(quality) - set(QUALITIES):
             raise ValueError(f'quality must name some of {QUALITIES}, got {tuple(quality)}.')
         self.backend = backend if isinstance(backend, PromptBackend) else MODELS.build(backend)

@@ -7,10 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-
-from mmrefine.models.backends import PromptBackend, SAM2Backend, SAMBackend, SAMHQBackend
-from mmrefine.registry import MODELS
-from tests.test_models.test_sam.tiny import (
+from tiny_sam import (
     RANDOM,
     TRAINED,
     noise_image,
@@ -19,6 +16,9 @@ from tests.test_models.test_sam.tiny import (
     some_prompts,
     trained_backend,
 )
+
+from mmrefine.models.backends import PromptBackend, SAM2Backend, SAMBackend, SAMHQBackend
+from mmrefine.registry import MODELS
 
 # The same arithmetic in another order: logits of up to 15 in float32.
 ATOL = 1e-4

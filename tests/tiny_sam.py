@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
-from mmrefine.models.backends import SAMBackend
+from mmrefine.core.prompts import InputFrame
+from mmrefine.models.backends import PromptBackend, PromptFeatures, SAMBackend
 
-DATA = Path(__file__).parents[2] / 'data'
+DATA = Path(__file__).parent / 'data'
 
 TRAINED = dict(
     embed_dim=32,
@@ -23,6 +25,33 @@ TRAINED = dict(
     iou_head_dim=32,
 )
 RANDOM = {**TRAINED, 'image_size': 256, 'global_attn_indexes': (0, 1)}
+
+
+class PlainBackend(PromptBackend):
+    """Features that follow from the image and one weight, and a count of encodings."""
+
+    input_hw = prompt_hw = (8, 8)
+
+    def __init__(self, factor: float = 1.0):
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor([factor]), requires_grad=False)
+        self.head = nn.Linear(1, 1)
+        self.encoded = 0
+
+    @property
+    def iou_head(self):
+        return self.head
+
+    def frame(self, image_hw):
+        return InputFrame(tuple(image_hw), self.input_hw, self.input_hw)
+
+    def encode(self, image):
+        self.encoded += 1
+        embedding = torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1) / 3 * self.factor
+        return PromptFeatures(self.frame(image.shape[:2]), embedding, (embedding[:1] + 1, embedding[1:] - 1))
+
+    def predict(self, features, points=None, labels=None, boxes=None, mask_inputs=None):
+        raise NotImplementedError
 
 
 def trained_backend() -> SAMBackend:

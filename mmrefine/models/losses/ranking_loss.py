@@ -1,0 +1,40 @@
+"""Ranking of a segmenter's outputs by the IoU that it predicts for them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmrefine.registry import MODELS
+
+
+@MODELS.register_module()
+class IoURankingLoss(nn.Module):
+    """The best output shall be predicted to be better than every other one (SAMRefiner, section 3.4).
+
+    The mean over masks and their other outputs of max(0, predicted_other - predicted_best + margin).
+
+    Args:
+        margin: by which the best shall lead.
+        loss_weight: factor of the loss.
+    """
+
+    def __init__(self, margin: float = 0.02, loss_weight: float = 1.0):
+        super().__init__()
+        self.margin = margin
+        self.loss_weight = loss_weight
+
+    def forward(self, predicted: Tensor, quality: Tensor) -> Tensor:
+        """
+        Args:
+            predicted: (N, M) predicted IoU of M outputs for N masks; N and M - 1 at least 1.
+            quality: (N, M) what decides which output is the best; of equals the first.
+
+        Returns:
+            scalar.
+        """
+        best = quality.argmax(dim=1, keepdim=True)
+        lead = predicted.gather(1, best) - predicted
+        others = torch.ones_like(predicted, dtype=torch.bool).scatter(1, best, False)
+        return self.loss_weight * F.relu(self.margin - lead[others]).mean()
