@@ -5,7 +5,7 @@ erode random regions until the intersection over union has fallen to a target. T
 constants below are this module's own and were fitted to the IoU and area statistics of the masks that SegRefiner
 (NeurIPS 2023) is trained on. The test lists how near they come, mask by mask and setting by setting.
 
-Legend: H, W the size of the mask in pixels; L the number of pixels on a contour, P of those that are kept.
+Legend: H, W the size of the mask in pixels; L the number of points on a contour, which are its pixels.
 """
 
 from __future__ import annotations
