@@ -14,6 +14,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from mmrefine import compat
+from mmrefine.apis import find_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,7 +41,7 @@ def main() -> None:
     if args.cfg_options:
         config.merge_from_dict(args.cfg_options)
     config.work_dir = args.work_dir or config.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
-    config.load_from = args.checkpoint
+    config.load_from = find_checkpoint(args.checkpoint) if args.checkpoint else None
     if args.per_mask:
         config.test_evaluator.per_mask_file = args.per_mask
     if args.no_gate:

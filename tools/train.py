@@ -1,4 +1,9 @@
-"""Train a refiner: tools/train.py CONFIG [--resume] [--amp] [--cfg-options key=value ...]."""
+"""Train a refiner: tools/train.py CONFIG.
+
+Checkpoints, logs and the full config go to the work directory. A run that was killed goes on with --resume: same
+iteration, same draws, same loss curve. Start from other weights with --cfg-options load_from=FILE, or
+load_from=segrefiner_tiny for the bundled ones.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +16,11 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from mmrefine import compat
+from mmrefine.apis import find_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description='Train a refiner from a config.')
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file, such as configs/segrefiner/segrefiner_tiny_photos.py')
     parser.add_argument('--work-dir', help='where logs and checkpoints go; default: work_dirs/<name of the config>')
     parser.add_argument('--resume', nargs='?', const='auto', help='go on from this checkpoint, or from the latest one')
@@ -40,6 +46,8 @@ def main() -> None:
     if args.amp:
         # mmengine's wrapper scales losses for float16 and knows GPUs only.
         config.optim_wrapper.type = 'AmpOptimWrapper' if torch.cuda.is_available() else 'Bf16OptimWrapper'
+    if config.get('load_from'):
+        config.load_from = find_checkpoint(config.load_from)
     if args.resume:
         config.resume = True
         config.load_from = None if args.resume == 'auto' else args.resume

@@ -6,6 +6,6 @@ train_dataloader = dict(dataset=dict(seed=1))
 optim_wrapper = dict(optimizer=dict(lr=8e-4))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=50),
-    dict(type='LinearLR', start_factor=1.0, end_factor=0.0, by_epoch=False, begin=50, end=2000),
+    dict(type='LinearLR', start_factor=1.0, end_factor=0.0, by_epoch=False, begin=50, end=3000),
 ]
-train_cfg = dict(max_iters=2000)
+train_cfg = dict(max_iters=3000)

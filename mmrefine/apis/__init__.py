@@ -3,7 +3,7 @@
 from mmrefine.apis.files import OutputError
 from mmrefine.apis.inferencer import RefineInferencer, refine
 from mmrefine.apis.job import refine_dataset
-from mmrefine.apis.model_zoo import BUNDLED_MODELS, build_refiner, load_weights
+from mmrefine.apis.model_zoo import BUNDLED_MODELS, build_refiner, find_checkpoint, load_weights
 from mmrefine.apis.report import JobReport, format_report
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     'OutputError',
     'RefineInferencer',
     'build_refiner',
+    'find_checkpoint',
     'format_report',
     'load_weights',
     'refine',

@@ -104,13 +104,17 @@ def load_weights(refiner: BaseRefiner, checkpoint: str | os.PathLike) -> None:
     """
     weights = read_weights(checkpoint)
     wanted = refiner.state_dict()
-    missing = [name for name in wanted if name not in weights]
-    unexpected = [name for name in weights if name not in wanted]
     reshaped = [
         f'{name} {tuple(weights[name].shape)} instead of {tuple(wanted[name].shape)}'
         for name in wanted
         if name in weights and weights[name].shape != wanted[name].shape
     ]
+    fitting = {
+        name: value for name, value in weights.items() if name not in wanted or value.shape == wanted[name].shape
+    }
+    # Not strict, so that a refiner may drop what it knows to be of no use before the rest is compared.
+    missing, unexpected = refiner.load_state_dict(fitting, strict=False)
+    missing = [name for name in missing if name not in weights]
     differences = [
         f'{len(names)} {kind} ({_some(names)})'
         for kind, names in (('missing', missing), ('unexpected', unexpected), ('of another shape', reshaped))
@@ -121,11 +125,17 @@ def load_weights(refiner: BaseRefiner, checkpoint: str | os.PathLike) -> None:
             f'checkpoint {checkpoint} belongs to another model than the {type(refiner).__name__} of the config, which '
             f'has {len(wanted)} arrays: {", ".join(differences)}. Give the config that the checkpoint was trained with.'
         )
-    refiner.load_state_dict(weights)
+
+
+def find_checkpoint(name: str | os.PathLike) -> str:
+    """The file of a bundled model's weights, or the name as it is."""
+    bundled = BUNDLED_MODELS.get(str(name))
+    return str(_WEIGHTS_DIR / bundled.weights) if bundled else str(name)
 
 
 def read_weights(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
     """The arrays of a checkpoint by name, on the CPU. Nothing in the file is executed."""
+    checkpoint = find_checkpoint(checkpoint)
     if not Path(checkpoint).is_file():
         raise FileNotFoundError(f'checkpoint {checkpoint} does not exist.')
     allow_mmengine_checkpoints()

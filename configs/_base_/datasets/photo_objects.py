@@ -77,7 +77,7 @@ test_dataloader = dict(
                 pipeline=[
                     dict(type='LoadRGBImage'),
                     dict(type='LoadTrueMasks'),
-                    dict(type='SimulateCoarseMasks', simulators=None, iou_range=(0.6, 1.0)),
+                    dict(type='SimulateCoarseMasks', simulators=None, iou_range=(0.55, 1.0)),
                     dict(type='PackRefineInputs'),
                 ],
             )

@@ -1,0 +1,15 @@
+# What all SAMRefiner configs share; a leaf adds the segmenter. The gate refuses what is surely wrong: it is not
+# calibrated on your data.
+model = dict(
+    type='SAMRefiner',
+    iters=5,
+    use_point=True,
+    use_box=True,
+    use_mask=True,
+    negative_point=True,
+    margin=0.0,
+    gamma=4.0,
+    strength=30.0,
+    distance='chamfer',
+    gate=dict(min_score=0.3, min_agreement=0.3, area_ratio=(0.25, 4.0)),
+)

@@ -1,0 +1,38 @@
+"""Make a checkpoint ready to hand on: weights alone, in half precision, without optimiser, log and draws.
+
+  python tools/model_converters/publish_model.py work_dirs/…/iter_3000.pth segrefiner_mine.pth
+
+Weights averaged by an EMAHook are what mmengine keeps under "state_dict", so they are what is published.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from mmrefine.apis.files import whole_file
+from mmrefine.apis.model_zoo import read_weights
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('checkpoint', help='checkpoint of training')
+    parser.add_argument('out', type=Path, help='file to write')
+    parser.add_argument('--full-precision', action='store_true', help='keep float32')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    weights = read_weights(args.checkpoint)
+    if not args.full_precision:
+        weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+    with whole_file(args.out, 'wb') as file:
+        torch.save({'state_dict': weights}, file)
+    print(f'{args.out}: {len(weights)} arrays, {args.out.stat().st_size / 1e6:.1f} MB')
+
+
+if __name__ == '__main__':
+    main()
