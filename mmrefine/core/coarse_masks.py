@@ -226,7 +226,8 @@ def simulate_coarse_mask(
     image: np.ndarray | None = None,
     simulators: Sequence[str] | None = None,
     iou_range: tuple[float, float] = (0.5, 1.0),
-    max_draws: int = 6,
+    max_draws: int = 8,
+    slack: float = 0.05,
 ) -> np.ndarray:
     """Degrade a mask by one simulator after another until its IoU with the truth falls to a random target.
 
@@ -235,8 +236,9 @@ def simulate_coarse_mask(
         rng: source of all draws.
         image: (H, W, 3) uint8; simulators that follow colours do nothing without it.
         simulators: names to choose from, of :data:`SIMULATORS`; None: all.
-        iou_range: the target is uniform in it; a step that would fall under its low end is not taken.
+        iou_range: the target is uniform in it.
         max_draws: how many steps are tried.
+        slack: a step that would fall further than this under the target, or under the range, is not taken.
 
     Returns:
         (H, W) bool; the mask itself where it is empty.
@@ -252,12 +254,13 @@ def simulate_coarse_mask(
         return mask.copy()
     low, high = iou_range
     target = rng.uniform(low, high)
+    floor = max(low, target - slack)
     coarse, iou = mask, 1.0
     for _ in range(max_draws):
         if iou <= target:
             break
         candidate = SIMULATORS[names[rng.integers(len(names))]](coarse, rng, image)
         candidate_iou = np.count_nonzero(candidate & mask) / np.count_nonzero(candidate | mask)
-        if candidate_iou >= low:
+        if candidate_iou >= floor:
             coarse, iou = candidate, candidate_iou
     return coarse.copy() if coarse is mask else coarse
