@@ -23,7 +23,7 @@ from mmrefine.core.prompts import (
 )
 from mmrefine.models.backends import FeatureCache, PromptBackend, PromptFeatures
 from mmrefine.models.backends.base_backend import MASK_THRESHOLD
-from mmrefine.models.refiners.base_refiner import BaseRefiner, RefineInput
+from mmrefine.models.refiners.base_refiner import BaseRefiner, Proposal, RefineInput
 from mmrefine.registry import MODELS
 
 _CHUNK_CPU, _CHUNK_GPU = 4, 64
@@ -117,10 +117,10 @@ class SAMRefiner(BaseRefiner):
 
     # ---- refining ---------------------------------------------------------------------------------------------------
 
-    def _refine_batch(self, inputs: Sequence[RefineInput]) -> list[tuple[np.ndarray, np.ndarray]]:
+    def _refine_batch(self, inputs: Sequence[RefineInput]) -> list[Proposal]:
         return [self._refine_image(item) for item in inputs]
 
-    def _refine_image(self, item: RefineInput) -> tuple[np.ndarray, np.ndarray]:
+    def _refine_image(self, item: RefineInput) -> Proposal:
         """Rounds over the masks of one image; those that are done take no further part."""
         features = self.encode(item.image)
         masks = item.masks.copy()
@@ -137,7 +137,7 @@ class SAMRefiner(BaseRefiner):
             active = np.concatenate(going_on)
             if not len(active):
                 break
-        return masks, scores
+        return Proposal(masks, scores)
 
     def _chunk(self) -> int:
         return self.chunk_size or (_CHUNK_CPU if self.device.type == 'cpu' else _CHUNK_GPU)

@@ -21,8 +21,6 @@ from mmrefine.models.refiners.sam_refiner import SAMRefiner
 from mmrefine.registry import MODELS
 from mmrefine.structures import RefineDataSample
 
-_TRAINED = 'adaption.'
-
 
 class LowRankUpdate(nn.Module):
     """What LoRA adds to a linear layer: alpha / R times B A x, with B zero at first."""
@@ -147,9 +145,10 @@ def mask_iou(masks: Tensor, others: Tensor) -> Tensor:
 
 
 def _keep_trained(module: nn.Module, state: dict[str, Tensor], prefix: str, metadata: dict) -> None:
-    """Leave the segmenter's weights out of a state dict: they come from its own checkpoint."""
-    for name in [name for name in state if name.startswith(prefix) and not name.startswith(prefix + _TRAINED)]:
-        del state[name]
+    """Leave the segmenter out of a state dict: its weights come from its own checkpoint."""
+    for part in (state, getattr(state, '_metadata', {})):
+        for name in [name for name in part if name.startswith(f'{prefix}backend')]:
+            del part[name]
 
 
 def _miss_trained_only(module: nn.Module, incompatible: Any) -> None:
