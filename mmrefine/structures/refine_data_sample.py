@@ -8,7 +8,7 @@ from mmengine.structures import BaseDataElement
 class RefineDataSample(BaseDataElement):
     """Masks of one image. Legend: N masks, H and W in pixels.
 
-    Metainfo: ``img_path``, ``img_id``, ``ori_shape`` (H, W), ``source`` (name of the data set), as far as they are known.
+    Metainfo, as far as known: ``img_path``, ``img_id``, ``ori_shape`` (H, W), ``source`` (name of the data set).
 
     Data fields, each absent until somebody sets it:
         coarse_masks: (N, H, W) bool array or tensor (training: (1, S, S) uint8 tensor), what is to be refined.
