@@ -1,8 +1,8 @@
 """A colour model of one object, the idea behind GrabCut (Rother et al., SIGGRAPH 2004), as an input channel.
 
 What the coarse mask calls foreground and background inside a crop gives two colour histograms; the log ratio of the
-two, looked up at every pixel, says where the mask contradicts its own colours. With ``cells`` over 1 the histograms also
-bin the position, so that colours speak for their neighbourhood only.
+two, looked up at every pixel, says where the mask contradicts its own colours. With ``cells`` over 1 the histograms
+also bin the position, so that colours speak for their neighbourhood only.
 """
 
 from __future__ import annotations

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from reference import TINY_UNET, tiny_weights
 
 from mmrefine.apis import build_refiner
 from mmrefine.core.diffusion import DiffusionSchedule
+from reference import TINY_UNET, tiny_weights
 
 CONFIG = {'type': 'SegRefiner', 'denoiser': TINY_UNET, 'input_size': 64}
 

@@ -56,8 +56,8 @@ train_dataloader = dict(
 )
 
 # Validation: photographs that training never sees, whole images, coarse masks by every simulator (expand and
-# contour_points included, which training leaves out), all draws from seed and index. BSDS has 11,020 regions in its test
-# split: every 40th.
+# contour_points included, which training leaves out), all draws from seed and index. BSDS has 11,020 regions in its
+# test split: every 40th.
 validation_sources = [('davis_val', None), ('bsds_test', list(range(0, 11020, 40))), ('nuts18', None)]
 test_dataloader = dict(
     batch_size=4,
