@@ -30,6 +30,7 @@ RANDOM = {**TRAINED, 'image_size': 256, 'global_attn_indexes': (0, 1)}
 class PlainBackend(PromptBackend):
     """Features that follow from the image and one weight, and a count of encodings."""
 
+    segmenter = 'head'
     input_hw = prompt_hw = (8, 8)
 
     def __init__(self, factor: float = 1.0):

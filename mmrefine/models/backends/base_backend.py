@@ -50,8 +50,10 @@ class PromptBackend(nn.Module, metaclass=ABCMeta):
     Attributes:
         input_hw: size of the model's input in pixels.
         prompt_hw: size of its mask prompts, which is that of its output logits.
+        segmenter: under which name it holds the package's model.
     """
 
+    segmenter: str
     input_hw: tuple[int, int]
     prompt_hw: tuple[int, int]
 

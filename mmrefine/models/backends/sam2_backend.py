@@ -32,6 +32,8 @@ class SAM2Backend(PromptBackend):
         encoder_dtype: 'float32'; or 'bfloat16' or 'float16', in which the encoder runs under autocast.
     """
 
+    segmenter = 'sam2'
+
     def __init__(
         self,
         config: str = 'sam2.1_hiera_t',

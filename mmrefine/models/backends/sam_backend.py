@@ -52,6 +52,7 @@ class SAMBackend(PromptBackend):
         fused: whether the encoder's attention uses PyTorch's fused kernel; features agree up to rounding.
     """
 
+    segmenter = 'sam'
     package, install = 'segment_anything', 'pip install "mmrefine[sam]"'
 
     def __init__(

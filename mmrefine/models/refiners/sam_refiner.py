@@ -44,7 +44,7 @@ class SAMRefiner(BaseRefiner):
     """Prompts are excavated from every coarse mask, and the segmenter's best answer replaces it; ``iters`` times.
 
     A mask that a round leaves as it was is done. Its rounds are the same with and without others beside it, up to the
-    rounding of the segmenter's batched arithmetic.
+    rounding of the segmenter's batched arithmetic. A state dict has the names of the segmenter's published checkpoints.
 
     Args:
         backend: a :class:`~mmrefine.models.backends.PromptBackend`, or its config.
@@ -104,6 +104,8 @@ class SAMRefiner(BaseRefiner):
         self.chunk_size = chunk_size
         self.cache = FeatureCache(**cache) if cache else None
         self.released_behaviour = released_behaviour
+        self.register_state_dict_post_hook(_to_published_names)
+        self.register_load_state_dict_pre_hook(_from_published_names)
 
     def forward(self, inputs: Sequence[Tensor], data_samples: Sequence, mode: str = 'predict') -> list:
         """mmengine's ``mode='predict'``; there is nothing to train, see :class:`SAMRefinerPP`."""
@@ -197,3 +199,18 @@ class SAMRefiner(BaseRefiner):
             via_hw=self.backend.prompt_hw,
             released_behaviour=self.released_behaviour,
         )
+
+
+def _to_published_names(module: SAMRefiner, state: dict[str, Tensor], prefix: str, metadata: dict) -> None:
+    """Name the segmenter's arrays as its published checkpoints do, without our path to them."""
+    ours = f'{prefix}backend.{module.backend.segmenter}.'
+    for name in [name for name in state if name.startswith(ours)]:
+        state[prefix + name.removeprefix(ours)] = state.pop(name)
+
+
+def _from_published_names(module: SAMRefiner, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Undo :func:`_to_published_names` in a state dict that is being loaded."""
+    segmenter = module.backend.segmenter
+    for name in getattr(module.backend, segmenter).state_dict():
+        if prefix + name in state:
+            state[f'{prefix}backend.{segmenter}.{name}'] = state.pop(prefix + name)

@@ -67,7 +67,7 @@ class SAMRefinerPP(SAMRefiner):
         self.adaption = LowRankUpdate(layers[-1].in_features, layers[-1].out_features, rank, alpha)
         layers[-1] = AdaptedLinear(layers[-1], self.adaption)
         self.ranking_loss = MODELS.build(loss or {'type': 'IoURankingLoss'})
-        self._register_state_dict_hook(_keep_trained)
+        self.register_state_dict_post_hook(_keep_trained)
         self.register_load_state_dict_post_hook(_miss_trained_only)
 
     def forward(
@@ -147,7 +147,7 @@ def mask_iou(masks: Tensor, others: Tensor) -> Tensor:
 def _keep_trained(module: nn.Module, state: dict[str, Tensor], prefix: str, metadata: dict) -> None:
     """Leave the segmenter out of a state dict: its weights come from its own checkpoint."""
     for part in (state, getattr(state, '_metadata', {})):
-        for name in [name for name in part if name.startswith(f'{prefix}backend')]:
+        for name in [name for name in part if name.startswith(prefix) and not name.startswith(f'{prefix}adaption')]:
             del part[name]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import lru_cache
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from synthetic_scenes import make_scene
 from tiny_sam import RANDOM, random_sam, randomize, trained_backend
 
+from mmrefine.apis.model_zoo import load_weights
 from mmrefine.models.backends import SAM2Backend, SAMHQBackend
 from mmrefine.models.refiners import SAMRefiner
 from mmrefine.models.refiners.base_refiner import RefineInput
@@ -242,3 +244,20 @@ def test_wrong_settings_are_named():
 def test_built_from_a_config():
     refiner = MODELS.build({'type': 'SAMRefiner', 'backend': {'type': 'SAMBackend', 'arch': RANDOM}, 'iters': 1})
     assert refiner.refine(photograph(), rough_masks()).masks.shape == (3, 96, 128)
+
+
+@pytest.mark.parametrize('name', ['sam', 'sam_hq', 'sam2'])
+def test_published_checkpoints_load_as_they_are(name, tmp_path):
+    """By the path through which every refiner gets its weights, and the state dict has the same names."""
+    refiner = refiner_on(name)
+    package_model = getattr(refiner.backend, refiner.backend.segmenter)
+    published = package_model.state_dict()
+    torch.save({key: torch.zeros_like(value) for key, value in published.items()}, tmp_path / 'published.pth')
+    other = copy.deepcopy(refiner)
+    assert other.state_dict().keys() == published.keys()
+    load_weights(other, tmp_path / 'published.pth')
+    assert not any(parameter.any() for parameter in other.parameters())
+    assert any(parameter.any() for parameter in refiner.parameters())
+    other.load_state_dict(refiner.state_dict())
+    for key, value in getattr(other.backend, other.backend.segmenter).state_dict().items():
+        assert torch.equal(value, published[key])
