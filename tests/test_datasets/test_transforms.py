@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmrefine.core.error_model import MaskErrorModel, MaskErrors
 from mmrefine.datasets.transforms import (
     CoarseMaskCrop,
     MixedPatchCrop,
@@ -122,3 +123,20 @@ def test_simulated_masks_follow_the_generator():
     first, again, other = (SimulateCoarseMasks(iou_range=(0.6, 0.9))(scene(seed=seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first['coarse_masks'], again['coarse_masks'])
     assert (first['coarse_masks'] != other['coarse_masks']).any()
+
+
+def test_simulated_masks_follow_a_measured_error_model(tmp_path):
+    model = MaskErrorModel((MaskErrors(bias=0.1, spread=0.02),), length=0.2)
+    model.to_json(tmp_path / 'errors.json')
+    from_file, again, from_content = (
+        SimulateCoarseMasks(error_model=source)(scene())
+        for source in (str(tmp_path / 'errors.json'), str(tmp_path / 'errors.json'), model.to_dict())
+    )
+    np.testing.assert_array_equal(from_file['coarse_masks'], again['coarse_masks'])
+    np.testing.assert_array_equal(from_file['coarse_masks'], from_content['coarse_masks'])
+    assert from_file['coarse_masks'].dtype == bool
+    # Grown by 0.1 * sqrt(30 * 40) = 3.5 px on sides of 30 and 40; rounded corners take a little.
+    growth = np.count_nonzero(from_file['coarse_masks']) / np.count_nonzero(from_file['gt_masks'])
+    assert growth == pytest.approx(37 * 47 / (30 * 40), abs=0.06)
+    with pytest.raises(ValueError, match='takes simulators or error_model, got both'):
+        SimulateCoarseMasks(simulators=['shift'], error_model=model.to_dict())

@@ -1,0 +1,369 @@
+"""A model's mask errors, measured on pairs of coarse and true masks, and coarse masks drawn with errors like them.
+
+The errors of one mask are a displacement of its contour, and parts that no usual displacement explains: missing ones at
+the contour, extra ones, holes. Whole masks' errors are drawn again, so that what comes together stays together.
+
+Legend: H, W in pixels; lengths are relative to the object's size sqrt(area), areas to its area, unless named ``_px``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from itertools import zip_longest
+from pathlib import Path
+
+import cv2
+import numpy as np
+from scipy.ndimage import distance_transform_edt, gaussian_filter, label
+
+from mmrefine.core.boundary import bounding_slices
+
+FORMAT = 'mmrefine.mask_error_model.v1'
+PART_KINDS = ('missing', 'extra', 'holes')
+# What lies deeper than 3.5 deviations of the contour is a part; where the contour is exact, these floors decide.
+_BAND_DEVIATIONS, _MIN_BAND, _MIN_BAND_PX = 3.5, 0.03, 1.5
+_LAGS = np.linspace(0.0, 1.0, 26)
+_LENGTHS = np.geomspace(0.02, 1.5, 80)
+_MAX_POINTS = 256
+# 70 % of normal values lie within as many deviations.
+_NORMAL_QUANTILE_70 = 1.0364
+
+
+@dataclass(frozen=True)
+class MaskErrors:
+    """The errors of one mask.
+
+    Attributes:
+        bias: mean displacement of the contour, positive where the coarse mask is larger.
+        spread: standard deviation of the displacement along the contour.
+        missing, extra, holes: areas of the missing parts at the contour, the extra parts, and the holes.
+    """
+
+    bias: float
+    spread: float
+    missing: tuple[float, ...] = ()
+    extra: tuple[float, ...] = ()
+    holes: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class MaskErrorModel:
+    """What a source of coarse masks does wrong.
+
+    Attributes:
+        masks: the errors of every measured mask, at least one.
+        length: distance in the plane over which displacements agree: their correlation at distance h is
+            exp(-h^2 / (2 length^2)). 0 where there was no spread to measure it on.
+    """
+
+    masks: tuple[MaskErrors, ...]
+    length: float
+
+    @classmethod
+    def measure(cls, coarse_masks: Iterable[np.ndarray], true_masks: Iterable[np.ndarray]) -> MaskErrorModel:
+        """Measure the errors of coarse masks.
+
+        Args:
+            coarse_masks, true_masks: as many (H, W) bool masks, in the same order; sizes may differ between pairs.
+                Pairs that do not overlap (one of them is empty, for instance) are another object, and left out.
+
+        Raises:
+            ValueError: the two of a pair differ in size, there are more of one kind, or no pair overlaps.
+        """
+        found, totals, counts = [], np.zeros(len(_LAGS) - 1), np.zeros(len(_LAGS) - 1)
+        for coarse, truth in zip_longest(coarse_masks, true_masks):
+            if coarse is None or truth is None:
+                raise ValueError(
+                    f'every coarse mask needs its true mask, got more {"true" if coarse is None else "coarse"} ones.'
+                )
+            if coarse.shape != truth.shape:
+                raise ValueError(
+                    f'a coarse mask and its true mask must have one size (H, W), got {coarse.shape} and {truth.shape}.'
+                )
+            coarse, truth = coarse.astype(bool), truth.astype(bool)
+            if (coarse & truth).any():
+                errors, points, displacements = _measure_pair(coarse, truth)
+                pair_totals, pair_counts = _variogram(points, displacements, math.sqrt(np.count_nonzero(truth)))
+                found.append(errors)
+                totals, counts = totals + pair_totals, counts + pair_counts
+        if not found:
+            raise ValueError('no coarse mask overlaps its true mask; there is nothing to measure, check the order.')
+        return cls(tuple(found), _fit_length(totals, counts))
+
+    @property
+    def bias(self) -> float:
+        """Mean displacement of all contours."""
+        return float(np.mean([errors.bias for errors in self.masks]))
+
+    @property
+    def bias_spread(self) -> float:
+        """Standard deviation of the masks' mean displacements."""
+        return float(np.std([errors.bias for errors in self.masks]))
+
+    @property
+    def spread(self) -> float:
+        """Root mean square of the masks' spreads."""
+        return float(np.sqrt(np.mean([errors.spread**2 for errors in self.masks])))
+
+    def areas(self, kind: str) -> list[float]:
+        """Areas of all parts of a kind, of :data:`PART_KINDS`."""
+        return [area for errors in self.masks for area in getattr(errors, kind)]
+
+    def rate(self, kind: str) -> float:
+        """Mean number of parts of a kind, of :data:`PART_KINDS`, per mask."""
+        return len(self.areas(kind)) / len(self.masks)
+
+    def simulate(self, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Draw the errors of one measured mask anew for this one.
+
+        Args:
+            mask: (H, W) bool, the truth.
+            rng: source of all draws.
+
+        Returns:
+            (H, W) bool; empty only where the mask is. A contour whose displacement would erase the mask stays.
+        """
+        result = np.zeros(mask.shape, bool)
+        errors = self.masks[rng.integers(len(self.masks))]
+        if mask.any():
+            # Room for parts as large as the object.
+            window = bounding_slices(mask, margin_px=math.ceil(math.sqrt(np.count_nonzero(mask))) + 2)
+            moved = _displace(mask[window], errors, self.length, rng)
+            result[window] = _change_parts(moved, errors, np.count_nonzero(mask), rng)
+        return result
+
+    def to_dict(self) -> dict:
+        """Plain numbers, as JSON can hold them."""
+        return {'format': FORMAT, 'length': self.length, 'masks': [asdict(errors) for errors in self.masks]}
+
+    @classmethod
+    def from_dict(cls, content: dict) -> MaskErrorModel:
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            ValueError: it is something else, or damaged.
+        """
+        if not isinstance(content, dict) or content.get('format') != FORMAT:
+            found = content.get('format') if isinstance(content, dict) else type(content).__name__
+            raise ValueError(
+                f'expected a mask error model of the format {FORMAT!r}, got {found!r}; '
+                'write one with tools/analysis_tools/measure_mask_errors.py.'
+            )
+        try:
+            model = cls(tuple(_read_errors(entry) for entry in content['masks']), _number(content['length']))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f'the mask error model is damaged: {error}; measure it again.') from error
+        if not model.masks:
+            raise ValueError('the mask error model holds no masks; measure it again.')
+        return model
+
+    def to_json(self, path: str | os.PathLike) -> None:
+        """Write it to a file, whole or not at all."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f'{path.name}.{os.getpid()}.tmp')
+        try:
+            unfinished.write_text(json.dumps(self.to_dict()), encoding='utf-8')
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    @classmethod
+    def from_json(cls, path: str | os.PathLike) -> MaskErrorModel:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError: it is no mask error model.
+        """
+        try:
+            return cls.from_dict(json.loads(Path(path).read_text(encoding='utf-8')))
+        except ValueError as error:
+            raise ValueError(f'{path}: {error}') from error
+
+
+def _measure_pair(coarse: np.ndarray, truth: np.ndarray) -> tuple[MaskErrors, np.ndarray, np.ndarray]:
+    """Errors of one mask; its contour's points (P, 2) away from parts, and their displacements (P,) in pixels."""
+    window = bounding_slices(coarse | truth, margin_px=2)
+    coarse, truth = coarse[window], truth[window]
+    area = np.count_nonzero(truth)
+    size, distance_px = math.sqrt(area), _signed_distance_px(truth)
+    # The first guess is on the true contour, of which parts take a smaller share than of the coarse one.
+    displacements = _signed_distance_px(coarse)[_edge(truth)] - 0.5
+    for _ in range(2):
+        bias_px, spread_px = _robust_moments(displacements)
+        band_px = max(_BAND_DEVIATIONS * spread_px, _MIN_BAND * size, _MIN_BAND_PX)
+        expected = distance_px + bias_px > 0
+        lost = _deep_parts(expected & ~coarse, coarse, band_px)
+        gained = _deep_parts(coarse & ~expected, expected, band_px)
+        usual = _edge(coarse) & ~_grow((lost > 0) | (gained > 0))
+        # The centres of edge pixels lie half a pixel inside of the coarse contour.
+        displacements = 0.5 - distance_px[usual]
+    if len(displacements):
+        bias_px, spread_px = float(displacements.mean()), float(displacements.std())
+    missing, holes = _split_holes(lost, expected)
+    parts = {
+        kind: tuple((counts / area).tolist())
+        for kind, counts in zip(PART_KINDS, (missing, np.bincount(gained.ravel())[1:], holes), strict=True)
+    }
+    return MaskErrors(bias_px / size, spread_px / size, **parts), np.argwhere(usual), displacements
+
+
+def _robust_moments(values: np.ndarray) -> tuple[float, float]:
+    """Median, and a standard deviation that parts on up to 30 % of a contour do not change; zeros without values.
+
+    It is that of the normal distribution which has the same 70 % of values near the median. The usual 50 % would find
+    more parts where there are none: on a contour of few bumps they are often all in its flat stretches.
+    """
+    if not len(values):
+        return 0.0, 0.0
+    median = float(np.median(values))
+    return median, float(np.quantile(np.abs(values - median), 0.7)) / _NORMAL_QUANTILE_70
+
+
+def _deep_parts(difference: np.ndarray, origin: np.ndarray, band_px: float) -> np.ndarray:
+    """Parts of a difference that reach further than the band from ``origin``, as labels 1, 2, ...
+
+    A part is its far core, grown back through the difference by the band.
+    """
+    if not origin.any():
+        return np.zeros(origin.shape, np.int64)
+    cores, count = label(difference & (_distance_px(origin) > band_px), np.ones((3, 3)))
+    if not count:
+        return cores
+    pieces, _ = label(difference, np.ones((3, 3)))
+    reach_px, (rows, columns) = distance_transform_edt(cores == 0, return_indices=True)
+    belongs = difference & (reach_px <= band_px + 1) & (pieces == pieces[rows, columns])
+    return np.where(belongs, cores[rows, columns], 0)
+
+
+def _split_holes(lost: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Areas in pixels of the lost parts that meet the ground or the image's border, and of those that do not."""
+    counts = np.bincount(lost.ravel())[1:]
+    outside = np.pad(~expected, 1, constant_values=True)
+    is_missing = np.isin(np.arange(1, len(counts) + 1), lost[_grow(outside)[1:-1, 1:-1]])
+    return counts[is_missing], counts[~is_missing]
+
+
+def _variogram(points: np.ndarray, displacements: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of half squared differences, by distance, in units of the variance; and the numbers of pairs."""
+    step = max(1, math.ceil(len(points) / _MAX_POINTS))
+    points, displacements = points[::step] / size, displacements[::step]
+    # Under half a pixel there is nothing but rounding.
+    if len(points) < 2 or displacements.std() < 0.5:
+        return np.zeros(len(_LAGS) - 1), np.zeros(len(_LAGS) - 1)
+    first, second = np.triu_indices(len(points), k=1)
+    lags = np.linalg.norm(points[first] - points[second], axis=1)
+    halves = (displacements[first] - displacements[second]) ** 2 / (2 * displacements.var())
+    return np.histogram(lags, _LAGS, weights=halves)[0], np.histogram(lags, _LAGS)[0]
+
+
+def _fit_length(totals: np.ndarray, counts: np.ndarray) -> float:
+    """The length whose Gaussian variogram, sill * (1 - exp(-h^2 / (2 length^2))), fits best by weighted squares.
+
+    Differences do not ask for the mean, so lengths near the object's size are not taken for shorter ones.
+    """
+    if not counts.any():
+        return 0.0
+    measured = totals / np.maximum(counts, 1)
+    centres = (_LAGS[1:] + _LAGS[:-1]) / 2
+    shapes = 1 - np.exp(-(centres**2) / (2 * _LENGTHS[:, None] ** 2))
+    sills = (counts * shapes * measured).sum(axis=1) / (counts * shapes**2).sum(axis=1)
+    misfits = (counts * (measured - sills[:, None] * shapes) ** 2).sum(axis=1)
+    return float(_LENGTHS[misfits.argmin()])
+
+
+def _displace(mask: np.ndarray, errors: MaskErrors, length: float, rng: np.random.Generator) -> np.ndarray:
+    """Move the contour by a smooth random field that has the mean and the deviation of the errors on it."""
+    size = math.sqrt(np.count_nonzero(mask))
+    noise = _smooth_noise(mask.shape, rng, max(length * size, 1.0))
+    on_contour = noise[_edge(mask)]
+    if on_contour.size and on_contour.std() > 1e-6:
+        noise = (noise - on_contour.mean()) / on_contour.std()
+    moved = _signed_distance_px(mask) + size * (errors.bias + errors.spread * noise) > 0
+    return moved if moved.any() else mask
+
+
+def _change_parts(mask: np.ndarray, errors: MaskErrors, area_px: int, rng: np.random.Generator) -> np.ndarray:
+    """Take out and add parts of the errors' areas. Parts lie at the contour, holes inside; shapes are random."""
+    result = mask.copy()
+    depth_px = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    rim, contour = depth_px == 1, _edge(mask)
+    for area in errors.missing:
+        result &= ~_nearest(result, rim & result, area * area_px, rng)
+    for area in errors.extra:
+        result |= _nearest(~(result | mask), contour, area * area_px, rng)
+    for area in errors.holes:
+        inside = mask & result & (depth_px > 2)
+        centre = inside & (depth_px > math.sqrt(area * area_px / math.pi) + 2)
+        result &= ~_nearest(inside, centre if centre.any() else inside, area * area_px, rng)
+    return result
+
+
+def _nearest(free: np.ndarray, seeds: np.ndarray, area_px: float, rng: np.random.Generator) -> np.ndarray:
+    """The ``area_px`` free pixels nearest to a random seed by an ellipse's distance; at least one of them is left."""
+    part = np.zeros(free.shape, bool)
+    choices, squeeze, turn = np.argwhere(seeds), rng.uniform(0.5, 1.0), rng.uniform(0, np.pi)
+    ys, xs = np.nonzero(free)
+    count = min(round(area_px), len(ys) - 1)
+    if len(choices) and count > 0:
+        y, x = choices[rng.integers(len(choices))]
+        along = (xs - x) * np.cos(turn) + (ys - y) * np.sin(turn)
+        across = (ys - y) * np.cos(turn) - (xs - x) * np.sin(turn)
+        near = np.argpartition(along**2 + (across / squeeze) ** 2, count)[:count]
+        part[ys[near], xs[near]] = True
+    return part
+
+
+def _smooth_noise(size_hw: tuple[int, int], rng: np.random.Generator, length_px: float) -> np.ndarray:
+    """Gaussian noise of zero mean, correlated by exp(-h^2 / (2 length^2)); its scale is arbitrary.
+
+    White noise under a Gaussian of length / sqrt(2), on a grid of a third of the length.
+    """
+    step = max(length_px / 3, 1.0)
+    cells_hw = [math.ceil(side / step) + 1 for side in size_hw]
+    sigma = length_px / step / math.sqrt(2)
+    margin = math.ceil(3 * sigma)
+    noise = rng.standard_normal([side + 2 * margin for side in cells_hw])
+    noise = gaussian_filter(noise, sigma, truncate=3.0)[margin:-margin, margin:-margin]
+    scale = np.array([[1 / step, 0, 0], [0, 1 / step, 0]])
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(noise.astype(np.float32), scale, size_hw[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _signed_distance_px(mask: np.ndarray) -> np.ndarray:
+    """Distance of the pixels' centres to the contour between pixels, positive inside; of a full mask: large."""
+    return np.where(mask, _distance_px(~mask), -_distance_px(mask)) - np.where(mask, 0.5, -0.5)
+
+
+def _distance_px(mask: np.ndarray) -> np.ndarray:
+    """Distance to the nearest pixel of the mask."""
+    return cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+
+
+def _edge(mask: np.ndarray) -> np.ndarray:
+    """Pixels of the mask beside its complement; the image's border is none."""
+    return mask & _grow(~mask)
+
+
+def _grow(mask: np.ndarray) -> np.ndarray:
+    """The mask and the four neighbours of its pixels."""
+    return cv2.dilate(mask.view(np.uint8), cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))).astype(bool)
+
+
+def _read_errors(entry: dict) -> MaskErrors:
+    names = [field.name for field in fields(MaskErrors)]
+    if not isinstance(entry, dict) or set(entry) != set(names):
+        raise ValueError(f'expected {names} of every mask, got {sorted(entry) if isinstance(entry, dict) else entry!r}')
+    parts = {kind: tuple(_number(area) for area in entry[kind]) for kind in PART_KINDS}
+    return MaskErrors(_number(entry['bias']), _number(entry['spread']), **parts)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f'expected a finite number, got {value!r}')
+    return float(value)
