@@ -8,3 +8,6 @@ model = dict(type='SAMRefinerPP', cache=dict(folder='work_dirs/features'))
 train_dataloader = dict(
     dataset=dict(ann_file='data/coco/annotations/coarse_train2017.json', data_prefix=dict(img='data/coco/train2017'))
 )
+test_dataloader = dict(
+    dataset=dict(ann_file='data/coco/annotations/instances_val2017.json', data_prefix=dict(img='data/coco/val2017'))
+)

@@ -8,3 +8,4 @@ model = dict(type='SAMRefinerPP', cache=dict(folder='work_dirs/features'))
 train_dataloader = dict(
     dataset=dict(ann_file='data/voc/coarse_train_aug.json', data_prefix=dict(img='data/voc/JPEGImages'))
 )
+test_dataloader = dict(dataset=dict(ann_file='data/voc/truth_val.json', data_prefix=dict(img='data/voc/JPEGImages')))

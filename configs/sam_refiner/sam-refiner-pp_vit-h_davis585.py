@@ -8,3 +8,4 @@ model = dict(type='SAMRefinerPP', cache=dict(folder='work_dirs/features'))
 train_dataloader = dict(
     dataset=dict(ann_file='data/davis585/coarse.json', data_prefix=dict(img='data/davis585/images'))
 )
+test_dataloader = dict(dataset=dict(ann_file='data/davis585/truth.json', data_prefix=dict(img='data/davis585/images')))
