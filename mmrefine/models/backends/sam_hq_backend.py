@@ -21,7 +21,7 @@ class SAMHQBackend(SAMBackend):
     embedding, is done once per image here and kept with the features.
     """
 
-    package, install = 'segment_anything_hq', 'pip install segment-anything-hq'
+    package, install = 'segment_anything_hq', 'pip install segment-anything-hq timm'
 
     @staticmethod
     def _decoder_class(modeling: ModuleType) -> type[nn.Module]:

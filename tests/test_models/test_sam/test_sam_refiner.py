@@ -103,6 +103,19 @@ def test_every_option_has_an_effect(backend, scene, options):
     assert not np.array_equal(usual.scores, other.scores)
 
 
+def test_reduced_precision_of_the_encoder_keeps_the_masks():
+    """The bound that the documentation gives for bfloat16: mask IoU with float32 of 0.99 on average."""
+    backend = trained_backend()
+    overlaps = []
+    for seed in range(2):
+        image, coarse, _ = make_scene(seed)
+        masks = []
+        for backend.encoder_dtype in (torch.float32, torch.bfloat16):
+            masks.append(SAMRefiner(backend, iters=1).refine(image, coarse).masks)
+        overlaps.append(iou(*masks))
+    assert 0.99 < np.concatenate(overlaps).mean() < 1
+
+
 def test_distance_is_used(backend):
     """On a mask full of holes the two distances find different points."""
     rng = np.random.default_rng(0)
