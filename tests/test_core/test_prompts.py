@@ -74,16 +74,24 @@ def test_elastic_boxes(case, margin):
     np.testing.assert_array_equal(moved, case[f'expand_m{margin}'])
 
 
-@pytest.mark.parametrize('gamma, strength', [(4, 30), (4, 10), (2, 20), (1, 15)])
-def test_mask_prompts(case, gamma, strength):
-    key = f'mask_prompt_single_g{gamma:.1f}_s{strength}'
-    if key not in case:
-        pytest.skip('this case has other settings')
+MASK_PROMPTS = [
+    ('synth96x128', 4, 30),
+    ('synth96x128', 1, 15),
+    ('real', 4, 30),
+    ('real', 4, 10),
+    ('real', 2, 20),
+]
+
+
+@pytest.mark.parametrize('name, gamma, strength', MASK_PROMPTS)
+def test_mask_prompts(name, gamma, strength):
+    case = dict(np.load(DATA / f'A_prompts_{name}.npz'))
+    expected = case[f'mask_prompt_single_g{gamma:.1f}_s{strength}']
     fields = distance_fields(case['masks'][case['mask_prompt_idx']] > 0, released_behaviour=True)
     for flag, logit in enumerate((strength, 1)):
         prompts = mask_prompts(fields, frame_of(case), GRID, np.full(len(fields), logit, np.float32), gamma)
         # 30 times a few float32 roundings of weights up to 1; one cell of the other sign would differ by over 0.01
-        np.testing.assert_allclose(prompts[:, 0], case[key][:, flag], atol=3e-5)
+        np.testing.assert_allclose(prompts[:, 0], expected[:, flag], atol=3e-5)
 
 
 @pytest.mark.parametrize('name', CASES)
