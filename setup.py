@@ -35,6 +35,7 @@ EXTRAS = {
     'mmdet': ['mmdet>=3.3.0'],
     'mmseg': ['mmsegmentation>=1.2.2', 'ftfy', 'regex'],
     'sam': ['segment-anything>=1.0'],
+    'sam_hq': ['segment-anything-hq', 'timm'],
     'sam2': ['sam2>=1.1.0'],
     'tests': ['pytest>=8', 'scikit-image>=0.24'],
 }

@@ -151,7 +151,8 @@ def read_weights(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
                 'save its state dict alone.'
             ) from error
         raise ValueError(f'{checkpoint} is no PyTorch checkpoint, or a damaged one.') from error
-    weights = content.get('state_dict', content) if isinstance(content, dict) else None
+    # mmengine keeps weights under 'state_dict', the published SAM 2 files under 'model'.
+    weights = content.get('state_dict', content.get('model', content)) if isinstance(content, dict) else None
     if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
         found = _some(list(content)) if isinstance(content, dict) else type(content).__name__
         raise ValueError(f'checkpoint {checkpoint} holds no weights: expected a state dict, found {found}.')

@@ -28,7 +28,7 @@ TRAIN = [
 
 @pytest.fixture
 def coco(tmp_path):
-    """Two images; one polygon, one RLE, one uncompressed RLE, one crowd, one tiny annotation. Returns file and masks."""
+    """Two images; a polygon, an RLE, an uncompressed RLE, a crowd, a tiny annotation. Returns file and masks."""
     rng = np.random.default_rng(0)
     masks = np.zeros((3, 60, 80), bool)
     masks[0, 10:30, 10:40] = True

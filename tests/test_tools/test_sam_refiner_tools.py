@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 from pycocotools import mask as coco_mask
-from synthetic_scenes import make_scene
-from tiny_sam import RANDOM
 
 from mmrefine.models.refiners import SAMRefinerPP
+from synthetic_scenes import make_scene
+from tiny_sam import RANDOM
 
 
 @pytest.fixture

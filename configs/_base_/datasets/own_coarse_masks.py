@@ -1,4 +1,4 @@
-# Training: images and their own coarse masks as a COCO file, without any truth; tools/dataset_converters make such files.
+# Training: images and their own coarse masks as a COCO file, without any truth, as tools/dataset_converters make it.
 # Test: true masks as a COCO file, coarse ones simulated.
 data_root = 'data/mine/'
 

@@ -7,6 +7,9 @@ import sys
 import numpy as np
 import pytest
 import torch
+
+from mmrefine.models.backends import PromptBackend, SAM2Backend, SAMBackend, SAMHQBackend
+from mmrefine.registry import MODELS
 from tiny_sam import (
     RANDOM,
     TRAINED,
@@ -16,9 +19,6 @@ from tiny_sam import (
     some_prompts,
     trained_backend,
 )
-
-from mmrefine.models.backends import PromptBackend, SAM2Backend, SAMBackend, SAMHQBackend
-from mmrefine.registry import MODELS
 
 # The same arithmetic in another order: logits of up to 15 in float32.
 ATOL = 1e-4

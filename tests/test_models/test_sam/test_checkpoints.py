@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_sam import RANDOM, random_sam
 
 from mmrefine.models.backends import SAMBackend, checkpoints
 from mmrefine.models.backends.checkpoints import OfficialCheckpoint, fetch_checkpoint, read_state_dict
+from tiny_sam import RANDOM, random_sam
 
 
 @pytest.fixture

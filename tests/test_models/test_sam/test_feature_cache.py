@@ -8,9 +8,9 @@ import sys
 
 import pytest
 import torch
-from tiny_sam import PlainBackend, noise_image, random_sam
 
 from mmrefine.models.backends import FeatureCache, PromptFeatures
+from tiny_sam import PlainBackend, noise_image, random_sam
 
 
 def check_equal(first: PromptFeatures, second: PromptFeatures):

@@ -8,8 +8,6 @@ from functools import lru_cache
 import numpy as np
 import pytest
 import torch
-from synthetic_scenes import make_scene
-from tiny_sam import RANDOM, random_sam, randomize, trained_backend
 
 from mmrefine.apis.model_zoo import load_weights
 from mmrefine.models.backends import SAM2Backend, SAMHQBackend
@@ -17,6 +15,8 @@ from mmrefine.models.refiners import SAMRefiner
 from mmrefine.models.refiners.base_refiner import RefineInput
 from mmrefine.registry import MODELS
 from refiner_contract import RefinerContract, photograph, rough_masks
+from synthetic_scenes import make_scene
+from tiny_sam import RANDOM, random_sam, randomize, trained_backend
 
 
 @lru_cache

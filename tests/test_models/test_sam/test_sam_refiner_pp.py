@@ -10,14 +10,14 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 from pycocotools import mask as coco_mask
-from synthetic_scenes import make_scene
-from tiny_sam import RANDOM, random_sam, trained_backend
 
 from mmrefine.apis.model_zoo import build_refiner, read_weights
 from mmrefine.models.losses import IoURankingLoss
 from mmrefine.models.refiners import SAMRefiner, SAMRefinerPP
 from mmrefine.models.refiners.sam_refiner_pp import mask_iou
 from mmrefine.structures import RefineDataSample
+from synthetic_scenes import make_scene
+from tiny_sam import RANDOM, random_sam, trained_backend
 
 EPOCHS, ACCUMULATE = 10, 5
 
