@@ -6,15 +6,28 @@ A child finds what its parents hold, and a config of any other OpenMMLab package
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmengine import registry as _mmengine
 from mmengine.registry import Registry
 
 _SCOPE = 'mmrefine'
 
 
+class _ScopedRegistry(Registry):
+    """Builds in scope ``mmrefine`` whatever the default scope is: inside a Runner of MMDetection it is theirs."""
+
+    def build(self, cfg: dict, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(cfg, dict) and '_scope_' not in cfg:
+            cfg = {**cfg, '_scope_': _SCOPE}
+        return super().build(cfg, *args, **kwargs)
+
+
 def _child(name: str, *locations: str) -> Registry:
     parent = getattr(_mmengine, name)
-    return Registry(parent.name, parent=parent, scope=_SCOPE, locations=[f'mmrefine.{room}' for room in locations])
+    return _ScopedRegistry(
+        parent.name, parent=parent, scope=_SCOPE, locations=[f'mmrefine.{room}' for room in locations]
+    )
 
 
 RUNNERS = _child('RUNNERS', 'engine')
