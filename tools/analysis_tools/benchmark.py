@@ -1,10 +1,10 @@
 """Speed and memory of the bundled model, as ratios within one run on one machine.
 
-  python tools/analysis_tools/benchmark.py             everything, about five minutes on two CPU cores
+  python tools/analysis_tools/benchmark.py             everything, about three minutes on two CPU cores
   python tools/analysis_tools/benchmark.py --only overhead batching
 
-network   one refined mask: the bundled model against the paper's full-size U-Net (118.6 M parameters). Both run all
-          six steps; the full-size one is timed for a single pass and counted six times.
+network   one refined mask: the bundled model as it is (crop, cues, three passes, paste) against the six passes of the
+          paper's full-size U-Net (118.6 M parameters) alone; a single pass of it is timed and counted six times.
 overhead  the share of refining 100 masks on 640x480 images that is spent outside the network
 batching  100 masks through one refine_batch call against 100 refine calls of one mask
 memory    peak memory of a job over 1,000 masks on 1,000 images against one over 100 masks on 100 images
@@ -81,7 +81,7 @@ def compare_networks() -> None:
     tiny = build_refiner('segrefiner_tiny', device='cpu')
     full = MODELS.build(Config.fromfile(find_config('segrefiner/segrefiner_lr_lvis.py')).model).eval()
     image, masks = scene(0)
-    steps = tiny.schedule.num_steps
+    steps = len(full.steps)
     with torch.no_grad():
         inputs, t = torch.rand(1, 4, full.input_size, full.input_size), torch.tensor([5])
         full_s = steps * min(seconds(lambda: full.denoise_model(inputs, t)) for _ in range(2))

@@ -18,8 +18,8 @@ model = dict(
     min_area=64,
     cues=(dict(bins=16, cells=1), dict(bins=8, cells=6)),
     final_step_prob=0.75,
-    # Three of the six steps, less held back by the network's doubts than in the paper: the gate guards from harm. Set on
-    # data that neither training nor the reported quality knows (davis_dev, bsds_dev).
+    # Three of the six steps, less held back by the network's doubts than in the paper: the gate guards from harm.
+    # Set on data that neither training nor the reported quality knows (davis_dev, bsds_dev).
     steps=(5, 3, 1),
     confidence_power=0.5,
     gate=dict(min_score=0.70, min_gain=0.04, min_agreement=0.3, area_ratio=(0.4, 2.5)),
