@@ -1,5 +1,5 @@
-# The bundled model, first stage: constant learning rate until the time is used up (segrefiner_tiny_photos_cooldown.py
-# is the second). Under 1 s per iteration on one CPU core with --amp (bfloat16).
+# The bundled model, first stage: constant learning rate; segrefiner_tiny_photos_cooldown.py is the second.
+# About an hour on one CPU core with --amp (bfloat16).
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/models/segrefiner_tiny.py',
@@ -10,7 +10,7 @@ optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-4), clip_grad=dict(max_norm=1.0)
 )
 param_scheduler = [dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=200)]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=20000, val_interval=100000)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=3500, val_interval=100000)
 default_hooks = dict(checkpoint=dict(interval=250))
 custom_hooks = [
     dict(type='FastForwardHook'),

@@ -1,7 +1,7 @@
 # The bundled model, second stage: from the first stage's averaged weights down to learning rate 0, on new draws.
 _base_ = './segrefiner_tiny_photos.py'
 
-load_from = 'work_dirs/segrefiner_tiny_photos/last.pth'
+load_from = 'work_dirs/segrefiner_tiny_photos/iter_3500.pth'
 train_dataloader = dict(dataset=dict(seed=1))
 optim_wrapper = dict(optimizer=dict(lr=8e-4))
 param_scheduler = [
