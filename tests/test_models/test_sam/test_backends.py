@@ -32,6 +32,7 @@ def build(name: str) -> PromptBackend:
     if name == 'sam_hq':
         pytest.importorskip('segment_anything_hq')
         return randomize(SAMHQBackend(RANDOM))
+    pytest.importorskip('sam2')
     return SAM2Backend(**SMALL_SAM2)
 
 
@@ -171,9 +172,9 @@ def test_sam_hq_is_the_packages():
 
 @torch.no_grad()
 def test_sam2_is_the_packages():
+    backend = build('sam2')
     from sam2.sam2_image_predictor import SAM2ImagePredictor
 
-    backend = build('sam2')
     predictor = SAM2ImagePredictor(backend.sam2)
     predictor._bb_feat_sizes = [(32, 32), (16, 16), (8, 8)]  # written for 1024 in the package
     image = noise_image((75, 61))

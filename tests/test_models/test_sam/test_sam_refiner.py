@@ -22,8 +22,8 @@ from tiny_sam import RANDOM, random_sam, randomize, trained_backend
 @lru_cache
 def refiner_on(name: str) -> SAMRefiner:
     torch.manual_seed(0)
-    if name == 'sam_hq':
-        pytest.importorskip('segment_anything_hq')
+    if name in ('sam_hq', 'sam2'):
+        pytest.importorskip({'sam_hq': 'segment_anything_hq', 'sam2': 'sam2'}[name])
     make = {
         'sam': random_sam,
         'trained': trained_backend,
