@@ -3,8 +3,8 @@
 from mmrefine.apis.files import OutputError
 from mmrefine.apis.inferencer import RefineInferencer, refine
 from mmrefine.apis.job import refine_dataset
-from mmrefine.apis.model_zoo import BUNDLED_MODELS, build_refiner, find_checkpoint, load_weights
 from mmrefine.apis.report import JobReport, format_report
+from mmrefine.models.model_zoo import BUNDLED_MODELS, build_refiner, find_checkpoint, load_weights
 
 __all__ = [
     'BUNDLED_MODELS',

@@ -10,8 +10,8 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from mmrefine.apis.model_zoo import build_refiner, pick_device
 from mmrefine.datasets.images import read_image
+from mmrefine.models.model_zoo import build_refiner, pick_device
 from mmrefine.models.refiners import BaseRefiner, RefineInput
 from mmrefine.structures import RefineResult
 
@@ -50,7 +50,7 @@ class RefineInferencer:
         model: name of a bundled model, a config (file, :class:`mmengine.config.Config` or dict), or a refiner, which
             is used as it is and stays as it is, but for moving to ``device``.
         checkpoint: weights for a config or other weights for a bundled model, see
-            :func:`~mmrefine.apis.model_zoo.build_refiner`.
+            :func:`~mmrefine.models.model_zoo.build_refiner`.
         device: such as ``'cpu'`` or ``'cuda:1'``; None: where a given refiner is, else a GPU where there is one.
         gate: False takes every proposal of the refiner that is not empty.
         seed: of the random draws, which start anew with every image.

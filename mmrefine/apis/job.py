@@ -19,13 +19,13 @@ from PIL import Image
 
 from mmrefine.apis.files import PartStore, check_same_settings, remove_results, whole_file
 from mmrefine.apis.inferencer import DEFAULT_MODEL, RefineInferencer
-from mmrefine.apis.model_zoo import load_config
 from mmrefine.apis.progress import JobProgress
 from mmrefine.apis.report import JobReport, Totals, mask_entries, write_summary
 from mmrefine.apis.truth import TrueMasks, Truth, measure, open_truth
 from mmrefine.apis.writers import open_writer
 from mmrefine.datasets.images import read_image
 from mmrefine.datasets.mask_sources import CoarseMasks, MaskSource, MaskTask, open_masks
+from mmrefine.models.model_zoo import load_config
 from mmrefine.models.refiners import BaseRefiner
 from mmrefine.structures import RefineResult
 from mmrefine.visualization import draw_refinement

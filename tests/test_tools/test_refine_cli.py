@@ -17,8 +17,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mmrefine.apis.model_zoo import build_refiner
 from mmrefine.core.rle import encode_rle
+from mmrefine.models.model_zoo import build_refiner
 
 COUNT = 30
 SIZE_HW = (48, 64)

@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 import torch
 
-from mmrefine.apis.model_zoo import build_refiner
+from mmrefine.models.model_zoo import build_refiner
 from mmrefine.models.refiners import RefineInput, SegRefiner
 from mmrefine.registry import MODELS
 from mmrefine.utils import find_config

@@ -12,7 +12,7 @@ import numpy as np
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
-from mmrefine.apis.model_zoo import load_weights, pick_device
+from mmrefine.models.model_zoo import load_weights, pick_device
 from mmrefine.models.refiners import SAMRefinerPP
 from mmrefine.registry import DATASETS, MODELS
 

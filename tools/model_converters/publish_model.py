@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from mmrefine.apis.files import whole_file
-from mmrefine.apis.model_zoo import read_weights
+from mmrefine.models.model_zoo import read_weights
 
 
 def parse_args() -> argparse.Namespace:

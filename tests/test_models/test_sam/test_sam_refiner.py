@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmrefine.apis.model_zoo import load_weights
 from mmrefine.models.backends import SAM2Backend, SAMHQBackend
+from mmrefine.models.model_zoo import load_weights
 from mmrefine.models.refiners import SAMRefiner
 from mmrefine.models.refiners.base_refiner import RefineInput
 from mmrefine.registry import MODELS

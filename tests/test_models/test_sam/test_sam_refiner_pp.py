@@ -11,8 +11,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from pycocotools import mask as coco_mask
 
-from mmrefine.apis.model_zoo import build_refiner, read_weights
 from mmrefine.models.losses import IoURankingLoss
+from mmrefine.models.model_zoo import build_refiner, read_weights
 from mmrefine.models.refiners import SAMRefiner, SAMRefinerPP
 from mmrefine.models.refiners.sam_refiner_pp import mask_iou
 from mmrefine.structures import RefineDataSample

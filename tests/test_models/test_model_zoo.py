@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 
-from mmrefine.apis.model_zoo import BUNDLED_MODELS, build_refiner, load_weights, pick_device, read_weights
+from mmrefine.models.model_zoo import BUNDLED_MODELS, build_refiner, load_weights, pick_device, read_weights
 from mmrefine.models.refiners import SegRefiner
 from mmrefine.utils import find_config
 from tests.test_apis.bright_refiner import BrightRefiner

@@ -14,13 +14,12 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from torch import Tensor
 
-import mmrefine.models
 from mmrefine.compat import allow_mmengine_checkpoints
 from mmrefine.models.refiners import BaseRefiner
 from mmrefine.registry import MODELS
 from mmrefine.utils import find_config
 
-_WEIGHTS_DIR = Path(mmrefine.models.__file__).parent / 'weights'
+_WEIGHTS_DIR = Path(__file__).parent / 'weights'
 _NAMED_IN_ERRORS = 3
 
 
