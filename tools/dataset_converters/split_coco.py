@@ -1,0 +1,63 @@
+"""Split a COCO file by image: tools/dataset_converters/split_coco.py ANNOTATIONS OUT --parts train=12 val=6.
+
+Every part becomes OUT/<name>.json with its images, their annotations and all categories. Images are drawn without
+replacement, seeded; those that are left over go nowhere. Parts with the same seed and the same order of names do not
+depend on the order of the images in the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from mmrefine.apis.files import whole_file
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('annotations', metavar='ANNOTATIONS', type=Path)
+    parser.add_argument('out', metavar='OUT', type=Path, help='folder for the parts')
+    parser.add_argument('--parts', nargs='+', required=True, metavar='NAME=COUNT', help='images of each part')
+    parser.add_argument('--seed', type=int, default=0)
+    return parser.parse_args()
+
+
+def read_counts(parts: list[str]) -> dict[str, int]:
+    """``['train=12', 'val=6']`` as a dict."""
+    counts = {}
+    for part in parts:
+        name, _, count = part.partition('=')
+        if not name or not count.isdecimal():
+            raise SystemExit(f'--parts expects NAME=COUNT such as train=12, got {part!r}.')
+        counts[name] = int(count)
+    return counts
+
+
+def split(content: dict, counts: dict[str, int], seed: int) -> dict[str, dict]:
+    """One COCO dict per part, images in the order of their ids."""
+    images = {image['id']: image for image in content['images']}
+    if sum(counts.values()) > len(images):
+        raise SystemExit(f'--parts asks for {sum(counts.values())} images, the file has {len(images)}.')
+    drawn = iter(np.random.default_rng(seed).permutation(sorted(images)).tolist())
+    result = {}
+    for name, count in counts.items():
+        ids = sorted(next(drawn) for _ in range(count))
+        annotations = [a for a in content['annotations'] if a['image_id'] in set(ids)]
+        result[name] = {**content, 'images': [images[i] for i in ids], 'annotations': annotations}
+    return result
+
+
+def main() -> None:
+    args = parse_args()
+    content = json.loads(args.annotations.read_text(encoding='utf-8'))
+    for name, part in split(content, read_counts(args.parts), args.seed).items():
+        with whole_file(args.out / f'{name}.json') as file:
+            json.dump(part, file)
+        print(f'{args.out / name}.json: {len(part["images"])} images, {len(part["annotations"])} annotations')
+
+
+if __name__ == '__main__':
+    main()
