@@ -9,6 +9,7 @@ from mmrefine.evaluation.functional import (
     mean_boundary_accuracy,
     measure_masks,
 )
+from mmrefine.evaluation.matched_mask_metric import MatchedMaskMetric, match_masks
 from mmrefine.evaluation.refine_metric import RefineMetric
 from mmrefine.evaluation.summary import (
     format_scores_table,
@@ -19,12 +20,14 @@ from mmrefine.evaluation.summary import (
 
 __all__ = [
     'MEASURES',
+    'MatchedMaskMetric',
     'RefineMetric',
     'boundary_iou',
     'format_scores_table',
     'label_boundary_accuracy',
     'mask_iou',
     'mask_overlap',
+    'match_masks',
     'mean_boundary_accuracy',
     'measure_masks',
     'print_scores_table',
