@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+import torch
 
 _ALLOWED = {
     ('numpy', 'ndarray'),
@@ -23,8 +25,13 @@ _ALLOWED = {
         for name in ('_reconstruct', 'scalar')
     ),
     *((module, '_frombuffer') for module in ('numpy.core.numeric', 'numpy._core.numeric')),
+    ('torch._utils', '_rebuild_tensor_v2'),
+    ('collections', 'OrderedDict'),
 }
 _SCORE_KEYS = ('high_res', 'cam', 'cams')
+_EXPECTED = (
+    '"keys" (K class numbers) beside "high_res", "cam" or "cams" (K, H, W), or one (H, W) map under each class number'
+)
 
 
 def load_activation_maps(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
@@ -35,49 +42,91 @@ def load_activation_maps(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     order of preference.
 
     Args:
-        path: of the file. Dictionaries are pickles: they are read by an unpickler that knows numpy's types only.
+        path: of the file. Dictionaries are pickles: they are read by an unpickler that knows numpy's types and
+            tensors on the CPU only.
 
     Returns:
         classes (K,) int64 and scores (K, H, W) float32.
 
     Raises:
-        ValueError: the file is of another kind, holds other things, or has maps of different sizes.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is of another kind, damaged, holds other things, or has maps of different sizes.
     """
     path = Path(path)
-    if path.suffix == '.npz':
-        with np.load(path, allow_pickle=False) as archive:
-            content: Any = {name: archive[name] for name in archive.files}
-    elif path.suffix == '.npy':
-        content = _load_npy(path)
-    else:
+    if path.suffix not in ('.npz', '.npy'):
         raise ValueError(f'{path}: activation maps are read from .npz and .npy files.')
+    try:
+        content = _load_npz(path) if path.suffix == '.npz' else _load_npy(path)
+    except OSError:
+        raise
+    except Exception as error:  # a foreign or damaged file can fail anywhere in the readers
+        raise ValueError(f'{path} cannot be read as activation maps: {error}') from error
     if not isinstance(content, Mapping):
-        raise ValueError(f'{path}: expected a dictionary of maps per class, got {type(content).__name__}.')
+        raise ValueError(f'{path}: expected a dictionary with {_EXPECTED}; got {type(content).__name__}.')
     return _classes_and_scores(content, path)
 
 
-def activation_label_map(classes: np.ndarray, scores: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray]:
-    """The likeliest class of every pixel, with (1 - max score)^alpha for the background.
+def resize_scores(scores: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    """Activation maps at the size of their image, bilinear.
+
+    Args:
+        scores: (K, h, w) float32, whose aspect ratio is the image's but for the rounding of a network's stride.
+        size_hw: (H, W) of the image.
+
+    Returns:
+        (K, H, W) float32.
+
+    Raises:
+        ValueError: another aspect ratio.
+    """
+    height, width = scores.shape[1:]
+    if (height, width) == tuple(size_hw):
+        return scores
+    # One cell of the smaller grid is what rounding can cost.
+    if abs(height * size_hw[1] - width * size_hw[0]) > max(size_hw) or 0 in (height, width):
+        raise ValueError(
+            f'activation maps are {height}x{width} (HxW) but their image {size_hw[0]}x{size_hw[1]}; expected the same '
+            'size, or smaller maps of the same aspect ratio.'
+        )
+    if not len(scores):
+        return np.zeros((0, *size_hw), np.float32)
+    return np.stack([cv2.resize(plane, size_hw[::-1], interpolation=cv2.INTER_LINEAR) for plane in scores])
+
+
+def activation_label_map(
+    classes: np.ndarray, scores: np.ndarray, alpha: float | None = None, *, threshold: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The likeliest class of every pixel. The background scores (1 - max score)^alpha, or the threshold everywhere.
+
+    Both cut at one level of the highest score, that with (1 - level)^alpha = level for an alpha: 0.19 for 8.
 
     Args:
         classes: (K,) int, counted from 0 without the background.
         scores: (K, H, W) float in [0, 1].
         alpha: the higher, the less background.
+        threshold: in [0, 1]; the higher, the more background. One of the two is given.
 
     Returns:
         label map (H, W) int64, 0 for the background and class + 1 elsewhere; the winning score (H, W) float32.
 
     Raises:
-        ValueError: other shapes, or scores outside [0, 1].
+        ValueError: other shapes, scores outside [0, 1], NaN, both or none of alpha and threshold.
     """
+    if (alpha is None) == (threshold is None):
+        raise ValueError(f'expected either alpha or threshold, got alpha {alpha} and threshold {threshold}.')
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise ValueError(f'threshold must lie in [0, 1], got {threshold}.')
     if scores.ndim != 3 or len(scores) != len(classes):
         raise ValueError(f'scores must be (K, H, W) for {len(classes)} classes, got shape {scores.shape}.')
+    if not np.isfinite(scores).all():
+        raise ValueError('scores hold NaN or infinite values; expected activations in [0, 1].')
     if scores.size and not (scores.min() >= 0 and scores.max() <= 1):
         raise ValueError(
             f'scores must lie in [0, 1], got {scores.min():.4g} to {scores.max():.4g}; divide each map by its maximum.'
         )
     peak = scores.max(axis=0, initial=0)
-    stacked = np.concatenate([(1 - peak)[None] ** alpha, scores]).astype(np.float32)
+    background = (1 - peak) ** alpha if threshold is None else np.full_like(peak, threshold)
+    stacked = np.concatenate([background[None], scores]).astype(np.float32)
     labels = np.concatenate([[0], np.asarray(classes, np.int64) + 1])
     return labels[stacked.argmax(axis=0)], stacked.max(axis=0)
 
@@ -86,11 +135,11 @@ def _classes_and_scores(content: Mapping, path: Path) -> tuple[np.ndarray, np.nd
     if 'keys' in content:
         name = next((key for key in _SCORE_KEYS if key in content), None)
         if name is None:
-            raise ValueError(f'{path}: "keys" stands without any of {_SCORE_KEYS}; found {sorted(map(str, content))}.')
+            raise ValueError(f'{path}: expected {_EXPECTED}; found {sorted(map(str, content))}.')
         classes, scores = np.asarray(content['keys']), np.asarray(content[name])
     else:
         if not all(str(key).isdigit() for key in content):
-            raise ValueError(f'{path}: expected class numbers as keys, found {sorted(map(str, content))[:5]}.')
+            raise ValueError(f'{path}: expected {_EXPECTED}; found {sorted(map(str, content))[:5]}.')
         classes = np.array([int(key) for key in content], np.int64)
         maps = [np.asarray(value) for value in content.values()]
         if len({one.shape for one in maps}) > 1:
@@ -100,7 +149,14 @@ def _classes_and_scores(content: Mapping, path: Path) -> tuple[np.ndarray, np.nd
         raise ValueError(f'{path}: expected {len(classes)} maps (K, H, W), got an array of shape {scores.shape}.')
     if not (np.issubdtype(classes.dtype, np.integer) and np.issubdtype(scores.dtype, np.floating)):
         raise ValueError(f'{path}: expected integer classes and float maps, got {classes.dtype} and {scores.dtype}.')
+    if classes.size and classes.min() < 0:
+        raise ValueError(f'{path}: classes are counted from 0 without the background, got {classes.tolist()}.')
     return classes.astype(np.int64), scores.astype(np.float32)
+
+
+def _load_npz(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
 
 
 def _load_npy(path: Path) -> Any:
@@ -112,22 +168,24 @@ def _load_npy(path: Path) -> Any:
         read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         _, _, dtype = read_header[version](stream)
     except (ValueError, KeyError) as error:
-        raise ValueError(f'{path}: not a .npy file ({error}).') from error
+        raise ValueError(f'not a .npy file ({error}).') from error
     if not dtype.hasobject:
         return np.load(io.BytesIO(data), allow_pickle=False)
-    try:
-        content = _NumpyUnpickler(stream).load()
-    except (pickle.UnpicklingError, EOFError, AttributeError, TypeError, IndexError, KeyError) as error:
-        raise ValueError(f'{path}: {error}') from error
+    content = _ArrayUnpickler(stream).load()
     return content.item() if isinstance(content, np.ndarray) and content.ndim == 0 else content
 
 
-class _NumpyUnpickler(pickle.Unpickler):
-    """Builds numpy arrays, scalars and Python's plain containers; anything else is refused before it is imported."""
+class _ArrayUnpickler(pickle.Unpickler):
+    """Builds arrays, tensors, scalars and Python's plain containers; all else is refused before it is imported."""
 
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ('torch.storage', '_load_from_bytes'):
+            return _load_storage
         if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(
-                f'the file asks for {module}.{name}; only numpy types are read: save arrays (tensor.numpy()) instead.'
-            )
+            raise pickle.UnpicklingError(f'the file asks for {module}.{name}; only arrays and tensors are read.')
         return super().find_class(module, name)
+
+
+def _load_storage(data: bytes) -> Any:
+    """A tensor's numbers, which are a torch file inside of the pickle: read without the objects it could build."""
+    return torch.load(io.BytesIO(data), map_location='cpu', weights_only=True)
