@@ -46,6 +46,8 @@ def refine_dataset(
     semantic: bool = False,
     ignore_label: int | None = 255,
     background_label: int | None = 0,
+    cam_threshold: float | None = None,
+    ignore_band: bool = False,
     image_root: str | os.PathLike | None = None,
     gt: str | os.PathLike | None = None,
     pictures: int | None = 0,
@@ -61,8 +63,9 @@ def refine_dataset(
     again.
 
     Args:
-        images, masks, semantic, ignore_label, background_label, image_root: see
+        images, masks, semantic, ignore_label, background_label, cam_threshold, image_root: see
             :func:`~mmrefine.datasets.mask_sources.open_masks`.
+        ignore_band: see :class:`~mmrefine.apis.writers.LabelMapWriter`.
         out: folder for the results.
         model, checkpoint, device, gate, seed, batch_masks: see :class:`~mmrefine.apis.inferencer.RefineInferencer`.
         gt: ground truth of the same kind as the masks, see :func:`~mmrefine.apis.truth.open_truth`.
@@ -83,6 +86,7 @@ def refine_dataset(
         semantic=semantic,
         ignore_label=ignore_label,
         background_label=background_label,
+        cam_threshold=cam_threshold,
         image_root=image_root,
     )
     truth = None if gt is None else open_truth(gt, source)
@@ -93,6 +97,8 @@ def refine_dataset(
         'masks_sha256': source.digest,
         'image_root': None if image_root is None else str(image_root),
         'semantic': {'ignore_label': ignore_label, 'background_label': background_label} if semantic else None,
+        'cam_threshold': cam_threshold,
+        'ignore_band': ignore_band,
         'gt': None if gt is None else str(gt),
         'model': str(model) if isinstance(model, (str, os.PathLike)) else type(inferencer.refiner).__name__,
         'checkpoint': None if checkpoint is None else str(checkpoint),
@@ -102,7 +108,7 @@ def refine_dataset(
         'seed': seed,
         'pictures': pictures,
     }
-    job = RefineJob(source, inferencer, Path(out), settings, truth, pictures, workers)
+    job = RefineJob(source, inferencer, Path(out), settings, truth, pictures, workers, ignore_band)
     return job.run(overwrite, progress)
 
 
@@ -129,6 +135,7 @@ class RefineJob:
         truth: ground truth.
         pictures: of how many images pictures are drawn; None for all.
         workers: threads that read ahead.
+        ignore_band: see :class:`~mmrefine.apis.writers.LabelMapWriter`.
     """
 
     def __init__(
@@ -140,11 +147,12 @@ class RefineJob:
         truth: Truth | None = None,
         pictures: int | None = 0,
         workers: int = 2,
+        ignore_band: bool = False,
     ):
         self.source, self.inferencer, self.out, self.truth = source, inferencer, out, truth
         self.settings = json.loads(json.dumps(settings))
         self.workers = workers
-        self.writer = open_writer(source, out)
+        self.writer = open_writer(source, out, ignore_band)
         self.summary_path = out / 'summary.json'
         self._parts_folder = out / '.parts'
         self._picture_names = _picture_names(source.tasks, pictures)

@@ -133,7 +133,16 @@ class LabelMapWriter(MaskFileWriter):
 
     What is written, and reported, is one mask per label: its score is the mean of its regions by area, and it counts as
     accepted if one of them was.
+
+    Args:
+        ignore_band: write also ``pseudo_labels/``, the same with void where coarse and refined label differ.
     """
+
+    def __init__(self, source: LabelMaps, out: Path, ignore_band: bool = False):
+        super().__init__(source, out)
+        if ignore_band and source.ignore_label is None:
+            raise ValueError('an ignore band needs the label of void; give an ignore_label.')
+        self.labels_path = out / 'pseudo_labels' if ignore_band else None
 
     def write(self, task: MaskTask, coarse: CoarseMasks, result: RefineResult) -> Written:
         void, background = self.source.ignore_label, self.source.background_label
@@ -141,6 +150,9 @@ class LabelMapWriter(MaskFileWriter):
         after = paint_regions(
             before, result.coarse_masks, result.masks, labels, result.scores, background=background, void=void
         )
+        if self.labels_path is not None:
+            with whole_file(self.labels_path / task.refs[0], 'wb') as file:
+                coarse.file.save(file, np.where(before == after, after, void))
         self._save(task, coarse, after)
         names = sorted(set(coarse.names))
         return Written(_by_label(names, labels, before, after, result), names, [''] * len(names))
@@ -166,7 +178,15 @@ def _by_label(
     )
 
 
-def open_writer(source: MaskSource, out: Path) -> Writer:
-    """The writer for masks of this source."""
-    kinds = {CocoMasks: CocoWriter, MaskFiles: MaskFileWriter, LabelMaps: LabelMapWriter}
+def open_writer(source: MaskSource, out: Path, ignore_band: bool = False) -> Writer:
+    """The writer for masks of this source.
+
+    Args:
+        ignore_band: see :class:`LabelMapWriter`; other masks have none.
+    """
+    if isinstance(source, LabelMaps):
+        return LabelMapWriter(source, out, ignore_band)
+    if ignore_band:
+        raise ValueError(f'an ignore band goes with label maps and activation maps, got masks of {source.path}.')
+    kinds = {CocoMasks: CocoWriter, MaskFiles: MaskFileWriter}
     return kinds[type(source)](source, out)

@@ -161,7 +161,7 @@ class MaskFiles(MaskSource):
 
     def __init__(self, path: str | os.PathLike, images: ImageTable):
         super().__init__(path, images)
-        self.files = mask_paths(path)
+        self.files = self.list_files(path)
         sizes = [(name, file.stat().st_size) for name, file in self.files.items()]
         self.digest = hashlib.sha256(repr(sizes).encode()).hexdigest()
         if images.is_single and len(self.files) == 1:
@@ -170,6 +170,11 @@ class MaskFiles(MaskSource):
             matched = images.match(self.files)
         for name, image in matched.items():
             self._add(image, name, (name,), self.masks_per_file)
+
+    @staticmethod
+    def list_files(path: str | os.PathLike) -> dict[str, Path]:
+        """Files by the name of what will be written for each."""
+        return mask_paths(path)
 
     def load(self, task: MaskTask, size_hw: tuple[int, int]) -> CoarseMasks:
         file = self.read(task, size_hw)
@@ -219,6 +224,7 @@ def open_masks(
     semantic: bool = False,
     ignore_label: int | None = VOID,
     background_label: int | None = 0,
+    cam_threshold: float | None = None,
     image_root: str | os.PathLike | None = None,
 ) -> MaskSource:
     """The masks of a job, matched with its images.
@@ -228,6 +234,8 @@ def open_masks(
         images: see :class:`ImageTable`.
         semantic: the PNG files are label maps.
         ignore_label, background_label: see :class:`LabelMaps`.
+        cam_threshold: the masks are class activation maps, cut at this score; see
+            :class:`~mmrefine.datasets.activation_map_source.ActivationMaps`.
         image_root: folder from which the names in a COCO file start, if ``images`` is one.
 
     Raises:
@@ -240,6 +248,10 @@ def open_masks(
         if semantic:
             raise ValueError(f'semantic goes with label maps in PNG files, got the COCO file {masks}.')
         source: MaskSource = CocoMasks(masks, ImageTable(images, image_root))
+    elif cam_threshold is not None:
+        from mmrefine.datasets.activation_map_source import ActivationMaps  # which extends this module
+
+        source = ActivationMaps(masks, ImageTable(images, image_root), cam_threshold)
     else:
         exclude = frozenset(path.resolve() for path in mask_paths(masks).values())
         table = ImageTable(images, image_root, exclude)

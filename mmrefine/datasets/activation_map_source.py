@@ -1,0 +1,89 @@
+"""Class activation maps as a job's coarse masks: they become label maps, whose regions are refined."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from mmrefine.core.activation_maps import activation_label_map, load_activation_maps, resize_scores
+from mmrefine.core.palette import voc_palette
+from mmrefine.core.regions import VOID
+from mmrefine.datasets.image_table import ImageTable
+from mmrefine.datasets.mask_files import MaskFile
+from mmrefine.datasets.mask_sources import LabelMaps, MaskTask
+
+SUFFIXES = ('.npy', '.npz')
+
+
+class ActivationMaps(LabelMaps):
+    """Label maps out of class activation maps: 0 is the background, class k is k + 1, 255 is void.
+
+    Args:
+        path: a file, or a folder of them (searched recursively), see
+            :func:`~mmrefine.core.activation_maps.load_activation_maps`.
+        threshold: what scores less in every class is background.
+    """
+
+    def __init__(self, path: str | os.PathLike, images: ImageTable, threshold: float):
+        if not 0 <= threshold <= 1:
+            raise ValueError(f'the threshold of activation maps must lie in [0, 1], got {threshold}.')
+        super().__init__(path, images, ignore_label=VOID, background_label=0)
+        self.threshold = threshold
+
+    @staticmethod
+    def list_files(path: str | os.PathLike) -> dict[str, Path]:
+        """Files by the name of their label map, which is a PNG file."""
+        return activation_map_paths(path)
+
+    def read(self, task: MaskTask, size_hw: tuple[int, int]) -> MaskFile:
+        """The label map of a task at the size of its image.
+
+        Raises:
+            OSError, ValueError: its file cannot be read, or does not fit the image.
+        """
+        return read_activation_labels(self.files[task.refs[0]], size_hw, self.threshold)
+
+
+def read_activation_labels(path: str | os.PathLike, size_hw: tuple[int, int], threshold: float) -> MaskFile:
+    """The label map of a file of activation maps, with the colours of VOC.
+
+    Args:
+        path: see :func:`~mmrefine.core.activation_maps.load_activation_maps`.
+        size_hw: size of the image; smaller maps of its aspect ratio are enlarged.
+        threshold: what scores less in every class is background.
+
+    Raises:
+        OSError, ValueError: the file cannot be read, or does not fit the image.
+    """
+    classes, scores = load_activation_maps(path)
+    try:
+        # A file without any class has maps of no size either.
+        scores = resize_scores(scores, size_hw) if len(classes) else np.zeros((0, *size_hw), np.float32)
+        labels, _ = activation_label_map(classes, scores, threshold=threshold)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
+    if classes.max(initial=0) + 1 >= VOID:
+        raise ValueError(f'{path}: class {classes.max()} does not fit into a label map of 8 bits.')
+    return MaskFile(str(path), labels.astype(np.uint8), voc_palette())
+
+
+def activation_map_paths(path: str | os.PathLike) -> dict[str, Path]:
+    """Files of activation maps by the name of their label map: relative to the folder, with the suffix ``.png``.
+
+    Raises:
+        ValueError: there is none, or two have one name.
+    """
+    path = Path(path)
+    files = sorted(path.rglob('*')) if path.is_dir() else [path]
+    found: dict[str, Path] = {}
+    for file in files:
+        if file.suffix in SUFFIXES and file.is_file():
+            name = (file.relative_to(path) if path.is_dir() else Path(file.name)).with_suffix('.png').as_posix()
+            if name in found:
+                raise ValueError(f'{found[name]} and {file} are activation maps of one image; keep one of them.')
+            found[name] = file
+    if not found:
+        raise ValueError(f'{path} holds no activation maps: expected files that end in {" or ".join(SUFFIXES)}.')
+    return found
