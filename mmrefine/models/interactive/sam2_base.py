@@ -1,0 +1,297 @@
+"""The frozen SAM 2 under SAM2Refiner: building it, its features, and its own answer to prompts.
+
+Legend: B images or objects, K objects, P points each, d channels (``hidden_dim``), S the side of the input, e = S/16.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmrefine.core.image_tiles import assemble_quadrants, split_quadrants
+from mmrefine.models.backends.checkpoints import load_checkpoint
+from mmrefine.models.modules import DecoderState, captured_decoder
+from mmrefine.utils import require
+
+_INSTALL = 'pip install "mmrefine[sam2]"'
+_VIDEO = 'sam2.sam2_video_predictor'
+_STRIDE, _INPUT_MULTIPLE = 16, 64
+
+
+@dataclass(frozen=True)
+class SAM2Features:
+    """What the frozen encoder, and the image itself, give to the heads.
+
+    Attributes:
+        embedding: (B, d, e, e), the mask decoder's image embedding.
+        fine: (B, d/8, 4e, 4e) and (B, d/4, 2e, 2e), its high-resolution features.
+        stages: of the trunk, (B, C, 4e, 4e), (B, 2C, 2e, 2e) and (B, 4C, e, e).
+        image: (B, 3, S, S), normalised.
+        local: (B, d, 2e, 2e), features of the quadrants; None: not wanted.
+    """
+
+    embedding: Tensor
+    fine: tuple[Tensor, ...]
+    stages: tuple[Tensor, ...]
+    image: Tensor
+    local: Tensor | None = None
+
+    def take(self, index: Tensor) -> SAM2Features:
+        """Features of some of the images, repeated where an index is; ``index`` (K,) int64."""
+        if len(index) == len(self.embedding) and bool((index == torch.arange(len(index), device=index.device)).all()):
+            return self
+        return replace(
+            self,
+            embedding=self.embedding[index],
+            fine=tuple(level[index] for level in self.fine),
+            stages=tuple(stage[index] for stage in self.stages),
+            image=self.image[index],
+            local=None if self.local is None else self.local[index],
+        )
+
+
+@dataclass(frozen=True)
+class CoarseMasks:
+    """SAM 2's own answer.
+
+    Attributes:
+        logits: (B, 1, S/4, S/4), the mask that SAM 2 would return.
+        iou: (B,), its predicted IoU.
+        mask_index: (B,) int64, the mask token that it comes from.
+        state: what passed through the decoder.
+    """
+
+    logits: Tensor
+    iou: Tensor
+    mask_index: Tensor
+    state: DecoderState
+
+
+def build_base(
+    config: str = 'sam2.1_hiera_b+',
+    checkpoint: str | os.PathLike | None = None,
+    small: Mapping[str, Any] | None = None,
+    overrides: Sequence[str] = (),
+    target: str | None = None,
+) -> nn.Module:
+    """A frozen SAM 2 of the sam2 package, in evaluation mode, without its test-time swaps of unstable masks.
+
+    Args:
+        config: one of the package's own: 'sam2' or 'sam2.1' and the size, as 'sam2.1_hiera_l'.
+        checkpoint: path or address of the weights, see
+            :func:`~mmrefine.models.backends.checkpoints.fetch_checkpoint`; None: random weights.
+        small: keyword arguments of :func:`small_overrides`: a model of one's own size.
+        overrides: further ones, in hydra's syntax.
+        target: dotted name of the class to build instead of ``SAM2Base``, such as a video predictor's.
+
+    Raises:
+        ValueError: the checkpoint is of another model, or the model is not as :func:`check_base` wants it.
+    """
+    builder = require('sam2.build_sam', _INSTALL, 'SAM2Refiner')
+    extra = [*small_overrides(**small)] if small else []
+    if target:
+        extra.append(f'++model._target_={target}')
+    base = builder.build_sam2(
+        f'configs/{config.split("_")[0]}/{config}.yaml',
+        device='cpu',
+        hydra_overrides_extra=[*extra, *overrides],
+        apply_postprocessing=False,
+    )
+    if checkpoint is not None:
+        load_checkpoint(base, checkpoint)
+    check_base(base)
+    return base.requires_grad_(False).eval()
+
+
+def small_overrides(
+    image_size: int = 128,
+    embed_dim: int = 16,
+    stages: Sequence[int] = (1, 1, 2, 1),
+    hidden_dim: int = 32,
+    memory_dim: int = 16,
+    global_blocks: Sequence[int] | None = None,
+) -> list[str]:
+    """Overrides that make the package's 'sam2.1_hiera_t' a model of another size; all its other settings stay.
+
+    Args:
+        image_size: S, a multiple of 64.
+        embed_dim: channels of the encoder's first stage.
+        stages: blocks of its four stages.
+        hidden_dim: d, a multiple of 16.
+        memory_dim: channels of the memory.
+        global_blocks: blocks of global attention; default: the last of the third stage.
+
+    Raises:
+        ValueError: ``image_size`` or ``hidden_dim`` is no such multiple.
+    """
+    if image_size % _INPUT_MULTIPLE:
+        raise ValueError(f'image_size must be a multiple of {_INPUT_MULTIPLE}, got {image_size}.')
+    if hidden_dim % 16:
+        raise ValueError(f'hidden_dim must be a multiple of 16, got {hidden_dim}.')
+    side = image_size // _STRIDE
+    blocks = [sum(stages[:3]) - 1] if global_blocks is None else global_blocks
+    values = {
+        'image_size': image_size,
+        'image_encoder.trunk.embed_dim': embed_dim,
+        'image_encoder.trunk.stages': list(stages),
+        'image_encoder.trunk.global_att_blocks': list(blocks),
+        'image_encoder.trunk.window_spec': [8, 4, 4, 2],
+        'image_encoder.neck.d_model': hidden_dim,
+        'image_encoder.neck.backbone_channel_list': [embed_dim * 2**k for k in (3, 2, 1, 0)],
+        'image_encoder.neck.position_encoding.num_pos_feats': hidden_dim,
+        'image_encoder.neck.position_encoding.warmup_cache': False,
+        'memory_attention.d_model': hidden_dim,
+        'memory_attention.num_layers': 1,
+        'memory_attention.layer.d_model': hidden_dim,
+        'memory_attention.layer.dim_feedforward': 2 * hidden_dim,
+        'memory_attention.layer.cross_attention.kv_in_dim': memory_dim,
+        'memory_encoder.in_dim': hidden_dim,
+        'memory_encoder.out_dim': memory_dim,
+        'memory_encoder.position_encoding.num_pos_feats': memory_dim,
+        'memory_encoder.position_encoding.warmup_cache': False,
+        'memory_encoder.mask_downsampler.embed_dim': hidden_dim,
+        'memory_encoder.fuser.layer.dim': hidden_dim,
+    }
+    for attention in ('self_attention', 'cross_attention'):
+        values[f'memory_attention.layer.{attention}.embedding_dim'] = hidden_dim
+        values[f'memory_attention.layer.{attention}.feat_sizes'] = [side, side]
+    return [f'++model.{name}={str(value).replace(" ", "")}' for name, value in values.items()]
+
+
+def check_base(base: nn.Module) -> None:
+    """Refuse a SAM 2 that SAM2Refiner cannot stand on.
+
+    Raises:
+        ValueError: a compiled one, one without high-resolution features, one that swaps unstable masks, or one whose
+            input is no multiple of 64.
+    """
+    if isinstance(base, require(_VIDEO, _INSTALL, 'SAM2Refiner').SAM2VideoPredictorVOS):
+        raise ValueError(
+            'SAM2VideoPredictorVOS is compiled, which hides what SAM2Refiner needs; build it without vos_optimized.'
+        )
+    if not base.use_high_res_features_in_sam:
+        raise ValueError('SAM2Refiner needs a SAM 2 with high-resolution features; set use_high_res_features_in_sam.')
+    if base.sam_mask_decoder.dynamic_multimask_via_stability:
+        raise ValueError(
+            'SAM2Refiner needs a SAM 2 that keeps its single mask; build it with apply_postprocessing=False.'
+        )
+    if base.image_size % _INPUT_MULTIPLE:
+        raise ValueError(f'the input of SAM 2 must be a multiple of {_INPUT_MULTIPLE} pixels, got {base.image_size}.')
+
+
+def stage_channels(base: nn.Module) -> tuple[int, ...]:
+    """Channels of the trunk's stages of stride 4, 8 and 16."""
+    return tuple(base.image_encoder.trunk.channel_list[::-1][:3])
+
+
+@contextmanager
+def captured_stages(base: nn.Module) -> Iterator[list[tuple[Tensor, ...]]]:
+    """Append the trunk's stages of stride 4, 8 and 16 to the list for every image encoding inside of the context."""
+    stages: list[tuple[Tensor, ...]] = []
+    handle = base.image_encoder.trunk.register_forward_hook(
+        lambda module, arguments, outputs: stages.append(tuple(outputs[:3]))
+    )
+    try:
+        yield stages
+    finally:
+        handle.remove()
+
+
+@torch.no_grad()
+def local_features(base: nn.Module, images: Tensor, tile_scale: float = 1.0, tile_chunk: int = 4) -> Tensor:
+    """Features of every image's quadrants, each enlarged to the size of the input, put together again.
+
+    Args:
+        images: (B, 3, S, S), normalised.
+        tile_scale: 1; or 0.5, quadrants keep their pixels, which is four times as cheap and half as fine.
+        tile_chunk: quadrants encoded together, which changes the memory and nothing else.
+
+    Returns:
+        (B, d, 2e, 2e), at ``tile_scale`` 0.5 (B, d, e, e).
+
+    Raises:
+        ValueError: quadrants whose features cannot be pooled by 8.
+    """
+    side = int(images.shape[-1] * tile_scale)
+    if tile_scale not in (0.5, 1.0) or side % _INPUT_MULTIPLE:
+        raise ValueError(
+            f'tile_scale must be 1 or 0.5 and quadrants a multiple of {_INPUT_MULTIPLE} pixels, got {tile_scale} and '
+            f'{side}.'
+        )
+    tiles = split_quadrants(images)
+    parts = [
+        base.image_encoder(F.interpolate(part, (side, side), mode='bilinear', align_corners=False))['vision_features']
+        for part in tiles.split(tile_chunk)
+    ]
+    return assemble_quadrants(torch.cat(parts))
+
+
+@torch.no_grad()
+def encode_images(base: nn.Module, images: Tensor, tile_scale: float = 1.0, tile_chunk: int = 4) -> SAM2Features:
+    """Frozen features of (B, 3, S, S) normalised images.
+
+    The images are encoded apart from their quadrants, so that their features are those of the plain SAM 2.
+
+    Args:
+        tile_scale, tile_chunk: see :func:`local_features`; ``tile_scale`` 0 leaves local features out.
+
+    Raises:
+        ValueError: another size than S.
+    """
+    side = base.image_size
+    if tuple(images.shape[1:]) != (3, side, side):
+        raise ValueError(
+            f'images must have shape (B, 3, {side}, {side}), the size of the model, got {tuple(images.shape)}.'
+        )
+    with captured_stages(base) as stages:
+        levels = base.forward_image(images)['backbone_fpn']
+    *fine, embedding = levels[-base.num_feature_levels :]
+    if base.directly_add_no_mem_embed:
+        embedding = embedding + base.no_mem_embed.view(1, -1, 1, 1)
+    local = local_features(base, images, tile_scale, tile_chunk) if tile_scale else None
+    return SAM2Features(embedding, tuple(fine), stages[0], images, local)
+
+
+def prompt_masks(
+    base: nn.Module,
+    embedding: Tensor,
+    fine: Sequence[Tensor],
+    coords: Tensor,
+    labels: Tensor,
+    mask_inputs: Tensor | None = None,
+    multimask_output: bool = False,
+) -> CoarseMasks:
+    """SAM 2's answer to B prompts with equally many points, one per image; gradients reach the embedding.
+
+    As on images with the package, the object score plays no part.
+
+    Args:
+        embedding, fine: see :class:`SAM2Features`.
+        coords: (B, P, 2), (x, y) pixels of the input.
+        labels: (B, P) int32, 1 positive, 0 negative, 2 and 3 corners of a box, -1 no point.
+        mask_inputs: (B, 1, S/4, S/4) logits.
+        multimask_output: choose among three masks by predicted IoU.
+    """
+    with torch.no_grad():
+        sparse, dense = base.sam_prompt_encoder(points=(coords, labels), boxes=None, masks=mask_inputs)
+        positions = base.sam_prompt_encoder.get_dense_pe()
+    with captured_decoder(base.sam_mask_decoder) as states:
+        logits, iou, _, _ = base.sam_mask_decoder(
+            image_embeddings=embedding,
+            image_pe=positions,
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=multimask_output,
+            repeat_image=False,
+            high_res_features=list(fine),
+        )
+    best = iou.argmax(dim=1)
+    rows = torch.arange(len(best), device=best.device)
+    return CoarseMasks(logits[rows, best][:, None], iou[rows, best], best + int(multimask_output), states[0])
