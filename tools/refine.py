@@ -15,6 +15,8 @@ Refine coarse masks. They come out in the kind in which they went in, with a sum
                                                        came; grey probabilities (0..255) are cut at 0.5
           PNG label maps, with --semantic           -> DIR/masks/<same names>; the region with the higher score wins
                                                        where two claim a pixel, of equal scores the smaller region
+          activation maps, with --cam               -> DIR/masks/<same names>.png; label maps with a palette, in which
+                                                       0 is the background and class k is k + 1
 
 COCO masks find their image by image_id and file name, PNG files by name (suffixes may differ). Photographs are turned
 upright as their EXIF data says; masks must be drawn on the upright view.
@@ -29,6 +31,7 @@ examples:
   tools/refine.py photos/ predictions.json --out refined/ --pictures 20
   tools/refine.py annotations.json annotations.json --image-root photos/ --out refined/ --gt truth.json
   tools/refine.py photos/ label_maps/ --semantic --ignore-label 255 --out refined/
+  tools/refine.py photos/ cams/ --cam --cam-threshold 0.1 0.2 0.3 0.4 --gt label_maps/ --ignore-band --out refined/
 """
 
 
@@ -51,6 +54,10 @@ def parse_args() -> argparse.Namespace:
     label_maps.add_argument('--ignore-label', metavar='LABEL', type=_label, default=255, help=_IGNORE_HELP)
     label_maps.add_argument('--background-label', metavar='LABEL', type=_label, default=0, help=_BACKGROUND_HELP)
 
+    label_maps.add_argument('--ignore-band', action='store_true', help=_BAND_HELP)
+    label_maps.add_argument('--cam', action='store_true', help=_CAM_HELP)
+    label_maps.add_argument('--cam-threshold', metavar='T', type=float, nargs='+', default=[0.25], help=_THRESHOLD_HELP)
+
     model = parser.add_argument_group('refiner')
     model.add_argument('--model', default='segrefiner_tiny', help='name of a bundled model (default: %(default)s)')
     model.add_argument('--config', help='config of another refiner, instead of --model')
@@ -68,6 +75,12 @@ _IGNORE_HELP = 'void, left untouched (default: 255); "none" if there is none'
 _BACKGROUND_HELP = (
     'what is no object: not refined, takes what objects give up (default: 0); "none" if every label is one'
 )
+_BAND_HELP = 'write also DIR/pseudo_labels/, with void (255) where coarse and refined label differ'
+_CAM_HELP = 'MASKS are class activation maps, .npy and .npz files: see docs/cam.md'
+_THRESHOLD_HELP = (
+    'of activation maps: what scores less is background (default: 0.25); several are compared in a table, and the best '
+    'by --gt is taken'
+)
 _BATCH_HELP = 'masks refined together, from one or several images (default: %(default)s)'
 
 
@@ -75,12 +88,28 @@ def _label(text: str) -> int | None:
     return None if text == 'none' else int(text)
 
 
+def choose_threshold(args: argparse.Namespace) -> float | None:
+    """The one threshold, or the best by the ground truth; None where there is no truth to decide."""
+    from mmrefine.apis.cam import best_threshold, format_sweep, sweep_thresholds
+
+    if len(args.cam_threshold) == 1:
+        return args.cam_threshold[0]
+    scores = sweep_thresholds(args.masks, args.cam_threshold, args.gt)
+    print(format_sweep(scores))
+    return best_threshold(scores)
+
+
 def main() -> int:
     args = parse_args()
     # Imported late, so that --help answers at once.
     from mmrefine.apis import format_report, refine_dataset
+    from mmrefine.apis.cam import compare_label_maps, format_label_quality
 
     try:
+        threshold = choose_threshold(args) if args.cam else None
+        if args.cam and threshold is None:
+            print('nothing was refined: choose one of the thresholds, or let --gt decide.')
+            return 0
         report = refine_dataset(
             args.images,
             args.masks,
@@ -93,6 +122,8 @@ def main() -> int:
             semantic=args.semantic,
             ignore_label=args.ignore_label,
             background_label=args.background_label,
+            cam_threshold=threshold,
+            ignore_band=args.ignore_band,
             image_root=args.image_root,
             gt=args.gt,
             pictures=None if args.pictures < 0 else args.pictures,
@@ -107,6 +138,9 @@ def main() -> int:
         print('stopped; the same command goes on from here.', file=sys.stderr)
         return 130
     print(format_report(report))
+    if args.gt and (args.cam or args.semantic) and report.total['masks']:
+        void = 255 if args.cam else args.ignore_label
+        print(format_label_quality(compare_label_maps(args.masks, args.out, args.gt, threshold, void)))
     for failure in report.failed:
         print(f'skipped {failure["image"]}: {failure["error"]}', file=sys.stderr)
     if report.failed:

@@ -244,6 +244,8 @@ def open_masks(
     """
     if not Path(masks).exists():
         raise FileNotFoundError(f'masks {masks} do not exist: expected a COCO file, a PNG file or a folder of them.')
+    if cam_threshold is not None and (semantic or Path(masks).suffix.lower() == '.json'):
+        raise ValueError(f'activation maps are .npy and .npz files, neither a COCO file nor label maps, got {masks}.')
     if Path(masks).suffix.lower() == '.json':
         if semantic:
             raise ValueError(f'semantic goes with label maps in PNG files, got the COCO file {masks}.')

@@ -9,6 +9,7 @@ from mmrefine.evaluation.functional import (
     mean_boundary_accuracy,
     measure_masks,
 )
+from mmrefine.evaluation.label_maps import LabelMapScore
 from mmrefine.evaluation.matched_mask_metric import MatchedMaskMetric, match_masks
 from mmrefine.evaluation.refine_metric import RefineMetric
 from mmrefine.evaluation.summary import (
@@ -20,6 +21,7 @@ from mmrefine.evaluation.summary import (
 
 __all__ = [
     'MEASURES',
+    'LabelMapScore',
     'MatchedMaskMetric',
     'RefineMetric',
     'boundary_iou',

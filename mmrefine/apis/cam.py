@@ -1,0 +1,207 @@
+"""Around a job over class activation maps: where to cut them, and what the label maps are worth."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from mmrefine.apis.files import whole_file
+from mmrefine.core.activation_maps import activation_label_map, load_activation_maps, resize_scores
+from mmrefine.core.regions import VOID
+from mmrefine.datasets.activation_map_source import activation_map_paths, read_activation_labels
+from mmrefine.datasets.image_table import ImageTable
+from mmrefine.datasets.mask_files import read_mask_file
+from mmrefine.evaluation import LabelMapScore
+
+_EXCUSED = (OSError, ValueError)
+
+
+@dataclass(frozen=True)
+class ThresholdScore:
+    """What comes of one threshold, over all files that could be read.
+
+    Attributes:
+        threshold: what scores less is background.
+        foreground: share of the pixels that are not.
+        mean_iou: of the coarse label maps; None without ground truth.
+    """
+
+    threshold: float
+    foreground: float
+    mean_iou: float | None
+
+
+def sweep_thresholds(
+    maps: str | os.PathLike, thresholds: Sequence[float], gt: str | os.PathLike | None = None
+) -> list[ThresholdScore]:
+    """Label maps out of activation maps at several thresholds, before any refinement.
+
+    Args:
+        maps: folder of activation maps, see :class:`~mmrefine.datasets.activation_map_source.ActivationMaps`.
+        thresholds: T numbers in [0, 1].
+        gt: folder of true label maps with the names of the maps; 255 is not judged. Maps without truth are left out,
+            as are files that cannot be read.
+
+    Raises:
+        FileNotFoundError: a folder does not exist.
+        ValueError: no file could be used, or a threshold is out of range.
+    """
+    outside = [threshold for threshold in thresholds if not 0 <= threshold <= 1]
+    if outside or not thresholds:
+        raise ValueError(f'thresholds must lie in [0, 1], got {outside or "none"}.')
+    if not Path(maps).exists():
+        raise FileNotFoundError(f'activation maps {maps} do not exist: expected a folder of .npy and .npz files.')
+    find_truth = None if gt is None else _label_map_reader(gt)
+    quality = [LabelMapScore() for _ in thresholds]
+    foreground_px, num_px = np.zeros(len(thresholds)), 0
+    for classes, scores, truth in _maps_with_truth(maps, find_truth):
+        for index, threshold in enumerate(thresholds):
+            labels, _ = activation_label_map(classes, scores, threshold=threshold)
+            foreground_px[index] += np.count_nonzero(labels)
+            if truth is not None:
+                quality[index].add(labels, truth)
+        num_px += labels.size
+    if not num_px:
+        raise ValueError(f'none of the activation maps under {maps} could be used to compare thresholds.')
+    return [
+        ThresholdScore(threshold, float(px / num_px), None if gt is None else score.mean_iou)
+        for threshold, px, score in zip(thresholds, foreground_px, quality, strict=True)
+    ]
+
+
+def best_threshold(scores: Sequence[ThresholdScore]) -> float | None:
+    """The threshold of the greatest mIoU, of equal ones the first; None without ground truth."""
+    if any(score.mean_iou is None for score in scores):
+        return None
+    return max(scores, key=lambda score: score.mean_iou).threshold
+
+
+def format_sweep(scores: Sequence[ThresholdScore]) -> str:
+    """A table in Markdown, the best line marked where there is ground truth."""
+    best = best_threshold(scores)
+    rows = [
+        [
+            f'{score.threshold:g}' + (' (best)' if score.threshold == best else ''),
+            f'{100 * score.foreground:.1f}',
+            '' if score.mean_iou is None else f'{100 * score.mean_iou:.1f}',
+        ]
+        for score in scores
+    ]
+    return _table(['threshold', 'foreground %', 'coarse mIoU %'], rows)
+
+
+def compare_label_maps(
+    coarse: str | os.PathLike,
+    out: str | os.PathLike,
+    gt: str | os.PathLike,
+    threshold: float | None = None,
+    void: int | None = VOID,
+) -> dict[str, LabelMapScore]:
+    """Coarse, refined and, where they were written, pseudo labels against the truth, over a whole finished job.
+
+    Writes the numbers to ``label_quality.json`` in the job's folder.
+
+    Args:
+        coarse: what was refined: activation maps, or label maps.
+        out: folder of the job.
+        gt: folder of true label maps. Label maps without truth are left out.
+        threshold: of the activation maps; None: the coarse masks are label maps.
+        void: the label that is not judged.
+
+    Returns:
+        scores by ``'coarse'``, ``'refined'`` and maybe ``'pseudo labels'``.
+
+    Raises:
+        ValueError: a truth has another size, or there is none for any of the label maps.
+    """
+    folders = {'refined': Path(out) / 'masks', 'pseudo labels': Path(out) / 'pseudo_labels'}
+    folders = {side: folder for side, folder in folders.items() if folder.is_dir()}
+    read_coarse = _label_map_reader(coarse) if threshold is None else None
+    map_paths = {} if threshold is None else activation_map_paths(coarse)
+    find_truth = _label_map_reader(gt)
+    scores = {side: LabelMapScore(void) for side in ('coarse', *folders)}
+    for path in sorted(folders['refined'].rglob('*.png')) if folders else ():
+        name = path.relative_to(folders['refined']).as_posix()
+        truth = find_truth(name)
+        if truth is None:
+            continue
+        if read_coarse is None:
+            before = read_activation_labels(map_paths[name], truth.shape, threshold).labels()
+        else:
+            before = read_coarse(name)
+        scores['coarse'].add(before, truth)
+        for side, folder in folders.items():
+            scores[side].add(read_mask_file(folder / name).labels(), truth)
+    if not scores['coarse'].iou:
+        raise ValueError(f'no label map under {folders.get("refined", out)} has a truth of its name under {gt}.')
+    with whole_file(Path(out) / 'label_quality.json') as file:
+        json.dump({side: _as_json(score) for side, score in scores.items()}, file, indent=1)
+    return scores
+
+
+def format_label_quality(scores: dict[str, LabelMapScore]) -> str:
+    """A table in Markdown: a line per side, a column per label."""
+    labels = sorted({label for score in scores.values() for label in score.iou})
+    rows = [
+        [
+            side,
+            f'{100 * score.mean_iou:.1f}',
+            f'{100 * score.labelled_share:.1f}',
+            *(f'{100 * score.iou[label]:.1f}' if label in score.iou else '' for label in labels),
+        ]
+        for side, score in scores.items()
+    ]
+    return _table(['labels', 'mIoU %', 'labelled %', *(f'IoU of {label}' for label in labels)], rows)
+
+
+def _maps_with_truth(
+    maps: str | os.PathLike, find_truth: Callable[[str], np.ndarray | None] | None
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+    """Classes, scores and truth of every file that can be read; scores at the truth's size."""
+    for name, path in activation_map_paths(maps).items():
+        try:
+            classes, scores = load_activation_maps(path)
+            truth = None if find_truth is None else find_truth(name)
+            if truth is not None:
+                scores = resize_scores(scores, truth.shape) if len(classes) else np.zeros((0, *truth.shape), np.float32)
+            activation_label_map(classes, scores, threshold=0.5)  # refuses scores that no threshold suits
+        except _EXCUSED:
+            continue  # the job itself reports it
+        if find_truth is None or truth is not None:
+            yield classes, scores, truth
+
+
+def _label_map_reader(path: str | os.PathLike) -> Callable[[str], np.ndarray | None]:
+    """A function from a name to the label map of that name, None where there is none; a single file has any name."""
+    table = ImageTable(path)
+    folder = table.source.parent if table.is_single else table.source
+
+    def read(name: str) -> np.ndarray | None:
+        found = table.source.name if table.is_single else table.find(name)
+        return None if found is None else read_mask_file(folder / found).labels()
+
+    return read
+
+
+def _as_json(score: LabelMapScore) -> dict:
+    return {'mean_iou': score.mean_iou, 'labelled_share': score.labelled_share, 'iou': score.iou}
+
+
+def _table(titles: list[str], rows: list[list[str]]) -> str:
+    table = Table(box=box.MARKDOWN)
+    for index, title in enumerate(titles):
+        table.add_column(title, justify='right' if index else 'left')
+    for row in rows:
+        table.add_row(*row)
+    console = Console(file=io.StringIO(), width=1000, markup=False, highlight=False, emoji=False, color_system=None)
+    console.print(table)
+    return '\n'.join(line.rstrip() for line in console.file.getvalue().splitlines() if line.strip())
