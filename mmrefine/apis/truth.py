@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,25 +57,32 @@ class CocoTruth(Truth):
 
     def __init__(self, path: str | os.PathLike, source: CocoMasks):
         self.source = source
-        self.by_id = isinstance(source.content, dict)
-        self.records = defaultdict(list)
-        for record in CocoMasks(path, source.images).records:
-            self.records[record['image_id']].append(record)
+        self.by_id = not source.file.is_results
+        self.file = CocoMasks(path, source.images).file
 
     def load(self, task: MaskTask, coarse: CoarseMasks) -> TrueMasks:
         size_hw = coarse.masks.shape[1:]
         masks, known = np.zeros_like(coarse.masks), np.zeros(len(coarse.masks), bool)
-        for position, ref in enumerate(task.refs):
-            truth = self._find(self.source.records[ref], coarse.masks[position], size_hw)
+        records = self.source.file.read(task.refs)
+        candidates = self.file.read(self.file.records_of(records[0]['image_id']))
+        for position, record in enumerate(records):
+            find = self._find_by_id if self.by_id else self._find_by_overlap
+            truth = find(candidates, record, coarse.masks[position], size_hw)
             if truth is not None:
                 masks[position], known[position] = truth, True
         return TrueMasks(masks, known, np.ones(size_hw, bool))
 
-    def _find(self, record: dict, coarse: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray | None:
-        candidates = self.records[record['image_id']]
-        if self.by_id:
-            same = [item for item in candidates if 'id' in record and item.get('id') == record['id']]
-            return decode_segmentation(same[0]['segmentation'], size_hw) if same else None
+    def _find_by_id(
+        self, candidates: list[dict], record: dict, coarse: np.ndarray, size_hw: tuple[int, int]
+    ) -> np.ndarray | None:
+        same = [item for item in candidates if 'id' in record and item.get('id') == record['id']]
+        if len(same) > 1:
+            raise ValueError(f'{self.file.path} has {len(same)} masks with the id {record["id"]}; ids must be unique.')
+        return decode_segmentation(same[0]['segmentation'], size_hw) if same else None
+
+    def _find_by_overlap(
+        self, candidates: list[dict], record: dict, coarse: np.ndarray, size_hw: tuple[int, int]
+    ) -> np.ndarray | None:
         masks = [
             decode_segmentation(item['segmentation'], size_hw)
             for item in candidates
@@ -95,10 +101,10 @@ class FileTruth(Truth):
         self.is_semantic = isinstance(source, LabelMaps)
         table = ImageTable(path)
         if table.is_single and len(source.files) == 1:
-            found = dict(zip(source.files, table.paths, strict=True))
+            found = dict(zip(source.files, table.names, strict=True))
         else:
             found = table.match(source.files)
-        self.paths = {name: table.paths[truth] for name, truth in found.items() if truth is not None}
+        self.paths = {name: table.path(truth) for name, truth in found.items() if truth is not None}
         if not self.paths:
             raise ValueError(f'no file under {path} has the name of a mask under {source.path}; names must agree.')
 

@@ -6,6 +6,8 @@ A writer turns each task's result into what is kept of it, and all of that into 
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -82,20 +84,18 @@ class CocoWriter(Writer):
             raise ValueError(f'{source.path} has the name that the summary will have; rename it.')
 
     def write(self, task: MaskTask, coarse: CoarseMasks, result: RefineResult) -> Written:
+        records = self.source.file.read(task.refs)
         changes = [
-            [index, self._change(self.source.records[index], mask, bool(accepted))]
-            for index, mask, accepted in zip(task.refs, result.masks, result.accepted, strict=True)
+            [index, self._change(record, mask, bool(accepted))]
+            for index, record, mask, accepted in zip(task.refs, records, result.masks, result.accepted, strict=True)
         ]
         return Written(result, coarse.names, coarse.categories, changes)
 
     def finish(self, outputs: Iterable[list]) -> None:
-        records = list(self.source.records)
-        for changes in outputs:
-            for index, change in changes:
-                records[index] = {**records[index], **change}
-        content = self.source.content
-        with whole_file(self.path) as file:
-            json.dump({**content, 'annotations': records} if isinstance(content, dict) else records, file)
+        with whole_file(self.path) as file, _Changes(self.path.parent, len(self.source.file)) as changes:
+            for output in outputs:
+                changes.keep(output)
+            self.source.file.copy(file, changes.of)
 
     @staticmethod
     def _change(record: dict, mask: np.ndarray, accepted: bool) -> dict:
@@ -108,6 +108,39 @@ class CocoWriter(Writer):
         if accepted and 'bbox' in record:
             change['bbox'] = box_of(mask)
         return change
+
+
+class _Changes:
+    """Changes of records in a nameless file: they come image by image, and are wanted in the order of the records.
+
+    Args:
+        folder: on the disk where the results go, which has room for them.
+        num_records: of the COCO file; each takes eight bytes of memory.
+    """
+
+    def __init__(self, folder: Path, num_records: int):
+        self._file = tempfile.TemporaryFile(dir=folder)
+        self._starts = np.full(num_records, -1, np.int64)
+
+    def __enter__(self) -> _Changes:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def keep(self, changes: Iterable[tuple[int, dict]]) -> None:
+        """Remember the changes of the records at these indices."""
+        for index, change in changes:
+            if change:
+                self._starts[index] = self._file.seek(0, os.SEEK_END)
+                self._file.write(json.dumps(change).encode() + b'\n')
+
+    def of(self, index: int) -> dict:
+        """The change of a record; nothing where none was kept."""
+        if self._starts[index] < 0:
+            return {}
+        self._file.seek(self._starts[index])
+        return json.loads(self._file.readline())
 
 
 class MaskFileWriter(Writer):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from mmrefine.datasets.coco_file import read_image_names
 from mmrefine.datasets.images import list_images
 
 
@@ -21,8 +22,9 @@ class ImageTable:
         exclude: files that are no images of the job, such as masks in the same folder.
 
     Attributes:
-        paths: path of each image by its name: relative to the folder, or as in the COCO file. Files that a COCO file
-            names need not exist.
+        folder: where the names start.
+        names: of the images, as keys: relative to the folder, or as in the COCO file. Files that a COCO file names
+            need not exist.
         ids: name of the image by its id in the COCO file; empty if the images do not come from one.
 
     Raises:
@@ -40,30 +42,42 @@ class ImageTable:
             raise ValueError(f'image_root goes with images from a COCO file, got {images}.')
         if not self.source.exists():
             raise FileNotFoundError(f'images {images} do not exist: expected an image, a folder or a COCO file.')
+        self.folder = self.source if self.source.is_dir() else self.source.parent
         if is_coco:
-            folder = Path(root) if root is not None else self.source.parent
-            if not folder.is_dir():
-                raise FileNotFoundError(f'image_root {folder} is no folder.')
-            records = coco_images(read_json(images), images)
-            self.ids = {record['id']: image_name(record) for record in records}
-            self.paths = {name: folder / name for name in self.ids.values()}
+            self.folder = Path(root) if root is not None else self.folder
+            if not self.folder.is_dir():
+                raise FileNotFoundError(f'image_root {self.folder} is no folder.')
+            self.ids = read_image_names(images)
+            self.names = dict.fromkeys(self.ids.values())
         elif self.source.is_dir():
             paths = [path for path in list_images(images) if path.resolve() not in exclude]
-            self.paths = {path.relative_to(self.source).as_posix(): path for path in paths}
+            self.names = dict.fromkeys(path.relative_to(self.source).as_posix() for path in paths)
         else:
-            self.paths = {self.source.name: self.source}
-        self._by_key: dict[str, list[str]] = defaultdict(list)
-        for name in self.paths:
+            self.names = {self.source.name: None}
+
+    @cached_property
+    def _by_key(self) -> dict[str, list[str]]:
+        """Names by what they may be looked up under."""
+        found = defaultdict(list)
+        for name in self.names:
             for key in _keys(name):
-                self._by_key[key].append(name)
-        # COCO's own images are called by their id with leading zeros.
-        stems = {PurePosixPath(name).stem: name for name in self.paths}
-        self._by_number = {str(int(stem)): name for stem, name in stems.items() if stem.isdecimal()}
+                found[key].append(name)
+        return dict(found)
+
+    @cached_property
+    def _by_number(self) -> dict[str, str]:
+        """Names that are numbers; COCO's own images are called by their id with leading zeros."""
+        stems = {PurePosixPath(name).stem: name for name in self.names}
+        return {str(int(stem)): name for stem, name in stems.items() if stem.isdecimal()}
 
     @property
     def is_single(self) -> bool:
         """One image file was given, which needs no name to be found."""
         return self.source.suffix.lower() != '.json' and not self.source.is_dir()
+
+    def path(self, name: str) -> Path:
+        """Where the image of this name is."""
+        return self.folder / name
 
     def find(self, name: str) -> str | None:
         """The image called ``name``, a path with or without folders and suffix; None if there is none.
@@ -71,6 +85,8 @@ class ImageTable:
         Raises:
             ValueError: there are several.
         """
+        if name in self.names:
+            return name
         for key in _keys(name):
             names = self._by_key.get(key, [])
             if len(names) > 1:
@@ -96,41 +112,6 @@ class ImageTable:
         found = {name: self.find(name) for name in names}
         exact = {image for name, image in found.items() if image is not None and _is_exact(name, image)}
         return {name: None if image in exact and not _is_exact(name, image) else image for name, image in found.items()}
-
-
-def read_json(path: str | os.PathLike) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not JSON.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'file {path} does not exist.')
-    try:
-        return json.loads(Path(path).read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(f'{path} is not valid JSON ({error}); is it cut short?') from error
-
-
-def coco_images(content: Any, path: str | os.PathLike) -> list[dict]:
-    """The image records of a COCO file, checked to have ids and names.
-
-    Raises:
-        ValueError: there are none, or one lacks its ``id`` or ``file_name``.
-    """
-    records = content.get('images') if isinstance(content, dict) else None
-    if not isinstance(records, list) or not records:
-        raise ValueError(f'{path} is no COCO file with images: expected a list under the key "images".')
-    for index, record in enumerate(records):
-        if not isinstance(record, dict) or 'id' not in record or not {'file_name', 'coco_url'} & record.keys():
-            raise ValueError(f'{path}: images[{index}] must have "id" and "file_name", got {str(record)[:80]}.')
-    return records
-
-
-def image_name(record: dict) -> str:
-    """Name of a COCO image. LVIS gives ``coco_url`` only, whose last two parts are folder and file."""
-    return record['file_name'] if 'file_name' in record else '/'.join(record['coco_url'].split('/')[-2:])
 
 
 def _keys(name: str) -> list[str]:

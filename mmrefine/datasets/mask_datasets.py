@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import BaseDataset
 
-from mmrefine.datasets.image_table import image_name
+from mmrefine.datasets.coco_file import image_name
 from mmrefine.datasets.images import IMAGE_SUFFIXES
 from mmrefine.registry import DATASETS
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ import numpy as np
 
 from mmrefine.core.regions import VOID, split_label_map
 from mmrefine.core.rle import decode_segmentation
-from mmrefine.datasets.image_table import ImageTable, coco_images, image_name, read_json
+from mmrefine.datasets.coco_file import CocoFile
+from mmrefine.datasets.image_table import ImageTable
 from mmrefine.datasets.mask_files import MaskFile, read_mask_file
 
 # Bounds the memory that one image takes; an image with more masks is several tasks.
@@ -74,7 +75,7 @@ class MaskSource(ABC):
     def __init__(self, path: str | os.PathLike, images: ImageTable):
         self.path = Path(path)
         self.images = images
-        self.tasks: list[MaskTask] = []
+        self.tasks: Sequence[MaskTask] = []
         self.digest = ''
 
     @abstractmethod
@@ -85,65 +86,47 @@ class MaskSource(ABC):
             OSError, ValueError: the masks cannot be read, or do not fit the image's size (H, W).
         """
 
-    def _add(self, image: str | None, label: str, refs: tuple, num_masks: int | None) -> None:
-        """A task of the image called ``image``, or of an image that was not found, ``label`` in reports."""
-        path = None if image is None else self.images.paths[image]
-        self.tasks.append(MaskTask(len(self.tasks), label if image is None else image, path, refs, num_masks))
-
 
 class CocoMasks(MaskSource):
     """Masks of a COCO annotation file or results list.
 
     Attributes:
-        content: the file: a list of results, or a dict with ``annotations``.
-        records: the results or annotations.
+        file: the annotations or results.
     """
 
     def __init__(self, path: str | os.PathLike, images: ImageTable):
         super().__init__(path, images)
-        self.content = read_json(path)
-        self.records: list[dict] = _coco_records(self.content, path)
-        self.digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
-        names: dict[Any, str] = {}
-        self.categories: dict[Any, str] = {}
-        if isinstance(self.content, dict):
-            names = {record['id']: image_name(record) for record in coco_images(self.content, path)}
-            self.categories = {item.get('id'): item.get('name', '') for item in self.content.get('categories', [])}
-        grouped = defaultdict(list)
-        for index, record in enumerate(self.records):
-            grouped[record['image_id']].append(index)
-        self._check_ids(list(grouped), names)
-        for image_id, image in self._find(list(grouped), names).items():
-            indices = grouped[image_id]
-            for start in range(0, len(indices), MAX_MASKS_PER_TASK):
-                label = names.get(image_id, f'image_id {image_id}')
-                refs = tuple(indices[start : start + MAX_MASKS_PER_TASK])
-                self._add(image, label, refs, len(refs))
+        self.file = CocoFile(path)
+        self.digest = self.file.digest
+        self._check_ids()
+        self.tasks = _CocoTasks(self.file, images, self._find())
 
-    def _check_ids(self, image_ids: list, names: dict[Any, str]) -> None:
+    def _check_ids(self) -> None:
         """Every id must be known, where a COCO file says which there are."""
-        known = names or self.images.ids
-        unknown = [image_id for image_id in image_ids if image_id not in known]
+        known = self.file.image_names or self.images.ids
+        unknown = [image_id for image_id in self.file.image_ids if image_id not in known]
         if known and unknown:
             raise ValueError(
                 f'{self.path} has masks of {len(unknown)} unknown images: image_id {_some(unknown)} '
-                f'not among the images of {self.path if names else self.images.source}.'
+                f'not among the images of {self.path if self.file.image_names else self.images.source}.'
             )
 
-    def _find(self, image_ids: list, names: dict[Any, str]) -> dict[Any, str | None]:
+    def _find(self) -> list[str | None]:
         """The image of each id: by the name that the file has for it, else by the id."""
+        image_ids, names = self.file.image_ids, self.file.image_names
         if self.images.is_single and len(image_ids) == 1:
-            return {image_ids[0]: next(iter(self.images.paths))}
+            return list(self.images.names)
         matched = self.images.match(names[image_id] for image_id in image_ids if image_id in names)
-        found = {}
-        for image_id in image_ids:
-            by_name = matched.get(names.get(image_id, ''))
-            by_id = self.images.find_id(image_id) if self.images.ids or not names else None
-            found[image_id] = by_id if by_name is None else by_name
-        return found
+        by_name = [matched.get(names.get(image_id, '')) for image_id in image_ids]
+        if names and not self.images.ids:
+            return by_name
+        return [
+            self.images.find_id(image_id) if image is None else image
+            for image_id, image in zip(image_ids, by_name, strict=True)
+        ]
 
     def load(self, task: MaskTask, size_hw: tuple[int, int]) -> CoarseMasks:
-        records = [self.records[index] for index in task.refs]
+        records = self.file.read(task.refs)
         names = [record.get('id', index) for record, index in zip(records, task.refs, strict=True)]
         masks = np.zeros((len(records), *size_hw), bool)
         for mask, name, record in zip(masks, names, records, strict=True):
@@ -151,7 +134,38 @@ class CocoMasks(MaskSource):
                 mask[:] = decode_segmentation(record['segmentation'], size_hw)
             except ValueError as error:
                 raise ValueError(f'mask {name}: {error}') from error
-        return CoarseMasks(masks, names, [self.categories.get(record.get('category_id'), '') for record in records])
+        categories = [self.file.categories.get(record.get('category_id'), '') for record in records]
+        return CoarseMasks(masks, names, categories)
+
+
+class _CocoTasks(Sequence):
+    """The tasks of a COCO file, made when they are wanted: a million of them would fill the memory.
+
+    Args:
+        file: the records.
+        images: where the images are.
+        found: name of the image of each of the ``file.image_ids``; None if none was found.
+    """
+
+    def __init__(self, file: CocoFile, images: ImageTable, found: list[str | None]):
+        self._file, self._images, self._found = file, images, found
+        num_tasks = -(-file.counts() // MAX_MASKS_PER_TASK)
+        self._numbers = np.repeat(np.arange(len(found), dtype=np.int32), num_tasks)
+        self._firsts = np.cumsum(num_tasks) - num_tasks
+        self._size = MAX_MASKS_PER_TASK
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: int) -> MaskTask:
+        number = int(self._numbers[index])
+        index %= len(self)
+        image_id, image = self._file.image_ids[number], self._found[number]
+        start = (index - int(self._firsts[number])) * self._size
+        refs = tuple(self._file.records_of(image_id)[start : start + self._size])
+        path = None if image is None else self._images.path(image)
+        label = self._file.image_names.get(image_id, f'image_id {image_id}') if image is None else image
+        return MaskTask(index, label, path, refs, len(refs))
 
 
 class MaskFiles(MaskSource):
@@ -165,11 +179,13 @@ class MaskFiles(MaskSource):
         sizes = [(name, file.stat().st_size) for name, file in self.files.items()]
         self.digest = hashlib.sha256(repr(sizes).encode()).hexdigest()
         if images.is_single and len(self.files) == 1:
-            matched = dict(zip(self.files, images.paths, strict=True))
+            matched = dict(zip(self.files, images.names, strict=True))
         else:
             matched = images.match(self.files)
-        for name, image in matched.items():
-            self._add(image, name, (name,), self.masks_per_file)
+        self.tasks = [
+            MaskTask(index, image or name, image and images.path(image), (name,), self.masks_per_file)
+            for index, (name, image) in enumerate(matched.items())
+        ]
 
     @staticmethod
     def list_files(path: str | os.PathLike) -> dict[str, Path]:

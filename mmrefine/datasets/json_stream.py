@@ -1,0 +1,189 @@
+"""JSON files of any size, read and written one list element at a time.
+
+The standard library's decoder does the parsing, on a window that moves over the file; other than event parsers such as
+ijson it tells where in the file an element is, so that a large file is its own index.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, TextIO
+
+_CHUNK = 1 << 20
+_BLANK = re.compile(r'[ \t\n\r]*')
+# No token but a string is longer, so a mistake further from the end of the window does not come from cutting there.
+_LONGEST_TOKEN = 32
+_decode = json.JSONDecoder().raw_decode
+
+
+class Item(NamedTuple):
+    """A part of a JSON file: an element of a list at the top or under a key at the top, or anything else there, whole.
+
+    Attributes:
+        key: key at the top; None if the file is no object.
+        index: place in the list; None for what is no element. An empty list is no element but a value.
+        value: the decoded JSON.
+        start, length: where it is in the file, in bytes.
+    """
+
+    key: str | None
+    index: int | None
+    value: Any
+    start: int
+    length: int
+
+
+def walk_json(path: str | os.PathLike, digest: Any = None) -> Iterator[Item]:
+    """The parts of a JSON file in order, held one at a time.
+
+    Args:
+        path: file in UTF-8.
+        digest: object of :mod:`hashlib` that is updated with the bytes of the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not JSON, or a key is there twice; what came before was yielded already.
+    """
+    try:
+        file = open(path, 'rb')
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise FileNotFoundError(f'file {path} does not exist.') from error
+    with file:
+        window = _Window(file, digest)
+        try:
+            if window.peek() == '{':
+                yield from _members(window)
+            else:
+                yield from _elements(window, None)
+            if window.peek():
+                raise window.mistake('more than one value')
+        except ValueError as error:
+            raise ValueError(f'{path} is not valid JSON ({error}); is it cut short?') from error
+
+
+def write_json(file: TextIO, items: Iterable[Item]) -> None:
+    """Write what :func:`walk_json` yields, to the byte as ``json.dump`` would write the whole."""
+    last: Item | None = None
+    for item in items:
+        is_new = last is None or item.key != last.key
+        if is_new and last is not None:
+            file.write(']' if last.index is not None else '')
+        if is_new and item.key is not None:
+            file.write(f'{"{" if last is None else ", "}{json.dumps(item.key)}: ')
+        if item.index is not None:
+            file.write('[' if is_new else ', ')
+        file.write(json.dumps(item.value))
+        last = item
+    if last is None:
+        file.write('{}')
+    else:
+        file.write((']' if last.index is not None else '') + ('}' if last.key is not None else ''))
+
+
+def _members(window: _Window) -> Iterator[Item]:
+    keys = set()
+    window.take('{')
+    if window.peek() == '}':
+        window.take('}')
+        return
+    while True:
+        if window.peek() != '"':
+            raise window.mistake('a key is missing')
+        key = window.value()[0]
+        if key in keys:
+            raise window.mistake(f'the key "{key}" for the second time')
+        keys.add(key)
+        window.take(':')
+        yield from _elements(window, key)
+        if window.take(',}') == '}':
+            return
+
+
+def _elements(window: _Window, key: str | None) -> Iterator[Item]:
+    """The elements of the list that comes next, or what comes instead."""
+    if window.peek() != '[':
+        yield Item(key, None, *window.value())
+        return
+    start = window.offset
+    window.take('[')
+    if window.peek() == ']':
+        window.take(']')
+        yield Item(key, None, [], start, window.offset - start)
+        return
+    index = 0
+    while True:
+        yield Item(key, index, *window.value())
+        index += 1
+        if window.take(',]') == ']':
+            return
+
+
+class _Window:
+    """A stretch of the file that is in memory.
+
+    Bytes are read as Latin-1, one character each: what structures JSON is ASCII, and places are bytes.
+    """
+
+    def __init__(self, file: Any, digest: Any):
+        self._file, self._digest = file, digest
+        self._text, self._at, self._before = '', 0, 0
+
+    @property
+    def offset(self) -> int:
+        """Where in the file it is, in bytes."""
+        return self._before + self._at
+
+    def peek(self) -> str:
+        """The next character that is not blank; '' at the end of the file."""
+        while True:
+            self._at = _BLANK.match(self._text, self._at).end()
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._read_on():
+                return ''
+
+    def take(self, allowed: str) -> str:
+        """Go past the next character, which must be one of these."""
+        character = self.peek()
+        if not character or character not in allowed:
+            raise self.mistake(f'expected {" or ".join(allowed)}')
+        self._at += 1
+        return character
+
+    def value(self) -> tuple[Any, int, int]:
+        """Go past the next value: it, where it starts and its length."""
+        self.peek()
+        while True:
+            try:
+                value, end = _decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                mistake = self.mistake(error.msg.removesuffix(' at'), error.pos - self._at)
+                is_cut = error.msg.startswith('Unterminated') or self._is_near_end(error.pos)
+                if not is_cut or not self._read_on():
+                    raise mistake from error
+            else:
+                # 12 may go on as 123, and 1 as 1.5e-7.
+                is_cut = self._text[end : end + 1] in '.eE' and self._is_near_end(end)
+                if not is_cut or not self._read_on():
+                    break
+        text, start = self._text[self._at : end], self.offset
+        self._at = end
+        return value if text.isascii() else json.loads(text.encode('latin-1').decode('utf-8')), start, len(text)
+
+    def mistake(self, what: str, further: int = 0) -> ValueError:
+        return ValueError(f'{what} at byte {self.offset + further}')
+
+    def _is_near_end(self, place: int) -> bool:
+        return place > len(self._text) - _LONGEST_TOKEN
+
+    def _read_on(self) -> bool:
+        """Read more; what lies behind is dropped. False at the end of the file."""
+        kept = self._text[self._at :]
+        chunk = self._file.read(max(_CHUNK, len(kept)))
+        if chunk and self._digest is not None:
+            self._digest.update(chunk)
+        self._text, self._before, self._at = kept + chunk.decode('latin-1'), self.offset, 0
+        return bool(chunk)
