@@ -1,0 +1,59 @@
+"""Which refined predictions are good enough to learn from. Legend: N predictions of one or of many images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class PseudoLabelFilter:
+    """Sorts predictions into labels, objects to be ignored, and the rest, on evidence that needs no ground truth.
+
+    A label passes all four thresholds. What does not, but has at least ``ignore_score``, is an object that training
+    should neither learn nor take for background: an ignore band between the two. What is left counts as background.
+
+    Args:
+        min_score: least confidence of the detector, in [0, 1].
+        min_quality: least quality estimate of the refiner, in [0, 1].
+        min_agreement: least IoU of the refined with the coarse mask, in [0, 1]; where the gate kept the coarse mask
+            it is 1.
+        min_area_px: least area of the refined mask.
+        ignore_score: least confidence in the ignore band; None: there is no band.
+    """
+
+    min_score: float = 0.7
+    min_quality: float = 0.5
+    min_agreement: float = 0.5
+    min_area_px: int = 16
+    ignore_score: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ('min_score', 'min_quality', 'min_agreement', 'ignore_score'):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f'{name} must be in [0, 1], got {value}.')
+        if self.ignore_score is not None and self.ignore_score > self.min_score:
+            raise ValueError(f'ignore_score {self.ignore_score} must not exceed min_score {self.min_score}.')
+
+    def sort(
+        self, scores: np.ndarray, qualities: np.ndarray, agreements: np.ndarray, areas_px: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Labels and ignored objects, two (N,) bool without overlap, of four (N,) columns."""
+        labels = (
+            (scores >= self.min_score)
+            & (qualities >= self.min_quality)
+            & (agreements >= self.min_agreement)
+            & (areas_px >= max(self.min_area_px, 1))
+        )
+        ignored = np.zeros(len(labels), bool) if self.ignore_score is None else scores >= self.ignore_score
+        return labels, ignored & ~labels & (areas_px > 0)
+
+
+def agreement(coarse: np.ndarray, refined: np.ndarray) -> np.ndarray:
+    """IoU of pairs of masks, (N, H, W) bool each; two empty masks agree. Returns (N,) float64."""
+    pairs = list(zip(coarse, refined, strict=True))
+    union_px = np.array([np.count_nonzero(a | b) for a, b in pairs], np.float64)
+    overlap_px = np.array([np.count_nonzero(a & b) for a, b in pairs], np.float64)
+    return np.where(union_px > 0, overlap_px / np.maximum(union_px, 1), 1.0)

@@ -1,0 +1,78 @@
+"""What a teacher gives its student, in the log; and a warning where it gives nothing."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mmrefine.registry import HOOKS
+
+
+@HOOKS.register_module()
+class PseudoLabelHook(Hook):
+    """Log number and mean quality of the pseudo-labels of every iteration, of all processes together.
+
+    They appear as ``pseudo_labels`` and ``pseudo_quality`` beside the losses, as they are in the iteration that is
+    logged; ``LogProcessor(mean_pattern=...)`` averages them. For models with ``last_pseudo_labels``, such as
+    :class:`~mmrefine.models.detectors.MaskTeacher`.
+
+    Args:
+        patience: warn when this many iterations in a row had no pseudo-label, and again after as many more.
+    """
+
+    priority = 'NORMAL'  # before the LoggerHook
+
+    def __init__(self, patience: int = 100) -> None:
+        if patience < 1:
+            raise ValueError(f'patience must be at least 1 iteration, got {patience}.')
+        self.patience = patience
+        self._without = 0
+        self._best_score = 0.0
+
+    def before_train(self, runner: Runner) -> None:
+        """Check that there is a teacher.
+
+        Raises:
+            TypeError: the model makes no pseudo-labels.
+        """
+        if not hasattr(_unwrapped(runner), 'last_pseudo_labels'):
+            raise TypeError(
+                f'PseudoLabelHook goes with a model that makes pseudo-labels, such as mmrefine.MaskTeacher, got '
+                f'{type(_unwrapped(runner)).__name__}.'
+            )
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
+    ) -> None:
+        """Log the iteration's pseudo-labels."""
+        stats = _unwrapped(runner).last_pseudo_labels
+        sums = torch.tensor([stats.num_labels, stats.num_labels * stats.mean_quality], dtype=torch.float64)
+        best = torch.tensor(stats.best_score)
+        all_reduce(sums)
+        all_reduce(best, 'max')
+        num_labels, total_quality = sums.tolist()
+        runner.message_hub.update_scalar('train/pseudo_labels', num_labels)
+        runner.message_hub.update_scalar('train/pseudo_quality', total_quality / max(num_labels, 1))
+        self._warn(num_labels, best.item())
+
+    def _warn(self, num_labels: float, best_score: float) -> None:
+        self._without = 0 if num_labels else self._without + 1
+        self._best_score = max(best_score, self._best_score if self._without > 1 else 0.0)
+        if self._without and self._without % self.patience == 0:
+            print_log(
+                f'no pseudo-label in {self._without} iterations; the best score of the teacher was '
+                f'{self._best_score:.3f}. Lower the thresholds of label_filter, or start from a detector that was '
+                'trained on the labelled images.',
+                logger='current',
+                level=logging.WARNING,
+            )
+
+
+def _unwrapped(runner: Runner) -> torch.nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model

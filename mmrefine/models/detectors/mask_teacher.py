@@ -1,0 +1,218 @@
+"""Teacher and student for instance segmentation: the teacher's masks are refined before the student learns from them.
+
+Legend: B images, N instances of one, H and W the size of a view in pixels. A view is the photograph as a branch of the
+pipeline has resized, flipped or rotated it; its ``homography_matrix`` leads from the photograph to the view.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from mmdet.models.detectors import SemiBaseDetector
+from mmdet.models.utils import rename_loss_dict, reweight_loss_dict
+from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks
+from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmrefine.core.crops import mask_boxes
+from mmrefine.core.pseudo_labels import PseudoLabelFilter, agreement
+from mmrefine.core.view_geometry import view_to_view, warp_masks
+from mmrefine.models.model_zoo import build_refiner
+from mmrefine.models.refiners import RefineInput
+from mmrefine.registry import MODELS
+
+
+class PseudoLabelStats(NamedTuple):
+    """What a teacher made of one batch.
+
+    Attributes:
+        num_labels: pseudo-labels that the student was shown.
+        mean_quality: of these, the refiner's mean quality estimate; 0 without any.
+        best_score: highest confidence of any of the teacher's predictions; 0 without any.
+    """
+
+    num_labels: int
+    mean_quality: float
+    best_score: float
+
+
+@MODELS.register_module()
+class MaskTeacher(SemiBaseDetector):
+    """MMDetection's semi-supervised framework with masks that are refined on the way from teacher to student.
+
+    The teacher predicts on its view of an unlabelled photograph. What is certain enough is refined against that view,
+    sorted by :class:`~mmrefine.core.pseudo_labels.PseudoLabelFilter`, and warped into the student's view, which may be
+    flipped, scaled or rotated against the teacher's. Boxes are those of the warped masks. The quality estimate is the
+    instance's weight, which :class:`WeightedFCNMaskHead` uses and other heads leave alone.
+
+    The refiner is no part of the model: it is neither trained, nor averaged, nor in checkpoints.
+
+    Args:
+        detector: config of a detector with masks, such as Mask R-CNN; of it are made teacher and student.
+        refiner: name of a bundled model, or the config of a refiner; None: masks stay as the teacher predicts them.
+        label_filter: keyword arguments of :class:`~mmrefine.core.pseudo_labels.PseudoLabelFilter`.
+        semi_train_cfg: ``sup_weight``, ``unsup_weight`` and ``freeze_teacher`` of MMDetection's framework.
+        semi_test_cfg: ``predict_on``, ``'teacher'`` or ``'student'``.
+        data_preprocessor: MMDetection's ``MultiBranchDataPreprocessor``; images must come as BGR, as OpenMMLab loads.
+        init_cfg: as in mmengine.
+
+    Attributes:
+        last_pseudo_labels: :class:`PseudoLabelStats` of the last batch; None before the first.
+    """
+
+    def __init__(
+        self,
+        detector: dict,
+        refiner: str | dict | None = 'segrefiner_tiny',
+        label_filter: dict | None = None,
+        semi_train_cfg: dict | None = None,
+        semi_test_cfg: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            detector, ConfigDict(semi_train_cfg or {}), ConfigDict(semi_test_cfg or {}), data_preprocessor, init_cfg
+        )
+        # Past nn.Module's own bookkeeping, which would train, save and average it.
+        object.__setattr__(self, 'refiner', None if refiner is None else build_refiner(refiner, device='cpu'))
+        self.label_filter = PseudoLabelFilter(**(label_filter or {}))
+        self.last_pseudo_labels: PseudoLabelStats | None = None
+
+    @torch.no_grad()
+    def get_pseudo_instances(
+        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]
+    ) -> tuple[list[DetDataSample], dict]:
+        """Predictions of the teacher, refined and sorted, in the teacher's view.
+
+        Args:
+            batch_inputs: (B, 3, H, W), as the data preprocessor gives them.
+            batch_data_samples: one per image.
+
+        Returns:
+            The samples, with ``gt_instances``: ``masks`` (N, H, W) bool array, ``labels``, ``scores``, ``weights`` and
+            ``ignored``; and the ``best_score`` of all predictions.
+
+        Raises:
+            ValueError: the teacher predicts no masks, or masks of another size than its view.
+        """
+        self.teacher.eval()
+        samples = self.teacher.predict(batch_inputs, batch_data_samples, rescale=False)
+        scores = torch.cat([sample.pred_instances.scores for sample in samples])
+        candidates = [self._candidates(sample) for sample in samples]
+        images = [self._view_image(x, sample.img_shape) for x, sample in zip(batch_inputs, samples, strict=True)]
+        for sample, instances, refined in zip(samples, candidates, self._refine(images, candidates), strict=True):
+            sample.gt_instances = self._sorted(instances, *refined)
+        return samples, {'best_score': scores.max().item() if len(scores) else 0.0}
+
+    def project_pseudo_instances(
+        self, batch_pseudo_instances: list[DetDataSample], batch_data_samples: list[DetDataSample]
+    ) -> list[DetDataSample]:
+        """The teacher's instances in the students' views; those that are not in view any more are left out.
+
+        Args:
+            batch_pseudo_instances: from :meth:`get_pseudo_instances`.
+            batch_data_samples: the same images in the student's view.
+
+        Returns:
+            The students' samples, with ``gt_instances`` (``bboxes``, ``labels``, ``scores``, ``weights`` and ``masks``)
+            and ``ignored_instances``.
+        """
+        for teacher, student in zip(batch_pseudo_instances, batch_data_samples, strict=True):
+            instances = teacher.gt_instances
+            masks = warp_masks(
+                instances.masks, view_to_view(_homography(teacher), _homography(student)), student.img_shape[:2]
+            )
+            areas_px = torch.from_numpy(np.count_nonzero(masks, axis=(1, 2)))
+            visible = areas_px >= max(self.label_filter.min_area_px, 1)
+            projected = InstanceData(
+                bboxes=torch.from_numpy(mask_boxes(masks)).to(instances.scores),
+                labels=instances.labels,
+                scores=instances.scores,
+                weights=instances.weights,
+            )
+            ignored = instances.ignored
+            student.gt_instances = projected[(visible & ~ignored).to(projected.labels.device)]
+            student.gt_instances.masks = BitmapMasks(masks[(visible & ~ignored).numpy()], *masks.shape[1:])
+            student.ignored_instances = projected[(visible & ignored).to(projected.labels.device)]
+        return batch_data_samples
+
+    def loss_by_pseudo_instances(
+        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], batch_info: dict | None = None
+    ) -> dict:
+        """The student's losses on the pseudo-labels, times ``unsup_weight``; times 0 where there is not one."""
+        weights = torch.cat([sample.gt_instances.weights for sample in batch_data_samples])
+        self.last_pseudo_labels = PseudoLabelStats(
+            len(weights), weights.mean().item() if len(weights) else 0.0, (batch_info or {}).get('best_score', 0.0)
+        )
+        losses = self.student.loss(batch_inputs, batch_data_samples)
+        unsup_weight = self.semi_train_cfg.get('unsup_weight', 1.0) if len(weights) else 0.0
+        return rename_loss_dict('unsup_', reweight_loss_dict(losses, unsup_weight))
+
+    def _candidates(self, sample: DetDataSample) -> InstanceData:
+        """The predictions that can become labels or be ignored; refining the others would be in vain."""
+        instances = sample.pred_instances
+        if 'masks' not in instances:
+            raise ValueError(
+                f'MaskTeacher needs a detector that predicts masks, such as Mask R-CNN, got {sorted(instances.keys())}.'
+            )
+        if len(instances) and tuple(instances.masks.shape[1:]) != tuple(sample.img_shape[:2]):
+            raise ValueError(
+                f'the masks of the teacher have the size {tuple(instances.masks.shape[1:])} (H, W), its view '
+                f'{tuple(sample.img_shape[:2])}; its pipeline may resize and flip, but not crop.'
+            )
+        least = self.label_filter.ignore_score
+        return instances[instances.scores >= (self.label_filter.min_score if least is None else least)]
+
+    def _refine(
+        self, images: list[np.ndarray], candidates: list[InstanceData]
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Refined masks and quality estimates of every image, (N, H, W) bool and (N,)."""
+        coarse = [
+            instances.masks.cpu().numpy().astype(bool).reshape(-1, *image.shape[:2])
+            for instances, image in zip(candidates, images, strict=True)
+        ]
+        if self.refiner is None:
+            return [(masks, np.ones(len(masks))) for masks in coarse]
+        self.refiner.to(self.data_preprocessor.device)
+        results = self.refiner.refine_batch([RefineInput(*pair) for pair in zip(images, coarse, strict=True)])
+        return [(result.masks, result.scores) for result in results]
+
+    def _sorted(self, instances: InstanceData, masks: np.ndarray, qualities: np.ndarray) -> InstanceData:
+        """What is left of the candidates, with ``ignored`` for those in the ignore band."""
+        coarse = instances.masks.cpu().numpy().astype(bool).reshape(masks.shape)
+        areas_px = np.count_nonzero(masks, axis=(1, 2))
+        scores = instances.scores.cpu().numpy()
+        labels, ignored = self.label_filter.sort(scores, qualities, agreement(coarse, masks), areas_px)
+        kept = torch.from_numpy(labels | ignored)
+        on_device = kept.to(instances.scores.device)
+        return InstanceData(
+            masks=masks[kept.numpy()],
+            labels=instances.labels[on_device],
+            scores=instances.scores[on_device],
+            weights=torch.from_numpy(qualities)[kept].to(instances.scores),
+            ignored=torch.from_numpy(ignored)[kept],
+        )
+
+    def _view_image(self, inputs: Tensor, size_hw: tuple[int, int]) -> np.ndarray:
+        """A teacher's view, (H, W, 3) uint8 RGB, of its (3, H, W) input to the network."""
+        preprocessor = self.data_preprocessor.data_preprocessor
+        if preprocessor._enable_normalize:
+            inputs = inputs * preprocessor.std + preprocessor.mean
+        if not preprocessor._channel_conversion:  # the network takes BGR, as images are loaded
+            inputs = inputs.flip(0)
+        pixels = inputs[:, : size_hw[0], : size_hw[1]].permute(1, 2, 0)
+        return pixels.round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+
+
+def _homography(sample: DetDataSample) -> np.ndarray:
+    matrix = sample.metainfo.get('homography_matrix')
+    if matrix is None:
+        raise ValueError(
+            "a view of an unlabelled image has no homography_matrix; put 'homography_matrix' into the meta_keys of "
+            'PackDetInputs, behind a Resize, in the pipelines of teacher and student.'
+        )
+    return np.asarray(matrix)
