@@ -1,5 +1,6 @@
 """Interactive segmentation: SAM 2 with its refiner, prompted by clicks, boxes and masks."""
 
+from mmrefine.models.interactive.data_preprocessor import SAM2DataPreprocessor
 from mmrefine.models.interactive.sam2_base import (
     CoarseMasks,
     SAM2Features,
@@ -12,10 +13,14 @@ from mmrefine.models.interactive.sam2_base import (
     small_overrides,
     stage_channels,
 )
+from mmrefine.models.interactive.sam2_refiner import ObjectLogits, SAM2Refiner
 
 __all__ = [
     'CoarseMasks',
+    'ObjectLogits',
+    'SAM2DataPreprocessor',
     'SAM2Features',
+    'SAM2Refiner',
     'build_base',
     'captured_stages',
     'check_base',

@@ -1,0 +1,45 @@
+"""From pixels to the input of a SAM 2."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.model import BaseDataPreprocessor
+
+from mmrefine.registry import MODELS
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@MODELS.register_module()
+class SAM2DataPreprocessor(BaseDataPreprocessor):
+    """(3, S, S) uint8 RGB tensors as one (B, 3, S, S) float32, over 255 and with ImageNet's mean and deviation.
+
+    Nothing is padded: images come from the pipeline in the size of the model.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer('mean', torch.tensor(MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(STD).view(3, 1, 1), persistent=False)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """
+        Args:
+            data: ``inputs``, a list or a batch, and ``data_samples``.
+
+        Raises:
+            ValueError: images of different sizes.
+            TypeError: images that are not uint8.
+        """
+        data = self.cast_data(data)
+        images = list(data['inputs'])
+        sizes = {tuple(image.shape) for image in images}
+        if len(sizes) != 1:
+            raise ValueError(f'images of a batch must have one size, got {sorted(sizes)}; resize them in the pipeline.')
+        if images[0].dtype != torch.uint8:
+            raise TypeError(f'images must be uint8 in 0..255, got {images[0].dtype}; normalising is done here.')
+        return {**data, 'inputs': self.normalise(torch.stack(images).float())}
+
+    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(..., 3, S, S) float in 0..255 as the model wants it."""
+        return (pixels / 255 - self.mean) / self.std

@@ -1,0 +1,74 @@
+"""Frozen features of SAM2Refiner on disk, for training that sees the same images again and again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmrefine.core.prompts import InputFrame
+from mmrefine.models.backends import FeatureCache, PromptFeatures
+from mmrefine.models.interactive.sam2_base import SAM2Features, encode_images
+
+_STAGES, _FINE = 3, 2
+
+
+class CachedEncoder:
+    """:func:`~mmrefine.models.interactive.encode_images` through a :class:`~mmrefine.models.backends.FeatureCache`.
+
+    An entry belongs to one normalised image, the base's weights and the scale of its quadrants. Features go through
+    half precision, whether they were there or not.
+
+    Args:
+        base: the frozen SAM 2.
+        cache: keyword arguments of the cache.
+    """
+
+    def __init__(self, base: nn.Module, **cache: Any):
+        self.cache = FeatureCache(**cache)
+        self.encoder = _ImageEncoder(base)
+
+    def __call__(self, images: Tensor, tile_scale: float = 1.0, tile_chunk: int = 4) -> SAM2Features:
+        """Features of (B, 3, S, S) normalised images, one after the other."""
+        self.encoder.tile_scale, self.encoder.tile_chunk = tile_scale, tile_chunk
+        arrays = images.permute(0, 2, 3, 1).float().cpu().numpy()
+        found = [self.cache.encode(self.encoder, array) for array in arrays]
+        embedding = torch.stack([features.embedding for features in found])
+        extras = [torch.stack(level) for level in zip(*(features.extras for features in found), strict=True)]
+        local = extras[_FINE + _STAGES] if tile_scale else None
+        return SAM2Features(embedding, tuple(extras[:_FINE]), tuple(extras[_FINE : _FINE + _STAGES]), images, local)
+
+
+class _ImageEncoder:
+    """What the cache wants of a backend, for one image (S, S, 3) that is normalised already."""
+
+    def __init__(self, base: nn.Module):
+        self.base = base
+        self.tile_scale, self.tile_chunk = 1.0, 4
+
+    @property
+    def device(self) -> torch.device:
+        return self.base.device
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        return self.base.parameters()
+
+    def frame(self, image_hw: tuple[int, int]) -> InputFrame:
+        return InputFrame(image_hw, image_hw, image_hw)
+
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.base.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def encode(self, image: np.ndarray) -> PromptFeatures:
+        pixels = torch.from_numpy(image).permute(2, 0, 1)[None].to(self.device)
+        features = encode_images(self.base, pixels, self.tile_scale, self.tile_chunk)
+        extras = (*features.fine, *features.stages, *(() if features.local is None else (features.local,)))
+        return PromptFeatures(self.frame(image.shape[:2]), features.embedding[0], tuple(level[0] for level in extras))

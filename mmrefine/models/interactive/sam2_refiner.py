@@ -1,0 +1,273 @@
+"""SAM2Refiner: a frozen SAM 2 and the three modules that are trained around it.
+
+Legend: B images, K objects, P points of a prompt, S the side of the input, H and W the size of the original image.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmrefine.models.interactive.feature_cache import CachedEncoder
+from mmrefine.models.interactive.sam2_base import (
+    SAM2Features,
+    build_base,
+    check_base,
+    encode_images,
+    prompt_masks,
+    stage_channels,
+)
+from mmrefine.models.modules import SAM2RefinerCore
+from mmrefine.registry import MODELS
+from mmrefine.structures import ObjectPrompt, RefineDataSample
+
+
+class ObjectLogits(NamedTuple):
+    """Answers to K prompts.
+
+    Attributes:
+        logits: (K, 1, S, S), refined.
+        aux: those of Mask Refinement's blocks, (K, 1, S/16, S/16) and twice and four times as fine; none without it.
+        coarse: (K, 1, S/4, S/4), SAM 2's own.
+        iou: (K,), SAM 2's estimate of its own mask's quality.
+    """
+
+    logits: Tensor
+    aux: tuple[Tensor, ...]
+    coarse: Tensor
+    iou: Tensor
+
+
+@MODELS.register_module()
+class SAM2Refiner(BaseModel):
+    """Interactive segmentation of images with SAM 2 and refined masks.
+
+    The base never learns and is always in evaluation mode. A state dict holds ``core.*`` alone, unless ``save_base``.
+
+    Args:
+        base: a SAM 2, or keyword arguments of :func:`~mmrefine.models.interactive.build_base`.
+        core: keyword arguments of :class:`~mmrefine.models.modules.SAM2RefinerCore`, less the sizes.
+        loss: of logits and truth, which gives a dictionary of losses.
+        aux_weight: factor of the losses of Mask Refinement's blocks (eq. 3: 0.3).
+        tile_scale: 1; 0.5 or 0 save time at some loss of detail, see :func:`local_features`; 0 skips Localization
+            Augment.
+        tile_chunk: quadrants encoded together; more are quicker on a GPU and take memory.
+        multimask_output: SAM 2 answers with the best of three masks.
+        cache: keyword arguments of :class:`~mmrefine.models.backends.FeatureCache`: keep frozen features on disk, where
+            the same images come again and again (without random crops).
+        save_base: whether a state dict holds the base too, for export.
+        data_preprocessor, init_cfg: as in mmengine.
+    """
+
+    def __init__(
+        self,
+        base: nn.Module | Mapping[str, Any],
+        core: Mapping[str, Any] | None = None,
+        loss: dict | None = None,
+        aux_weight: float = 0.3,
+        tile_scale: float = 1.0,
+        tile_chunk: int = 4,
+        multimask_output: bool = False,
+        cache: Mapping[str, Any] | None = None,
+        save_base: bool = False,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(MODELS.build(data_preprocessor or {'type': 'SAM2DataPreprocessor'}), init_cfg)
+        self.base = base if isinstance(base, nn.Module) else build_base(**base)
+        check_base(self.base)
+        self.base.requires_grad_(False).eval()
+        self.core = SAM2RefinerCore(self.base.hidden_dim, stage_channels(self.base), **(core or {}))
+        self.loss_mask = MODELS.build(loss or {'type': 'PointSampledMaskLoss'})
+        self.aux_weight = aux_weight
+        self.tile_scale, self.tile_chunk = tile_scale, tile_chunk
+        self.multimask_output = multimask_output
+        self.cached = CachedEncoder(self.base, **cache) if cache else None
+        self.save_base = save_base
+        self.register_state_dict_post_hook(_keep_trained)
+        self.register_load_state_dict_pre_hook(_check_trained)
+        self.register_load_state_dict_post_hook(_miss_trained_only)
+
+    @property
+    def input_size(self) -> int:
+        """S."""
+        return self.base.image_size
+
+    def train(self, mode: bool = True) -> SAM2Refiner:
+        """The base stays in evaluation mode."""
+        super().train(mode)
+        self.base.eval()
+        return self
+
+    def encode(self, images: Tensor) -> SAM2Features:
+        """Features of (B, 3, S, S) normalised images, Localization Augment included; good for any number of prompts.
+
+        Raises:
+            ValueError: another size, or half precision on a CPU.
+        """
+        if images.device.type == 'cpu' and torch.float16 in (
+            images.dtype,
+            self.base.no_mem_embed.dtype,
+            torch.get_autocast_dtype('cpu') if torch.is_autocast_enabled('cpu') else None,
+        ):
+            raise ValueError('SAM2Refiner does not run in float16 on a CPU; use float32, or bfloat16 autocast.')
+        scale = self.tile_scale if self.core.la is not None else 0
+        if self.cached:
+            features = self.cached(images, scale, self.tile_chunk)
+        else:
+            features = encode_images(self.base, images, scale, self.tile_chunk)
+        return replace(features, embedding=self.core.augment(features.embedding, features.local), local=None)
+
+    def decode(
+        self,
+        features: SAM2Features,
+        prompts: Sequence[ObjectPrompt],
+        image_index: Sequence[int] | None = None,
+        multimask_output: bool | None = None,
+    ) -> ObjectLogits:
+        """Answers to K prompts.
+
+        Prompts with equally many points go through the decoder together: a prompt is never padded, since SAM 2's
+        attention has no mask, and points that are none change its answer.
+
+        Args:
+            features: of :meth:`encode`.
+            prompts: K, in pixels of the input.
+            image_index: which image each is about; default: one per image.
+            multimask_output: instead of the model's own.
+
+        Raises:
+            ValueError: prompts of the wrong number or with masks of the wrong size.
+        """
+        multimask = self.multimask_output if multimask_output is None else multimask_output
+        index = list(range(len(features.embedding))) if image_index is None else list(image_index)
+        self._check_prompts(prompts, len(index))
+        device = features.image.device
+        features = features.take(torch.tensor(index, device=device))
+        groups = defaultdict(list)
+        for row, prompt in enumerate(prompts):
+            groups[len(prompt.point_labels), prompt.mask_input is None].append(row)
+        parts = [self._answer(features, prompts, rows, multimask) for rows in groups.values()]
+        order = torch.tensor([row for rows in groups.values() for row in rows], device=device).argsort()
+        embedding, tokens, coarse, iou, mask_index = (torch.cat(column)[order] for column in zip(*parts, strict=True))
+        refined = self.core.predict(
+            embedding,
+            tokens,
+            coarse,
+            mask_index,
+            features.stages,
+            features.fine,
+            features.image,
+            self.base.sam_mask_decoder,
+        )
+        return ObjectLogits(refined.logits, refined.aux, coarse, iou)
+
+    def _answer(
+        self, features: SAM2Features, prompts: Sequence[ObjectPrompt], rows: list[int], multimask: bool
+    ) -> tuple[Tensor, ...]:
+        """Embedding and tokens after Prompt Retargeting, and SAM 2's mask, for prompts of one kind."""
+        some = features.take(torch.tensor(rows, device=features.image.device))
+        chosen = [prompts[row].to(features.image.device) for row in rows]
+        coords = torch.stack([prompt.point_coords for prompt in chosen])
+        labels = torch.stack([prompt.point_labels for prompt in chosen])
+        masks = None if chosen[0].mask_input is None else torch.stack([prompt.mask_input for prompt in chosen])
+        coarse = prompt_masks(self.base, some.embedding, some.fine, coords, labels, masks, multimask)
+        embedding, tokens = self.core.retarget(coarse.state, coords, labels, coarse.logits)
+        return embedding, tokens, coarse.logits, coarse.iou, coarse.mask_index
+
+    def _check_prompts(self, prompts: Sequence[ObjectPrompt], count: int) -> None:
+        if len(prompts) != count or not count:
+            raise ValueError(f'expected one prompt per image or index, {count} and at least 1, got {len(prompts)}.')
+        size = (1, *self.base.sam_prompt_encoder.mask_input_size)
+        for prompt in prompts:
+            if prompt.mask_input is not None and tuple(prompt.mask_input.shape) != size:
+                raise ValueError(
+                    f'mask_input must have shape {size}, a quarter of the input, got {tuple(prompt.mask_input.shape)}.'
+                )
+
+    def forward(
+        self, inputs: Tensor, data_samples: Sequence[RefineDataSample], mode: str = 'tensor'
+    ) -> ObjectLogits | dict[str, Tensor] | list[RefineDataSample]:
+        """mmengine's three modes.
+
+        Args:
+            inputs: (B, 3, S, S), normalised.
+            data_samples: one object each: ``prompt``; for 'loss' also ``gt_masks`` (1, S, S) and a ``seed`` in its
+                metainfo for the loss's draws; for 'predict' ``ori_shape`` there.
+            mode: 'tensor', :class:`ObjectLogits`; 'loss', a dictionary; 'predict', the samples with ``refined_masks``
+                and ``coarse_masks`` (SAM 2's own) at ``ori_shape``, ``scores`` and ``accepted``.
+        """
+        if mode not in ('tensor', 'loss', 'predict'):
+            raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got {mode!r}.")
+        answers = self.decode(self.encode(inputs), [sample.prompt for sample in data_samples])
+        if mode == 'tensor':
+            return answers
+        return self._losses(answers, data_samples) if mode == 'loss' else self._results(answers, data_samples)
+
+    def _losses(self, answers: ObjectLogits, samples: Sequence[RefineDataSample]) -> dict[str, Tensor]:
+        """Eq. 3: the loss of the answer, and that of every block of Mask Refinement."""
+        target = torch.stack([torch.as_tensor(sample.gt_masks, device=answers.logits.device) for sample in samples])
+        if target.shape != answers.logits.shape:
+            raise ValueError(f'expected gt_masks of shape {tuple(answers.logits.shape)}, got {tuple(target.shape)}.')
+        seeds = [sample.metainfo.get('seed') for sample in samples]
+        draws = None if None in seeds else [torch.Generator().manual_seed(seed) for seed in seeds]
+        losses = {f'loss_{name}': loss for name, loss in self.loss_mask(answers.logits, target, draws).items()}
+        for k, logits in enumerate(answers.aux, start=1):
+            for name, loss in self.loss_mask(logits, target, draws).items():
+                losses[f'loss_aux{k}_{name}'] = self.aux_weight * loss
+        return losses
+
+    @staticmethod
+    def _results(answers: ObjectLogits, samples: Sequence[RefineDataSample]) -> list[RefineDataSample]:
+        """Masks at the original size."""
+        for k, sample in enumerate(samples):
+            for field, logits in (('refined_masks', answers.logits), ('coarse_masks', answers.coarse)):
+                full = F.interpolate(logits[k : k + 1].float(), sample.ori_shape, mode='bilinear', align_corners=False)
+                sample.set_field((full[0] > 0).cpu().numpy(), field)
+            sample.scores = answers.iou[k : k + 1].detach().float().clamp(0, 1).cpu().numpy()
+            sample.accepted = sample.scores >= 0
+        return list(samples)
+
+
+def _keep_trained(module: SAM2Refiner, state: dict[str, Tensor], prefix: str, metadata: dict) -> None:
+    """Leave the base out of a state dict: its weights come from its own checkpoint."""
+    if module.save_base:
+        return
+    for part in (state, getattr(state, '_metadata', {})):
+        for name in [name for name in part if name.startswith(f'{prefix}base.')]:
+            del part[name]
+
+
+def _check_trained(module: SAM2Refiner, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Refuse a checkpoint without the whole core, or of another size; mmengine would only warn."""
+    wanted = {f'{prefix}core.{name}': value.shape for name, value in module.core.state_dict().items()}
+    given = {
+        name: value.shape for name, value in state.items() if name.startswith((f'{prefix}core.', f'{prefix}base.'))
+    }
+    wanted_base = {f'{prefix}base.{name}': value.shape for name, value in module.base.state_dict().items()}
+    missing = sorted(wanted.keys() - given.keys())
+    known = {**wanted, **wanted_base}
+    surplus = sorted(given.keys() - known.keys())
+    other = sorted(name for name in given.keys() & known.keys() if given[name] != known[name])
+    problems = [
+        f'{len(names)} arrays {what} (such as {names[0]})'
+        for names, what in ((missing, 'are missing'), (surplus, 'are not of the model'), (other, 'have another shape'))
+        if names
+    ]
+    if problems:
+        raise ValueError(
+            f'the checkpoint does not belong to this SAM2Refiner: {"; ".join(problems)}. Check that base and core in '
+            'the config are those that it was trained with.'
+        )
+
+
+def _miss_trained_only(module: SAM2Refiner, incompatible: Any) -> None:
+    """Do not miss what :func:`_keep_trained` left out."""
+    incompatible.missing_keys[:] = [name for name in incompatible.missing_keys if 'base' not in name.split('.')]

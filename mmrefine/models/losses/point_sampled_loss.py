@@ -1,0 +1,115 @@
+"""Mask losses on sampled points, most of them where the prediction is in doubt (PointRend; HQ-SAM trains with it).
+
+Legend: B masks, N points of a mask, h and w of the prediction, H and W of the truth. Points are (x, y) in [0, 1] over
+the whole picture, so that prediction and truth may differ in size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmrefine.registry import MODELS
+
+
+def sample_at(maps: Tensor, points: Tensor) -> Tensor:
+    """Bilinear samples (B, N) of (B, 1, h, w) maps at points (B, N, 2); 0 outside of a map."""
+    grid = 2 * points[:, :, None] - 1
+    return F.grid_sample(maps, grid, mode='bilinear', align_corners=False)[:, 0, :, 0]
+
+
+@torch.no_grad()
+def uncertain_points(
+    logits: Tensor,
+    num_points: int,
+    oversample: float,
+    importance: float,
+    generators: Sequence[torch.Generator] | None = None,
+) -> Tensor:
+    """Random points, a share of them the most uncertain (logit nearest to 0) of more.
+
+    Args:
+        logits: (B, 1, h, w).
+        num_points: N.
+        oversample: candidates per point.
+        importance: share of N that is chosen among the candidates; the others are drawn uniformly.
+        generators: one per mask, on the CPU: draws then do not depend on the rest of the batch.
+
+    Returns:
+        (B, N, 2).
+    """
+    chosen = int(importance * num_points)
+    shape = int(oversample * num_points) + num_points - chosen, 2
+    generators = [None] * len(logits) if generators is None else generators
+    points = torch.stack([torch.rand(shape, generator=generator) for generator in generators]).to(logits.device)
+    candidates, others = points[:, : -(num_points - chosen) or None], points[:, int(oversample * num_points) :]
+    doubtful = sample_at(logits, candidates).abs().topk(chosen, dim=1, largest=False).indices
+    return torch.cat([candidates.take_along_dim(doubtful[..., None], dim=1), others], dim=1)
+
+
+def bce_and_dice(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Binary cross-entropy, and 1 - (2 sum(p y) + 1) / (sum(p) + sum(y) + 1), of (B, N) samples; means over B."""
+    bce = F.binary_cross_entropy_with_logits(logits, labels)
+    probabilities = logits.sigmoid()
+    overlap = (probabilities * labels).sum(dim=1)
+    dice = 1 - (2 * overlap + 1) / (probabilities.sum(dim=1) + labels.sum(dim=1) + 1)
+    return bce, dice.mean()
+
+
+@MODELS.register_module()
+class PointSampledMaskLoss(nn.Module):
+    """Cross-entropy and dice of masks, on sampled points or on all pixels.
+
+    Args:
+        num_points: N; HQ-SAM's 12,544 for inputs of 1024, 2,048 are enough up to 256.
+        oversample, importance: see :func:`uncertain_points`.
+        mode: 'points'; or 'full', all pixels of the truth.
+        bce_weight, dice_weight: factors.
+
+    Raises:
+        ValueError: an unknown mode, or a share or factor out of its range.
+    """
+
+    def __init__(
+        self,
+        num_points: int = 112 * 112,
+        oversample: float = 3.0,
+        importance: float = 0.75,
+        mode: str = 'points',
+        bce_weight: float = 1.0,
+        dice_weight: float = 1.0,
+    ):
+        super().__init__()
+        if mode not in ('points', 'full'):
+            raise ValueError(f"mode must be 'points' or 'full', got {mode!r}.")
+        if num_points < 1 or oversample < 1 or not 0 <= importance <= 1:
+            raise ValueError(
+                'expected num_points and oversample of at least 1 and importance in [0, 1], got '
+                f'{num_points}, {oversample} and {importance}.'
+            )
+        self.num_points, self.oversample, self.importance, self.mode = num_points, oversample, importance, mode
+        self.bce_weight, self.dice_weight = bce_weight, dice_weight
+
+    def forward(
+        self, logits: Tensor, target: Tensor, generators: Sequence[torch.Generator] | None = None
+    ) -> dict[str, Tensor]:
+        """
+        Args:
+            logits: (B, 1, h, w).
+            target: (B, 1, H, W), 0 and 1.
+            generators: see :func:`uncertain_points`.
+
+        Returns:
+            ``bce`` and ``dice``.
+        """
+        logits, target = logits.float(), target.float()
+        if self.mode == 'full':
+            whole = F.interpolate(logits, target.shape[-2:], mode='bilinear', align_corners=False)
+            bce, dice = bce_and_dice(whole.flatten(1), target.flatten(1))
+        else:
+            points = uncertain_points(logits, self.num_points, self.oversample, self.importance, generators)
+            bce, dice = bce_and_dice(sample_at(logits, points), sample_at(target, points))
+        return {'bce': self.bce_weight * bce, 'dice': self.dice_weight * dice}
