@@ -1,0 +1,130 @@
+"""Refined predictions as labels: tools/dataset_converters/pseudo_labels_to_coco.py COARSE REFINED IMAGES OUT.
+
+COARSE is a detector's COCO results list with masks and scores on unlabelled images, REFINED the folder that
+tools/refine.py made of it, IMAGES a COCO file with these images and the categories, OUT the annotation file to be
+written. Every annotation has the fields score (of the detector), quality (the refiner's estimate), agreement (IoU of
+coarse and refined mask) and weight = quality, with which mmrefine.WeightedCocoDataset trains. Predictions between
+--ignore-score and --min-score, or that fail another threshold, become iscrowd=1: neither object nor background. Images
+without one label are left out, since no prediction is no proof that nothing is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from mmrefine.apis.files import whole_file
+from mmrefine.core.pseudo_labels import PseudoLabelFilter
+from mmrefine.datasets.image_table import read_json
+
+
+def parse_args() -> argparse.Namespace:
+    default = PseudoLabelFilter()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('coarse', metavar='COARSE', type=Path)
+    parser.add_argument('refined', metavar='REFINED', type=Path)
+    parser.add_argument('images', metavar='IMAGES', type=Path)
+    parser.add_argument('out', metavar='OUT', type=Path)
+    parser.add_argument('--min-score', type=float, default=default.min_score, help=_help('confidence'))
+    parser.add_argument('--min-quality', type=float, default=default.min_quality, help=_help('quality estimate'))
+    parser.add_argument('--min-agreement', type=float, default=default.min_agreement, help=_help('IoU with coarse'))
+    parser.add_argument('--min-area', type=int, default=default.min_area_px, help=_help('area in pixels'))
+    parser.add_argument('--ignore-score', type=float, help='least confidence of what is ignored; default: nothing is')
+    return parser.parse_args()
+
+
+def _help(what: str) -> str:
+    return f'least {what} of a label (default: %(default)s)'
+
+
+def check_records(coarse: list[dict], content: dict, path: Path) -> None:
+    """Every prediction must have a score, and belong to an image and a category of IMAGES."""
+    image_ids = {image['id'] for image in content['images']}
+    category_ids = {category['id'] for category in content.get('categories', [])}
+    for index, record in enumerate(coarse):
+        if 'score' not in record or 'segmentation' not in record:
+            raise SystemExit(f'{path}: result {index} needs "score" and "segmentation", got {sorted(record)}.')
+        if record['image_id'] not in image_ids:
+            raise SystemExit(f'{path}: result {index} has image_id {record["image_id"]}, which IMAGES does not have.')
+        if record['category_id'] not in category_ids:
+            raise SystemExit(
+                f'{path}: result {index} has category_id {record["category_id"]}, which is out of range: IMAGES has '
+                f'{sorted(category_ids)}; the detector was trained with other classes.'
+            )
+
+
+def read_qualities(path: Path, count: int) -> np.ndarray:
+    """(count,) quality estimates by the number of the result; NaN where the image was skipped."""
+    qualities = np.full(count, np.nan)
+    for entry in read_json(path)['masks']:
+        qualities[entry['mask']] = entry['score']
+    return qualities
+
+
+def to_annotations(
+    coarse: list[dict], refined: list[dict], qualities: np.ndarray, rules: PseudoLabelFilter
+) -> Iterator[dict]:
+    """Labels and ignored objects in the order of the results, with ids from 1."""
+    agreements = np.array(
+        [
+            coco_mask.iou([a['segmentation']], [b['segmentation']], [0]).item()
+            for a, b in zip(coarse, refined, strict=True)
+        ]
+    )
+    areas_px = coco_mask.area([record['segmentation'] for record in refined])
+    boxes = coco_mask.toBbox([record['segmentation'] for record in refined])
+    scores = np.array([record['score'] for record in coarse])
+    labels, ignored = rules.sort(scores, qualities, agreements, areas_px)
+    for number, index in enumerate(np.flatnonzero(labels | (ignored & ~np.isnan(qualities))), 1):
+        yield {
+            'id': number,
+            **{key: refined[index][key] for key in ('image_id', 'category_id', 'segmentation')},
+            'bbox': boxes[index].tolist(),
+            'area': int(areas_px[index]),
+            'iscrowd': int(ignored[index]),
+            'score': float(scores[index]),
+            'quality': float(qualities[index]),
+            'agreement': round(float(agreements[index]), 4),
+            'weight': float(qualities[index]),
+        }
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        rules = PseudoLabelFilter(
+            args.min_score, args.min_quality, args.min_agreement, args.min_area, args.ignore_score
+        )
+        coarse, content = read_json(args.coarse), read_json(args.images)
+        refined = read_json(args.refined / args.coarse.name)
+        qualities = read_qualities(args.refined / 'summary.json', len(coarse))
+    except (ValueError, OSError) as error:
+        raise SystemExit(f'error: {error}') from error
+    if len(refined) != len(coarse):
+        raise SystemExit(f'{args.refined} holds {len(refined)} masks, {args.coarse} {len(coarse)}; refine it again.')
+    check_records(coarse, content, args.coarse)
+    annotations = list(to_annotations(coarse, refined, qualities, rules)) if coarse else []
+    labelled = {annotation['image_id'] for annotation in annotations if not annotation['iscrowd']}
+    annotations = [annotation for annotation in annotations if annotation['image_id'] in labelled]
+    images = [image for image in content['images'] if image['id'] in labelled]
+    if not images:
+        best = max((record['score'] for record in coarse), default=0.0)
+        raise SystemExit(
+            f'not one of {len(coarse)} predictions became a label (best score {best:.2f}); lower the thresholds.'
+        )
+    with whole_file(args.out) as file:
+        json.dump({'images': images, 'annotations': annotations, 'categories': content['categories']}, file)
+    num_ignored = sum(annotation['iscrowd'] for annotation in annotations)
+    print(
+        f'{len(annotations) - num_ignored} labels and {num_ignored} ignored objects of {len(coarse)} predictions, in '
+        f'{len(images)} of {len(content["images"])} images: {args.out}'
+    )
+
+
+if __name__ == '__main__':
+    main()
