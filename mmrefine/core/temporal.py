@@ -1,0 +1,122 @@
+"""Masks over time: motion between frames, masks carried along it, how much masks flicker, and which to start anew.
+
+Legend: T frames, H and W in pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+
+def estimate_flow(current: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Where each pixel of a frame is in another frame, by dense inverse search (Kroeger et al., ECCV 2016).
+
+    Args:
+        current, other: (H, W, 3) uint8 RGB of one size.
+
+    Returns:
+        (H, W, 2) float32, steps (x, y) in pixels from a place in ``current`` to the same thing in ``other``.
+
+    Raises:
+        ValueError: frames of different sizes.
+    """
+    if current.shape != other.shape:
+        raise ValueError(f'frames must have one size, got {current.shape} and {other.shape}.')
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (current, other)]
+    # The search starts from patches of 8 pixels at a quarter of the size: smaller frames are made larger for it.
+    height, width = grey[0].shape
+    scale = max(1.0, _LEAST_SIDE / min(height, width))
+    if scale > 1:
+        grey = [cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR) for frame in grey]
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*grey, None)
+    return cv2.resize(flow, (width, height)) / np.float32(scale) if scale > 1 else flow
+
+
+_LEAST_SIDE = 64
+
+
+def warp_mask(mask: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """Carry a mask of another frame along the flow from :func:`estimate_flow`.
+
+    Args:
+        mask: (H, W) bool, on ``other``.
+        flow: (H, W, 2) float32.
+
+    Returns:
+        (H, W) bool, on ``current``; what comes from outside the frame is background.
+
+    Raises:
+        ValueError: mask and flow differ in size.
+    """
+    if mask.shape != flow.shape[:2]:
+        raise ValueError(f'mask and flow must have one size, got {mask.shape} and {flow.shape[:2]}.')
+    height, width = mask.shape
+    xs = np.arange(width, dtype=np.float32) + flow[..., 0]
+    ys = np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]
+    return cv2.remap(mask.astype(np.float32), xs, ys, cv2.INTER_LINEAR) >= 0.5
+
+
+def agreement(first: np.ndarray, second: np.ndarray) -> float:
+    """IoU of two (H, W) bool masks, 1 where both are empty."""
+    union_px = np.count_nonzero(first | second)
+    return np.count_nonzero(first & second) / union_px if union_px else 1.0
+
+
+def consensus(masks: Sequence[np.ndarray], own: np.ndarray | None = None) -> np.ndarray:
+    """What most of some (H, W) bool masks say of a pixel; where they are split, ``own`` decides, or else background."""
+    votes = 2 * np.sum(masks, axis=0, dtype=np.int32) - len(masks)
+    return votes > 0 if own is None else (votes > 0) | ((votes == 0) & own)
+
+
+def flicker(masks: Sequence[np.ndarray], flows: Sequence[np.ndarray]) -> float:
+    """How much an object's masks change beyond its motion: the mean of 1 - IoU of each mask with the one before it, carried
+    along the flow.
+
+    The flow comes from the images alone, so that it judges all masks of a clip alike: coarse, refined, true. Its errors
+    and what comes into view change even true masks; so a score says nothing alone, and is compared with another of the
+    same clip, or with that of the truth as the least to be had. Frames without the object before and after are left
+    out: they would reward objects for being away.
+
+    Args:
+        masks: T of (H, W) bool, or an iterable kind of it.
+        flows: T - 1 of (H, W, 2), from each frame from the second on to the one before it.
+
+    Returns:
+        In [0, 1], 0 for masks that follow the flow; NaN where no two frames in a row show the object.
+
+    Raises:
+        ValueError: numbers that do not fit.
+    """
+    if len(flows) != max(len(masks) - 1, 0):
+        raise ValueError(f'{len(masks)} masks have {max(len(masks) - 1, 0)} flows between them, got {len(flows)}.')
+    steps = [change(before, mask, flow) for before, mask, flow in zip(masks[:-1], masks[1:], flows, strict=True)]
+    steps = [step for step in steps if step is not None]
+    return float(np.mean(steps)) if steps else float('nan')
+
+
+def change(before: np.ndarray, mask: np.ndarray, flow: np.ndarray) -> float | None:
+    """One step of :func:`flicker`: None where neither frame shows the object."""
+    if not (before.any() or mask.any()):
+        return None
+    return 1 - agreement(warp_mask(before, flow), mask)
+
+
+def must_start_anew(
+    refined: np.ndarray, propagated: np.ndarray, coarse: np.ndarray, min_agreement: float, min_support: float
+) -> bool:
+    """Whether a frame's refinement contradicts its neighbours so that it should start again from what they propagate.
+
+    Only if the propagated mask is an object at all and the frame's own coarse mask supports it: after a cut, and where
+    the object appears or vanishes, neighbours know nothing about a frame.
+
+    Args:
+        refined, propagated, coarse: (H, W) bool, of one frame.
+        min_agreement: a refinement whose IoU with the propagated mask is less contradicts it.
+        min_support: least IoU of the propagated mask with the coarse one.
+    """
+    if not propagated.any() or agreement(refined, propagated) >= min_agreement:
+        return False
+    return agreement(propagated, coarse) >= min_support

@@ -1,0 +1,180 @@
+"""Measures of masks in videos: DAVIS's J and F, their statistics over a clip, and means over the objects of a data set.
+
+Legend: T frames of an object, H and W in pixels. Sources: DAVIS (Perazzi et al., CVPR 2016, section 5) and the 2017
+evaluation toolkit; LVOS (Hong et al., ICCV 2023; v2, 2024) and its toolkit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mmrefine.core.boundary import bounding_slices
+from mmrefine.evaluation.functional import mask_iou
+
+BOUND_TH = 0.008
+_RECALL_THRESHOLD = 0.5
+_DECAY_BINS = 4
+
+
+def region_similarity(pred: np.ndarray, gt: np.ndarray) -> np.ndarray | float:
+    """DAVIS's J: the IoU of each frame, 1 where both masks are empty. Shapes (T, H, W) or (H, W), bool."""
+    return mask_iou(pred, gt)
+
+
+def contour_accuracy(pred: np.ndarray, gt: np.ndarray, bound_th: float = BOUND_TH) -> np.ndarray | float:
+    """DAVIS's F: harmonic mean of precision and recall of the contours, matched within a share of the diagonal.
+
+    A contour pixel is right if one of the other contour lies within ``ceil(bound_th * diagonal)`` pixels. 1 where both
+    masks are empty, 0 where one is.
+
+    Args:
+        pred, gt: (T, H, W) or (H, W) bool.
+        bound_th: share of the diagonal below 1; from 1 on a distance in pixels.
+
+    Returns:
+        (T,) float64, or one float, in [0, 1].
+
+    Raises:
+        TypeError, ValueError: masks that do not fit each other, or a tolerance that is not positive.
+    """
+    if not (bound_th > 0 and math.isfinite(bound_th)):
+        raise ValueError(f'bound_th must be a positive share of the diagonal or a number of pixels, got {bound_th}.')
+    for name, masks in (('pred', pred), ('gt', gt)):
+        if not isinstance(masks, np.ndarray) or masks.dtype != bool:
+            raise TypeError(
+                f'{name} must be a numpy array of bool, got {getattr(masks, "dtype", type(masks).__name__)}.'
+            )
+    if pred.shape != gt.shape or gt.ndim not in (2, 3):
+        raise ValueError(f'pred and gt must have one shape (T, H, W) or (H, W), got {pred.shape} and {gt.shape}.')
+    if gt.ndim == 3:
+        return np.array([_f_measure(p, g, bound_th) for p, g in zip(pred, gt, strict=True)], np.float64)
+    return _f_measure(pred, gt, bound_th)
+
+
+def contour_map(mask: np.ndarray) -> np.ndarray:
+    """One-pixel contour: pixels that differ from their right, lower or lower right neighbour.
+
+    So a contour lies half a pixel towards the origin, and the last row and column are compared along the border only:
+    an object that touches the border has no contour there.
+    """
+    padded = np.pad(mask, ((0, 1), (0, 1)), mode='edge')
+    right, below, diagonal = padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
+    return (mask != right) | (mask != below) | (mask != diagonal)
+
+
+def _f_measure(pred: np.ndarray, gt: np.ndarray, bound_th: float) -> float:
+    radius_px = int(bound_th) if bound_th >= 1 else math.ceil(bound_th * math.hypot(*gt.shape))
+    contours = [contour_map(pred), contour_map(gt)]
+    box = bounding_slices(contours[0] | contours[1])  # no contour pixel outside: matches within it are all matches
+    contours = [contour[box] for contour in contours]
+    counts = [np.count_nonzero(contour) for contour in contours]
+    if 0 in counts:
+        return float(counts[0] == counts[1])
+    offsets = np.arange(-radius_px, radius_px + 1)
+    disk = (offsets[:, None] ** 2 + offsets**2 <= radius_px**2).astype(np.uint8)
+    near = [cv2.dilate(contour.astype(np.uint8), disk) > 0 for contour in contours]
+    precision = np.count_nonzero(contours[0] & near[1]) / counts[0]
+    recall = np.count_nonzero(contours[1] & near[0]) / counts[1]
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+@dataclass(frozen=True)
+class ObjectScores:
+    """What was measured of one object of one clip.
+
+    Attributes:
+        clip, object_id: which.
+        j, f: (T,) values of its frames.
+    """
+
+    clip: str
+    object_id: int
+    j: np.ndarray
+    f: np.ndarray
+
+    @property
+    def deviation(self) -> float:
+        """LVOS's V: standard deviation of (J + F) / 2 over the frames, how unsteady the tracking was."""
+        return float(np.std((self.j + self.f) / 2))
+
+
+def track_statistics(values: Sequence[float]) -> dict[str, float]:
+    """Mean, recall and decay of a measure over the frames of a clip.
+
+    Recall is the share of frames above 0.5. Decay is the mean of the first quarter less that of the last one, quarters
+    that share their border frames as in the toolkit; unlike there, clips of more than 256 frames do not overflow.
+
+    Raises:
+        ValueError: there is no frame.
+    """
+    values = np.asarray(values, np.float64)
+    if not values.size:
+        raise ValueError(
+            'a clip must have at least one frame that is measured; DAVIS leaves out the first and the last.'
+        )
+    borders = np.round(np.linspace(1, len(values), _DECAY_BINS + 1) + 1e-10).astype(int) - 1
+    first, last = values[borders[0] : borders[1] + 1], values[borders[-2] : borders[-1] + 1]
+    recall = float((values > _RECALL_THRESHOLD).mean())
+    return {'mean': float(values.mean()), 'recall': recall, 'decay': float(first.mean() - last.mean())}
+
+
+def summarize_davis(objects: Sequence[ObjectScores]) -> dict[str, float]:
+    """DAVIS's table: every object counts once, whatever its clip. Keys ``J&F``, ``J_mean``, ``F_decay``, ...
+
+    Raises:
+        ValueError: there is no object.
+    """
+    _check_any(objects)
+    columns = {name: [track_statistics(getattr(item, name.lower())) for item in objects] for name in 'JF'}
+    scores = {
+        f'{name}_{key}': float(np.mean([row[key] for row in rows]))
+        for name, rows in columns.items()
+        for key in ('mean', 'recall', 'decay')
+    }
+    return {'J&F': (scores['J_mean'] + scores['F_mean']) / 2, **scores}
+
+
+def summarize_lvos(objects: Sequence[ObjectScores], unseen: Collection[str] = ()) -> dict[str, float]:
+    """LVOS's table: means over objects, and with v2's list of unseen clips also of the seen and the unseen apart.
+
+    With seen and unseen, ``J&F`` is the mean of the four values J and F of the two groups, so both weigh the same
+    however many objects they have; v1, which knows no groups, takes the mean of J and F.
+
+    Args:
+        objects: of all clips.
+        unseen: names of the clips whose categories do not occur in training.
+
+    Raises:
+        ValueError: there is no object, or one group has none.
+    """
+    _check_any(objects)
+    scores = _group_means(objects)
+    if unseen:
+        groups = {
+            'seen': [item for item in objects if item.clip not in unseen],
+            'unseen': [item for item in objects if item.clip in unseen],
+        }
+        for name, members in groups.items():
+            if not members:
+                raise ValueError(f'none of the clips is {name}: the list of unseen clips does not fit this data set.')
+            scores |= {f'{key}_{name}': value for key, value in _group_means(members).items()}
+        return {'J&F': float(np.mean([scores[f'{key}_{name}'] for key in 'JF' for name in groups])), **scores}
+    return {'J&F': (scores['J'] + scores['F']) / 2, **scores}
+
+
+def _group_means(objects: Sequence[ObjectScores]) -> dict[str, float]:
+    return {
+        'J': float(np.mean([item.j.mean() for item in objects])),
+        'F': float(np.mean([item.f.mean() for item in objects])),
+        'V': float(np.mean([item.deviation for item in objects])),
+    }
+
+
+def _check_any(objects: Sequence[ObjectScores]) -> None:
+    if not objects:
+        raise ValueError('there is no object to summarize.')

@@ -1,0 +1,101 @@
+"""Masks followed by SAM 2 (with SAM2Refiner where it has a core). Legend: N objects, H and W in pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mmrefine.models.video.propagation import MaskPropagator
+from mmrefine.models.video.sam2_predictor import SAM2RefinerVideoPredictor
+from mmrefine.models.video.video_refiner import ClipMasks, FrameResult, VideoRefiner
+
+
+class SAM2Propagator(MaskPropagator):
+    """Known masks as prompts on their frames, from which SAM 2 segments another; the frame's own mask is not asked.
+
+    Args:
+        predictor: with ``cached_frames`` of 3 the frames of a clip are encoded once where their neighbours are asked.
+    """
+
+    def __init__(self, predictor: SAM2RefinerVideoPredictor):
+        self.predictor = predictor
+        self._state: dict[str, Any] | None = None
+
+    def start_clip(self) -> None:
+        self._state = None
+
+    def propagate(self, frames: Sequence[np.ndarray], known: Mapping[int, np.ndarray], index: int) -> np.ndarray:
+        if self._state is None:
+            self._state = self.predictor.init_state(frames)
+        self.predictor.reset_state(self._state)
+        prompts = {frame: masks for frame, masks in known.items() if frame != index}
+        shape = next(iter(prompts.values())).shape
+        masks = np.zeros(shape, bool)
+        for frame, objects in prompts.items():
+            for place in np.flatnonzero(objects.any(axis=(1, 2))):
+                self.predictor.add_new_mask(self._state, frame, int(place), objects[place])
+        if self._state['obj_ids']:
+            _, places, logits = next(iter(self.predictor.propagate_in_video(self._state, index, 0)))
+            masks[places] = (logits[:, 0] > 0).cpu().numpy()
+        return masks
+
+
+class TrackingVideoRefiner(VideoRefiner):
+    """The masks that are given are prompts of SAM 2, which follows the objects through the clip.
+
+    A frame with a mask keeps it, at the input size of the model. The clip is streamed: memory does not grow with its
+    length. Scores are the model's probability that the object is in the frame; where it is not, the mask is empty.
+
+    Args:
+        predictor: follows and, with a core, refines.
+    """
+
+    def __init__(self, predictor: SAM2RefinerVideoPredictor):
+        self.predictor = predictor
+
+    def refine_clip(self, frames: Sequence[np.ndarray], masks: ClipMasks) -> Iterator[FrameResult]:
+        """See :class:`VideoRefiner`. All masks are read before the first frame is followed.
+
+        Raises:
+            ValueError: no mask has a pixel.
+        """
+        state = self.predictor.init_state(frames, streaming=True)
+        prompts = self._prompt(state, masks, len(frames))
+        count, first = len(masks.object_ids), min(frame for frame, _ in prompts) if prompts else None
+        if first is None:
+            raise ValueError('none of the masks of the clip has a pixel: there is nothing to follow.')
+        for index in range(first):  # before the first prompt nothing is known of any object
+            yield _frame_result(index, np.zeros((count, *frames[index].shape[:2]), bool), np.zeros(count), prompts)
+        for index, places, logits in self.predictor.propagate_in_video(state, first):
+            refined, scores = np.zeros((count, *logits.shape[-2:]), bool), np.zeros(count)
+            refined[places] = (logits[:, 0] > 0).cpu().numpy()
+            for place, output in zip(places, state['output_dict_per_obj'].values(), strict=True):
+                kinds = (output['cond_frame_outputs'], output['non_cond_frame_outputs'])
+                current = next(kind[index] for kind in kinds if index in kind)
+                scores[place] = float(current['object_score_logits'].sigmoid())
+                if index < min(output['cond_frame_outputs']):  # it has not come in yet
+                    refined[place], scores[place] = False, 0.0
+            yield _frame_result(index, refined, scores, prompts)
+
+    def _prompt(self, state: dict[str, Any], masks: ClipMasks, length: int) -> dict[tuple[int, int], np.ndarray]:
+        """Hand the given masks to the predictor; they by frame and object."""
+        prompts = {}
+        for index in range(length):
+            for place, mask in enumerate(masks.load(index)):
+                if mask is not None and mask.any():
+                    self.predictor.add_new_mask(state, index, place, mask)
+                    prompts[index, place] = mask
+        return prompts
+
+
+def _frame_result(
+    index: int, masks: np.ndarray, scores: np.ndarray, prompts: Mapping[tuple[int, int], np.ndarray]
+) -> FrameResult:
+    """A result whose coarse masks are the prompts, and elsewhere the masks themselves."""
+    given = np.array([(index, place) in prompts for place in range(len(masks))], bool)
+    coarse = masks.copy()
+    for place in np.flatnonzero(given):
+        coarse[place] = prompts[index, int(place)]
+    return FrameResult(index, masks, scores.astype(np.float32), coarse, given, np.zeros(len(masks), bool))
