@@ -21,6 +21,23 @@ def mask_boxes(masks: np.ndarray) -> np.ndarray:
     return boxes
 
 
+def fill_boxes(boxes_xyxy: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    """Boxes as masks, (N, H, W) bool: edges go to the nearest line between pixels, and no box is left without a pixel.
+
+    Args:
+        boxes_xyxy: (N, 4) float, in pixels; parts outside the image are cut off.
+        size_hw: height and width of the image.
+    """
+    masks = np.zeros((len(boxes_xyxy), *size_hw), bool)
+    limits = np.array([size_hw[1], size_hw[0]])
+    for mask, box in zip(masks, boxes_xyxy, strict=True):
+        first = np.clip(np.rint(box[:2]), 0, limits - 1).astype(np.int64)
+        x1, y1 = first
+        x2, y2 = np.clip(np.rint(box[2:]), first + 1, limits).astype(np.int64)
+        mask[y1:y2, x1:x2] = True
+    return masks
+
+
 def pad_boxes(
     boxes_xyxy: np.ndarray, size_hw: tuple[int, int], margin_px: float = 0, margin_ratio: float = 0.0
 ) -> np.ndarray:

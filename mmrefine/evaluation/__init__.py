@@ -11,6 +11,7 @@ from mmrefine.evaluation.functional import (
 )
 from mmrefine.evaluation.label_maps import LabelMapScore
 from mmrefine.evaluation.matched_mask_metric import MatchedMaskMetric, match_masks
+from mmrefine.evaluation.refine_evaluator import RefineEvaluator
 from mmrefine.evaluation.refine_metric import RefineMetric
 from mmrefine.evaluation.summary import (
     format_scores_table,
@@ -23,6 +24,7 @@ __all__ = [
     'MEASURES',
     'LabelMapScore',
     'MatchedMaskMetric',
+    'RefineEvaluator',
     'RefineMetric',
     'boundary_iou',
     'format_scores_table',

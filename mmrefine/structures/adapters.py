@@ -1,12 +1,13 @@
 """Between masks and the data samples of MMDetection and MMSegmentation.
 
-Nothing of either package is imported: a ``DetDataSample`` is known by its ``pred_instances``, a ``SegDataSample`` by
-its ``pred_sem_seg``. Samples that are given are never changed. Legend: N masks, H and W in pixels.
+Nothing of either package is imported: a ``DetDataSample`` is known by its ``pred_instances`` or ``pred_panoptic_seg``,
+a ``SegDataSample`` by its ``pred_sem_seg``. Samples that are given are never changed. Legend: N masks, H and W in
+pixels.
 """
 
 from __future__ import annotations
 
-import copy
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,25 +22,29 @@ def masks_from_det(sample: BaseDataElement) -> tuple[np.ndarray, np.ndarray, np.
     Raises:
         ValueError: there are no predicted masks.
     """
-    instances = sample.get('pred_instances')
-    if instances is None or 'masks' not in instances:
-        raise ValueError(
-            'the data sample has no pred_instances.masks; expected the prediction of an instance segmentation model '
-            f'such as Mask R-CNN, got fields {sorted(sample.keys() if instances is None else instances.keys())}.'
-        )
+    instances = _instances(sample, 'masks', 'an instance segmentation model such as Mask R-CNN')
     masks = instances.masks
     if hasattr(masks, 'to_ndarray'):
         masks = masks.to_ndarray()
-    count = len(instances)
-    labels = _array(instances.get('labels', np.zeros(count)), np.int64)
-    scores = _array(instances.get('scores', np.ones(count)), np.float32)
-    return _array(masks, bool), labels, scores
+    return _array(masks, bool), *_labels_and_scores(instances)
 
 
-def det_with_masks(sample: BaseDataElement, masks: np.ndarray) -> BaseDataElement:
+def boxes_from_det(sample: BaseDataElement) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Predicted boxes of a ``DetDataSample``: xyxy (N, 4) float32 in pixels, labels (N,) int64, scores (N,) float32.
+
+    Raises:
+        ValueError: there are no predicted boxes.
+    """
+    instances = _instances(sample, 'bboxes', 'a detector')
+    boxes = instances.bboxes
+    return _array(getattr(boxes, 'tensor', boxes), np.float32).reshape(-1, 4), *_labels_and_scores(instances)
+
+
+def det_with_masks(sample: BaseDataElement, masks: np.ndarray, scores: np.ndarray | None = None) -> BaseDataElement:
     """A copy of a ``DetDataSample`` with other predicted masks, (N, H, W) bool in the same order.
 
-    They become a bool tensor on the device of the scores; boxes, labels and scores stay.
+    They become a bool tensor on the device of the scores. Boxes and labels stay, and so do the scores unless others,
+    (N,) float, are given.
 
     Raises:
         ValueError: another number of masks than of predictions.
@@ -47,13 +52,13 @@ def det_with_masks(sample: BaseDataElement, masks: np.ndarray) -> BaseDataElemen
     instances = sample.pred_instances
     if len(masks) != len(instances):
         raise ValueError(f'expected one mask per prediction, {len(instances)}, got {len(masks)}.')
-    scores = instances.get('scores')
-    device = scores.device if isinstance(scores, torch.Tensor) else 'cpu'
+    old_scores = instances.get('scores')
+    device = old_scores.device if isinstance(old_scores, torch.Tensor) else 'cpu'
     replaced = InstanceData(metainfo=instances.metainfo, **{k: v for k, v in instances.items() if k != 'masks'})
     replaced.masks = torch.from_numpy(np.ascontiguousarray(masks, dtype=bool)).to(device)
-    result = copy.copy(sample)
-    result.pred_instances = replaced
-    return result
+    if scores is not None:
+        replaced.scores = torch.as_tensor(scores).to(old_scores if isinstance(old_scores, torch.Tensor) else device)
+    return with_field(sample, 'pred_instances', replaced)
 
 
 def label_map_from_seg(sample: BaseDataElement) -> np.ndarray:
@@ -62,12 +67,7 @@ def label_map_from_seg(sample: BaseDataElement) -> np.ndarray:
     Raises:
         ValueError: there is no predicted label map.
     """
-    if 'pred_sem_seg' not in sample:
-        raise ValueError(
-            'the data sample has no pred_sem_seg; expected the prediction of a semantic segmentation model, '
-            f'got fields {sorted(sample.keys())}.'
-        )
-    return _array(sample.pred_sem_seg.data, np.int64).squeeze(0)
+    return _map(sample, 'pred_sem_seg', 'a semantic segmentation model')
 
 
 def seg_with_label_map(sample: BaseDataElement, label_map: np.ndarray) -> BaseDataElement:
@@ -76,14 +76,79 @@ def seg_with_label_map(sample: BaseDataElement, label_map: np.ndarray) -> BaseDa
     Raises:
         ValueError: another size than the prediction's.
     """
-    data = sample.pred_sem_seg.data
-    if tuple(label_map.shape) != tuple(data.shape[-2:]):
-        raise ValueError(f'expected a label map of {tuple(data.shape[-2:])} (H, W), got {tuple(label_map.shape)}.')
-    result = copy.copy(sample)
-    result.pred_sem_seg = PixelData(data=torch.as_tensor(np.ascontiguousarray(label_map)[None]).to(data))
+    return _with_map(sample, 'pred_sem_seg', label_map)
+
+
+def panoptic_map_from_det(sample: BaseDataElement) -> np.ndarray:
+    """The predicted panoptic map of a ``DetDataSample``, (H, W) int64; see :mod:`mmrefine.core.panoptic`.
+
+    Raises:
+        ValueError: there is no predicted panoptic map.
+    """
+    return _map(sample, 'pred_panoptic_seg', 'a panoptic segmentation model')
+
+
+def det_with_panoptic_map(sample: BaseDataElement, panoptic_map: np.ndarray) -> BaseDataElement:
+    """A copy of a ``DetDataSample`` with another predicted panoptic map, (H, W) integers.
+
+    Raises:
+        ValueError: another size than the prediction's.
+    """
+    return _with_map(sample, 'pred_panoptic_seg', panoptic_map)
+
+
+def with_field(sample: BaseDataElement, name: str, value: Any) -> BaseDataElement:
+    """A copy of a data sample with one field set; the other fields are shared."""
+    result = sample.new()
+    setattr(result, name, value)
     return result
 
 
+def _instances(sample: BaseDataElement, wanted: str, source: str) -> InstanceData:
+    instances = sample.get('pred_instances')
+    if instances is None or wanted not in instances:
+        raise ValueError(
+            f'the data sample has no pred_instances.{wanted}; expected the prediction of {source}, '
+            f'got fields {sorted(sample.keys() if instances is None else instances.keys())}.'
+        )
+    return instances
+
+
+def _labels_and_scores(instances: InstanceData) -> tuple[np.ndarray, np.ndarray]:
+    count = len(instances)
+    return (
+        _array(instances.get('labels', np.zeros(count)), np.int64),
+        _array(instances.get('scores', np.ones(count)), np.float32),
+    )
+
+
+def _map(sample: BaseDataElement, field: str, source: str) -> np.ndarray:
+    if field not in sample:
+        raise ValueError(
+            f'the data sample has no {field}; expected the prediction of {source}, got fields {sorted(sample.keys())}.'
+        )
+    pixels = sample.get(field)
+    return _array(pixels.get(_map_key(pixels)), np.int64).squeeze(0)
+
+
+def _with_map(sample: BaseDataElement, field: str, label_map: np.ndarray) -> BaseDataElement:
+    pixels = sample.get(field)
+    key = _map_key(pixels)
+    data = pixels.get(key)
+    if tuple(label_map.shape) != tuple(data.shape[-2:]):
+        raise ValueError(f'expected a label map of {tuple(data.shape[-2:])} (H, W), got {tuple(label_map.shape)}.')
+    replaced = PixelData(metainfo=pixels.metainfo, **dict(pixels.items()))
+    replaced.set_data({key: torch.as_tensor(np.ascontiguousarray(label_map)[None]).to(data)})
+    return with_field(sample, field, replaced)
+
+
+def _map_key(pixels: PixelData) -> str:
+    """MMSegmentation keeps maps under 'data', MMDetection under 'sem_seg'."""
+    return 'data' if 'data' in pixels else 'sem_seg'
+
+
 def _array(values: torch.Tensor | np.ndarray, dtype: type) -> np.ndarray:
-    values = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
-    return values.astype(dtype)
+    if isinstance(values, torch.Tensor):
+        # numpy has no bfloat16, in which models predict under autocast.
+        values = (values.detach().float() if values.is_floating_point() else values.detach()).cpu().numpy()
+    return np.asarray(values).astype(dtype)

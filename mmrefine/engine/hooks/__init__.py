@@ -1,5 +1,7 @@
 """Hooks of mmengine's Runner."""
 
 from mmrefine.engine.hooks.fast_forward_hook import FastForwardHook
+from mmrefine.engine.hooks.pseudo_label_hook import PseudoLabelHook
+from mmrefine.engine.hooks.refine_hook import RefineHook
 
-__all__ = ['FastForwardHook']
+__all__ = ['FastForwardHook', 'PseudoLabelHook', 'RefineHook']

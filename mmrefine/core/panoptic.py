@@ -1,0 +1,78 @@
+"""Panoptic maps as masks, and back. Legend: N segments, H and W in pixels.
+
+A pixel holds ``class + INSTANCE_OFFSET * instance``, as in MMDetection: instances count from 1, stuff has none. A class
+beyond the known ones is void.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmrefine.core.regions import paint_regions, split_label_map
+
+INSTANCE_OFFSET = 1000
+_NO_STUFF = -1
+
+
+def split_panoptic_map(
+    panoptic_map: np.ndarray, num_classes: int, ignore_index: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Masks of a panoptic map: the regions of stuff, then one mask per thing, both in the order of their values.
+
+    Stuff is split as label maps are (:func:`~mmrefine.core.regions.split_label_map`). A thing stays in one piece,
+    however many components it has.
+
+    Args:
+        panoptic_map: (H, W) integer.
+        num_classes: number of known classes.
+        ignore_index: a further class that is void.
+
+    Returns:
+        masks (N, H, W) bool and the pixel values that they have in the map, (N,) int64; ``values % INSTANCE_OFFSET``
+        are their classes.
+
+    Raises:
+        TypeError, ValueError: not an integer array, or not (H, W).
+    """
+    void = void_pixels(panoptic_map, num_classes, ignore_index)
+    is_thing = (panoptic_map >= INSTANCE_OFFSET) & ~void
+    stuff_map = np.where(is_thing | void, _NO_STUFF, panoptic_map)
+    stuff, values = split_label_map(stuff_map, background=None, void=_NO_STUFF)
+    things = np.unique(panoptic_map[is_thing]).astype(np.int64)
+    return np.concatenate([stuff, panoptic_map == things[:, None, None]]), np.concatenate([values, things])
+
+
+def paint_panoptic_map(
+    panoptic_map: np.ndarray,
+    coarse: np.ndarray,
+    refined: np.ndarray,
+    values: np.ndarray,
+    scores: np.ndarray,
+    num_classes: int,
+    ignore_index: int | None = None,
+) -> np.ndarray:
+    """Write refined segments back into their map, each pixel to one of them.
+
+    Overlaps go by score, a pixel that was given up and that no other segment claims keeps its value
+    (:func:`~mmrefine.core.regions.paint_regions`); void stays void.
+
+    Args:
+        panoptic_map, num_classes, ignore_index: as for :func:`split_panoptic_map`.
+        coarse, refined: (N, H, W) bool, segments before and after.
+        values: (N,) int, their values in the map.
+        scores: (N,) float.
+
+    Returns:
+        (H, W) a new map of the same dtype.
+    """
+    painted = paint_regions(panoptic_map, coarse, refined, values, scores, background=None, void=None)
+    void = void_pixels(panoptic_map, num_classes, ignore_index)
+    painted[void] = panoptic_map[void]
+    return painted
+
+
+def void_pixels(panoptic_map: np.ndarray, num_classes: int, ignore_index: int | None = None) -> np.ndarray:
+    """(H, W) bool: pixels whose class is none of ``num_classes``, or ``ignore_index``."""
+    classes = panoptic_map % INSTANCE_OFFSET
+    void = classes >= num_classes
+    return void if ignore_index is None else void | (classes == ignore_index)

@@ -1,0 +1,91 @@
+"""Which of a model's predicted masks are worth refining. Legend: N masks of one image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class MaskSelection:
+    """Chooses masks by class, score, area and rank.
+
+    Args:
+        classes: indices of the classes to take; None: all.
+        score_thr: least score, where masks have one.
+        area_range: least and greatest area, in pixels.
+        top_k: of the masks that pass the rest at most this many, those of the highest scores, or where masks have no
+            scores the largest; of equal ones the earlier. None: all.
+
+    Raises:
+        ValueError: an empty range, or a ``top_k`` below 1.
+    """
+
+    classes: tuple[int, ...] | None = None
+    score_thr: float = 0.0
+    area_range: tuple[float, float] = (0, math.inf)
+    top_k: int | None = None
+
+    def __post_init__(self) -> None:
+        low, high = self.area_range
+        if not low <= high:
+            raise ValueError(f'area_range must be (least, greatest) in pixels, got ({low}, {high}).')
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f'top_k must be at least 1, or None for all masks, got {self.top_k}.')
+
+    def select(self, areas_px: np.ndarray, labels: np.ndarray, scores: np.ndarray | None = None) -> np.ndarray:
+        """(N,) bool: which masks to refine.
+
+        Args:
+            areas_px: (N,) int.
+            labels: (N,) int, class indices.
+            scores: (N,) float.
+        """
+        low, high = self.area_range
+        chosen = (areas_px >= low) & (areas_px <= high)
+        if self.classes is not None:
+            chosen &= np.isin(labels, self.classes)
+        if scores is not None:
+            chosen &= scores >= self.score_thr
+        if self.top_k is not None:
+            ranks = np.argsort(-np.asarray(areas_px if scores is None else scores, np.float64), kind='stable')
+            chosen[ranks[chosen[ranks]][self.top_k :]] = False
+        return chosen
+
+
+def class_indices(classes: Sequence[int | str] | None, names: Sequence[str] | None) -> tuple[int, ...] | None:
+    """Indices of classes that are given by name or by index; None stays None.
+
+    Args:
+        classes: what was asked for.
+        names: the classes of the data set in order, None where they are not known.
+
+    Raises:
+        TypeError: one class instead of a list of them.
+        ValueError: a name or an index that the data set does not have, or a name where names are not known.
+    """
+    if classes is None:
+        return None
+    if isinstance(classes, (str, int)):
+        raise TypeError(f'classes must be a list of class names or indices, got {classes!r}; write [{classes!r}].')
+    return tuple(_class_index(item, names) for item in classes)
+
+
+def _class_index(item: int | str, names: Sequence[str] | None) -> int:
+    if isinstance(item, str):
+        if names is None:
+            raise ValueError(
+                f'class {item!r} cannot be looked up: the data set does not name its classes; give indices.'
+            )
+        if item not in names:
+            raise ValueError(f'the data set has no class {item!r}; it has {", ".join(names)}.')
+        return list(names).index(item)
+    if item < 0 or (names is not None and item >= len(names)):
+        raise ValueError(
+            f'class index {item} is out of range: '
+            + (f'the data set has {len(names)} classes, 0 to {len(names) - 1}.' if names else 'indices start at 0.')
+        )
+    return int(item)

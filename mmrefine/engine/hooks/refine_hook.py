@@ -1,0 +1,132 @@
+"""Test-time refinement in any Runner of MMDetection and MMSegmentation."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmengine.runner.base_loop import BaseLoop
+from torch import nn
+
+from mmrefine.core.selection import MaskSelection, class_indices
+from mmrefine.engine.prediction_images import FALLBACKS
+from mmrefine.engine.prediction_refiner import PredictionRefiner
+from mmrefine.engine.refine_wrapper import RefineWrapper
+from mmrefine.evaluation import RefineEvaluator
+from mmrefine.models.model_zoo import build_refiner
+from mmrefine.models.refiners import BaseRefiner
+from mmrefine.registry import HOOKS
+
+
+@HOOKS.register_module()
+class RefineHook(Hook):
+    """Refine every prediction of validation and test before the evaluator, hooks and dumps see it.
+
+    mmengine's loops hand predictions to the evaluator before any hook, so they are refined inside the model's step: a
+    :class:`~mmrefine.engine.RefineWrapper` is put around ``runner.model`` last of all before each batch, hence also
+    around models for test-time augmentation and parallel ones, and is off again when the model predicts. Training is
+    not touched, and no checkpoint holds a weight of the refiner.
+
+    Refined are instance masks, semantic and panoptic maps; boxes of models without masks become masks, with refiners
+    that prompt by boxes. Boxes, labels and logits stay as they are.
+
+    Args:
+        refiner: name of a bundled model, a config (file or dict), or a refiner, which is used as and where it is.
+        checkpoint: weights for a config, see :func:`~mmrefine.models.model_zoo.build_refiner`.
+        device: where the refiner runs; None: where the model is.
+        classes: names or indices of the classes to refine; None: all.
+        score_thr, area_range, top_k: see :class:`~mmrefine.core.selection.MaskSelection`.
+        gate: False takes every proposal of the refiner that is not empty.
+        rescore: multiply the scores of refined instances by the refiner's quality estimates.
+        fallback: what to do without the original image: None, an error; 'network_input', refine against what the
+            pipeline gave the network, resized.
+    """
+
+    # Last before a batch: around whatever other hooks put around the model.
+    priority = 'LOWEST'
+
+    def __init__(
+        self,
+        refiner: str | os.PathLike | dict | BaseRefiner,
+        checkpoint: str | os.PathLike | None = None,
+        device: str | torch.device | None = None,
+        *,
+        classes: Sequence[int | str] | None = None,
+        score_thr: float = 0.0,
+        area_range: tuple[float, float] = (0, math.inf),
+        top_k: int | None = None,
+        gate: bool = True,
+        rescore: bool = False,
+        fallback: str | None = None,
+    ):
+        if fallback not in FALLBACKS:
+            raise ValueError(f"fallback must be None or 'network_input', got {fallback!r}.")
+        if isinstance(refiner, BaseRefiner) and checkpoint is not None:
+            raise ValueError('checkpoint goes with a config or a name; the refiner that was given has its weights.')
+        self.refiner, self.checkpoint, self.device = refiner, checkpoint, device
+        self.classes = classes
+        self.selection = MaskSelection(None, score_thr, tuple(area_range), top_k)
+        self.gate, self.rescore, self.fallback = gate, rescore, fallback
+
+    def before_run(self, runner: Runner) -> None:
+        """Build the refiner, so that what is wrong with it shows before anything is trained."""
+        if not isinstance(self.refiner, BaseRefiner):
+            parameter = next(runner.model.parameters(), None)
+            device = parameter.device if self.device is None and parameter is not None else self.device
+            # Initial weights are random draws, which would change those of the model to be trained.
+            with torch.random.fork_rng(devices=[]):
+                self.refiner = build_refiner(self.refiner, self.checkpoint, device)
+        if not self.gate and self.refiner.gate is not None:
+            self.refiner = copy.copy(self.refiner)  # shares the weights; a refiner that was given keeps its gate
+            self.refiner.gate = None
+
+    def before_val(self, runner: Runner) -> None:
+        self._prepare(runner.val_loop)
+
+    def before_test(self, runner: Runner) -> None:
+        self._prepare(runner.test_loop)
+
+    def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        self._wrap_model(runner)
+
+    def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        self._wrap_model(runner)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
+        self._report(runner)
+
+    def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
+        self._report(runner)
+
+    def _prepare(self, loop: BaseLoop) -> None:
+        """What depends on the data set and the evaluator of this loop."""
+        metainfo = getattr(loop.dataloader.dataset, 'metainfo', None)
+        names = metainfo.get('classes') if isinstance(metainfo, Mapping) else None
+        names = None if names is None else tuple(names)
+        self._refine = PredictionRefiner(
+            self.refiner,
+            replace(self.selection, classes=class_indices(self.classes, names)),
+            names,
+            self.rescore,
+            self.fallback,
+            keep_coarse=isinstance(loop.evaluator, RefineEvaluator),
+        )
+
+    def _wrap_model(self, runner: Runner) -> None:
+        def step_aside(module: nn.Module) -> None:
+            runner.model = module
+
+        runner.model = RefineWrapper(runner.model, self._refine, step_aside)
+
+    def _report(self, runner: Runner) -> None:
+        runner.logger.info(
+            f'RefineHook: {type(self.refiner).__name__} replaced {self._refine.num_accepted} of the '
+            f'{self._refine.num_masks} masks that it was given.'
+        )

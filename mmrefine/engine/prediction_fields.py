@@ -1,0 +1,125 @@
+"""Fields of a prediction as masks to refine, and refined masks back in their place.
+
+Legend: N masks of one field, K of them chosen, H and W the size of the image in pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from mmengine.structures import BaseDataElement
+
+from mmrefine.core.crops import fill_boxes
+from mmrefine.core.panoptic import INSTANCE_OFFSET, paint_panoptic_map, split_panoptic_map
+from mmrefine.core.regions import VOID, paint_regions, split_label_map
+from mmrefine.structures import (
+    boxes_from_det,
+    det_with_masks,
+    det_with_panoptic_map,
+    label_map_from_seg,
+    masks_from_det,
+    panoptic_map_from_det,
+    seg_with_label_map,
+)
+
+_BACKGROUND = 'background'
+
+
+@dataclass(frozen=True)
+class MaskField:
+    """One field of a prediction as masks.
+
+    Attributes:
+        name: of the field in the data sample.
+        masks: (N, H, W) bool.
+        labels: (N,) int, class indices.
+        scores: (N,) float; None for label maps, whose regions have none.
+        write: from a data sample, which masks were chosen (N,) bool, their refined masks (K, H, W) bool and the
+            refiner's scores (K,) to a copy of the sample with the refined field.
+        from_boxes: whether the model predicted boxes alone, and the masks are these, filled.
+    """
+
+    name: str
+    masks: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray | None
+    write: Callable[[BaseDataElement, np.ndarray, np.ndarray, np.ndarray], BaseDataElement]
+    from_boxes: bool = False
+
+
+def find_fields(sample: BaseDataElement, classes: tuple[str, ...] | None, rescore: bool) -> list[MaskField]:
+    """Everything in a data sample that is, or can become, masks.
+
+    Args:
+        sample: ``DetDataSample`` or ``SegDataSample`` with predictions.
+        classes: names of the data set's classes in order, None where they are not known.
+        rescore: whether instances are written with score x quality instead of their score.
+
+    Raises:
+        ValueError: there is nothing to refine, or a panoptic map whose number of classes is not known.
+    """
+    fields = []
+    if 'pred_panoptic_seg' in sample:
+        fields.append(_panoptic_field(sample, classes))
+    if 'pred_sem_seg' in sample:
+        fields.append(_semantic_field(sample, classes))
+    if 'masks' in sample.get('pred_instances', ()):
+        fields.append(_instance_field(*masks_from_det(sample), rescore))
+    elif 'pred_instances' in sample and not fields:
+        boxes, labels, scores = boxes_from_det(sample)
+        fields.append(_instance_field(fill_boxes(boxes, sample.ori_shape[:2]), labels, scores, rescore, True))
+    if not fields:
+        raise ValueError(
+            'the prediction has none of pred_instances, pred_sem_seg and pred_panoptic_seg, got fields '
+            f'{sorted(sample.keys())}; RefineHook goes with models that detect or segment.'
+        )
+    return fields
+
+
+def _instance_field(
+    masks: np.ndarray, labels: np.ndarray, scores: np.ndarray, rescore: bool, from_boxes: bool = False
+) -> MaskField:
+    def write(sample: BaseDataElement, chosen: np.ndarray, refined: np.ndarray, quality: np.ndarray) -> BaseDataElement:
+        written = masks.copy()
+        written[chosen] = refined
+        if not rescore:
+            return det_with_masks(sample, written)
+        rescored = scores.copy()
+        rescored[chosen] *= quality
+        return det_with_masks(sample, written, rescored)
+
+    return MaskField('pred_instances', masks, labels, scores, write, from_boxes)
+
+
+def _semantic_field(sample: BaseDataElement, classes: tuple[str, ...] | None) -> MaskField:
+    label_map = label_map_from_seg(sample)
+    background = classes.index(_BACKGROUND) if classes and _BACKGROUND in classes else None
+    void = VOID if classes is None or len(classes) <= VOID else None
+    masks, labels = split_label_map(label_map, background=background, void=void)
+
+    def write(sample: BaseDataElement, chosen: np.ndarray, refined: np.ndarray, quality: np.ndarray) -> BaseDataElement:
+        painted = paint_regions(
+            label_map, masks[chosen], refined, labels[chosen], quality, background=background, void=void
+        )
+        return seg_with_label_map(sample, painted)
+
+    return MaskField('pred_sem_seg', masks, labels, None, write)
+
+
+def _panoptic_field(sample: BaseDataElement, classes: tuple[str, ...] | None) -> MaskField:
+    if classes is None:
+        raise ValueError(
+            'a panoptic map can only be read with the number of classes, and the data set does not name them; '
+            'give it metainfo=dict(classes=...).'
+        )
+    panoptic_map = panoptic_map_from_det(sample)
+    void = len(classes), sample.pred_panoptic_seg.metainfo.get('ignore_index')
+    masks, values = split_panoptic_map(panoptic_map, *void)
+
+    def write(sample: BaseDataElement, chosen: np.ndarray, refined: np.ndarray, quality: np.ndarray) -> BaseDataElement:
+        painted = paint_panoptic_map(panoptic_map, masks[chosen], refined, values[chosen], quality, *void)
+        return det_with_panoptic_map(sample, painted)
+
+    return MaskField('pred_panoptic_seg', masks, values % INSTANCE_OFFSET, None, write)

@@ -1,0 +1,150 @@
+"""A batch of predictions in, the same with refined masks out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from mmengine.structures import BaseDataElement
+
+from mmrefine.core.selection import MaskSelection
+from mmrefine.engine.prediction_fields import MaskField, find_fields
+from mmrefine.engine.prediction_images import image_of
+from mmrefine.models.refiners import BaseRefiner, RefineInput
+from mmrefine.structures import RefineResult, det_with_masks, with_field
+
+_PROMPT_SWITCHES = ('use_point', 'use_box', 'use_mask')
+
+
+class _Work(NamedTuple):
+    """One field of the prediction at ``index`` in the batch, and which of its masks were chosen, (N,) bool."""
+
+    index: int
+    field: MaskField
+    chosen: np.ndarray
+
+
+@dataclass
+class PredictionRefiner:
+    """Refines what a model of MMDetection or MMSegmentation predicts, against the original images.
+
+    Args:
+        refiner: refines; in its own precision, whatever autocast is at work around it.
+        selection: which masks are refined; the others stay.
+        classes: names of the data set's classes in order, None where they are not known.
+        rescore: whether refined instances get score x quality as their score.
+        fallback: see :func:`~mmrefine.engine.prediction_images.image_of`.
+        keep_coarse: whether refined samples hold ``coarse``: the fields before refinement, and ``accepted``, the gate's
+            decisions on the masks that were chosen.
+
+    Attributes:
+        num_masks, num_accepted: masks that the refiner was given so far, and how many of them it replaced.
+    """
+
+    refiner: BaseRefiner
+    selection: MaskSelection = MaskSelection()
+    classes: tuple[str, ...] | None = None
+    rescore: bool = False
+    fallback: str | None = None
+    keep_coarse: bool = False
+    num_masks: int = 0
+    num_accepted: int = 0
+
+    def __call__(self, predictions: Sequence[BaseDataElement], data: Any = None) -> list[BaseDataElement]:
+        """Refine a batch.
+
+        Args:
+            predictions: ``DetDataSample`` or ``SegDataSample``, one per image; left as they are.
+            data: the batch from which they were predicted, for ``fallback``.
+
+        Raises:
+            FileNotFoundError: an image is not there.
+            ValueError: nothing to refine, sizes that do not fit, boxes for a refiner that needs masks.
+        """
+        work = [
+            self._choose(index, field)
+            for index, prediction in enumerate(predictions)
+            if prediction.keys() != ['loss']  # validation losses travel behind the predictions
+            for field in find_fields(prediction, self.classes, self.rescore)
+        ]
+        results = iter(self._refine([item for item in work if item.chosen.any()], predictions, data))
+        refined, coarse = list(predictions), {}
+        for item in work:
+            before = coarse.setdefault(item.index, BaseDataElement(accepted=np.zeros(0, bool)))
+            masks, scores = np.zeros((0, *item.field.masks.shape[1:]), bool), np.zeros(0, np.float32)
+            if item.chosen.any():
+                result = next(results)
+                masks, scores = result.masks, result.scores
+                before.accepted = np.concatenate([before.accepted, result.accepted])
+            before.set_data({item.field.name: _before(predictions[item.index], item.field)})
+            refined[item.index] = item.field.write(refined[item.index], item.chosen, masks, scores)
+        for index, before in coarse.items():
+            self.num_masks += len(before.accepted)
+            self.num_accepted += int(before.accepted.sum())
+            if self.keep_coarse:
+                refined[index] = with_field(refined[index], 'coarse', before)
+        return refined
+
+    def _choose(self, index: int, field: MaskField) -> _Work:
+        areas_px = np.array([np.count_nonzero(mask) for mask in field.masks], np.int64)
+        chosen = self.selection.select(areas_px, field.labels, field.scores)
+        # The quality of an empty mask says nothing about its detection, whose score shall stay.
+        return _Work(index, field, chosen & (areas_px > 0))
+
+    def _refine(self, work: Sequence[_Work], predictions: Sequence[BaseDataElement], data: Any) -> list[RefineResult]:
+        """Results in the order of ``work``; all masks and all boxes of the batch are refined together."""
+        images = {item.index: image_of(predictions[item.index], data, item.index, self.fallback) for item in work}
+        inputs = []
+        for item in work:
+            _check_size(predictions[item.index], item.field, images[item.index])
+            scores = None if item.field.scores is None else item.field.scores[item.chosen]
+            masks, labels = item.field.masks[item.chosen], item.field.labels[item.chosen]
+            inputs.append(RefineInput(images[item.index], masks, labels, scores))
+        results: list[RefineResult | None] = [None] * len(work)
+        for from_boxes in (False, True):
+            places = [place for place, item in enumerate(work) if item.field.from_boxes == from_boxes]
+            if places:
+                refiner = prompted_by_box(self.refiner) if from_boxes else self.refiner
+                with torch.autocast(refiner.device.type, enabled=False):
+                    batch = refiner.refine_batch([inputs[place] for place in places])
+                for place, result in zip(places, batch, strict=True):
+                    results[place] = result
+        return results
+
+
+def prompted_by_box(refiner: BaseRefiner) -> BaseRefiner:
+    """A view of a prompting refiner, with the same weights, that is given boxes alone, and once.
+
+    It has no gate, for a filled box is no mask that one would keep.
+
+    Raises:
+        ValueError: the refiner is none that prompts a segmenter, as :class:`~mmrefine.models.refiners.SAMRefiner` does.
+    """
+    if not all(hasattr(refiner, switch) for switch in _PROMPT_SWITCHES):
+        raise ValueError(
+            f'the model predicts boxes without masks, and {type(refiner).__name__} refines masks; use SAMRefiner, '
+            'which makes masks of boxes, or a model that predicts masks.'
+        )
+    view = copy.copy(refiner)
+    view.use_point, view.use_box, view.use_mask = False, True, False
+    view.iters = 1
+    view.gate = None
+    return view
+
+
+def _before(prediction: BaseDataElement, field: MaskField) -> BaseDataElement:
+    """The field as the model predicted it, boxes as filled masks."""
+    return det_with_masks(prediction, field.masks).pred_instances if field.from_boxes else prediction.get(field.name)
+
+
+def _check_size(prediction: BaseDataElement, field: MaskField, image: np.ndarray) -> None:
+    if field.masks.shape[1:] != image.shape[:2]:
+        raise ValueError(
+            f'{field.name} is {field.masks.shape[1]}x{field.masks.shape[2]} (HxW), but the image '
+            f'{prediction.metainfo.get("img_path")} is {image.shape[0]}x{image.shape[1]}; predictions must have the '
+            'size of the original image: let the model predict with rescale=True, and mind a rotation in its EXIF data.'
+        )

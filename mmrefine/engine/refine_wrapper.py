@@ -1,0 +1,42 @@
+"""Around a model for the time of one prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from mmrefine.registry import MODEL_WRAPPERS
+
+
+@MODEL_WRAPPERS.register_module()
+class RefineWrapper(nn.Module):
+    """Predicts with a model and refines what it predicts.
+
+    It steps aside when it is called, before the model predicts. So whatever happens then, an error in the model, in
+    refinement or in evaluation, it is not left around the model. As a registered wrapper it is also invisible to
+    checkpoints, and the refiner is none of its modules.
+
+    Args:
+        module: a model, or another wrapper around it.
+        refine: from predictions and the batch they were made from to refined predictions.
+        step_aside: puts the module back to where this wrapper stands.
+    """
+
+    def __init__(self, module: nn.Module, refine: Callable[[list, Any], list], step_aside: Callable[[nn.Module], None]):
+        super().__init__()
+        self.module = module
+        self._refine, self._step_aside = refine, step_aside
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The module's own forward pass, without refinement."""
+        return self.module(*args, **kwargs)
+
+    def val_step(self, data: Any) -> list:
+        self._step_aside(self.module)
+        return self._refine(self.module.val_step(data), data)
+
+    def test_step(self, data: Any) -> list:
+        self._step_aside(self.module)
+        return self._refine(self.module.test_step(data), data)
