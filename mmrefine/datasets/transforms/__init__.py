@@ -1,21 +1,35 @@
-"""Steps of data pipelines: loading, coarse-mask simulation, cropping, augmentation, packing."""
+"""Steps of data pipelines: loading, coarse-mask simulation, refinement, cropping, augmentation, packing."""
 
 from mmrefine.datasets.transforms.augment import PasteOnBackground, PhotometricJitter, RandomMaskFlip
 from mmrefine.datasets.transforms.coarse import SimulateCoarseMasks
+from mmrefine.datasets.transforms.interactive_prompts import (
+    LargeScaleJitter,
+    PackInteractiveInputs,
+    SamplePrompts,
+    SquareResize,
+)
+from mmrefine.datasets.transforms.load_coarse_masks import LoadCoarseMasks
 from mmrefine.datasets.transforms.loading import LoadRGBImage, LoadTrueMasks
 from mmrefine.datasets.transforms.object_crops import CoarseMaskCrop, MixedPatchCrop, ObjectWindow, RandomObjectCrop
 from mmrefine.datasets.transforms.packing import PackRefineInputs
+from mmrefine.datasets.transforms.refine_masks import RefineMasks
 
 __all__ = [
     'CoarseMaskCrop',
+    'LargeScaleJitter',
+    'LoadCoarseMasks',
     'LoadRGBImage',
     'LoadTrueMasks',
     'MixedPatchCrop',
     'ObjectWindow',
+    'PackInteractiveInputs',
     'PackRefineInputs',
     'PasteOnBackground',
     'PhotometricJitter',
     'RandomMaskFlip',
     'RandomObjectCrop',
+    'RefineMasks',
+    'SamplePrompts',
     'SimulateCoarseMasks',
+    'SquareResize',
 ]

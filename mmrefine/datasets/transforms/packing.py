@@ -31,7 +31,7 @@ class PackRefineInputs(BaseTransform):
             sample.set_metainfo({'seed': int(results['rng'].integers(2**62))})
         elif 'labels' in results:
             sample.labels = results['labels']
-        for key in ('gt_masks', 'coarse_masks'):
+        for key in ('gt_masks', 'coarse_masks', 'refined_masks'):
             if key in results:
                 masks = np.ascontiguousarray(results[key])
                 sample.set_field(torch.from_numpy(masks.astype(np.uint8)) if self.tensors else masks, key)

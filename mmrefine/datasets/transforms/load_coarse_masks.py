@@ -1,0 +1,182 @@
+"""Coarse masks of a sample, out of files. Legend: N masks, H and W in pixels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+
+from mmrefine.core.crops import mask_boxes
+from mmrefine.core.regions import VOID, split_label_map
+from mmrefine.core.rle import decode_segmentation
+from mmrefine.datasets.activation_map_source import activation_map_paths, read_activation_labels
+from mmrefine.datasets.coco_file import CocoFile
+from mmrefine.datasets.mask_files import MaskFile, read_mask_file
+from mmrefine.datasets.mask_sources import mask_paths
+from mmrefine.registry import TRANSFORMS
+from mmrefine.utils import require
+
+_KINDS = ('masks', 'labels', 'cams')
+_FIELDS = ('coarse_masks', 'gt_masks', 'gt_seg_map')
+
+
+class _Loaded(NamedTuple):
+    """Masks (N, H, W) bool, category ids (N,) int64, crowd marks (N,) bool."""
+
+    masks: np.ndarray
+    categories: np.ndarray
+    is_crowd: np.ndarray
+
+
+@TRANSFORMS.register_module()
+class LoadCoarseMasks(BaseTransform):
+    """Load coarse masks; the step stands behind the one that loads the image.
+
+    A file belongs to the image of its name, whose folders may go on to the left: ``a/1.png`` to ``photos/a/1.jpg``.
+    COCO results, which have no names, go by ``img_id``.
+
+    Args:
+        path: COCO annotations or results (RLE or polygons), a PNG file or a folder of them, or of activation maps.
+        kind: of other files than COCO's: ``'masks'``, binary PNG; ``'labels'``, PNG label maps; ``'cams'``, class
+            activation maps, which become label maps with 0 for the background and k + 1 for class k.
+        into: ``'coarse_masks'`` with ``labels``, their category ids; ``'gt_masks'`` with boxes and labels, as
+            MMDetection loads them, without the empty masks; or ``'gt_seg_map'``, as MMSegmentation loads label maps.
+            The regions of label maps are the masks of the first two.
+        category_ids: category ids, or labels of label maps, in the order of the classes: labels are places in it.
+            None: labels are the ids themselves, which MMDetection cannot use. A binary mask has the id 1.
+        cam_threshold: what scores less is background.
+        ignore_label, background_label: of label maps; None if there is none.
+
+    Raises:
+        FileNotFoundError: ``path`` does not exist.
+        ValueError: an argument that does not fit; an image without a file; masks of another size than their image; an
+            unknown category; a file that is damaged or of another kind.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        kind: str = 'masks',
+        into: str = 'coarse_masks',
+        category_ids: Sequence[int] | None = None,
+        cam_threshold: float = 0.25,
+        ignore_label: int | None = VOID,
+        background_label: int | None = 0,
+    ):
+        if kind not in _KINDS or into not in _FIELDS:
+            raise ValueError(f'kind must be one of {_KINDS} and into one of {_FIELDS}, got {kind!r} and {into!r}.')
+        if into == 'gt_masks' and category_ids is None:
+            raise ValueError('gt_masks need category_ids: the category ids in the order of the classes.')
+        if into == 'gt_seg_map' and kind == 'masks':
+            raise ValueError("gt_seg_map comes of label maps or activation maps: kind must be 'labels' or 'cams'.")
+        if not Path(path).exists():
+            raise FileNotFoundError(f'coarse masks {path} do not exist.')
+        self.path, self.kind, self.into = Path(path), kind, into
+        self.classes = None if category_ids is None else {item: index for index, item in enumerate(category_ids)}
+        self.cam_threshold, self.ignore_label, self.background_label = cam_threshold, ignore_label, background_label
+        self.coco = CocoFile(path) if self.path.suffix.lower() == '.json' else None
+        if self.coco is not None and kind != 'masks':
+            raise ValueError(f"the COCO file {path} holds masks: kind must be 'masks', got {kind!r}.")
+        self._by_name = self._list_names()
+
+    def transform(self, results: dict) -> dict:
+        size_hw = results['img'].shape[:2]
+        if self.into == 'gt_seg_map':
+            _put_label_map(results, self._read_file(results, size_hw).labels())
+            return results
+        loaded = self._load(results, size_hw)
+        labels = self._labels(loaded.categories)
+        if self.into == 'coarse_masks':
+            results.update(coarse_masks=loaded.masks, labels=labels)
+        else:
+            _put_instances(results, loaded, labels)
+        return results
+
+    def _list_names(self) -> Mapping[str, Any]:
+        """Files, or ids of COCO images, by name without suffix."""
+        if self.coco is not None:
+            return {_without_suffix(name): image_id for image_id, name in self.coco.image_names.items()}
+        files = activation_map_paths(self.path) if self.kind == 'cams' else mask_paths(self.path)
+        return {_without_suffix(name): file for name, file in files.items()}
+
+    def _find(self, img_path: str) -> Any:
+        parts = PurePath(_without_suffix(img_path)).parts
+        for start in range(len(parts)):
+            found = self._by_name.get('/'.join(parts[start:]))
+            if found is not None:
+                return found
+        raise ValueError(f'{img_path} has no coarse masks in {self.path}: nothing there has the name of the image.')
+
+    def _load(self, results: dict, size_hw: tuple[int, int]) -> _Loaded:
+        if self.coco is not None:
+            return self._load_records(results, size_hw)
+        file = self._read_file(results, size_hw)
+        if self.kind == 'masks':
+            return _Loaded(file.binary()[None], np.ones(1, np.int64), np.zeros(1, bool))
+        masks, labels = split_label_map(file.labels(), background=self.background_label, void=self.ignore_label)
+        return _Loaded(masks, labels, np.zeros(len(labels), bool))
+
+    def _load_records(self, results: dict, size_hw: tuple[int, int]) -> _Loaded:
+        image_id = self._find(results['img_path']) if self.coco.image_names else results['img_id']
+        records = self.coco.read(self.coco.records_of(image_id))
+        masks = np.zeros((len(records), *size_hw), bool)
+        for mask, record in zip(masks, records, strict=True):
+            try:
+                mask[:] = decode_segmentation(record['segmentation'], size_hw)
+            except ValueError as error:
+                raise ValueError(f'{self.path}, mask of {results["img_path"]}: {error}') from error
+        categories = np.array([record.get('category_id', 0) for record in records], np.int64)
+        unknown = set(categories.tolist()) - self.coco.categories.keys()
+        if self.coco.categories and unknown:
+            raise ValueError(f'{self.path} has masks of unknown categories {sorted(unknown)} on {results["img_path"]}.')
+        return _Loaded(masks, categories, np.array([bool(record.get('iscrowd')) for record in records], bool))
+
+    def _read_file(self, results: dict, size_hw: tuple[int, int]) -> MaskFile:
+        path = self._find(results['img_path'])
+        if self.kind == 'cams':
+            return read_activation_labels(path, size_hw, self.cam_threshold)
+        file = read_mask_file(path)
+        if file.values.shape != tuple(size_hw):
+            raise ValueError(f'coarse mask {path} is {file.values.shape} (H, W) but its image {tuple(size_hw)}.')
+        return file
+
+    def _labels(self, categories: np.ndarray) -> np.ndarray:
+        if self.classes is None:
+            return categories
+        unknown = set(categories.tolist()) - self.classes.keys()
+        if unknown:
+            raise ValueError(f'{self.path} has masks of the categories {sorted(unknown)}, not among the category_ids.')
+        return np.array([self.classes[item] for item in categories.tolist()], np.int64)
+
+
+def _put_instances(results: dict, loaded: _Loaded, labels: np.ndarray) -> None:
+    """What MMDetection's LoadAnnotations gives."""
+    mask_structures, box_structures = (
+        require(f'mmdet.structures.{name}', 'pip install mmdet', 'LoadCoarseMasks into gt_masks')
+        for name in ('mask', 'bbox')
+    )
+    kept = loaded.masks.any(axis=(1, 2))
+    masks = loaded.masks[kept]
+    results['gt_masks'] = mask_structures.BitmapMasks(masks.astype(np.uint8), *masks.shape[1:])
+    results['gt_bboxes'] = box_structures.HorizontalBoxes(torch.from_numpy(mask_boxes(masks)).float())
+    results['gt_bboxes_labels'] = labels[kept]
+    results['gt_ignore_flags'] = loaded.is_crowd[kept]
+
+
+def _put_label_map(results: dict, label_map: np.ndarray) -> None:
+    """What MMSegmentation's LoadAnnotations gives."""
+    if results.get('reduce_zero_label') or results.get('label_map'):
+        raise ValueError(
+            'LoadCoarseMasks takes labels as they are: the data set must have reduce_zero_label=False and all classes.'
+        )
+    results['gt_seg_map'] = label_map
+    results.setdefault('seg_fields', []).append('gt_seg_map')
+
+
+def _without_suffix(name: str) -> str:
+    return PurePath(name).with_suffix('').as_posix()

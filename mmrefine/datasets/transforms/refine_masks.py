@@ -1,0 +1,176 @@
+"""Refinement as a step of a data pipeline: of this package, MMDetection or MMSegmentation."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+
+from mmrefine.core.checks import check_masks
+from mmrefine.core.crops import mask_boxes
+from mmrefine.core.regions import VOID, paint_regions, split_label_map
+from mmrefine.datasets.images import read_image
+from mmrefine.datasets.result_cache import ResultCache, refiner_fingerprint
+from mmrefine.models.model_zoo import build_refiner, find_checkpoint, load_config
+from mmrefine.models.refiners import BaseRefiner
+from mmrefine.registry import TRANSFORMS
+from mmrefine.structures import RefineResult
+from mmrefine.utils import require
+
+_FIELDS = ('coarse_masks', 'gt_masks', 'gt_seg_map')
+# Two decoders differ by one or two grey levels on average, two photographs or a mirrored one by tens.
+_SAME_IMAGE_LEVELS = 3
+
+
+@TRANSFORMS.register_module()
+class RefineMasks(BaseTransform):
+    """Refine the masks of a sample; with a cache, epochs after the first cost next to nothing.
+
+    The photograph is read anew from ``img_path``, so that the order of channels and the loader do not matter. The step
+    belongs before anything that resizes, crops, mirrors or recolours.
+
+    ========================= ==========================================================================================
+    ``field``                 what happens
+    ========================= ==========================================================================================
+    ``'coarse_masks'``        (N, H, W) masks of this package; adds ``refined_masks``, ``scores`` and ``accepted``.
+    ``'gt_masks'``            (N, H, W) or MMDetection's ``BitmapMasks`` and ``PolygonMasks``, which become
+                              ``BitmapMasks``: refined in their place, and ``gt_bboxes`` with them. Instances marked in
+                              ``gt_ignore_flags`` stay, and so do the boxes of empty masks.
+    ``'gt_seg_map'``          (H, W) label map of MMSegmentation: split into regions, refined and merged in its place.
+    ========================= ==========================================================================================
+
+    Args:
+        model: name of a bundled model, or the config of a refiner, see
+            :func:`~mmrefine.models.model_zoo.build_refiner`.
+        checkpoint: its weights.
+        field: one of the above.
+        cache_dir: folder of results, shared by epochs, workers, processes and trainings; None: no cache. Results are
+            found by the content of the image, the coarse masks, the refiner's config and its weights.
+        ignore_label: of label maps, void, which is left alone; None if there is none.
+        background_label: of label maps, what is no object; None if every label is one.
+        ignore_band: of label maps, void takes the pixels whose label refinement changed.
+        device: where the refiner runs; workers of a DataLoader cannot use a GPU.
+        seed: of the refiner's random draws.
+
+    Raises:
+        ValueError: an unknown field, masks of another size than the image, an image that was changed before.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike | dict = 'segrefiner_tiny',
+        checkpoint: str | os.PathLike | None = None,
+        field: str = 'coarse_masks',
+        cache_dir: str | os.PathLike | None = None,
+        ignore_label: int | None = VOID,
+        background_label: int | None = 0,
+        ignore_band: bool = False,
+        device: str = 'cpu',
+        seed: int = 0,
+    ):
+        if field not in _FIELDS:
+            raise ValueError(f'field must be one of {_FIELDS}, got {field!r}.')
+        if ignore_band and (field != 'gt_seg_map' or ignore_label is None):
+            raise ValueError('ignore_band goes with gt_seg_map and an ignore_label.')
+        self.model, self.checkpoint, self.field = model, checkpoint, field
+        self.ignore_label, self.background_label, self.ignore_band = ignore_label, background_label, ignore_band
+        self.device, self.seed = device, seed
+        self.cache = None if cache_dir is None else ResultCache(cache_dir, self._fingerprint())
+        self._refiner: BaseRefiner | None = None
+
+    def transform(self, results: dict) -> dict:
+        for key in (self.field, 'img_path'):
+            if key not in results:
+                raise ValueError(f'RefineMasks: the sample has no {key}, it has {sorted(results)}.')
+        if results.get('flip'):
+            raise ValueError('RefineMasks: the sample was mirrored; put RefineMasks before RandomFlip.')
+        if self.field == 'gt_seg_map':
+            self._refine_label_map(results)
+        elif self.field == 'gt_masks':
+            self._refine_true_masks(results)
+        else:
+            result = self._refine(results, results['coarse_masks'])
+            results.update(refined_masks=result.masks, scores=result.scores, accepted=result.accepted)
+        return results
+
+    def _refine_label_map(self, results: dict) -> None:
+        before = results['gt_seg_map']
+        coarse, labels = split_label_map(before, background=self.background_label, void=self.ignore_label)
+        result = self._refine(results, coarse)
+        options = {'background': self.background_label, 'void': self.ignore_label}
+        after = paint_regions(before, coarse, result.masks, labels, result.scores, **options)
+        if self.ignore_band:
+            after[after != before] = self.ignore_label
+        results['gt_seg_map'] = after
+
+    def _refine_true_masks(self, results: dict) -> None:
+        given = results['gt_masks']
+        masks = check_masks(given.to_ndarray() if hasattr(given, 'to_ndarray') else given, _size_of(given))
+        chosen = ~np.asarray(results.get('gt_ignore_flags', np.zeros(len(masks), bool)), bool)
+        refined = masks.copy()
+        refined[chosen] = self._refine(results, masks[chosen]).masks
+        chosen &= refined.any(axis=(1, 2))
+        if 'gt_bboxes' in results:
+            results['gt_bboxes'] = _replace_boxes(results['gt_bboxes'], mask_boxes(refined), chosen)
+        if hasattr(given, 'to_ndarray'):
+            structures = require('mmdet.structures.mask', 'pip install mmdet', 'RefineMasks on BitmapMasks')
+            results['gt_masks'] = structures.BitmapMasks(refined.astype(np.uint8), *refined.shape[1:])
+        else:
+            results['gt_masks'] = refined
+
+    def _refine(self, results: dict, masks: np.ndarray) -> RefineResult:
+        """The result for masks of a sample, out of the cache if it is there."""
+        masks = check_masks(masks, masks.shape[-2:])
+        if self.cache is None:
+            return self._compute(results, masks)
+        key = self.cache.key(results['img_path'], masks)
+        result = self.cache.get(key, masks)
+        if result is None:
+            result = self._compute(results, masks)
+            self.cache.put(key, result)
+        return result
+
+    def _compute(self, results: dict, masks: np.ndarray) -> RefineResult:
+        image = read_image(results['img_path'])
+        if 'img' in results:
+            _check_unchanged(results['img'], image, results['img_path'])
+        if self._refiner is None:  # every worker has its own, and only those that need one
+            self._refiner = build_refiner(self.model, self.checkpoint, self.device)
+        return self._refiner.refine(image, masks, generator=torch.Generator().manual_seed(self.seed))
+
+    def _fingerprint(self) -> str:
+        config, checkpoint = load_config(self.model)
+        checkpoint = checkpoint if self.checkpoint is None else find_checkpoint(self.checkpoint)
+        return refiner_fingerprint(config['model'].to_dict(), checkpoint, self.seed)
+
+
+def _size_of(masks: object) -> tuple[int, int]:
+    """(H, W) of masks of any kind."""
+    return (masks.height, masks.width) if hasattr(masks, 'height') else masks.shape[-2:]
+
+
+def _replace_boxes(boxes: object, boxes_xyxy: np.ndarray, chosen: np.ndarray) -> object:
+    """Boxes, (N, 4) xyxy or MMDetection's of that form, with those of the chosen masks."""
+    if isinstance(boxes, np.ndarray):
+        return np.where(chosen[:, None], boxes_xyxy, boxes).astype(boxes.dtype)
+    if type(boxes).__name__ != 'HorizontalBoxes':
+        got = type(boxes).__name__
+        raise ValueError(f"RefineMasks makes horizontal boxes, the sample has {got}; load them with box_type='hbox'.")
+    replaced = boxes.clone()
+    replaced.tensor[torch.from_numpy(chosen)] = torch.from_numpy(boxes_xyxy[chosen]).to(replaced.tensor)
+    return replaced
+
+
+def _check_unchanged(image: np.ndarray, file_image: np.ndarray, path: str) -> None:
+    """Refuse an image that is no longer that of its file; the order of channels does not count."""
+    is_same = image.shape == file_image.shape
+    if is_same:
+        difference = image.mean(axis=2, dtype=np.float32) - file_image.mean(axis=2, dtype=np.float32)
+        is_same = np.abs(difference).mean() < _SAME_IMAGE_LEVELS
+    if not is_same:
+        raise ValueError(
+            f'RefineMasks: the image of the sample, {image.shape}, is not as it is in {path}, {file_image.shape}; put '
+            'RefineMasks before everything that resizes, crops, mirrors or recolours.'
+        )
