@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
 
 from mmrefine.datasets.coco_file import image_name
 from mmrefine.datasets.images import IMAGE_SUFFIXES
@@ -99,7 +100,12 @@ class MaskFolderDataset(_SeededDataset):
 
     Args:
         data_prefix: ``dict(img=folder, mask=folder)``; both are searched recursively.
+        suffixes: ``dict(img='.jpg', mask='.png')`` where both lie in one folder; default: all that images have.
     """
+
+    def __init__(self, *args: Any, suffixes: dict[str, str] | None = None, **kwargs: Any):
+        self.suffixes = suffixes or {}
+        super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         folders = {}
@@ -110,7 +116,7 @@ class MaskFolderDataset(_SeededDataset):
             folders[role] = {
                 path.relative_to(folder).with_suffix(''): path
                 for path in sorted(folder.rglob('*'))
-                if path.suffix.lower() in IMAGE_SUFFIXES
+                if path.suffix.lower() in self._suffixes(role)
             }
         images, masks = folders['img'], folders['mask']
         unmatched = sorted(str(name) for name in images.keys() ^ masks.keys())
@@ -120,6 +126,7 @@ class MaskFolderDataset(_SeededDataset):
                 f'masks were found, without a partner: {unmatched[:5]}.'
             )
         source = self.source or Path(self.data_prefix['img']).parent.name
+        print_log(f'{source}: {len(images)} images with masks in {self.data_prefix["img"]}', logger='current')
         return [
             {
                 'img_path': str(path),
@@ -129,6 +136,9 @@ class MaskFolderDataset(_SeededDataset):
             }
             for name, path in images.items()
         ]
+
+    def _suffixes(self, role: str) -> tuple[str, ...]:
+        return (self.suffixes[role],) if role in self.suffixes else tuple(IMAGE_SUFFIXES)
 
 
 @DATASETS.register_module()

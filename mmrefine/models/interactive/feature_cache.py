@@ -43,6 +43,15 @@ class CachedEncoder:
         return SAM2Features(embedding, tuple(extras[:_FINE]), tuple(extras[_FINE : _FINE + _STAGES]), images, local)
 
 
+def weights_digest(module: nn.Module) -> str:
+    """A digest of all weights of a module, names included."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
 class _ImageEncoder:
     """What the cache wants of a backend, for one image (S, S, 3) that is normalised already."""
 
@@ -61,11 +70,7 @@ class _ImageEncoder:
         return InputFrame(image_hw, image_hw, image_hw)
 
     def fingerprint(self) -> str:
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.base.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        return f'{weights_digest(self.base)} {self.tile_scale}'
 
     def encode(self, image: np.ndarray) -> PromptFeatures:
         pixels = torch.from_numpy(image).permute(2, 0, 1)[None].to(self.device)

@@ -24,7 +24,7 @@ from mmrefine.models.interactive.sam2_base import (
     prompt_masks,
     stage_channels,
 )
-from mmrefine.models.modules import SAM2RefinerCore
+from mmrefine.models.modules import SAM2RefinerCore, upsample
 from mmrefine.registry import MODELS
 from mmrefine.structures import ObjectPrompt, RefineDataSample
 
@@ -112,6 +112,10 @@ class SAM2Refiner(BaseModel):
         Raises:
             ValueError: another size, or half precision on a CPU.
         """
+        return self.localize(self.encode_frozen(images))
+
+    def encode_frozen(self, images: Tensor) -> SAM2Features:
+        """The first half of :meth:`encode`, all that the frozen encoder does."""
         if images.device.type == 'cpu' and torch.float16 in (
             images.dtype,
             self.base.no_mem_embed.dtype,
@@ -120,9 +124,11 @@ class SAM2Refiner(BaseModel):
             raise ValueError('SAM2Refiner does not run in float16 on a CPU; use float32, or bfloat16 autocast.')
         scale = self.tile_scale if self.core.la is not None else 0
         if self.cached:
-            features = self.cached(images, scale, self.tile_chunk)
-        else:
-            features = encode_images(self.base, images, scale, self.tile_chunk)
+            return self.cached(images, scale, self.tile_chunk)
+        return encode_images(self.base, images, scale, self.tile_chunk)
+
+    def localize(self, features: SAM2Features) -> SAM2Features:
+        """The second half of :meth:`encode`: Localization Augment."""
         return replace(features, embedding=self.core.augment(features.embedding, features.local), local=None)
 
     def decode(
@@ -131,6 +137,7 @@ class SAM2Refiner(BaseModel):
         prompts: Sequence[ObjectPrompt],
         image_index: Sequence[int] | None = None,
         multimask_output: bool | None = None,
+        refine: bool = True,
     ) -> ObjectLogits:
         """Answers to K prompts.
 
@@ -142,6 +149,7 @@ class SAM2Refiner(BaseModel):
             prompts: K, in pixels of the input.
             image_index: which image each is about; default: one per image.
             multimask_output: instead of the model's own.
+            refine: False gives SAM 2's masks, upsampled.
 
         Raises:
             ValueError: prompts of the wrong number or with masks of the wrong size.
@@ -154,9 +162,11 @@ class SAM2Refiner(BaseModel):
         groups = defaultdict(list)
         for row, prompt in enumerate(prompts):
             groups[len(prompt.point_labels), prompt.mask_input is None].append(row)
-        parts = [self._answer(features, prompts, rows, multimask) for rows in groups.values()]
+        parts = [self._answer(features, prompts, rows, multimask, refine) for rows in groups.values()]
         order = torch.tensor([row for rows in groups.values() for row in rows], device=device).argsort()
         embedding, tokens, coarse, iou, mask_index = (torch.cat(column)[order] for column in zip(*parts, strict=True))
+        if not refine:
+            return ObjectLogits(upsample(coarse, features.image), (), coarse, iou)
         refined = self.core.predict(
             embedding,
             tokens,
@@ -170,7 +180,7 @@ class SAM2Refiner(BaseModel):
         return ObjectLogits(refined.logits, refined.aux, coarse, iou)
 
     def _answer(
-        self, features: SAM2Features, prompts: Sequence[ObjectPrompt], rows: list[int], multimask: bool
+        self, features: SAM2Features, prompts: Sequence[ObjectPrompt], rows: list[int], multimask: bool, refine: bool
     ) -> tuple[Tensor, ...]:
         """Embedding and tokens after Prompt Retargeting, and SAM 2's mask, for prompts of one kind."""
         some = features.take(torch.tensor(rows, device=features.image.device))
@@ -179,7 +189,9 @@ class SAM2Refiner(BaseModel):
         labels = torch.stack([prompt.point_labels for prompt in chosen])
         masks = None if chosen[0].mask_input is None else torch.stack([prompt.mask_input for prompt in chosen])
         coarse = prompt_masks(self.base, some.embedding, some.fine, coords, labels, masks, multimask)
-        embedding, tokens = self.core.retarget(coarse.state, coords, labels, coarse.logits)
+        embedding, tokens = coarse.state.embedding, coarse.state.output_tokens
+        if refine:
+            embedding, tokens = self.core.retarget(coarse.state, coords, labels, coarse.logits)
         return embedding, tokens, coarse.logits, coarse.iou, coarse.mask_index
 
     def _check_prompts(self, prompts: Sequence[ObjectPrompt], count: int) -> None:

@@ -4,7 +4,7 @@ from mmrefine.models.modules.decoder_capture import DecoderState, captured_decod
 from mmrefine.models.modules.localization_augment import LocalizationAugment
 from mmrefine.models.modules.mask_refinement import MaskRefinement
 from mmrefine.models.modules.prompt_retargeting import PromptRetargeting, ReceptiveFieldBlock
-from mmrefine.models.modules.sam2_refiner_core import RefinedLogits, SAM2RefinerCore
+from mmrefine.models.modules.sam2_refiner_core import RefinedLogits, SAM2RefinerCore, upsample
 
 __all__ = [
     'DecoderState',
@@ -16,4 +16,5 @@ __all__ = [
     'SAM2RefinerCore',
     'captured_decoder',
     'masks_of_embedding',
+    'upsample',
 ]

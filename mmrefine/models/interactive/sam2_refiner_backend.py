@@ -1,0 +1,89 @@
+"""SAM2Refiner as the promptable segmenter of SAMRefiner: coarse masks in, refined masks out.
+
+Legend: N prompts (one per mask), P points each, S the side of the input.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmrefine.core.prompts import InputFrame
+from mmrefine.models.backends import PromptBackend, PromptFeatures
+from mmrefine.models.interactive.feature_cache import weights_digest
+from mmrefine.models.interactive.sam2_base import SAM2Features
+from mmrefine.models.interactive.sam2_refiner import SAM2Refiner
+from mmrefine.models.interactive.sam2_refiner_predictor import to_input
+from mmrefine.registry import MODELS
+from mmrefine.structures import ObjectPrompt
+
+_FINE = 2
+
+
+@MODELS.register_module()
+class SAM2RefinerBackend(PromptBackend):
+    """One mask per prompt, with logits of the size of the input.
+
+    Args:
+        model: a :class:`SAM2Refiner`, or its config; weights of a trained one are loaded as they are, by
+            :class:`~mmrefine.models.refiners.SAMRefiner` too.
+    """
+
+    segmenter = 'model'
+
+    def __init__(self, model: SAM2Refiner | dict):
+        super().__init__()
+        self.model = model if isinstance(model, nn.Module) else MODELS.build(model)
+        self.input_hw = (self.model.input_size,) * 2
+        self.prompt_hw = tuple(self.model.base.sam_prompt_encoder.mask_input_size)
+        self._freeze()
+
+    @property
+    def iou_head(self) -> nn.Module:
+        return self.model.base.sam_mask_decoder.iou_prediction_head
+
+    def frame(self, image_hw: tuple[int, int]) -> InputFrame:
+        return InputFrame(tuple(image_hw), self.input_hw, self.input_hw)
+
+    @torch.no_grad()
+    def encode(self, image: np.ndarray) -> PromptFeatures:
+        features = self.model.encode(to_input(self.model, image))
+        extras = (*features.fine, *features.stages, features.image)
+        return PromptFeatures(
+            self.frame(image.shape[:2]), features.embedding[0].float(), tuple(level[0].float() for level in extras)
+        )
+
+    @torch.no_grad()
+    def predict(
+        self,
+        features: PromptFeatures,
+        points: np.ndarray | None = None,
+        labels: np.ndarray | None = None,
+        boxes: np.ndarray | None = None,
+        mask_inputs: np.ndarray | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        self._check_prompts(points, labels, boxes, mask_inputs)
+        given = [value for value in (points, boxes, mask_inputs) if value is not None]
+        prompts = []
+        for row in range(len(given[0])):
+            asked = {}
+            if points is not None:
+                real = labels[row] >= 0  # a point that is none would still change SAM 2's answer
+                asked |= {'points': features.frame.to_input(points[row][real]), 'labels': labels[row][real]}
+            if boxes is not None:
+                asked['box'] = features.frame.boxes_to_input(boxes[row : row + 1])[0]
+            if mask_inputs is not None:
+                asked['mask_input'] = mask_inputs[row]
+            prompts.append(ObjectPrompt.of(**asked))
+        answers = self.model.decode(_unpacked(features), prompts, [0] * len(prompts))
+        return answers.logits, answers.iou[:, None]
+
+    def _encoding(self) -> str:
+        """The base is left out of the model's state dict, and with it out of the digest of weights."""
+        return f'{weights_digest(self.model.base)} {self.model.tile_scale}'
+
+
+def _unpacked(features: PromptFeatures) -> SAM2Features:
+    *levels, image = (extra[None] for extra in features.extras)
+    return SAM2Features(features.embedding[None], tuple(levels[:_FINE]), tuple(levels[_FINE:]), image)

@@ -1,0 +1,187 @@
+"""Interactive use of SAM2Refiner on one image: encode once, then click as often as one likes.
+
+Legend: K objects, P points each, H and W the size of the image in pixels, m the side of mask prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmrefine.core.checks import check_image
+from mmrefine.models.interactive.sam2_base import SAM2Features
+from mmrefine.models.interactive.sam2_refiner import ObjectLogits, SAM2Refiner
+from mmrefine.structures import ObjectPrompt
+
+_PRECISIONS = ('float32', 'bfloat16', 'float16')
+
+
+@dataclass(frozen=True)
+class PredictedMasks:
+    """Answers to K prompts.
+
+    Attributes:
+        masks: (K, H, W) bool; float32 logits if they were asked for.
+        iou: (K,) float32 in [0, 1], SAM 2's estimate of its own mask's quality.
+        low_res_logits: (K, 1, m, m) float32, SAM 2's own mask: the mask prompt of a next round.
+    """
+
+    masks: np.ndarray
+    iou: np.ndarray
+    low_res_logits: np.ndarray
+
+
+class SAM2RefinerPredictor:
+    """A model and the features of the image that it was last shown.
+
+    Args:
+        model: in whatever mode; it is put into evaluation mode.
+        precision: 'float32'; or 'bfloat16' or 'float16' autocast, the last not on a CPU.
+        object_chunk: objects refined together, which bounds the memory.
+
+    Raises:
+        ValueError: an unknown precision, or 'float16' on a CPU.
+    """
+
+    def __init__(self, model: SAM2Refiner, precision: str = 'float32', object_chunk: int = 4):
+        if precision not in _PRECISIONS:
+            raise ValueError(f'precision must be one of {_PRECISIONS}, got {precision!r}.')
+        self.model = model.eval()
+        self.device = next(model.parameters()).device
+        if precision == 'float16' and self.device.type == 'cpu':
+            raise ValueError("precision 'float16' needs a GPU; use 'bfloat16' or 'float32' on a CPU.")
+        self.precision = getattr(torch, precision)
+        self.object_chunk = object_chunk
+        self.reset_image()
+
+    def reset_image(self) -> None:
+        """Forget the image."""
+        self._plain: SAM2Features | None = None
+        self._features: SAM2Features | None = None
+        self._size_hw: tuple[int, int] | None = None
+
+    @torch.no_grad()
+    def set_image(self, image: np.ndarray) -> None:
+        """Encode an image, (H, W, 3) uint8 RGB, and its quadrants.
+
+        Raises:
+            TypeError, ValueError: it is something else.
+        """
+        pixels = to_input(self.model, check_image(image))
+        with self._autocast():
+            self._plain = self.model.encode_frozen(pixels)
+            self._features = self.model.localize(self._plain)
+        self._size_hw = image.shape[:2]
+
+    def predict(
+        self,
+        point_coords: Any = None,
+        point_labels: Any = None,
+        box: Any = None,
+        mask_input: Any = None,
+        multimask_output: bool = False,
+        return_logits: bool = False,
+        refine: bool = True,
+    ) -> PredictedMasks:
+        """Masks of one object, or of K objects with equally many points where the arguments have one more axis.
+
+        Args:
+            point_coords: (P, 2) or (K, P, 2), (x, y) pixels of the image.
+            point_labels: (P,) or (K, P), 1 for the object, 0 for the background.
+            box: (4,) or (K, 4), (x1, y1, x2, y2) pixels of the image.
+            mask_input: (1, m, m) or (K, 1, m, m) logits.
+            multimask_output: SAM 2 answers with the best of three masks, which suits a single click.
+            return_logits: logits instead of masks.
+            refine: False gives the masks of SAM 2 itself.
+
+        Raises:
+            RuntimeError: no image was set.
+            ValueError: no prompt, or one that :meth:`predict_objects` refuses.
+        """
+        given = {
+            'points': (point_coords, 2),
+            'labels': (point_labels, 1),
+            'box': (box, 1),
+            'mask_input': (mask_input, 3),
+        }
+        columns = {
+            name: list(np.asarray(value)[None] if np.ndim(value) == single else np.asarray(value))
+            for name, (value, single) in given.items()
+            if value is not None
+        }
+        counts = {name: len(column) for name, column in columns.items()}
+        if len(set(counts.values())) > 1:
+            raise ValueError(f'all prompts must be about the same objects, got numbers of objects {counts}.')
+        rows = zip(*columns.values(), strict=True) if columns else [()]
+        prompts = [ObjectPrompt.of(**dict(zip(columns, row, strict=True))) for row in rows]
+        return self.predict_objects(prompts, multimask_output, return_logits, refine)
+
+    @torch.no_grad()
+    def predict_objects(
+        self,
+        prompts: Sequence[ObjectPrompt],
+        multimask_output: bool = False,
+        return_logits: bool = False,
+        refine: bool = True,
+    ) -> PredictedMasks:
+        """Masks of K objects, each asked for in its own way, in pixels of the image; see :meth:`predict`.
+
+        Raises:
+            RuntimeError: no image was set.
+            ValueError: points or boxes outside of the image, or a mask prompt of the wrong size.
+        """
+        if self._features is None:
+            raise RuntimeError('no image is set; call set_image first.')
+        for prompt in prompts:
+            _check_inside(prompt, self._size_hw)
+        height, width = self._size_hw
+        side = self.model.input_size
+        moved = [prompt.scaled(side / width, side / height) for prompt in prompts]
+        features = self._features if refine else self._plain
+        parts = []
+        for start in range(0, len(moved), self.object_chunk):
+            chunk = moved[start : start + self.object_chunk]
+            with self._autocast():
+                answers = self.model.decode(features, chunk, [0] * len(chunk), multimask_output, refine)
+            parts.append(self._to_image(answers, return_logits))
+        columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        if not columns:
+            m = side // 4
+            columns = [np.zeros((0, height, width), bool), np.zeros(0, np.float32), np.zeros((0, 1, m, m), np.float32)]
+        return PredictedMasks(*columns)
+
+    def _to_image(self, answers: ObjectLogits, return_logits: bool) -> tuple[np.ndarray, ...]:
+        logits = F.interpolate(answers.logits.float(), self._size_hw, mode='bilinear', align_corners=False)[:, 0]
+        masks = logits if return_logits else logits > 0
+        others = answers.iou.float().clamp(0, 1), answers.coarse.float()
+        return tuple(tensor.cpu().numpy() for tensor in (masks, *others))
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
+
+
+def to_input(model: SAM2Refiner, image: np.ndarray) -> Tensor:
+    """(H, W, 3) uint8 RGB as the model's input (1, 3, S, S), stretched as SAM 2 does it."""
+    device = next(model.parameters()).device
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].to(device).float()
+    pixels = F.interpolate(pixels, (model.input_size,) * 2, mode='bilinear', antialias=True)
+    return model.data_preprocessor.normalise(pixels)
+
+
+def _check_inside(prompt: ObjectPrompt, size_hw: tuple[int, int]) -> None:
+    limits = prompt.point_coords.new_tensor(size_hw[::-1])
+    outside = ((prompt.point_coords < 0) | (prompt.point_coords > limits)).any(dim=1) & (prompt.point_labels != -1)
+    if outside.any():
+        raise ValueError(
+            f'point or corner {prompt.point_coords[outside][0].tolist()} (x, y) lies outside of the image of '
+            f'{size_hw[0]}x{size_hw[1]} (HxW); prompts are in pixels of the image that was set.'
+        )
+    first, last = (prompt.point_coords[prompt.point_labels == corner] for corner in (2, 3))
+    if first.shape != last.shape or (first > last).any():
+        raise ValueError(f'box must be (x1, y1, x2, y2) with x1 <= x2 and y1 <= y2, got {[*first, *last]}.')
