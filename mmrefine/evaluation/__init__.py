@@ -1,5 +1,6 @@
 """How good masks are: measures as functions, coarse and refined side by side, and mmengine's metric around them."""
 
+from mmrefine.evaluation.bootstrap import paired_bootstrap
 from mmrefine.evaluation.functional import (
     MEASURES,
     boundary_iou,
@@ -9,6 +10,7 @@ from mmrefine.evaluation.functional import (
     mean_boundary_accuracy,
     measure_masks,
 )
+from mmrefine.evaluation.interactive import mean_of_sets, simulated_prompt
 from mmrefine.evaluation.label_maps import LabelMapScore
 from mmrefine.evaluation.matched_mask_metric import MatchedMaskMetric, match_masks
 from mmrefine.evaluation.refine_evaluator import RefineEvaluator
@@ -33,8 +35,11 @@ __all__ = [
     'mask_overlap',
     'match_masks',
     'mean_boundary_accuracy',
+    'mean_of_sets',
     'measure_masks',
+    'paired_bootstrap',
     'print_scores_table',
+    'simulated_prompt',
     'summarize_by_group',
     'summarize_refinement',
 ]

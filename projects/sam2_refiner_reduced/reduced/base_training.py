@@ -1,0 +1,97 @@
+"""Stage 1: the base learns coarse masks from boxes and points, so that there is something left to refine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmrefine.models.losses import PointSampledMaskLoss
+
+from .pool import Pool
+from .prompts import box_prompts, point_prompts
+from .training import Log, Progress, normalise, set_learning_rate
+
+_COARSENESS = 4  # truth is averaged over cells of so many pixels: the grid of SAM 2's own mask logits
+_MAX_GRADIENT = 1.0
+_LOSS = PointSampledMaskLoss(mode='full')
+
+
+def coarse_truth(masks: Tensor) -> Tensor:
+    """What the base is trained on: (B, 1, S, S) masks, each cell of S/4 x S/4 the majority of its pixels."""
+    return (F.avg_pool2d(masks.float(), _COARSENESS) > 0.5).float()
+
+
+def base_logits(base: nn.Module, features: list[Tensor], points: Tensor, labels: Tensor) -> Tensor:
+    """Mask logits (B, 1, S/4, S/4) of B objects on B images, from what ``forward_image`` returns."""
+    fine, middle, coarse = features
+    sparse, dense = base.sam_prompt_encoder(points=(points, labels), boxes=None, masks=None)
+    return base.sam_mask_decoder(
+        image_embeddings=coarse + base.no_mem_embed.view(1, -1, 1, 1),
+        image_pe=base.sam_prompt_encoder.get_dense_pe(),
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense,
+        multimask_output=False,
+        repeat_image=False,
+        high_res_features=[fine, middle],
+    )[0]
+
+
+def train_base(
+    base: nn.Module,
+    pool: Pool,
+    path: Path,
+    steps: int,
+    seconds: float,
+    log: Log = print,
+    batch: int = 8,
+    peak_lr: float = 1e-3,
+    seed: int = 0,
+) -> Progress:
+    """Train the image encoder, prompt encoder and mask decoder; the memory of video stays random.
+
+    Args:
+        base: of :func:`mmrefine.models.interactive.build_base`; holds the trained weights in the end.
+        pool: images to train on.
+        path: checkpoint, from which a killed training goes on.
+        steps, seconds: the training ends at the first of the two.
+        batch: B; each image is encoded once and prompted by its box and twice by points.
+        seed: decides, with the number of the step, all draws.
+    """
+    base.requires_grad_(True).train()
+    parts = (base.image_encoder, base.sam_prompt_encoder, base.sam_mask_decoder)
+    parameters = [parameter for part in parts for parameter in part.parameters()] + [base.no_mem_embed]
+    optimizer = torch.optim.AdamW(parameters, peak_lr, weight_decay=0.01, fused=True)
+    progress = Progress(path, steps, seconds, {'base': base, 'optimizer': optimizer})
+    while progress.share < 1:
+        rng = np.random.default_rng([seed, progress.step])
+        images, masks = _draw_batch(pool, batch, rng)
+        truth = coarse_truth(torch.from_numpy(masks)[:, None])
+        prompts = [draw(masks, rng) for draw in (box_prompts, point_prompts, point_prompts)]
+        features = base.forward_image(normalise(images))['backbone_fpn']
+        losses = [_LOSS(base_logits(base, features, *prompt), truth) for prompt in prompts]
+        loss = sum(sum(parts.values()) for parts in losses) / len(losses)
+        set_learning_rate(optimizer, progress.learning_rate(peak_lr))
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, _MAX_GRADIENT)
+        optimizer.step()
+        if progress.step % 100 == 0:
+            log(f'base: step {progress.step}, {progress.seconds:.0f} s, loss {loss.item():.3f}')
+        progress.advance()
+    progress.save()
+    base.requires_grad_(False).eval()
+    return progress
+
+
+def _draw_batch(pool: Pool, batch: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Images and masks, mirrored at random, each channel with another gain and offset."""
+    chosen = rng.integers(len(pool), size=batch)
+    images, masks = pool.images[chosen], pool.masks[chosen]
+    mirrored = rng.random(batch) < 0.5
+    images[mirrored], masks[mirrored] = images[mirrored, :, ::-1], masks[mirrored, :, ::-1]
+    gain, offset = rng.uniform(0.8, 1.2, (batch, 1, 1, 3)), rng.uniform(-20, 20, (batch, 1, 1, 3))
+    return (images * gain + offset).clip(0, 255).astype(np.uint8), masks

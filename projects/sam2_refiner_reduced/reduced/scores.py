@@ -1,0 +1,65 @@
+"""How well the base and every variant do on the held-out images. Legend: N images, B of a batch, S their side."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from mmrefine.apis.files import whole_file
+from mmrefine.evaluation import measure_masks, simulated_prompt
+from mmrefine.models.interactive import prompt_masks
+from mmrefine.models.modules.sam2_refiner_core import upsample
+
+from .features import CachedFeatures
+from .prompts import stack_prompts
+from .variants import answer
+
+PROMPTS = ('box', 1, 2, 5)
+MEASURES = ('iou', 'boundary_iou')
+BASE = 'base'
+_SEED = 2024
+_BATCH = 16
+
+# scores[system][prompt][measure]: one value per image
+Scores = dict[str, dict[str, dict[str, list[float]]]]
+
+
+@torch.no_grad()
+def score(base: nn.Module, cores: nn.ModuleDict, cached: CachedFeatures) -> Scores:
+    """Scores of up(M), the base's mask at full size, and of every variant, against the fine truth."""
+    scores: Scores = {
+        name: {str(prompt): {measure: [] for measure in MEASURES} for prompt in PROMPTS} for name in (BASE, *cores)
+    }
+    for start in range(0, len(cached.pool), _BATCH):
+        chosen = np.arange(start, min(start + _BATCH, len(cached.pool)))
+        features, truth = cached.take(chosen), cached.pool.masks[chosen]
+        for prompt in PROMPTS:
+            points, labels = stack_prompts(
+                [simulated_prompt(mask, prompt, _SEED, str(k)) for mask, k in zip(truth, chosen, strict=True)]
+            )
+            plain = prompt_masks(base, features.embedding, features.fine, points, labels)
+            logits = {name: answer(base, core, features, points, labels, plain).logits for name, core in cores.items()}
+            logits[BASE] = upsample(plain.logits, features.image)
+            for name, own in logits.items():
+                values = measure_masks(own[:, 0].numpy() > 0, truth, MEASURES)
+                for measure in MEASURES:
+                    scores[name][str(prompt)][measure] += values[measure].tolist()
+    return scores
+
+
+def mean_iou(scores: Scores, name: str = BASE) -> float:
+    """Mean IoU of a system over images and prompts."""
+    return float(np.mean([scores[name][str(prompt)]['iou'] for prompt in PROMPTS]))
+
+
+def save_scores(path: Path, scores: Scores) -> None:
+    with whole_file(path) as file:
+        json.dump(scores, file)
+
+
+def load_scores(path: Path) -> Scores:
+    return json.loads(path.read_text(encoding='utf-8'))
