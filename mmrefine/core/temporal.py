@@ -72,8 +72,7 @@ def consensus(masks: Sequence[np.ndarray], own: np.ndarray | None = None) -> np.
 
 
 def flicker(masks: Sequence[np.ndarray], flows: Sequence[np.ndarray]) -> float:
-    """How much an object's masks change beyond its motion: the mean of 1 - IoU of each mask with the one before it, carried
-    along the flow.
+    """How much masks change beyond the motion: the mean of 1 - IoU of each mask with the one before it, carried along.
 
     The flow comes from the images alone, so that it judges all masks of a clip alike: coarse, refined, true. Its errors
     and what comes into view change even true masks; so a score says nothing alone, and is compared with another of the

@@ -68,31 +68,24 @@ class VideoFrames(Sequence):
         raise NotImplementedError
 
 
-class FrameFolder(VideoFrames):
-    """A folder of images in the order of the numbers in their names.
+class FrameFiles(VideoFrames):
+    """Images of a clip in the order in which they are given.
 
     Args:
-        path: the folder, not searched further.
-        allow_gaps: False refuses numbers that do not rise by one step throughout, as a lost frame would show as a jump.
+        path: their folder, for reports.
+        files: at least one.
+        allow_gaps: False refuses names whose last numbers do not rise by one step throughout, as a lost frame would
+            show as a jump.
 
     Raises:
-        FileNotFoundError: no such folder.
-        ValueError: it holds no image, or frames are missing.
+        OSError, ValueError: frames are missing, or the first cannot be read.
     """
 
-    def __init__(self, path: str | os.PathLike, allow_gaps: bool = False):
-        path = Path(path)
-        if not path.is_dir():
-            raise FileNotFoundError(f'folder of frames {path} does not exist.')
-        self._files = sorted(
-            (file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and not _is_hidden(file)),
-            key=lambda file: (_number(file.stem) is None, _number(file.stem) or 0, file.stem),
-        )
-        if not self._files:
-            raise ValueError(f'no frame in {path}; expected images that end in {", ".join(IMAGE_SUFFIXES)}.')
+    def __init__(self, path: Path, files: Sequence[Path], allow_gaps: bool = False):
         if not allow_gaps:
-            _check_steps(path, [file.stem for file in self._files])
-        super().__init__(path, [file.stem for file in self._files])
+            _check_steps(path, [file.stem for file in files])
+        self._files = list(files)
+        super().__init__(path, [file.stem for file in files])
 
     def _read(self, index: int) -> np.ndarray:
         return read_image(self._files[index])
@@ -144,12 +137,21 @@ class VideoFile(VideoFrames):
 
 
 def open_frames(path: str | os.PathLike, allow_gaps: bool = False) -> VideoFrames:
-    """The frames of a clip: a folder of images, or a video file; see :class:`FrameFolder`, :class:`VideoFile`."""
-    if Path(path).is_dir():
-        return FrameFolder(path, allow_gaps)
-    if not Path(path).exists():
+    """The frames of a clip: a folder of images, in the order of the last numbers in their names, or a video file.
+
+    Raises:
+        FileNotFoundError: it does not exist.
+        ValueError: it holds no frame, some are missing (see :class:`FrameFiles`), or it cannot be decoded.
+    """
+    path = Path(path)
+    if not path.exists():
         raise FileNotFoundError(f'clip {path} does not exist: expected a folder of frames or a video file.')
-    return VideoFile(path)
+    if not path.is_dir():
+        return VideoFile(path)
+    files = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and not _is_hidden(file)]
+    if not files:
+        raise ValueError(f'no frame in {path}; expected images that end in {", ".join(IMAGE_SUFFIXES)}.')
+    return FrameFiles(path, sorted(files, key=lambda file: (frame_number(file.stem) or 0, file.stem)), allow_gaps)
 
 
 def find_clips(path: str | os.PathLike) -> dict[str, Path]:
@@ -183,14 +185,14 @@ def _is_hidden(file: Path) -> bool:
     return file.name.startswith('.')
 
 
-def _number(stem: str) -> int | None:
+def frame_number(stem: str) -> int | None:
     """The last number in a name: 7 of ``frame_0007``."""
     digits = re.findall(r'\d+', stem)
     return int(digits[-1]) if digits else None
 
 
 def _check_steps(path: Path, stems: list[str]) -> None:
-    numbers = [_number(stem) for stem in stems]
+    numbers = [frame_number(stem) for stem in stems]
     if None in numbers or len(numbers) < 3:
         return
     steps = np.diff(numbers)

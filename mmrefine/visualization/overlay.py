@@ -1,0 +1,79 @@
+"""Masks drawn over the frames of a video. Legend: N objects, H and W in pixels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import numpy as np
+
+from mmrefine.core.checks import check_image, check_masks
+from mmrefine.core.palette import voc_palette
+from mmrefine.visualization.side_by_side import _outline, _tint
+
+
+def draw_overlay(frame: np.ndarray, masks: np.ndarray, object_ids: Sequence[int]) -> np.ndarray:
+    """A frame with every mask tinted and outlined in the colour that its id has in palette files.
+
+    Args:
+        frame: (H, W, 3) uint8 RGB.
+        masks: (N, H, W) bool.
+        object_ids: N numbers.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        TypeError, ValueError: they do not fit, as :mod:`mmrefine.core.checks` says.
+    """
+    drawn = check_image(frame).copy()
+    colours = np.frombuffer(voc_palette(), np.uint8).reshape(-1, 3)
+    for mask, object_id in zip(check_masks(masks, frame.shape[:2]), object_ids, strict=True):
+        colour = tuple(int(channel) for channel in colours[object_id % len(colours)])
+        _tint(drawn, mask, colour)
+        _outline(drawn, mask, colour)
+    return drawn
+
+
+class OverlayVideo:
+    """An MP4 file that appears under its name when it is complete; a context, in which frames are added.
+
+    Args:
+        path: missing folders are made.
+        size_hw: (H, W) of the frames; an odd last row or column is left out, as the format wants even sides.
+        fps: frames per second.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+
+    def __init__(self, path: Path, size_hw: tuple[int, int], fps: float):
+        self.path = path
+        self._unfinished = path.with_name(f'.{path.stem}.unfinished{path.suffix}')
+        self._size_hw = tuple(max(2, side - side % 2) for side in size_hw)
+        self._fps = fps
+
+    def __enter__(self) -> OverlayVideo:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        codec = cv2.VideoWriter_fourcc(*'mp4v')
+        self._writer = cv2.VideoWriter(str(self._unfinished), codec, self._fps, self._size_hw[::-1])
+        if not self._writer.isOpened():
+            raise OSError(f'video {self.path} cannot be written; is the folder writable and OpenCV built with video?')
+        return self
+
+    def add(self, drawn: np.ndarray) -> None:
+        """Append an (H, W, 3) uint8 RGB frame."""
+        height, width = self._size_hw
+        self._writer.write(cv2.cvtColor(np.ascontiguousarray(drawn[:height, :width]), cv2.COLOR_RGB2BGR))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._writer.release()
+        if kind is None:
+            os.replace(self._unfinished, self.path)
+        else:
+            self._unfinished.unlink(missing_ok=True)

@@ -1,0 +1,101 @@
+"""Refine masks of videos: tools/refine_video.py FRAMES MASKS --out DIR."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+DESCRIPTION = """\
+Refine the masks of clips, in agreement from frame to frame.
+
+  FRAMES  a folder of frames, a video file, or a folder of such clips (searched recursively)
+  MASKS   PNG label maps with the names of the frames, in a folder for each clip as DAVIS has them; or one PNG file for
+          the first frame. Labels are objects, 0 is background, 255 void; files of 0 and 255 hold one object.
+          JSON as of YouTube-VIS (annotations, or results with --videos), or COCO with videos and instance ids;
+          FRAMES is then the folder where file names start
+
+Masks on every frame are refined each; where a result contradicts its neighbours it starts again from what they, carried
+along optical flow, say. Where every object has a mask on one frame only, or frames have no PNG file, objects are
+followed from frame to frame; with --sam2 by SAM 2.
+
+Results: DIR/masks/<clip>/<frame>.png with palette, or DIR/<name>.json with RLE, as the masks came, or as --write says;
+DIR/overlays/<clip>.mp4 with --overlay; DIR/summary.json.
+"""
+EPILOG = """\
+Flicker is how much masks change from frame to frame beyond the motion (docs/video.md): compare before and after.
+The job can be stopped at any time: the same command goes on with the clip where it was.
+Clips that cannot be read are skipped and listed at the end and in summary.json.
+
+exit status: 0 all clips refined; 1 some were skipped; 2 the job could not start or not go on.
+
+examples:
+  tools/refine_video.py clip.mp4 first_frame.png --out refined/ --overlay
+  tools/refine_video.py DAVIS/JPEGImages/480p results/ --out refined/
+  tools/refine_video.py frames/ predictions.json --videos instances.json --out refined/ --write png json
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('frames', metavar='FRAMES')
+    parser.add_argument('masks', metavar='MASKS')
+    parser.add_argument('--out', metavar='DIR', required=True, help='folder for the results')
+    parser.add_argument('--videos', metavar='JSON', help='annotation file that describes the videos of results')
+    parser.add_argument('--write', nargs='+', choices=('png', 'json'), help='formats; default: as the masks came')
+    parser.add_argument('--overlay', action='store_true', help='videos of the masks over the frames')
+    parser.add_argument('--allow-gaps', action='store_true', help='frame numbers may jump')
+    parser.add_argument('--overwrite', action='store_true', help='start anew, also where DIR holds another job')
+
+    model = parser.add_argument_group('refiner')
+    model.add_argument('--model', default='segrefiner_tiny', help='name of a bundled model (default: %(default)s)')
+    model.add_argument('--config', help='config of another refiner, instead of --model')
+    model.add_argument('--checkpoint', help='weights for --config or --model')
+    model.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
+    model.add_argument('--no-gate', action='store_true', help='take every proposal, also those that look harmful')
+    model.add_argument('--seed', type=int, default=0, help='of the random draws (default: %(default)s)')
+    model.add_argument('--min-agreement', metavar='IOU', type=float, default=0.9, help=_AGREEMENT_HELP)
+    return parser.parse_args()
+
+
+_AGREEMENT_HELP = 'least IoU of a frame with what its neighbours say, 0 leaves frames alone (default: %(default)s)'
+
+
+def main() -> int:
+    args = parse_args()
+    # Imported late, so that --help answers at once.
+    from mmrefine.apis.video import format_video_report, refine_video
+
+    try:
+        report = refine_video(
+            args.frames,
+            args.masks,
+            args.out,
+            model=args.config or args.model,
+            checkpoint=args.checkpoint,
+            device=args.device,
+            gate=not args.no_gate,
+            seed=args.seed,
+            min_agreement=args.min_agreement,
+            write=None if args.write is None else tuple(args.write),
+            overlay=args.overlay,
+            allow_gaps=args.allow_gaps,
+            videos=args.videos,
+            overwrite=args.overwrite,
+        )
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('stopped; the same command goes on from here.', file=sys.stderr)
+        return 130
+    print(format_video_report(report))
+    for failure in report.failed:
+        print(f'skipped {failure["clip"]}: {failure["error"]}', file=sys.stderr)
+    print(f'results are in {args.out}')
+    return 1 if report.failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
