@@ -25,6 +25,9 @@ EPILOG = """\
 The job can be stopped at any time: the same command goes on where it was, and ends with the same files.
 Images that are missing or broken are skipped and listed at the end and in summary.json.
 
+Large data sets: tools/dist_refine.sh and tools/slurm_refine.sh share the work among processes, --launcher ray among the
+actors of a Ray cluster; all must see the same disk. See docs/scaling.md.
+
 exit status: 0 all masks refined; 1 some images were skipped; 2 the job could not start or not go on.
 
 examples:
@@ -67,6 +70,10 @@ def parse_args() -> argparse.Namespace:
     model.add_argument('--seed', type=int, default=0, help='of the random draws (default: %(default)s)')
     model.add_argument('--batch-masks', metavar='N', type=int, default=8, help=_BATCH_HELP)
     model.add_argument('--workers', metavar='N', type=int, default=2, help='threads that read ahead (default: 2)')
+
+    scale = parser.add_argument_group('large data sets')
+    scale.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi', 'ray'), default='none')
+    scale.add_argument('--actors', metavar='N', type=int, help=_ACTORS_HELP)
     return parser.parse_args()
 
 
@@ -81,6 +88,7 @@ _THRESHOLD_HELP = (
     'of activation maps: what scores less is background (default: 0.25); several are compared in a table, and the best '
     'by --gt is taken'
 )
+_ACTORS_HELP = 'Ray actors (default: one per GPU of the cluster, or per core where there are none)'
 _BATCH_HELP = 'masks refined together, from one or several images (default: %(default)s)'
 
 
@@ -102,7 +110,7 @@ def choose_threshold(args: argparse.Namespace) -> float | None:
 def main() -> int:
     args = parse_args()
     # Imported late, so that --help answers at once.
-    from mmrefine.apis import format_report, refine_dataset
+    from mmrefine.apis import LostProcessError, format_report, refine_dataset
     from mmrefine.apis.cam import compare_label_maps, format_label_quality
 
     try:
@@ -130,13 +138,17 @@ def main() -> int:
             batch_masks=args.batch_masks,
             workers=args.workers,
             overwrite=args.overwrite,
+            launcher=args.launcher,
+            actors=args.actors,
         )
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ImportError, LostProcessError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print('stopped; the same command goes on from here.', file=sys.stderr)
         return 130
+    if report is None:  # the first process tells
+        return 0
     print(format_report(report))
     if args.gt and (args.cam or args.semantic) and report.total['masks']:
         void = 255 if args.cam else args.ignore_label

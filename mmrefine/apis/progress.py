@@ -39,12 +39,12 @@ class JobProgress:
         if self._in_lines and self._done:
             self._print_line()
 
-    def advance(self, num_images: int, num_masks: int) -> None:
-        """So many more are done."""
-        self._done += num_images
-        self._masks += num_masks
-        self._bar.update(self._task, advance=num_images, pace=self._pace())
-        if self._in_lines and time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
+    def show(self, num_images: int, num_masks: int) -> None:
+        """So many are done."""
+        self._done, self._masks = num_images, num_masks
+        if self._done:
+            self._bar.update(self._task, completed=num_images, pace=self._pace())
+        if self._done and self._in_lines and time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
             self._print_line()
 
     def _print_line(self) -> None:

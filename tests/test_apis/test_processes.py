@@ -1,0 +1,230 @@
+"""A job in several processes ends with the same bytes as in one, also if a process was killed, and never hangs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch.distributed
+
+from mmrefine.apis import LostProcessError, refine_dataset
+from mmrefine.apis import processes as processes_module
+from mmrefine.apis.launchers import join_processes
+from mmrefine.apis.processes import Crew
+from mmrefine.apis.refine_job import RefineJob, Step
+from mmrefine.datasets.mask_sources import open_masks
+from tests.test_apis.conftest import Scenes
+from tests.test_apis.test_job import files_of
+
+CONFIG = """
+custom_imports = dict(imports=['fragile_refiner'])
+model = dict(type='FragileRefiner', marker='{marker}', lives=2, rank=1)
+"""
+# One of two processes, as the tool runs it, that notices in a second instead of minutes when the other one is gone.
+IMPATIENT = """
+import sys
+from mmrefine.apis import processes
+processes._BEAT_S, processes._PATIENCE_S = 0.1, 1.0
+sys.argv = ['refine.py', *sys.argv[1:]]
+exec(compile(open('tools/refine.py').read(), 'tools/refine.py', 'exec'))
+"""
+COUNT = 24
+
+
+def free_port() -> str:
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        return str(server.getsockname()[1])
+
+
+class Job:
+    """A data set, a config of a fragile refiner, and what one process makes of it undisturbed."""
+
+    def __init__(self, scenes: Scenes):
+        self.scenes, self.marker = scenes, scenes.folder / 'marker'
+        self.config = scenes.folder / 'fragile.py'
+        self.config.write_text(CONFIG.format(marker=self.marker))
+        (scenes.folder / 'photos/scene_5.png').write_bytes(b'broken')
+        self.marker.touch()
+        self.run('unbroken')
+        self.expected = self.written('unbroken')
+
+    @property
+    def arguments(self) -> list[str]:
+        return [str(self.scenes.folder / 'photos'), str(self.scenes.folder / 'coco.json'), '--config', str(self.config)]
+
+    def run(self, out: str) -> None:
+        refine_dataset(*self.arguments[:2], self.scenes.folder / out, model=self.config, device='cpu', progress=False)
+
+    def start(self, command: list[str], out: str, **environment: str) -> subprocess.Popen:
+        env = {
+            **os.environ,
+            'PYTHONPATH': f'{os.getcwd()}{os.pathsep}tests',
+            'OMP_NUM_THREADS': '1',
+            'CUDA_VISIBLE_DEVICES': '',
+        }
+        env['PATH'] = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
+        return subprocess.Popen(
+            [*command, *self.arguments, '--out', str(self.scenes.folder / out), '--device', 'cpu'],
+            env={**env, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def written(self, out: str) -> dict[str, bytes]:
+        """Files of the job, but for the parts that are kept for the image that failed."""
+        shutil.rmtree(self.scenes.folder / out / '.parts')
+        return files_of(self.scenes.folder / out)
+
+
+@pytest.fixture
+def job(make_scenes: Callable[[int], Scenes], repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+    monkeypatch.chdir(repo_root)
+    return Job(make_scenes(COUNT))
+
+
+def test_two_processes_give_what_one_gives(job: Job) -> None:
+    process = job.start(['bash', 'tools/dist_refine.sh', '2'], 'out', PORT=free_port())
+    stdout, stderr = process.communicate(timeout=300)
+    assert process.returncode == 1, stderr  # an image was skipped
+    assert stdout.count('total: 23 images') == 1 and f'images {COUNT}/{COUNT} ' in stderr
+    assert stderr.count('skipped scene_5.png') == 1
+    assert job.written('out') == job.expected
+
+
+def test_a_killed_process_is_noticed_and_one_process_goes_on(job: Job) -> None:
+    job.marker.unlink()
+    group = {'WORLD_SIZE': '2', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': free_port()}
+    command = [sys.executable, '-c', IMPATIENT, '--launcher', 'pytorch']
+    first, second = (job.start(command, 'out', RANK=rank, LOCAL_RANK=rank, **group) for rank in ('0', '1'))
+    _, stderr = first.communicate(timeout=300)
+    second.communicate(timeout=300)
+    assert second.returncode == -9 and first.returncode == 2, stderr
+    last_line = stderr.strip().splitlines()[-1]
+    assert last_line.startswith('error: process 1 of 2 was not heard of for ')
+    assert last_line.endswith('start the same command again, with as many processes as you like.')
+    assert not (job.scenes.folder / 'out/summary.json').exists()
+    parts = len(list((job.scenes.folder / 'out/.parts/000000').iterdir()))
+    assert 2 <= parts < COUNT - 1
+    job.run('out')
+    assert job.written('out') == job.expected
+
+
+# ---- who does what ----
+
+
+def test_shards_are_stable_complete_and_even(make_scenes: Callable[[int], Scenes]) -> None:
+    scenes = make_scenes(40)
+    source = open_masks(scenes.folder / 'masks', scenes.folder / 'photos')
+    job = RefineJob(source, scenes.folder / 'out', {}, batch_masks=1)
+    shards = job.shards(job.left(), 4)
+    assert sorted(group.start for shard in shards for group in shard) == list(range(40))
+    # Binomial with 40 draws of 1/4: 10 +- 2.7.
+    assert all(2 <= len(shard) <= 18 for shard in shards)
+    # SHA-256 of the names, so the same on every machine, in every process and release.
+    names = [source.tasks[group.start].image for group in shards[0]]
+    assert names[:3] == ['scene_10.png', 'scene_12.png', 'scene_13.png']
+
+
+# ---- the crew ----
+
+
+@pytest.fixture
+def crew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Crew]:
+    """Makes the member of a crew of two with this rank."""
+
+    def make(rank: int) -> Crew:
+        monkeypatch.setattr(processes_module, 'get_dist_info', lambda: (rank, 2))
+        return Crew(tmp_path)
+
+    monkeypatch.setattr(processes_module, '_BEAT_S', 0.02)
+    return make
+
+
+def test_the_first_gathers_what_all_did(crew: Callable[[int], Crew]) -> None:
+    failure = {'task': 3, 'image': 'a', 'error': 'b'}
+    first, second = crew(0), crew(1)
+    with first:
+        with second:
+            second.add(Step(2, 5, [failure]))
+            first.add(Step(1, 1, []))
+        assert first.wait(lambda images, masks: None) == [failure]
+        assert first.done() == (3, 6)
+
+
+def test_the_error_of_another_process_is_told(crew: Callable[[int], Crew]) -> None:
+    first, second = crew(0), crew(1)
+    with pytest.raises(OSError), second:
+        raise OSError('the disk is full')
+    with pytest.raises(LostProcessError, match=r'process 1 of 2 has failed \(the disk is full\); what is done is kept'):
+        first.wait(lambda images, masks: None)
+
+
+def test_a_long_task_is_no_silence(crew: Callable[[int], Crew], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes_module, '_PATIENCE_S', 0.5)
+    first, second = crew(0), crew(1)
+    shown: list[tuple[int, int]] = []
+
+    def show(images: int, masks: int) -> None:
+        shown.append((images, masks))
+        if len(shown) == 60:  # more than a second of nothing but beats
+            second.add(Step(1, 1, []))
+            second.__exit__(None, None, None)
+
+    with first:
+        second.__enter__()
+        first.wait(show)
+    assert shown[0] == (0, 0) and first.done() == (1, 1)
+
+
+# ---- launchers ----
+
+
+@pytest.fixture
+def left_group() -> Iterator[None]:
+    yield
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='with GPUs, mmengine joins')
+@pytest.mark.parametrize('launcher', ['pytorch', 'slurm', 'mpi'])
+def test_launchers_without_gpus(
+    launcher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left_group: None
+) -> None:
+    variables = {
+        'pytorch': ('RANK', 'LOCAL_RANK', 'WORLD_SIZE'),
+        'slurm': ('SLURM_PROCID', 'SLURM_LOCALID', 'SLURM_NTASKS'),
+        'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK', 'OMPI_COMM_WORLD_SIZE'),
+    }[launcher]
+    for name, value in zip(variables, '001', strict=True):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv('MASTER_PORT', free_port())
+    if launcher == 'slurm':  # asks Slurm for the first of the machines
+        monkeypatch.delenv('MASTER_ADDR', raising=False)
+        monkeypatch.setenv('SLURM_NODELIST', 'node[1-2]')
+        (tmp_path / 'scontrol').write_text('#!/bin/sh\ntest "$3" = "node[1-2]" && echo localhost && echo node2\n')
+        (tmp_path / 'scontrol').chmod(0o755)
+        monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
+    else:
+        monkeypatch.setenv('MASTER_ADDR', 'localhost')
+    join_processes(launcher)
+    assert torch.distributed.get_world_size() == 1 and torch.distributed.get_backend() == 'gloo'
+
+
+def test_launchers_that_did_not_start_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ('RANK', 'SLURM_PROCID', 'MASTER_ADDR'):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ValueError, match='launcher slurm sets SLURM_PROCID, SLURM_LOCALID, SLURM_NTASKS, which is not'):
+        join_processes('slurm')
+    with pytest.raises(ValueError, match='launcher mpi .*MASTER_ADDR, which is not set; see docs/scaling.md'):
+        join_processes('mpi')
+    with pytest.raises(ValueError, match="launcher must be one of none, pytorch, slurm, mpi, ray, got 'dask'"):
+        join_processes('dask')
