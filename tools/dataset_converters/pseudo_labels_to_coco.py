@@ -14,13 +14,13 @@ import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from mmrefine.apis.files import whole_file
 from mmrefine.core.pseudo_labels import PseudoLabelFilter
-from mmrefine.datasets.image_table import read_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,6 +42,14 @@ def _help(what: str) -> str:
     return f'least {what} of a label (default: %(default)s)'
 
 
+def read(path: Path) -> Any:
+    """Content of a JSON file."""
+    try:
+        return json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f'{path} is no JSON file, or a damaged one ({error}).') from error
+
+
 def check_records(coarse: list[dict], content: dict, path: Path) -> None:
     """Every prediction must have a score, and belong to an image and a category of IMAGES."""
     image_ids = {image['id'] for image in content['images']}
@@ -58,10 +66,10 @@ def check_records(coarse: list[dict], content: dict, path: Path) -> None:
             )
 
 
-def read_qualities(path: Path, count: int) -> np.ndarray:
+def qualities_of(summary: dict, count: int) -> np.ndarray:
     """(count,) quality estimates by the number of the result; NaN where the image was skipped."""
     qualities = np.full(count, np.nan)
-    for entry in read_json(path)['masks']:
+    for entry in summary['masks']:
         qualities[entry['mask']] = entry['score']
     return qualities
 
@@ -100,15 +108,15 @@ def main() -> None:
         rules = PseudoLabelFilter(
             args.min_score, args.min_quality, args.min_agreement, args.min_area, args.ignore_score
         )
-        coarse, content = read_json(args.coarse), read_json(args.images)
-        refined = read_json(args.refined / args.coarse.name)
-        qualities = read_qualities(args.refined / 'summary.json', len(coarse))
+        coarse, content = read(args.coarse), read(args.images)
+        refined = read(args.refined / args.coarse.name)
+        summary = read(args.refined / 'summary.json')
     except (ValueError, OSError) as error:
         raise SystemExit(f'error: {error}') from error
     if len(refined) != len(coarse):
         raise SystemExit(f'{args.refined} holds {len(refined)} masks, {args.coarse} {len(coarse)}; refine it again.')
     check_records(coarse, content, args.coarse)
-    annotations = list(to_annotations(coarse, refined, qualities, rules)) if coarse else []
+    annotations = list(to_annotations(coarse, refined, qualities_of(summary, len(coarse)), rules)) if coarse else []
     labelled = {annotation['image_id'] for annotation in annotations if not annotation['iscrowd']}
     annotations = [annotation for annotation in annotations if annotation['image_id'] in labelled]
     images = [image for image in content['images'] if image['id'] in labelled]

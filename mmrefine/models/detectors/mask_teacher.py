@@ -167,9 +167,7 @@ class MaskTeacher(SemiBaseDetector):
         least = self.label_filter.ignore_score
         return instances[instances.scores >= (self.label_filter.min_score if least is None else least)]
 
-    def _refine(
-        self, images: list[np.ndarray], candidates: list[InstanceData]
-    ) -> list[tuple[np.ndarray, np.ndarray]]:
+    def _refine(self, images: list[np.ndarray], candidates: list[InstanceData]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Refined masks and quality estimates of every image, (N, H, W) bool and (N,)."""
         coarse = [
             instances.masks.cpu().numpy().astype(bool).reshape(-1, *image.shape[:2])

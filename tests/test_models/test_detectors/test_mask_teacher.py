@@ -1,0 +1,253 @@
+"""Teacher and student: refined masks arrive in the student's view where the object is."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import InstanceData
+
+from mmrefine.compat import setup
+
+setup()
+pytest.importorskip('mmdet')
+
+from mmcv.transforms import Compose  # noqa: E402
+from mmdet.registry import MODELS  # noqa: E402
+from mmdet.structures import DetDataSample  # noqa: E402
+from mmdet.structures.mask import BitmapMasks  # noqa: E402
+from mmdet.utils import register_all_modules  # noqa: E402
+from tiny_mask_rcnn import CLASSES, SIZE_HW, VIEW_META, mask_rcnn, write_photographs  # noqa: E402
+
+import mmrefine.models.detectors  # noqa: E402, F401
+from mmrefine.core.rle import decode_segmentation  # noqa: E402
+from tests.test_apis import bright_refiner  # noqa: E402, F401
+
+BRIGHT = {'type': 'mmrefine.BrightRefiner', 'reach_px': 5}
+
+
+def build(refiner: dict | None = BRIGHT, label_filter: dict | None = None, detector: dict | None = None):
+    register_all_modules(init_default_scope=True)
+    torch.manual_seed(0)
+    detector = detector or mask_rcnn()
+    model = MODELS.build(
+        dict(
+            type='mmrefine.MaskTeacher',
+            detector=detector,
+            refiner=refiner,
+            label_filter=label_filter or {'min_score': 0.5, 'min_quality': 0.3, 'min_agreement': 0.3},
+            semi_train_cfg={'unsup_weight': 2.0},
+            data_preprocessor={
+                'type': 'mmdet.MultiBranchDataPreprocessor',
+                'data_preprocessor': detector.data_preprocessor,
+            },
+        )
+    )
+    return model
+
+
+@pytest.fixture
+def photograph(tmp_path) -> tuple[str, np.ndarray]:
+    """Path of one photograph, and its true masks (2, H, W)."""
+    content = write_photographs(tmp_path, 1)
+    masks = [decode_segmentation(annotation['segmentation'], SIZE_HW) for annotation in content['annotations']]
+    return str(tmp_path / '0.png'), np.stack(masks)
+
+
+def view(path: str, *transforms: dict) -> dict:
+    """One branch of a pipeline."""
+    pipeline = [
+        {'type': 'LoadImageFromFile'},
+        {'type': 'LoadEmptyAnnotations', 'with_bbox': True},
+        *transforms,
+        {'type': 'PackDetInputs', 'meta_keys': VIEW_META},
+    ]
+    return Compose(pipeline)({'img_path': path, 'img_id': 0})
+
+
+def resize(scale: float) -> dict:
+    return {'type': 'Resize', 'scale_factor': scale, 'keep_ratio': True}
+
+
+def flip(direction: str) -> dict:
+    return {'type': 'RandomFlip', 'prob': 1.0, 'direction': direction}
+
+
+def batch(model, *views: dict) -> tuple[torch.Tensor, list[DetDataSample]]:
+    data = {'inputs': [v['inputs'] for v in views], 'data_samples': [v['data_samples'] for v in views]}
+    data = model.data_preprocessor.data_preprocessor(data, True)
+    return data['inputs'], data['data_samples']
+
+
+def answer(model, masks: np.ndarray, scores: list[float]) -> None:
+    """Have the teacher predict these masks, whatever it sees."""
+
+    def predict(inputs, samples, rescale):
+        for sample in samples:
+            sample.pred_instances = InstanceData(
+                masks=torch.from_numpy(masks),
+                labels=torch.arange(len(masks)) % len(CLASSES),
+                scores=torch.tensor(scores),
+                bboxes=torch.zeros(len(masks), 4),
+            )
+        return samples
+
+    model.teacher.predict = predict
+
+
+def shrunk(masks: np.ndarray) -> np.ndarray:
+    """Masks that miss 3 px on every side: what a coarse prediction is like."""
+    kernel = np.ones((7, 7), np.uint8)
+    return np.stack([cv2.erode(mask.astype(np.uint8), kernel) > 0 for mask in masks])
+
+
+@pytest.mark.parametrize('direction', ['horizontal', 'vertical', 'diagonal'])
+def test_masks_reach_a_flipped_student_exactly(photograph, direction):
+    """Teacher upright with coarse masks; what the student gets is the true object in its own flipped image."""
+    path, truth = photograph
+    model = build()
+    inputs, teacher = batch(model, view(path, resize(1.0)))
+    _, student = batch(model, view(path, resize(1.0), flip(direction)))
+    answer(model, shrunk(truth), [0.9, 0.8])
+    [student] = model.project_pseudo_instances(model.get_pseudo_instances(inputs, teacher)[0], student)
+    flips = {'horizontal': np.s_[:, :, ::-1], 'vertical': np.s_[:, ::-1], 'diagonal': np.s_[:, ::-1, ::-1]}
+    expected = truth[flips[direction]]
+    np.testing.assert_array_equal(student.gt_instances.masks.masks.astype(bool), expected)
+    for box, mask in zip(student.gt_instances.bboxes.tolist(), expected, strict=True):
+        rows, columns = np.nonzero(mask)
+        assert box == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+
+
+def test_masks_reach_a_scaled_and_flipped_student(photograph):
+    """Teacher doubled and flipped, student upright: true masks but for the rounding of the border."""
+    path, truth = photograph
+    model = build(refiner=None)
+    inputs, teacher = batch(model, view(path, resize(2.0), flip('horizontal')))
+    _, student = batch(model, view(path, resize(1.0)))
+    doubled = truth.repeat(2, axis=1).repeat(2, axis=2)[:, :, ::-1]
+    answer(model, np.ascontiguousarray(doubled), [0.9, 0.8])
+    [student] = model.project_pseudo_instances(model.get_pseudo_instances(inputs, teacher)[0], student)
+    # Every 2 x 2 block is of one value, so halving is exact.
+    np.testing.assert_array_equal(student.gt_instances.masks.masks.astype(bool), truth)
+
+
+def test_masks_follow_mmdets_rotation(photograph):
+    """The photograph itself says where the object is in a rotated view: bright pixels."""
+    path, truth = photograph
+    model = build(refiner=None)
+    inputs, teacher = batch(model, view(path, resize(1.0)))
+    rotate = {'type': 'Rotate', 'prob': 1.0, 'level': 5, 'img_border_value': 0}
+    rotated = view(path, resize(1.0), rotate)
+    bright = rotated['inputs'].float().mean(dim=0).numpy() > 110
+    _, student = batch(model, rotated)
+    answer(model, truth, [0.9, 0.8])
+    [student] = model.project_pseudo_instances(model.get_pseudo_instances(inputs, teacher)[0], student)
+    found = student.gt_instances.masks.masks.astype(bool).any(axis=0)
+    # MMDetection rotates about the centre of pixels and records it as if about their corners: up to half a pixel.
+    assert np.count_nonzero(found & bright) / np.count_nonzero(found | bright) > 0.93
+
+
+def test_the_view_is_what_the_pipeline_loaded(photograph):
+    path, _ = photograph
+    model = build()
+    one = view(path, resize(1.0))
+    inputs, _ = batch(model, one)
+    image = model._view_image(inputs[0], SIZE_HW)
+    np.testing.assert_array_equal(image, one['inputs'].flip(0).permute(1, 2, 0).numpy())  # loaded as BGR
+
+
+def test_uncertain_labels_are_ignored_or_dropped(photograph):
+    path, truth = photograph
+    model = build(label_filter={'min_score': 0.7, 'ignore_score': 0.3, 'min_quality': 0.3, 'min_agreement': 0.3})
+    inputs, teacher = batch(model, view(path, resize(1.0)))
+    _, student = batch(model, view(path, resize(1.0)))
+    answer(model, shrunk(truth)[[0, 1, 0]], [0.8, 0.4, 0.1])
+    samples, info = model.get_pseudo_instances(inputs, teacher)
+    [student] = model.project_pseudo_instances(samples, student)
+    assert student.gt_instances.scores.tolist() == pytest.approx([0.8])
+    assert student.ignored_instances.scores.tolist() == pytest.approx([0.4])
+    assert info['best_score'] == pytest.approx(0.8)
+
+
+def test_objects_out_of_the_students_view_are_left_out(photograph):
+    path, truth = photograph
+    model = build(refiner=None)
+    inputs, teacher = batch(model, view(path, resize(1.0)))
+    cropped = view(path, resize(1.0))
+    shift = np.array([[1.0, 0, -32], [0, 1, 0], [0, 0, 1]])  # all of the box is left of column 32
+    cropped['data_samples'].set_metainfo({'homography_matrix': shift})
+    _, student = batch(model, cropped)
+    answer(model, truth, [0.9, 0.8])
+    [student] = model.project_pseudo_instances(model.get_pseudo_instances(inputs, teacher)[0], student)
+    assert student.gt_instances.labels.tolist() == [1]
+    np.testing.assert_array_equal(student.gt_instances.masks.masks[0, :, :32], truth[1, :, 32:])
+
+
+def multi_branch(model, path: str) -> dict:
+    """Inputs and samples of the three branches, the labelled one with one box."""
+    inputs, samples = {}, {}
+    for branch in ('sup', 'unsup_teacher', 'unsup_student'):
+        x, [sample] = batch(model, view(path, resize(1.0)))
+        inputs[branch], samples[branch] = x, [sample]
+    mask = np.zeros((1, *SIZE_HW), np.uint8)
+    mask[:, 6:30, 4:26] = 1
+    samples['sup'][0].gt_instances = InstanceData(
+        bboxes=torch.tensor([[4.0, 6, 26, 30]]), labels=torch.tensor([0]), masks=BitmapMasks(mask, *SIZE_HW)
+    )
+    return {'multi_batch_inputs': inputs, 'multi_batch_data_samples': samples}
+
+
+def test_student_learns_from_masks_and_not_from_nothing(photograph):
+    path, truth = photograph
+    model = build()
+    answer(model, shrunk(truth), [0.9, 0.8])
+    losses = model.loss(**multi_branch(model, path))
+    assert {'sup_loss_mask', 'unsup_loss_mask'} <= set(losses) and losses['unsup_loss_mask'] > 0
+    stats = model.last_pseudo_labels
+    assert stats.num_labels == 2 and 0 < stats.mean_quality <= 1 and stats.best_score == pytest.approx(0.9)
+
+    answer(model, truth[:0], [])
+    losses = model.loss(**multi_branch(model, path))
+    assert model.last_pseudo_labels == (0, 0.0, 0.0)
+    unsupervised = [value for key, value in losses.items() if key.startswith('unsup') and 'loss' in key]
+    assert all(float(sum(v).detach() if isinstance(v, list) else v.detach()) == 0.0 for v in unsupervised)
+    total = sum(sum(v) if isinstance(v, list) else v for k, v in losses.items() if 'loss' in k)
+    total.backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.student.parameters() if p.grad is not None)
+
+
+def test_refiner_is_in_no_checkpoint_and_not_trained():
+    model, plain = build(), build(refiner=None)
+    assert set(model.state_dict()) == set(plain.state_dict())
+    assert not any(p is model.refiner.threshold for p in model.parameters())
+
+
+def test_a_real_teacher_through_the_whole_step(photograph):
+    """Random weights, every prediction taken: shapes and devices of the real path."""
+    path, _ = photograph
+    model = build(label_filter={'min_score': 0.0, 'min_quality': 0.0, 'min_agreement': 0.0, 'min_area_px': 1})
+    losses = model.loss(**multi_branch(model, path))
+    assert torch.isfinite(losses['unsup_loss_mask'])
+
+
+def test_wrong_teachers_and_pipelines(photograph):
+    path, truth = photograph
+    model = build()
+    inputs, samples = batch(model, view(path, resize(2.0)))
+    answer(model, truth, [0.9, 0.8])
+    with pytest.raises(ValueError, match='may resize and flip, but not crop'):
+        model.get_pseudo_instances(inputs, samples)
+
+    boxes_only = InstanceData(bboxes=torch.zeros(1, 4), scores=torch.ones(1), labels=torch.zeros(1))
+    samples[0].pred_instances = boxes_only
+    model.teacher.predict = lambda inputs, samples, rescale: samples
+    with pytest.raises(ValueError, match='detector that predicts masks'):
+        model.get_pseudo_instances(inputs, samples)
+
+    answer(model, truth, [0.9, 0.8])
+    inputs, teacher = batch(model, view(path, resize(1.0)))
+    _, student = batch(model, view(path, resize(1.0)))
+    student[0].set_metainfo({'homography_matrix': None})
+    with pytest.raises(ValueError, match='homography_matrix'):
+        model.project_pseudo_instances(model.get_pseudo_instances(inputs, teacher)[0], student)

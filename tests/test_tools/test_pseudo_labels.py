@@ -1,0 +1,151 @@
+"""From a detector's results on unlabelled images to labels, as it is called from a shell."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import shutil
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+from mmrefine.apis import refine_dataset
+from mmrefine.core.rle import decode_segmentation, encode_rle
+from tests.test_apis.bright_refiner import BrightRefiner
+
+SIZE_HW = (40, 60)
+
+
+@pytest.fixture
+def job(tmp_path) -> Path:
+    """Three photographs of a bright square; results on two of them; the refined results in ``refined/``."""
+    truth = np.zeros(SIZE_HW, np.uint8)
+    truth[10:30, 10:30] = 1
+    for image_id in range(3):
+        image = np.repeat((truth * 170 + 40)[..., None], 3, axis=2)
+        cv2.imwrite(str(tmp_path / f'{image_id}.png'), image)
+    images = [
+        {'id': index, 'file_name': f'{index}.png', 'height': SIZE_HW[0], 'width': SIZE_HW[1]} for index in range(3)
+    ]
+    content = {'images': images, 'categories': [{'id': 5, 'name': 'square'}], 'annotations': []}
+    (tmp_path / 'images.json').write_text(json.dumps(content))
+    coarse = cv2.erode(truth, np.ones((5, 5), np.uint8)).astype(bool)
+    (tmp_path / 'coarse.json').write_text(
+        json.dumps(
+            [
+                {'image_id': image_id, 'category_id': 5, 'segmentation': encode_rle(coarse), 'score': score}
+                for image_id, score in ((0, 0.9), (0, 0.4), (1, 0.4))
+            ]
+        )
+    )
+    refine(tmp_path)
+    return tmp_path
+
+
+def refine(folder: Path) -> None:
+    refine_dataset(
+        folder / 'images.json', folder / 'coarse.json', folder / 'refined', model=BrightRefiner(), progress=False
+    )
+
+
+@pytest.fixture
+def run_tool(repo_root, monkeypatch, capsys):
+    """Runs a script in this process: (exit status, standard output, standard error)."""
+
+    def run(name: str, *arguments: object) -> tuple[int, str, str]:
+        script = repo_root / 'tools/dataset_converters' / name
+        monkeypatch.setattr(sys, 'argv', [str(script), *map(str, arguments)])
+        try:
+            runpy.run_path(str(script), run_name='__main__')
+            status, message = 0, ''
+        except SystemExit as exit_:
+            status, message = 1, str(exit_.code)
+        return status, capsys.readouterr().out, message
+
+    return run
+
+
+@pytest.fixture
+def convert(run_tool):
+    def run(folder: Path, *options: object) -> tuple[int, str, str]:
+        paths = [folder / name for name in ('coarse.json', 'refined', 'images.json', 'out.json')]
+        return run_tool('pseudo_labels_to_coco.py', *paths, *options)
+
+    return run
+
+
+def test_labels_ignored_objects_and_images_without_a_label(job, convert):
+    status, out, _ = convert(job, '--min-score', 0.8, '--ignore-score', 0.3)
+    assert status == 0 and '1 labels and 1 ignored objects of 3 predictions, in 1 of 3 images' in out
+    content = json.loads((job / 'out.json').read_text())
+    assert [image['id'] for image in content['images']] == [0]
+    label, ignored = content['annotations']
+    assert (label['iscrowd'], ignored['iscrowd']) == (0, 1)
+    # The 16 px square of the coarse mask has become the true one of 20.
+    assert label['bbox'] == [10, 10, 20, 20] and label['area'] == 400
+    assert label['agreement'] == pytest.approx(256 / 400) and label['score'] == 0.9
+    # BrightRefiner's quality estimate is the coarse share of the refined mask.
+    assert label['weight'] == label['quality'] == pytest.approx(256 / 400, abs=1e-4)
+    assert decode_segmentation(label['segmentation'], SIZE_HW).sum() == 400
+    assert coco_mask.area(ignored['segmentation']) == 400
+
+
+@pytest.mark.parametrize('option', ['--min-quality', '--min-agreement'])
+def test_every_threshold_can_leave_nothing(job, convert, option):
+    status, _, error = convert(job, '--min-score', 0.1, option, 0.7)
+    assert status == 1 and 'not one of 3 predictions became a label (best score 0.90)' in error
+    assert not (job / 'out.json').exists()
+
+
+def test_without_any_prediction(job, convert):
+    (job / 'coarse.json').write_text('[]')
+    (job / 'refined/coarse.json').write_text('[]')
+    status, _, error = convert(job)
+    assert status == 1 and 'not one of 0 predictions became a label' in error
+
+
+def test_images_that_could_not_be_refined_give_no_labels(job, convert):
+    (job / '0.png').unlink()
+    shutil.rmtree(job / 'refined')
+    refine(job)
+    assert convert(job, '--min-score', 0.3, '--ignore-score', 0.1)[0] == 0
+    content = json.loads((job / 'out.json').read_text())
+    assert [annotation['image_id'] for annotation in content['annotations']] == [1]
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'category_id': 6}, 'category_id 6, which is out of range'),
+        ({'image_id': 9}, 'image_id 9, which IMAGES does not have'),
+        ({'score': None}, 'needs "score"'),
+    ],
+)
+def test_results_that_do_not_fit(job, convert, change, message):
+    records = json.loads((job / 'coarse.json').read_text())
+    records[1] = {key: value for key, value in {**records[1], **change}.items() if value is not None}
+    (job / 'coarse.json').write_text(json.dumps(records))
+    status, _, error = convert(job)
+    assert status == 1 and message in error
+
+
+def test_thresholds_and_files_that_are_wrong(job, convert):
+    assert 'must be in [0, 1]' in convert(job, '--min-score', 7)[2]
+    (job / 'refined/coarse.json').write_text('[]')
+    assert 'refine it again' in convert(job)[2]
+    (job / 'refined/summary.json').write_text('{')
+    assert 'is no JSON file' in convert(job)[2]
+
+
+def test_a_split_by_image(job, run_tool):
+    arguments = [job / 'images.json', job / 'split', '--parts', 'labelled=1', 'unlabelled=2']
+    assert run_tool('split_coco.py', *arguments)[0] == 0
+    parts = [json.loads((job / 'split' / f'{name}.json').read_text()) for name in ('labelled', 'unlabelled')]
+    ids = [[image['id'] for image in part['images']] for part in parts]
+    assert sorted(ids[0] + ids[1]) == [0, 1, 2] and len(ids[0]) == 1
+    assert 'asks for 12 images, the file has 3' in run_tool('split_coco.py', *arguments, 'val=9')[2]
+    assert 'expects NAME=COUNT' in run_tool('split_coco.py', *arguments, 'val')[2]
