@@ -16,7 +16,10 @@ from mmrefine.registry import MODELS
 
 
 def sample_at(maps: Tensor, points: Tensor) -> Tensor:
-    """Bilinear samples (B, N) of (B, 1, h, w) maps at points (B, N, 2); 0 outside of a map."""
+    """Bilinear samples (B, N) of (B, 1, h, w) maps at points (B, N, 2).
+
+    Beyond a map is 0, so that samples fade within half a pixel of its border, as they do in HQ-SAM's training.
+    """
     grid = 2 * points[:, :, None] - 1
     return F.grid_sample(maps, grid, mode='bilinear', align_corners=False)[:, 0, :, 0]
 

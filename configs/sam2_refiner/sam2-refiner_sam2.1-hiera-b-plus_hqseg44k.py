@@ -1,0 +1,12 @@
+# SAM2Refiner of the paper on SAM 2.1 base plus.
+_base_ = [
+    '../_base_/schedules/sam2_refiner.py',
+    '../_base_/models/sam2_refiner.py',
+    '../_base_/datasets/hqseg44k.py',
+]
+model = dict(
+    base=dict(
+        config='sam2.1_hiera_b+',
+        checkpoint='https://dl.fbaipublicfiles.com/segment_anything_2/092824/sam2.1_hiera_base_plus.pt',
+    )
+)
