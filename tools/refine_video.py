@@ -56,6 +56,8 @@ def parse_args() -> argparse.Namespace:
     model.add_argument('--no-gate', action='store_true', help='take every proposal, also those that look harmful')
     model.add_argument('--seed', type=int, default=0, help='of the random draws (default: %(default)s)')
     model.add_argument('--min-agreement', metavar='IOU', type=float, default=0.9, help=_AGREEMENT_HELP)
+    model.add_argument('--sam2', metavar='CONFIG', help='follow objects with this SAM2Refiner instead of optical flow')
+    model.add_argument('--sam2-checkpoint', metavar='FILE', help='weights of its trained part')
     return parser.parse_args()
 
 
@@ -78,6 +80,8 @@ def main() -> int:
             gate=not args.no_gate,
             seed=args.seed,
             min_agreement=args.min_agreement,
+            sam2=args.sam2,
+            sam2_checkpoint=args.sam2_checkpoint,
             write=None if args.write is None else tuple(args.write),
             overlay=args.overlay,
             allow_gaps=args.allow_gaps,

@@ -63,6 +63,8 @@ def refine_video(
     gate: bool = True,
     seed: int = 0,
     min_agreement: float = 0.9,
+    sam2: str | os.PathLike | dict | None = None,
+    sam2_checkpoint: str | os.PathLike | None = None,
     write: tuple[str, ...] | None = None,
     overlay: bool = False,
     allow_gaps: bool = False,
@@ -83,6 +85,10 @@ def refine_video(
             which is used as it is.
         checkpoint, device, gate, seed: of a refiner for single frames, see the same.
         min_agreement: see :class:`~mmrefine.models.video.FramewiseVideoRefiner`.
+        sam2: config of a SAM2Refiner, see :func:`~mmrefine.models.video.build_video_predictor`. Objects of clips whose
+            masks are prompts are followed by it, without the refiner for single frames; in other clips it takes the
+            place of optical flow.
+        sam2_checkpoint: its weights.
         write: formats, of 'png' and 'json'; None: that in which the masks came.
         overlay: draw the masks over the frames.
         overwrite: start anew in a folder that holds results of other settings.
@@ -99,10 +105,18 @@ def refine_video(
     if (Path(out) / 'masks').resolve() == source.path.resolve() or Path(out).resolve() == source.path.parent.resolve():
         raise ValueError(f'refined masks could overwrite the coarse ones in {source.path}; choose another --out.')
     if isinstance(model, VideoRefiner):
-        refiner, described = model, type(model).__name__
+        refiner, tracker, described = model, model, type(model).__name__
     else:
         inferencer = RefineInferencer(model, checkpoint, device, gate, seed)
-        refiner = FramewiseVideoRefiner(inferencer.refiner, min_agreement=min_agreement, seed=seed)
+        tracker = propagator = None
+        if sam2 is not None:
+            from mmrefine.models.video import SAM2Propagator, TrackingVideoRefiner, build_video_predictor
+
+            # Neighbouring frames are asked one after the other: three sets of features are kept.
+            predictor = build_video_predictor(sam2, sam2_checkpoint, device, cached_frames=3, prompt_reuse='pr_gated')
+            tracker, propagator = TrackingVideoRefiner(predictor), SAM2Propagator(predictor)
+        refiner = FramewiseVideoRefiner(inferencer.refiner, propagator, min_agreement, seed=seed)
+        tracker = tracker or refiner
         described = str(model) if isinstance(model, (str, os.PathLike)) else type(inferencer.refiner).__name__
     settings = {
         'frames': str(frames),
@@ -113,18 +127,22 @@ def refine_video(
         'gate': gate,
         'seed': seed,
         'min_agreement': min_agreement,
+        'sam2': None if sam2 is None else str(sam2),
+        'sam2_checkpoint': None if sam2_checkpoint is None else str(sam2_checkpoint),
         'write': list(write),
         'overlay': overlay,
     }
-    return _VideoJob(source, refiner, Path(out), settings).run(overwrite, progress)
+    return _VideoJob(source, refiner, tracker, Path(out), settings).run(overwrite, progress)
 
 
 class _VideoJob:
     """One pass over the clips of a source; see :func:`refine_video`."""
 
-    def __init__(self, source: VideoSource, refiner: VideoRefiner, out: Path, settings: dict):
-        self.source, self.refiner, self.out, self.settings = source, refiner, out, settings
+    def __init__(self, source: VideoSource, refiner: VideoRefiner, tracker: VideoRefiner, out: Path, settings: dict):
+        self.source, self.refiner, self.tracker = source, refiner, tracker
+        self.out, self.settings = out, settings
         self._parts_folder, self._summary = out / '.parts', out / 'summary.json'
+        self._done = (0, 0)  # frames and masks, for the progress
         # Where the refiner computes flow itself it is not done twice.
         own = getattr(refiner, 'propagator', None)
         self._flows = own if isinstance(own, FlowPropagator) else FlowPropagator()
@@ -173,7 +191,8 @@ class _VideoJob:
             if self.settings['overlay']:
                 path = self.out / 'overlays' / f'{clip.name}.mp4'
                 video = stack.enter_context(OverlayVideo(path, frames.size_hw, frames.fps))
-            for result in self.refiner.refine_clip(frames, masks):
+            chosen = self.tracker if masks.are_prompts else self.refiner
+            for result in chosen.refine_clip(frames, masks):
                 tally.add(result)
                 if png:
                     png.add(frames.names[result.index], result)
@@ -181,7 +200,8 @@ class _VideoJob:
                     video.add(draw_overlay(frames[result.index], result.masks, masks.object_ids))
                 if 'json' in self.settings['write']:
                     rows.append(encode_frame(result.masks))
-                bar.advance(1, len(result.masks))
+                self._done = (self._done[0] + 1, self._done[1] + len(result.masks))
+                bar.show(*self._done)
         return {'entry': {'clip': clip.name, **tally.entry()}, **self._for_json(clip, frames, masks, rows)}
 
     def _for_json(self, clip: Clip, frames: VideoFrames, masks: ClipMasks, rows: list[list]) -> dict:

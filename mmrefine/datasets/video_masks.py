@@ -9,6 +9,7 @@ nothing is known of a frame without a PNG file. Legend: N objects, H and W in pi
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from mmrefine.core.rle import decode_segmentation
-from mmrefine.datasets.image_table import image_name, read_json
+from mmrefine.datasets.coco_file import image_name
 from mmrefine.datasets.mask_files import read_mask_file
 from mmrefine.datasets.video_frames import FrameFiles, VideoFrames, find_clips, frame_number, open_frames
 
@@ -33,11 +34,13 @@ class ClipMasks(ABC):
         object_ids: one for each of the N objects.
         categories: ids of their categories, None where unknown.
         records: the JSON records they come from; empty where there are none.
+        are_prompts: no object has a mask on more than one frame.
     """
 
     object_ids: list[int]
     categories: list[Any]
     records: list[dict]
+    are_prompts: bool
 
     @abstractmethod
     def load(self, index: int) -> list[np.ndarray | None]:
@@ -114,7 +117,7 @@ class PngClipMasks(ClipMasks):
                 f'the masks of {frames.path} are empty: no label but background in {_some(files.values())}.'
             )
         self.categories = [None] * len(self.object_ids)
-        self._are_prompts = len(frames) > 1 and max(seen[self._label(k)] for k in self.object_ids) == 1
+        self.are_prompts = len(frames) > 1 and max(seen[self._label(k)] for k in self.object_ids) == 1
 
     def _label(self, object_id: int) -> int:
         return VOID if self._is_binary else object_id
@@ -129,7 +132,7 @@ class PngClipMasks(ClipMasks):
                 f'{self.frames.size_hw}.'
             )
         masks = [values == self._label(object_id) for object_id in self.object_ids]
-        return [None if self._are_prompts and not mask.any() else mask for mask in masks]
+        return [None if self.are_prompts and not mask.any() else mask for mask in masks]
 
 
 class PngVideos(VideoSource):
@@ -207,7 +210,7 @@ class JsonClipMasks(ClipMasks):
         counts = [sum(1 for item in row if item) for row in segmentations]
         if not any(counts):
             raise ValueError('the clip has no mask: all its segmentations are empty.')
-        self._are_prompts = len(segmentations[0]) > 1 and max(counts) == 1
+        self.are_prompts = len(segmentations[0]) > 1 and max(counts) == 1
 
     def load(self, index: int) -> list[np.ndarray | None]:
         return [self._decode(row[index]) for row in self.segmentations]
@@ -215,7 +218,7 @@ class JsonClipMasks(ClipMasks):
     def _decode(self, segmentation: Any) -> np.ndarray | None:
         if segmentation:
             return decode_segmentation(segmentation, self.size_hw)
-        return None if self._are_prompts else np.zeros(self.size_hw, bool)
+        return None if self.are_prompts else np.zeros(self.size_hw, bool)
 
 
 class JsonVideos(VideoSource):
@@ -242,9 +245,9 @@ class JsonVideos(VideoSource):
         self.root = Path(frames)
         if not self.root.is_dir():
             raise FileNotFoundError(f'frames {frames} are no folder; names in {path} start there.')
-        self.content = read_json(path)
+        self.content = _read_json(path)
         self.digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
-        described = self.content if videos is None else read_json(videos)
+        described = self.content if videos is None else _read_json(videos)
         self._check(described, videos or path)
         records = self.content if isinstance(self.content, list) else self.content['annotations']
         self.videos = {video['id']: video for video in described['videos']}
@@ -346,6 +349,14 @@ def open_videos(
     if videos is not None:
         raise ValueError(f'videos go with results in a JSON file, got masks {masks}.')
     return PngVideos(masks, frames, allow_gaps)
+
+
+def _read_json(path: str | os.PathLike) -> Any:
+    """Video files are of one mask per object and frame as RLE, and fit into memory."""
+    try:
+        return json.loads(Path(path).read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f'{path} is not valid JSON ({error}); is it cut short?') from error
 
 
 def _some(values: Any) -> str:

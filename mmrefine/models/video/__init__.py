@@ -15,6 +15,7 @@ _NEED_SAM2 = {
     'SAM2Propagator': 'sam2_tracking',
     'SAM2RefinerVideoPredictor': 'sam2_predictor',
     'TrackingVideoRefiner': 'sam2_tracking',
+    'build_video_predictor': 'build_predictor',
 }
 
 __all__ = [  # noqa: F822  (the rest is in _NEED_SAM2)
@@ -26,6 +27,7 @@ __all__ = [  # noqa: F822  (the rest is in _NEED_SAM2)
     'SAM2RefinerVideoPredictor',
     'TrackingVideoRefiner',
     'VideoRefiner',
+    'build_video_predictor',
 ]
 
 

@@ -115,7 +115,7 @@ class SAM2RefinerVideoPredictor(_sam2.SAM2VideoPredictor):
             raise ValueError(f'cached_frames must be at least 1, got {cached_frames}.')
         self.prompt_reuse, self.la_position, self.memory_mask = prompt_reuse, la_position, memory_mask
         self.cached_frames = cached_frames
-        self._held: tuple[SAM2RefinerCore, ...] = ()
+        self.attach_core(None)
         self._frame: _Frame | None = None
 
     @property
@@ -123,9 +123,26 @@ class SAM2RefinerVideoPredictor(_sam2.SAM2VideoPredictor):
         """The refiner; see :meth:`attach_core`."""
         return self._held[0] if self._held else None
 
-    def attach_core(self, core: SAM2RefinerCore | None) -> SAM2RefinerVideoPredictor:
-        """Refine with this core from now on; it stays a module of its owner, who moves and saves it. Answers itself."""
+    def attach_core(
+        self, core: SAM2RefinerCore | None, tile_scale: float = 1.0, tile_chunk: int = 4
+    ) -> SAM2RefinerVideoPredictor:
+        """Refine with this core from now on; it stays a module of its owner, who moves and saves it.
+
+        Args:
+            core: None: SAM 2 alone.
+            tile_scale, tile_chunk: see :func:`~mmrefine.models.interactive.local_features`; ``tile_scale`` 0 skips
+                Localization Augment.
+
+        Returns:
+            The predictor itself.
+
+        Raises:
+            ValueError: the core was made for another SAM 2.
+        """
+        if core is not None and any(weight.shape[-1] != self.hidden_dim for weight in _norms(core)):
+            raise ValueError(f'the core was made for another SAM 2: this one has {self.hidden_dim} channels.')
         self._held = () if core is None else (core,)
+        self._tile_scale, self._tile_chunk = tile_scale, tile_chunk
         return self
 
     @torch.inference_mode()
@@ -319,7 +336,9 @@ class SAM2RefinerVideoPredictor(_sam2.SAM2VideoPredictor):
             features = super()._get_image_feature(inference_state, frame_idx, batch_size)
         image, encoded = inference_state['cached_features'][frame_idx]
         if self.core is not None:
-            local = None if self.core.la is None else local_features(self, image)
+            local = None
+            if self.core.la is not None and self._tile_scale:
+                local = local_features(self, image, self._tile_scale, self._tile_chunk)
             encoded['extras'] = {'stages': stages[0], 'local': local, 'image': image}
         latest = list(kept.items())[1 - self.cached_frames :] if self.cached_frames > 1 else []
         inference_state['cached_features'] = {**dict(latest), frame_idx: (image, encoded)}
@@ -462,6 +481,12 @@ class SAM2RefinerVideoPredictor(_sam2.SAM2VideoPredictor):
                 return state, coords, labels
         sparse, _ = self.sam_prompt_encoder(points=(coords, labels), boxes=None, masks=None)
         return replace(state, sparse=sparse), coords, labels
+
+
+def _norms(core: SAM2RefinerCore) -> list[Tensor]:
+    """Weights of the core as wide as SAM 2's embedding."""
+    local = [] if core.la is None else [core.la.norm_query.weight]
+    return local + ([] if core.pr is None else [core.pr.block.norm1.weight])
 
 
 def _agreeing(coords: Tensor, labels: Tensor, coarse: Tensor) -> Tensor:

@@ -1,0 +1,52 @@
+"""From a config of SAM2Refiner to its video predictor."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+
+from mmrefine.models.interactive import SAM2Refiner
+from mmrefine.models.model_zoo import load_config, load_weights, pick_device
+from mmrefine.models.video.sam2_predictor import SAM2RefinerVideoPredictor
+from mmrefine.registry import MODELS
+
+_TARGET = 'mmrefine.models.video.sam2_predictor.SAM2RefinerVideoPredictor'
+
+
+def build_video_predictor(
+    model: str | os.PathLike | dict,
+    checkpoint: str | os.PathLike | None = None,
+    device: str | torch.device | None = None,
+    refine: bool = True,
+    **options: Any,
+) -> SAM2RefinerVideoPredictor:
+    """Build a SAM2Refiner whose SAM 2 takes videos, and load its weights.
+
+    Args:
+        model: config of a :class:`~mmrefine.models.interactive.SAM2Refiner`; its ``base`` names the weights of SAM 2.
+        checkpoint: weights of the trained part; None: the config's ``load_from``, if any.
+        device: such as ``'cpu'`` or ``'cuda:1'``; None: a GPU where there is one.
+        refine: False leaves the trained part out: SAM 2.
+        options: of :class:`SAM2RefinerVideoPredictor`, such as ``prompt_reuse='pr_gated'``.
+
+    Raises:
+        FileNotFoundError: no such config or checkpoint.
+        ValueError: another model, weights of another model, wrong options.
+    """
+    config, default_checkpoint = load_config(model)
+    described = dict(config['model'])
+    base = described.get('base')
+    if described.get('type') not in ('SAM2Refiner', 'mmrefine.SAM2Refiner') or not isinstance(base, dict):
+        raise ValueError(
+            f'the config must describe a SAM2Refiner with a base as a dict, got the type {described.get("type")!r}.'
+        )
+    overrides = [*base.get('overrides', ()), *(f'++model.{name}={value}' for name, value in options.items())]
+    described['base'] = {**base, 'target': _TARGET, 'overrides': overrides}
+    built: SAM2Refiner = MODELS.build(described)
+    checkpoint = checkpoint if checkpoint is not None else default_checkpoint
+    if checkpoint is not None and refine:
+        load_weights(built, checkpoint)
+    built.to(pick_device(device)).eval()
+    return built.base.attach_core(built.core if refine else None, built.tile_scale, built.tile_chunk)
