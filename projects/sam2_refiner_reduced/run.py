@@ -24,7 +24,7 @@ from reduced.training import Log, Progress
 from reduced.variants import train_variants
 from torch import nn
 
-from mmrefine.apis.files import check_same_settings, whole_file
+from mmrefine.apis.files import check_same_settings, remove_results, whole_file
 from mmrefine.models.interactive import build_base
 
 _STAGE_SHARE = 0.45  # of the time, for each of the stages; drawing, encoding and scoring take the rest
@@ -36,6 +36,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, required=True, help='folder of everything that is made')
     parser.add_argument('--minutes', type=float, required=True, help='of all trainings, those before a kill included')
+    parser.add_argument('--overwrite', action='store_true', help='start anew')
     parser.add_argument('--data', type=Path, help='photographs prepared as configs/segrefiner/README.md says')
     parser.add_argument('--seeds', type=int, default=1, help='trainings of the variants (default: %(default)s)')
     parser.add_argument('--gate', type=float, default=0.6, help='mIoU that the base must reach (default: %(default)s)')
@@ -53,13 +54,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None, log: Log = print) -> None:
     args = parse_args(argv)
+    if args.overwrite:
+        remove_results(args.out)
     keep_settings(args)
     val = load_pool(args.out / 'val.npz', args.val_images, args.size, _VAL_SEED, args.data, VAL_SETS)
     base, base_progress = run_base(args, log)
     cached_val = load_features(base, val, args.out / 'val_features.npz')
     base_iou = mean_iou(score(base, nn.ModuleDict(), cached_val))
     notes = [
-        f'{len(val)} held-out images of {args.size} px, {"all synthetic" if args.data is None else "half photographs"}.',
+        f'{len(val)} held-out images of {args.size} px, {"synthetic" if args.data is None else "half photographs"}.',
         f'Base: {base_progress.step} steps in {base_progress.seconds / 60:.1f} min, mIoU {100 * base_iou:.1f} over '
         f'images and prompts; {100 * args.gate:.1f} are asked for.',
     ]
@@ -76,7 +79,7 @@ def main(argv: Sequence[str] | None = None, log: Log = print) -> None:
 def keep_settings(args: argparse.Namespace) -> None:
     """Refuse to go on with other settings than those the folder was begun with."""
     path = args.out / 'settings.json'
-    settings = {name: value for name, value in vars(args).items() if name != 'out'}
+    settings = {name: value for name, value in vars(args).items() if name not in ('out', 'overwrite')}
     settings['data'] = None if args.data is None else str(args.data)
     if path.is_file():
         check_same_settings(json.loads(path.read_text(encoding='utf-8')), settings, args.out)

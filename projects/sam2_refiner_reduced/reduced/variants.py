@@ -1,7 +1,7 @@
 """Stage 2: the variants of the refiner learn the fine truth above the frozen base, in step with each other.
 
-Every step gives all variants the same images, prompts and learning rate: whenever the time is over, all have made as many
-steps.
+Every step gives all variants the same images, prompts and learning rate, so that all have made as many steps whenever
+the time is over.
 """
 
 from __future__ import annotations

@@ -1,0 +1,158 @@
+"""How good the masks of SAM2Refiner are for boxes and clicks, beside those of SAM 2 itself.
+
+  python tools/analysis_tools/evaluate_interactive.py CONFIG CHECKPOINT --data data/sam-hq --out work_dirs/interactive
+
+The sets are DIS-VD, COIFT, HRSOD and ThinObject5K-TE in the folders of HQ-SAM's data; --folders names others. Every
+image is encoded once for all prompts. Prompts are drawn from the truth by --seed; masks are compared at the size of the
+image. Started again, the command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+from tqdm import tqdm
+
+from mmrefine.apis.files import PartStore, remove_results, whole_file
+from mmrefine.datasets import MaskFolderDataset
+from mmrefine.evaluation import (
+    format_scores_table,
+    mean_of_sets,
+    measure_masks,
+    simulated_prompt,
+    summarize_refinement,
+)
+from mmrefine.models.interactive import SAM2Refiner, SAM2RefinerPredictor
+from mmrefine.models.model_zoo import load_weights, pick_device
+from mmrefine.registry import MODELS
+from mmrefine.structures import ObjectPrompt
+from mmrefine.utils import find_config
+
+THIN = 'thin_object_detection'
+SETS = {
+    'DIS-VD': ('DIS5K/DIS-VD/im', 'DIS5K/DIS-VD/gt'),
+    'COIFT': (f'{THIN}/COIFT/images', f'{THIN}/COIFT/masks'),
+    'HRSOD': (f'{THIN}/HRSOD/images', f'{THIN}/HRSOD/masks_max255'),
+    'ThinObject5K-TE': (f'{THIN}/ThinObject5K/images_test', f'{THIN}/ThinObject5K/masks_test'),
+}
+MEASURES = ('iou', 'boundary_iou')
+SIDES = ('coarse', 'refined')
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config')
+    parser.add_argument('checkpoint', help='what tools/train.py made of it')
+    parser.add_argument('--data', type=Path, default=Path('data/sam-hq'), help='default: %(default)s')
+    parser.add_argument('--sets', nargs='+', choices=SETS, default=list(SETS), help='default: all four')
+    parser.add_argument(
+        '--folders', nargs=3, action='append', metavar=('NAME', 'IMAGES', 'MASKS'), help='a set of your own, instead'
+    )
+    parser.add_argument('--prompts', nargs='+', type=prompt_of, default=['box', 1, 2, 5, 10], help='box, or clicks')
+    parser.add_argument('--seed', type=int, default=0, help='of the clicks (default: %(default)s)')
+    parser.add_argument('--out', type=Path, required=True, help='folder of results.json, table.md and what is done')
+    parser.add_argument('--overwrite', action='store_true', help='start anew')
+    parser.add_argument('--precision', default='float32', choices=['float32', 'bfloat16', 'float16'])
+    parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
+    return parser.parse_args(argv)
+
+
+def prompt_of(text: str) -> str | int:
+    """'box', or a number of clicks."""
+    if text != 'box' and not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"expected 'box' or a number of clicks from 1, got {text!r}")
+    return text if text == 'box' else int(text)
+
+
+def open_sets(args: argparse.Namespace) -> dict[str, MaskFolderDataset]:
+    """The sets by their names; every image needs its mask."""
+    folders = {name: [args.data / folder for folder in SETS[name]] for name in args.sets}
+    if args.folders:
+        folders = {name: pair for name, *pair in args.folders}
+    pipeline = [dict(type='LoadRGBImage'), dict(type='LoadTrueMasks')]
+    return {
+        name: MaskFolderDataset(data_prefix=dict(img=str(images), mask=str(masks)), source=name, pipeline=pipeline)
+        for name, (images, masks) in folders.items()
+    }
+
+
+def build_predictor(args: argparse.Namespace) -> SAM2RefinerPredictor:
+    config = Config.fromfile(find_config(args.config))
+    config.merge_from_dict(args.cfg_options or {})
+    init_default_scope('mmrefine')
+    model = MODELS.build(config.model)
+    if not isinstance(model, SAM2Refiner):
+        raise SystemExit(f'{args.config} describes a {type(model).__name__}; give a config of SAM2Refiner.')
+    load_weights(model, args.checkpoint)
+    return SAM2RefinerPredictor(model.to(pick_device(args.device)), args.precision)
+
+
+def evaluate_image(predictor: SAM2RefinerPredictor, sample: dict, prompts: Sequence[str | int], seed: int) -> dict:
+    """Scores of one image: those of SAM 2 and of the refiner for every prompt; none if the truth is empty."""
+    truth = sample['gt_masks'].any(axis=0)
+    scores = {}
+    if truth.any():
+        predictor.set_image(sample['img'])
+        for prompt in prompts:
+            asked = [ObjectPrompt.of(*simulated_prompt(truth, prompt, seed, sample['img_id']))]
+            masks = {side: predictor.predict_objects(asked, refine=side == 'refined').masks[0] for side in SIDES}
+            scores[str(prompt)] = {
+                side: {name: float(value[0]) for name, value in measure_masks(mask, truth, MEASURES).items()}
+                for side, mask in masks.items()
+            }
+    return {'source': sample['source'], 'image': sample['img_id'], 'scores': scores}
+
+
+def summarize(parts: Sequence[dict], prompts: Sequence[str | int]) -> dict[str, dict[str, float]]:
+    """Lines of the table: every set with every prompt, and the mean of the sets, each of which weighs the same."""
+    lines = {}
+    for prompt in map(str, prompts):
+        by_set = {}
+        for source in dict.fromkeys(part['source'] for part in parts):
+            scores = [part['scores'][prompt] for part in parts if part['source'] == source and part['scores']]
+            columns = [{name: [score[side][name] for score in scores] for name in MEASURES} for side in SIDES]
+            by_set[source] = summarize_refinement(*columns)
+        title = prompt if prompt == 'box' else f'clicks: {prompt}'
+        lines |= {f'{source}, {title}': summary for source, summary in by_set.items()}
+        lines[f'mean of sets, {title}'] = mean_of_sets(by_set)
+    return lines
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse_args(argv)
+    sets = open_sets(args)
+    places = [(dataset, index) for dataset in sets.values() for index in range(len(dataset))]
+    print(', '.join(f'{name}: {len(dataset)} images' for name, dataset in sets.items()))
+    settings = {name: str(getattr(args, name)) for name in ('config', 'checkpoint', 'prompts', 'seed', 'precision')}
+    settings |= {'options': str(args.cfg_options), 'sets': {name: len(dataset) for name, dataset in sets.items()}}
+    if args.overwrite:
+        remove_results(args.out / 'parts')
+    store = PartStore(args.out / 'parts', settings)
+    missing = [number for number in range(len(places)) if not store.has(number)]
+    predictor = build_predictor(args) if missing else None
+    for number in tqdm(missing, unit='image'):
+        dataset, index = places[number]
+        store.write(number, evaluate_image(predictor, dataset[index], args.prompts, args.seed))
+    parts = [store.read(number) for number in range(len(places))]
+    empty = [part['image'] for part in parts if not part['scores']]
+    if empty:
+        print(f'{len(empty)} images without a true object were left out: {", ".join(empty[:5])}')
+    lines = summarize(parts, args.prompts)
+    table = format_scores_table(lines, 'set, prompt')
+    for name, text in (
+        ('results.json', json.dumps({'summary': lines, 'images': parts}, indent=1)),
+        ('table.md', table),
+    ):
+        with whole_file(args.out / name) as file:
+            file.write(text + '\n')
+    print(table)
+
+
+if __name__ == '__main__':
+    main()
