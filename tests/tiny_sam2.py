@@ -14,23 +14,26 @@ SIZE = 128
 
 
 def tiny_sam2(
-    image_size: int = SIZE, target: str | None = None, overrides: tuple[str, ...] = (), seed: int = 0, **small: Any
-):
+    image_size: int = SIZE,
+    target: str | None = None,
+    overrides: tuple[str, ...] = (),
+    checkpoint: str | None = None,
+    seed: int = 0,
+    **small: Any,
+) -> nn.Module:
     """The model; without the package the test is skipped.
 
     Random object scores would leave half of the masks out of videos: their head always says that the object is there.
 
     Args:
-        target: the class to build, see :func:`mmrefine.models.interactive.build_base`.
-        small: further arguments of :func:`mmrefine.models.interactive.small_overrides`.
+        target, overrides, checkpoint: see :func:`mmrefine.models.interactive.build_base`.
+        image_size, small: see :func:`mmrefine.models.interactive.small_overrides`.
     """
     pytest.importorskip('sam2')
     state = torch.get_rng_state()
     torch.manual_seed(seed)
     try:
-        base = build_base(
-            'sam2.1_hiera_t', small={'image_size': image_size, **small}, overrides=overrides, target=target
-        )
+        base = build_base('sam2.1_hiera_t', checkpoint, {'image_size': image_size, **small}, overrides, target)
     finally:
         torch.set_rng_state(state)
     base.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.data.fill_(10)
