@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 from mmrefine.models.refiners import SAMRefinerPP
@@ -88,7 +89,7 @@ def test_activation_maps_become_label_maps(run_tool, tmp_path):
     (tmp_path / 'maps' / 'broken.npy').write_text('no array')
     done = run_tool('dataset_converters/activation_maps_to_labels.py', tmp_path / 'maps', tmp_path / 'out')
     assert done.returncode == 1 and 'broken.npy' in done.stderr
-    labels = cv2.imread(str(tmp_path / 'out' / 'sub' / 'a.png'), cv2.IMREAD_UNCHANGED)
+    labels = np.asarray(Image.open(tmp_path / 'out' / 'sub' / 'a.png'))
     np.testing.assert_array_equal(labels[0], [3, 3, 0, 0, 15, 15])
     assert [path.name for path in (tmp_path / 'out').rglob('*') if path.is_file()] == ['a.png']
 
