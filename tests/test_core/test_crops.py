@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from mmrefine.core.crops import crop_resize, mask_boxes, pad_boxes, paste
+from mmrefine.core.crops import crop_resize, fill_boxes, mask_boxes, pad_boxes, paste
 
 
 def test_boxes_have_exclusive_ends_and_empty_masks_give_zeros():
@@ -14,6 +14,20 @@ def test_boxes_have_exclusive_ends_and_empty_masks_give_zeros():
     masks[2, 5, 7] = True
     assert mask_boxes(masks).tolist() == [[1, 2, 7, 4], [0, 0, 0, 0], [7, 5, 8, 6]]
     assert mask_boxes(masks[:0]).shape == (0, 4)
+
+
+def test_filled_boxes_are_the_inverse_of_mask_boxes():
+    boxes = np.array([[1, 2, 7, 4], [0, 0, 8, 6], [7, 5, 8, 6]])
+    masks = fill_boxes(boxes, (6, 8))
+    assert mask_boxes(masks).tolist() == boxes.tolist()
+    assert np.count_nonzero(masks, axis=(1, 2)).tolist() == [12, 48, 1]
+
+
+def test_filled_boxes_round_are_cut_and_have_a_pixel():
+    boxes = np.array([[1.4, 1.6, 3.4, 4.6], [-5, -5, 2, 99], [3.1, 3.1, 3.2, 3.2], [8, 6, 8, 6], [20, 20, 30, 30]])
+    expected = [[1, 2, 3, 5], [0, 0, 2, 6], [3, 3, 4, 4], [7, 5, 8, 6], [7, 5, 8, 6]]
+    assert mask_boxes(fill_boxes(boxes, (6, 8))).tolist() == expected
+    assert fill_boxes(np.zeros((0, 4)), (6, 8)).shape == (0, 6, 8)
 
 
 def test_padding_is_clipped_and_counts_pixels_and_shares():

@@ -8,7 +8,16 @@ import torch
 from mmengine.structures import InstanceData, PixelData
 
 from mmrefine import compat
-from mmrefine.structures import det_with_masks, label_map_from_seg, masks_from_det, seg_with_label_map
+from mmrefine.structures import (
+    boxes_from_det,
+    det_with_masks,
+    det_with_panoptic_map,
+    label_map_from_seg,
+    masks_from_det,
+    panoptic_map_from_det,
+    seg_with_label_map,
+    with_field,
+)
 
 
 @pytest.fixture(scope='module')
@@ -61,6 +70,53 @@ def test_other_masks_go_in_and_the_rest_stays(det):
     assert changed.img_path == 'x.jpg' and type(changed) is type(sample)
     with pytest.raises(ValueError, match='one mask per prediction, 2, got 1'):
         det_with_masks(sample, other[:1])
+
+
+def test_other_scores_go_in_too(det):
+    sample = prediction(det, torch.from_numpy(masks()))
+    sample.pred_instances.scores = sample.pred_instances.scores.bfloat16()
+    changed = det_with_masks(sample, masks(), np.array([0.5, 0.25]))
+    assert changed.pred_instances.scores.tolist() == [0.5, 0.25]
+    assert changed.pred_instances.scores.dtype == torch.bfloat16
+    np.testing.assert_allclose(masks_from_det(sample)[2], [0.9, 0.4], atol=0.004)  # bfloat16 has 8 bits
+
+
+def test_boxes_come_out_of_a_detection(det):
+    from mmdet.structures.bbox import HorizontalBoxes
+
+    sample = prediction(det, torch.from_numpy(masks()))
+    given = torch.tensor([[0, 1, 2, 3], [4, 5, 6, 7.5]])
+    for kind in (torch.Tensor, HorizontalBoxes):
+        sample.pred_instances.bboxes = given if kind is torch.Tensor else HorizontalBoxes(given)
+        boxes, labels, scores = boxes_from_det(sample)
+        np.testing.assert_array_equal(boxes, given)
+        assert labels.tolist() == [3, 1] and scores.shape == (2,)
+    with pytest.raises(ValueError, match='no pred_instances.bboxes; expected the prediction of a detector'):
+        boxes_from_det(det.DetDataSample())
+
+
+def test_a_copy_with_a_field_leaves_its_source_alone(det):
+    sample = prediction(det, torch.from_numpy(masks()))
+    changed = with_field(sample, 'note', 'x')
+    assert changed.note == 'x' and 'note' not in sample and sample.keys() == ['pred_instances']
+    assert changed.pred_instances is sample.pred_instances
+
+
+def test_panoptic_maps(det):
+    sample = det.DetDataSample(metainfo={'img_path': 'x.jpg'})
+    given = torch.tensor([[[0, 1001], [2003, 4]]], dtype=torch.int32)
+    sample.pred_panoptic_seg = PixelData(sem_seg=given, metainfo={'ignore_index': 9})
+    found = panoptic_map_from_det(sample)
+    np.testing.assert_array_equal(found, given[0])
+    changed = det_with_panoptic_map(sample, found + 1)
+    np.testing.assert_array_equal(changed.pred_panoptic_seg.sem_seg, given + 1)
+    np.testing.assert_array_equal(sample.pred_panoptic_seg.sem_seg, given)
+    assert changed.pred_panoptic_seg.sem_seg.dtype == torch.int32
+    assert changed.pred_panoptic_seg.metainfo == {'ignore_index': 9} and changed.img_path == 'x.jpg'
+    with pytest.raises(ValueError, match=r'a label map of \(2, 2\) \(H, W\), got \(1, 2\)'):
+        det_with_panoptic_map(sample, found[:1])
+    with pytest.raises(ValueError, match='no pred_panoptic_seg; expected the prediction of a panoptic'):
+        panoptic_map_from_det(det.DetDataSample())
 
 
 def test_detections_without_masks_are_named(det):
