@@ -209,7 +209,7 @@ class _VideoJob:
             return {}
         columns = [list(column) for column in zip(*rows, strict=True)]
         records = object_records(clip, masks, columns, frames.size_hw)
-        names = [f'{clip.name}/{name}' for name in frames.names]
+        names = [f'{clip.name}/{name}{frames.suffix}' for name in frames.names]
         return {'records': records, 'file_names': names, 'size_hw': list(frames.size_hw)}
 
     def _conclude(self, parts: PartStore, failed: list[dict]) -> VideoReport:

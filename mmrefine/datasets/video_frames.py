@@ -24,11 +24,13 @@ class VideoFrames(Sequence):
     Attributes:
         path: where they are.
         names: name of each frame without suffix.
+        suffix: of the frames' files; of a video's frames, which have none, that of JPEG files.
         size_hw: (H, W) of all of them.
         fps: frames per second; 24 where nothing says.
     """
 
     fps = _DEFAULT_FPS
+    suffix = '.jpg'
 
     def __init__(self, path: Path, names: list[str]):
         self.path, self.names = path, names
@@ -84,7 +86,7 @@ class FrameFiles(VideoFrames):
     def __init__(self, path: Path, files: Sequence[Path], allow_gaps: bool = False):
         if not allow_gaps:
             _check_steps(path, [file.stem for file in files])
-        self._files = list(files)
+        self._files, self.suffix = list(files), files[0].suffix
         super().__init__(path, [file.stem for file in files])
 
     def _read(self, index: int) -> np.ndarray:
