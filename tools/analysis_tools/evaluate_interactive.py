@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
-from mmengine.registry import init_default_scope
 from tqdm import tqdm
 
 from mmrefine.apis.files import PartStore, remove_results, whole_file
@@ -29,7 +28,7 @@ from mmrefine.evaluation import (
 )
 from mmrefine.models.interactive import SAM2Refiner, SAM2RefinerPredictor
 from mmrefine.models.model_zoo import load_weights, pick_device
-from mmrefine.registry import MODELS
+from mmrefine.registry import DATASETS, MODELS
 from mmrefine.structures import ObjectPrompt
 from mmrefine.utils import find_config
 
@@ -76,8 +75,9 @@ def open_sets(args: argparse.Namespace) -> dict[str, MaskFolderDataset]:
     if args.folders:
         folders = {name: pair for name, *pair in args.folders}
     pipeline = [dict(type='LoadRGBImage'), dict(type='LoadTrueMasks')]
+    common = dict(type='MaskFolderDataset', pipeline=pipeline)
     return {
-        name: MaskFolderDataset(data_prefix=dict(img=str(images), mask=str(masks)), source=name, pipeline=pipeline)
+        name: DATASETS.build(dict(common, source=name, data_prefix=dict(img=str(images), mask=str(masks))))
         for name, (images, masks) in folders.items()
     }
 
@@ -85,7 +85,6 @@ def open_sets(args: argparse.Namespace) -> dict[str, MaskFolderDataset]:
 def build_predictor(args: argparse.Namespace) -> SAM2RefinerPredictor:
     config = Config.fromfile(find_config(args.config))
     config.merge_from_dict(args.cfg_options or {})
-    init_default_scope('mmrefine')
     model = MODELS.build(config.model)
     if not isinstance(model, SAM2Refiner):
         raise SystemExit(f'{args.config} describes a {type(model).__name__}; give a config of SAM2Refiner.')
