@@ -19,6 +19,7 @@ from mmrefine.models.interactive.sam2_base import SAM2Features
 from mmrefine.models.interactive.sam2_refiner import ObjectLogits, SAM2Refiner
 from mmrefine.structures import ObjectPrompt
 
+_MAX_LOGIT = 32.0  # of masks that come back as prompts, as in the package
 _PRECISIONS = ('float32', 'bfloat16', 'float16')
 
 
@@ -159,7 +160,7 @@ class SAM2RefinerPredictor:
     def _to_image(self, answers: ObjectLogits, return_logits: bool) -> tuple[np.ndarray, ...]:
         logits = F.interpolate(answers.logits.float(), self._size_hw, mode='bilinear', align_corners=False)[:, 0]
         masks = logits if return_logits else logits > 0
-        others = answers.iou.float().clamp(0, 1), answers.coarse.float()
+        others = answers.iou.float().clamp(0, 1), answers.coarse.float().clamp(-_MAX_LOGIT, _MAX_LOGIT)
         return tuple(tensor.cpu().numpy() for tensor in (masks, *others))
 
     def _autocast(self) -> torch.autocast:

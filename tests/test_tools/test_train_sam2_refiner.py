@@ -1,0 +1,100 @@
+"""Training of SAM2Refiner by config: two processes, mixed precision, validation, a checkpoint of the trained part."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip('sam2')
+
+CONFIG = 'configs/sam2_refiner/sam2-refiner_tiny_folder.py'
+ITERATIONS = 3
+
+
+@pytest.fixture(scope='module')
+def data_root(tmp_path_factory) -> Path:
+    """Two photographs of a disk on a ground, for training and for validation."""
+    root = tmp_path_factory.mktemp('mine')
+    rng = np.random.default_rng(0)
+    for split in ('train', 'val'):
+        for kind in ('images', 'masks'):
+            (root / split / kind).mkdir(parents=True)
+        for index in range(2):
+            mask = np.zeros((80, 100), np.uint8)
+            cv2.circle(mask, rng.integers(35, 45, 2).tolist(), 25, 255, -1)
+            image = np.where(mask[..., None] > 0, rng.integers(0, 256, 3), rng.integers(0, 256, 3)).astype(np.uint8)
+            cv2.imwrite(str(root / split / 'images' / f'{index}.png'), image)
+            cv2.imwrite(str(root / split / 'masks' / f'{index}.png'), mask)
+    return root
+
+
+@pytest.fixture(scope='module')
+def work_dir(data_root, tmp_path_factory, repo_root) -> Path:
+    """Of a run of two processes."""
+    folder = tmp_path_factory.mktemp('work')
+    settings = {
+        'train_cfg.max_iters': ITERATIONS,
+        'train_cfg.val_interval': ITERATIONS,
+        'default_hooks.logger.interval': 1,
+        'default_hooks.checkpoint.interval': ITERATIONS,
+        'train_dataloader.batch_size': 2,
+        'train_dataloader.num_workers': 0,
+        'train_dataloader.persistent_workers': False,
+        'val_dataloader.num_workers': 0,
+        'model.loss.num_points': 256,
+    }
+    for kind, role in (('images', 'img'), ('masks', 'mask')):
+        settings[f'train_dataloader.dataset.datasets.0.data_prefix.{role}'] = data_root / 'train' / kind
+        settings[f'val_dataloader.dataset.data_prefix.{role}'] = data_root / 'val' / kind
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    options = [f'{key}={value}' for key, value in settings.items()]
+    path = f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
+    arguments = ['bash', 'tools/dist_train.sh', CONFIG, '2', '--amp', '--work-dir', str(folder)]
+    result = subprocess.run(
+        [*arguments, '--cfg-options', *options],
+        cwd=repo_root,
+        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PORT': str(port), 'PATH': path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    return folder
+
+
+def scalars(work_dir: Path) -> list[dict]:
+    lines = [path.read_text().splitlines() for path in work_dir.glob('*/vis_data/scalars.json')]
+    return [json.loads(line) for part in lines for line in part]
+
+
+def test_every_loss_is_logged_and_finite(work_dir):
+    steps = [entry for entry in scalars(work_dir) if 'loss' in entry]
+    assert len(steps) == ITERATIONS
+    names = {'loss_bce', 'loss_dice', 'loss_aux1_bce', 'loss_aux3_dice'}
+    assert all(names <= entry.keys() and np.isfinite(entry['loss']) for entry in steps)
+
+
+def test_validation_compares_with_sam2_itself(work_dir):
+    scores = [entry for entry in scalars(work_dir) if 'refined/iou' in entry]
+    assert len(scores) == 1 and scores[0]['num_masks'] == 2
+    assert 0 <= scores[0]['coarse/iou'] <= 1
+
+
+def test_checkpoint_holds_the_trained_part(work_dir):
+    """A core that started as SAM 2 itself has moved, and is float32."""
+    state = torch.load(work_dir / f'iter_{ITERATIONS}.pth', map_location='cpu', weights_only=False)['state_dict']
+    assert {name.split('.')[0] for name in state} == {'core'}
+    assert state['core.mr.head.weight'].any() and state['core.pr.gate'] != 0
+    assert all(value.dtype == torch.float32 for value in state.values())
