@@ -241,7 +241,10 @@ def _config(
         test_cfg={},
         optim_wrapper={'optimizer': {'type': 'SGD', 'lr': 0.001}},
         custom_hooks=list(hooks),
-        default_hooks={'checkpoint': None, 'logger': {'type': 'LoggerHook', 'interval': 50}},
+        default_hooks={
+            'checkpoint': {'type': 'CheckpointHook', 'interval': 1000},
+            'logger': {'type': 'LoggerHook', 'interval': 50},
+        },
         log_level='WARNING',
         randomness={'seed': 0},
     )
