@@ -47,13 +47,13 @@ def mask_rcnn() -> ConfigDict:
     return model
 
 
-def write_photographs(folder: Path, num_images: int = 3, first_id: int = 0) -> dict:
+def write_photographs(folder: Path, num_images: int = 3, first_id: int = 0, classes: tuple[str, ...] = CLASSES) -> dict:
     """Write ``<id>.png``, a box and a disk each; returns their COCO content, with RLE."""
     folder.mkdir(parents=True, exist_ok=True)
     content = {
         'images': [],
         'annotations': [],
-        'categories': [{'id': 7 + index, 'name': name} for index, name in enumerate(CLASSES)],
+        'categories': [{'id': 7 + index, 'name': name} for index, name in enumerate(classes)],
     }
     rng = np.random.default_rng(first_id)
     rows, columns = np.mgrid[: SIZE_HW[0], : SIZE_HW[1]]
