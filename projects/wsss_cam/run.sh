@@ -11,7 +11,7 @@ iters=${ITERS:-400} seg_iters=${SEG_ITERS:-300}
 export PYTHONPATH="$root:${PYTHONPATH:-}"
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
-export TILES=$out/tiles CAMS=$out/cams LABELS=
+export TILES=$out/tiles CAMS=$out/cams LABELS=$out/tiles/train/labels
 
 once() { # once NAME COMMAND...: a step that leaves a mark when it is done
     [[ -e $out/.done_$1 ]] && return
@@ -34,5 +34,5 @@ export THRESHOLD
 segmentor cams unet_cams
 LABELS=$out/refined/masks segmentor refined unet_labels
 LABELS=$out/refined/pseudo_labels segmentor band unet_labels
-LABELS=$TILES/train/labels segmentor true unet_labels
+segmentor true unet_labels
 "$python" "$here/report.py" "$out"

@@ -1,0 +1,77 @@
+"""tools/refine.py --cam as people use it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.test_apis.conftest import Scenes
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two photographs with activation maps of 0.6 in the coarse masks and 0.25 around, and one broken file."""
+    scenes = Scenes(tmp_path / 'data', 3)
+    (scenes.folder / 'cams').mkdir()
+    for index, name in enumerate(scenes.names):
+        scores = np.where(scenes.coarse[index], 0.6, 0.25).astype(np.float32)
+        np.save(scenes.folder / f'cams/{name}.npy', {'keys': np.array([0, 1]), 'high_res': scores})
+    (scenes.folder / 'cams/scene_2.npy').write_bytes(b'broken')
+    return scenes.folder
+
+
+@pytest.fixture
+def run(folder: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Runs the tool's main function in this process."""
+    spec = importlib.util.spec_from_file_location('refine_tool', repo_root / 'tools' / 'refine.py')
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+
+    def run(*arguments: str) -> int:
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, 'argv', ['refine.py', 'photos', 'cams', '--cam', '--device', 'cpu', *arguments])
+        return tool.main()
+
+    return run
+
+
+def test_best_threshold_pseudo_labels_and_miou(folder: Path, run: Callable, capsys: pytest.CaptureFixture):
+    thresholds = ('--cam-threshold', '0.1', '0.3', '0.9')
+    assert run(*thresholds, '--gt', 'true_labels', '--ignore-band', '--out', 'out') == 1
+    stdout, stderr = capsys.readouterr()
+    assert '0.3 (best)' in stdout and '| pseudo labels |' in stdout and '| refined       |' in stdout
+    assert 'skipped scene_2.png: cams/scene_2.npy cannot be read as activation maps: not a .npy file' in stderr
+    summary = json.loads((folder / 'out/summary.json').read_text())
+    assert summary['settings']['cam_threshold'] == 0.3 and summary['total']['masks'] == 4
+    assert (np.asarray(Image.open(folder / 'out/pseudo_labels/scene_0.png')) == 255).any()
+    quality = json.loads((folder / 'out/label_quality.json').read_text())
+    assert quality['refined']['mean_iou'] > quality['coarse']['mean_iou']
+
+
+def test_without_truth_people_choose(folder: Path, run: Callable, capsys: pytest.CaptureFixture):
+    assert run('--cam-threshold', '0.1', '0.3', '--out', 'out') == 0
+    stdout, _ = capsys.readouterr()
+    assert 'foreground %' in stdout and 'choose one of the thresholds' in stdout
+    assert not (folder / 'out').exists()
+    assert run('--out', 'out') == 1
+    assert sorted(path.name for path in (folder / 'out/masks').iterdir()) == ['scene_0.png', 'scene_1.png']
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (('--cam-threshold', '1.5'), 'must lie in [0, 1], got 1.5'),
+        (('--semantic',), 'neither a COCO file nor label maps'),
+        (('--gt', 'nowhere'), 'nowhere does not exist'),
+    ],
+)
+def test_refusals(run: Callable, capsys: pytest.CaptureFixture, arguments: tuple, message: str):
+    assert run('--out', 'out', *arguments) == 2
+    assert message in capsys.readouterr().err.strip().splitlines()[-1]
