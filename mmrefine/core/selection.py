@@ -16,7 +16,7 @@ class MaskSelection:
     Args:
         classes: indices of the classes to take; None: all.
         score_thr: least score, where masks have one.
-        area_range: least and greatest area, in pixels.
+        area_range: least and greatest area, in pixels; None as greatest: no limit.
         top_k: of the masks that pass the rest at most this many, those of the highest scores, or where masks have no
             scores the largest; of equal ones the earlier. None: all.
 
@@ -26,12 +26,12 @@ class MaskSelection:
 
     classes: tuple[int, ...] | None = None
     score_thr: float = 0.0
-    area_range: tuple[float, float] = (0, math.inf)
+    area_range: tuple[float, float | None] = (0, None)
     top_k: int | None = None
 
     def __post_init__(self) -> None:
         low, high = self.area_range
-        if not low <= high:
+        if high is not None and not low <= high:
             raise ValueError(f'area_range must be (least, greatest) in pixels, got ({low}, {high}).')
         if self.top_k is not None and self.top_k < 1:
             raise ValueError(f'top_k must be at least 1, or None for all masks, got {self.top_k}.')
@@ -45,7 +45,7 @@ class MaskSelection:
             scores: (N,) float.
         """
         low, high = self.area_range
-        chosen = (areas_px >= low) & (areas_px <= high)
+        chosen = (areas_px >= low) & (areas_px <= (math.inf if high is None else high))
         if self.classes is not None:
             chosen &= np.isin(labels, self.classes)
         if scores is not None:

@@ -20,6 +20,7 @@ SCORES = np.array([0.9, 0.2, 0.5, 0.5, 0.8])
         ({'classes': ()}, []),
         ({'score_thr': 0.5}, [0, 2, 3, 4]),
         ({'area_range': (10, 50)}, [0, 2, 3]),
+        ({'area_range': (50, None)}, [1, 2, 3]),
         ({'top_k': 2}, [0, 4]),
         ({'top_k': 3}, [0, 2, 4]),  # of equal scores the earlier
         ({'top_k': 9}, [0, 1, 2, 3, 4]),

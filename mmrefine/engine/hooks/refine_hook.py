@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -60,7 +59,7 @@ class RefineHook(Hook):
         *,
         classes: Sequence[int | str] | None = None,
         score_thr: float = 0.0,
-        area_range: tuple[float, float] = (0, math.inf),
+        area_range: tuple[float, float | None] = (0, None),
         top_k: int | None = None,
         gate: bool = True,
         rescore: bool = False,
