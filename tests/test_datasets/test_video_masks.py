@@ -1,0 +1,178 @@
+"""Masks of clips in PNG and JSON files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmrefine.core.palette import voc_palette
+from mmrefine.core.rle import encode_rle
+from mmrefine.datasets.video_masks import VideoSource, open_videos
+
+SIZE_HW = (20, 30)
+
+
+def labels(*boxes: tuple[int, int]) -> np.ndarray:
+    """A map with (label, left column) as squares of 5."""
+    made = np.zeros(SIZE_HW, np.uint8)
+    for label, left in boxes:
+        made[5:10, left : left + 5] = label
+    return made
+
+
+def write_frames(folder: Path, count: int = 3) -> Path:
+    folder.mkdir(parents=True)
+    for index in range(count):
+        Image.fromarray(np.zeros((*SIZE_HW, 3), np.uint8)).save(folder / f'{index:05d}.jpg')
+    return folder
+
+
+def write_maps(folder: Path, maps: dict[str, np.ndarray], palette: bool = True) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, values in maps.items():
+        image = Image.fromarray(values)
+        if palette:
+            image.putpalette(voc_palette())
+        image.save(folder / f'{name}.png')
+    return folder
+
+
+def places(source: VideoSource, clip: int = 0) -> tuple[list[int], list[list[int | None]]]:
+    """Object ids, and for each frame the left column of each object: None where nothing is said, -1 where it is not."""
+    frames, masks = source.open(source.clips[clip])
+    rows = [masks.load(index) for index in range(len(frames))]
+
+    def place(mask: np.ndarray | None) -> int | None:
+        return None if mask is None else int(np.argmax(mask.any(axis=0))) if mask.any() else -1
+
+    return masks.object_ids, [[place(mask) for mask in row] for row in rows]
+
+
+def test_maps_on_all_frames(tmp_path):
+    """A label that a frame lacks is an object that is not there; 255 is void."""
+    maps = {'00000': labels((2, 1), (7, 20)), '00001': labels((7, 21), (255, 1)), '00002': labels((2, 3))}
+    source = open_videos(write_maps(tmp_path / 'masks' / 'a', maps), write_frames(tmp_path / 'a'))
+    assert [clip.name for clip in source.clips] == ['a']
+    assert places(source) == ([2, 7], [[1, 20], [-1, 21], [3, -1]])
+
+
+def test_prompts_on_first_frames(tmp_path):
+    """YouTube-VOS: every object's first frame only; nothing is said of others on it."""
+    maps = {'00000': labels((1, 1)), '00002': labels((2, 9))}
+    source = open_videos(write_maps(tmp_path / 'masks', maps), write_frames(tmp_path / 'a'))
+    assert places(source) == ([1, 2], [[1, None], [None, None], [None, 9]])
+
+
+def test_single_file_is_the_first_frame(tmp_path):
+    write_maps(tmp_path, {'anything': labels((255, 4))}, palette=False)
+    source = open_videos(tmp_path / 'anything.png', write_frames(tmp_path / 'a'))
+    assert places(source) == ([1], [[4], [None], [None]])
+
+
+def test_binary_masks_every_other_frame(tmp_path):
+    maps = {'00000': labels((255, 1)), '00002': labels((255, 3))}
+    source = open_videos(write_maps(tmp_path / 'masks', maps, palette=False), write_frames(tmp_path / 'a'))
+    assert places(source) == ([1], [[1], [None], [3]])
+
+
+def test_clips_are_matched_by_name(tmp_path):
+    for name in ('a', 'b'):
+        write_frames(tmp_path / 'JPEGImages' / '480p' / name)
+        write_maps(tmp_path / 'results' / name, {'00000': labels((1, 5 if name == 'b' else 0))})
+    write_maps(tmp_path / 'results' / 'c', {'00000': labels((1, 1))})
+    source = open_videos(tmp_path / 'results', tmp_path / 'JPEGImages')
+    assert [clip.name for clip in source.clips] == ['a', 'b', 'c']
+    assert places(source, 1)[1][0] == [5]
+    with pytest.raises(FileNotFoundError, match='clip c has masks .* but no frames'):
+        source.open(source.clips[2])
+
+
+def youtube_vis(segmentations: list[list]) -> dict:
+    names = [f'a/{index:05d}.jpg' for index in range(3)]
+    video = {'id': 5, 'file_names': names, 'length': 3, 'height': SIZE_HW[0], 'width': SIZE_HW[1]}
+    annotations = [
+        {'id': 10 + k, 'video_id': 5, 'category_id': 3, 'segmentations': row} for k, row in enumerate(segmentations)
+    ]
+    return {'videos': [video], 'categories': [{'id': 3, 'name': 'cat'}], 'annotations': annotations}
+
+
+def rle(left: int) -> dict:
+    return encode_rle(labels((1, left)) > 0)
+
+
+def write_json(path: Path, content: object) -> Path:
+    path.write_text(json.dumps(content), encoding='utf-8')
+    return path
+
+
+def test_youtube_vis(tmp_path):
+    write_frames(tmp_path / 'frames' / 'a')
+    polygon = [[4, 5, 9, 5, 9, 10, 4, 10]]
+    content = youtube_vis([[rle(1), None, rle(3)], [None, polygon, rle(8)]])
+    source = open_videos(write_json(tmp_path / 'a.json', content), tmp_path / 'frames')
+    assert places(source) == ([1, 2], [[1, -1], [-1, 4], [3, 8]])
+    results = write_json(tmp_path / 'results.json', content['annotations'])
+    assert places(open_videos(results, tmp_path / 'frames', videos=tmp_path / 'a.json'))[1] == places(source)[1]
+
+
+def test_youtube_vis_prompts(tmp_path):
+    write_frames(tmp_path / 'frames' / 'a')
+    path = write_json(tmp_path / 'a.json', youtube_vis([[rle(1), None, None], [None, rle(4), None]]))
+    assert places(open_videos(path, tmp_path / 'frames'))[1] == [[1, None], [None, 4], [None, None]]
+
+
+def test_coco_with_videos(tmp_path):
+    """Images in whatever order; annotations of a frame each, joined by instance."""
+    write_frames(tmp_path / 'frames' / 'a')
+    images = [{'id': 30 + k, 'video_id': 5, 'frame_id': k, 'file_name': f'a/{k:05d}.jpg'} for k in (2, 0, 1)]
+    annotations = [
+        {'id': k, 'image_id': 30 + frame, 'instance_id': instance, 'category_id': 1, 'segmentation': rle(left)}
+        for k, (frame, instance, left) in enumerate([(0, 77, 1), (1, 77, 2), (2, 78, 9)])
+    ]
+    content = {'videos': [{'id': 5, 'name': 'a'}], 'images': images, 'annotations': annotations}
+    source = open_videos(write_json(tmp_path / 'a.json', content), tmp_path / 'frames')
+    assert places(source) == ([1, 2], [[1, -1], [2, -1], [-1, 9]])
+
+
+def test_masks_that_do_not_fit(tmp_path):
+    frames = write_frames(tmp_path / 'a')
+    cases = {
+        'empty': ({'00000': labels()}, 'are empty: no label but background'),
+        'small': ({'00000': labels((1, 2))[:10]}, r'has the size \(10, 30\)'),
+        'lost': ({'00000': labels((1, 2)), '00009': labels((1, 2))}, '1 masks belong to no frame'),
+    }
+    for name, (maps, message) in cases.items():
+        source = open_videos(write_maps(tmp_path / name, maps), frames)
+        with pytest.raises(ValueError, match=message):
+            places(source)
+
+
+def test_files_that_do_not_fit(tmp_path):
+    write_frames(tmp_path / 'frames' / 'a')
+    (tmp_path / 'none').mkdir()
+    (tmp_path / 'cut.json').write_text('{"videos": [', encoding='utf-8')
+    write_json(tmp_path / 'list.json', [])
+    short = youtube_vis([[rle(1)]])
+    write_json(tmp_path / 'unknown.json', short | {'annotations': [{'video_id': 6, 'segmentations': []}]})
+    empty = youtube_vis([[None, None, None]])
+    for name, error, message in (
+        ('absent', FileNotFoundError, 'do not exist'),
+        ('none', ValueError, 'holds no masks'),
+        ('cut.json', ValueError, 'not valid JSON'),
+        ('list.json', ValueError, 'no list "videos"'),
+        ('unknown.json', ValueError, 'annotation 0 must have'),
+    ):
+        with pytest.raises(error, match=message):
+            open_videos(tmp_path / name, tmp_path / 'frames')
+    for content, message in ((short, '3 frames but an object with 1'), (empty, 'has no mask')):
+        source = open_videos(write_json(tmp_path / 'a.json', content), tmp_path / 'frames')
+        with pytest.raises(ValueError, match=message):
+            source.open(source.clips[0])
+    maps = write_maps(tmp_path / 'maps' / 'z', {'00000': labels((1, 1))})
+    write_maps(tmp_path / 'maps' / 'y', {'00000': labels((1, 1))})
+    with pytest.raises(ValueError, match='none of the clips y, z'):
+        open_videos(maps.parent, tmp_path / 'frames')
