@@ -45,16 +45,21 @@ class SAM2Features:
 
     def take(self, index: Tensor) -> SAM2Features:
         """Features of some of the images, repeated where an index is; ``index`` (K,) int64."""
-        if len(index) == len(self.embedding) and bool((index == torch.arange(len(index), device=index.device)).all()):
-            return self
         return replace(
             self,
-            embedding=self.embedding[index],
-            fine=tuple(level[index] for level in self.fine),
-            stages=tuple(stage[index] for stage in self.stages),
-            image=self.image[index],
-            local=None if self.local is None else self.local[index],
+            embedding=take_rows(self.embedding, index),
+            fine=tuple(take_rows(level, index) for level in self.fine),
+            stages=tuple(take_rows(stage, index) for stage in self.stages),
+            image=take_rows(self.image, index),
+            local=None if self.local is None else take_rows(self.local, index),
         )
+
+
+def take_rows(tensor: Tensor, index: Tensor) -> Tensor:
+    """``tensor[index]``, without a copy where that is all of it in its order."""
+    if len(index) == len(tensor) and torch.equal(index, torch.arange(len(index), device=index.device)):
+        return tensor
+    return tensor[index]
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from mmrefine.models.interactive.sam2_base import (
     encode_images,
     prompt_masks,
     stage_channels,
+    take_rows,
 )
 from mmrefine.models.modules import SAM2RefinerCore, upsample
 from mmrefine.registry import MODELS
@@ -99,6 +100,11 @@ class SAM2Refiner(BaseModel):
     def input_size(self) -> int:
         """S."""
         return self.base.image_size
+
+    def init_weights(self) -> None:
+        """Nothing is left to do without ``init_cfg``: mmengine would only log every frozen weight."""
+        if self.init_cfg:
+            super().init_weights()
 
     def train(self, mode: bool = True) -> SAM2Refiner:
         """The base stays in evaluation mode."""
@@ -183,12 +189,14 @@ class SAM2Refiner(BaseModel):
         self, features: SAM2Features, prompts: Sequence[ObjectPrompt], rows: list[int], multimask: bool, refine: bool
     ) -> tuple[Tensor, ...]:
         """Embedding and tokens after Prompt Retargeting, and SAM 2's mask, for prompts of one kind."""
-        some = features.take(torch.tensor(rows, device=features.image.device))
+        index = torch.tensor(rows, device=features.image.device)
+        image_embedding = take_rows(features.embedding, index)
+        fine = [take_rows(level, index) for level in features.fine]
         chosen = [prompts[row].to(features.image.device) for row in rows]
         coords = torch.stack([prompt.point_coords for prompt in chosen])
         labels = torch.stack([prompt.point_labels for prompt in chosen])
         masks = None if chosen[0].mask_input is None else torch.stack([prompt.mask_input for prompt in chosen])
-        coarse = prompt_masks(self.base, some.embedding, some.fine, coords, labels, masks, multimask)
+        coarse = prompt_masks(self.base, image_embedding, fine, coords, labels, masks, multimask)
         embedding, tokens = coarse.state.embedding, coarse.state.output_tokens
         if refine:
             embedding, tokens = self.core.retarget(coarse.state, coords, labels, coarse.logits)
