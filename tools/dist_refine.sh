@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Usage: tools/dist_refine.sh PROCESSES IMAGES MASKS --out DIR [arguments of tools/refine.py]
-# One process per GPU, or on CPUs alone. Several machines, which share the disk: set NNODES, NODE_RANK, MASTER_ADDR and PORT.
+# One process per GPU, or on CPUs alone. Several machines must share the disk: set NNODES, NODE_RANK, MASTER_ADDR, PORT.
 set -euo pipefail
 processes=$1; shift
 exec python -m torch.distributed.run --nnodes="${NNODES:-1}" --node-rank="${NODE_RANK:-0}" \

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Usage: GPUS=8 GPUS_PER_NODE=8 tools/slurm_refine.sh PARTITION JOB_NAME IMAGES MASKS --out DIR [arguments of tools/refine.py]
+# Usage: GPUS=8 GPUS_PER_NODE=8 tools/slurm_refine.sh PARTITION JOB_NAME IMAGES MASKS --out DIR [more]
 # On CPUs alone: GPUS is the number of processes, and SRUN_GRES= (empty) asks for no GPU.
 set -euo pipefail
 partition=$1 job=$2; shift 2

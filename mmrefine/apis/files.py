@@ -74,7 +74,7 @@ class PartStore:
     def write(self, index: int, part: Any) -> None:
         """Keep the outcome of a task; it counts as done from now on."""
         with whole_file(self._path(index)) as file:
-            json.dump(part, file)
+            file.write(json.dumps(part))  # json.dump takes four times as long
 
     def read(self, index: int) -> Any:
         """The outcome of a task that was done."""

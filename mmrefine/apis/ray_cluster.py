@@ -41,7 +41,7 @@ def run_on_ray(
     report = job.start(overwrite)
     if report is not None:
         return report
-    ray.init(ignore_reinit_error=True, logging_level='warning')
+    ray.init(ignore_reinit_error=True, logging_level='warning', include_dashboard=False)
     data.DataContext.get_current().enable_progress_bars = False
     left, failed = job.left(), []
     num_gpus = int(ray.cluster_resources().get('GPU', 0))

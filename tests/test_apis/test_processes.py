@@ -28,12 +28,17 @@ model = dict(type='FragileRefiner', marker='{marker}', lives=2, rank=1)
 """
 # One of two processes, as the tool runs it, that notices in a second instead of minutes when the other one is gone.
 IMPATIENT = """
-import sys
+import runpy, sys
 from mmrefine.apis import processes
 processes._BEAT_S, processes._PATIENCE_S = 0.1, 1.0
-sys.argv = ['refine.py', *sys.argv[1:]]
-exec(compile(open('tools/refine.py').read(), 'tools/refine.py', 'exec'))
+runpy.run_path(processes.__file__.replace('mmrefine/apis/processes.py', 'tools/refine.py'), run_name='__main__')
 """
+SRUN = """#!/bin/bash
+echo "$@" > srun.txt
+while [ "$1" != python ]; do shift; done
+SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_NTASKS=1 SLURM_NODELIST=a exec "$@"
+"""
+_HANG_S = 600  # the processes import PyTorch, which takes its time on a busy machine
 COUNT = 24
 
 
@@ -43,42 +48,51 @@ def free_port() -> str:
         return str(server.getsockname()[1])
 
 
-class Job:
-    """A data set, a config of a fragile refiner, and what one process makes of it undisturbed."""
+def documented(repo_root: Path, word: str) -> str:
+    """The command of docs/scaling.md that has this word."""
+    lines = (repo_root / 'docs/scaling.md').read_text(encoding='utf-8').split('```')[1].splitlines()
+    return next(line for line in lines if word in line)
 
-    def __init__(self, scenes: Scenes):
-        self.scenes, self.marker = scenes, scenes.folder / 'marker'
-        self.config = scenes.folder / 'fragile.py'
-        self.config.write_text(CONFIG.format(marker=self.marker))
+
+class Job:
+    """A data set, a config of a fragile refiner, and what one process makes of it undisturbed; an image is broken."""
+
+    def __init__(self, scenes: Scenes, repo_root: Path, config: str = CONFIG):
+        self.scenes, self.repo_root = scenes, repo_root
+        self.marker, self.config = scenes.folder / 'marker', scenes.folder / 'fragile.py'
+        self.config.write_text(config.format(marker=self.marker))
         (scenes.folder / 'photos/scene_5.png').write_bytes(b'broken')
         self.marker.touch()
-        self.run('unbroken')
+        out = scenes.folder / 'unbroken'
+        refine_dataset('photos/', 'coco.json', out, model='fragile.py', device='cpu', progress=False)
         self.expected = self.written('unbroken')
+        self.marker.unlink()
 
-    @property
-    def arguments(self) -> list[str]:
-        return [str(self.scenes.folder / 'photos'), str(self.scenes.folder / 'coco.json'), '--config', str(self.config)]
-
-    def run(self, out: str) -> None:
-        refine_dataset(*self.arguments[:2], self.scenes.folder / out, model=self.config, device='cpu', progress=False)
-
-    def start(self, command: list[str], out: str, **environment: str) -> subprocess.Popen:
-        env = {
-            **os.environ,
-            'PYTHONPATH': f'{os.getcwd()}{os.pathsep}tests',
-            'OMP_NUM_THREADS': '1',
-            'CUDA_VISIBLE_DEVICES': '',
+    def start(self, command: str, **environment: str) -> subprocess.Popen:
+        """A command in a process of its own, with the fragile refiner."""
+        paths = {
+            'PYTHONPATH': os.pathsep.join(map(str, (self.repo_root, self.repo_root / 'tests'))),
+            'PATH': os.pathsep.join((str(self.scenes.folder), str(Path(sys.executable).parent), os.environ['PATH'])),
         }
-        env['PATH'] = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
+        command = command.replace(' tools/', f' {self.repo_root}/tools/')
         return subprocess.Popen(
-            [*command, *self.arguments, '--out', str(self.scenes.folder / out), '--device', 'cpu'],
-            env={**env, **environment},
+            ['bash', '-c', f'{command} --config fragile.py --device cpu'],
+            cwd=self.scenes.folder,
+            env={**os.environ, **paths, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '', **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    def written(self, out: str) -> dict[str, bytes]:
+    def run(self, word: str, **environment: str) -> tuple[str, str]:
+        """A documented command to its end: what it printed."""
+        process = self.start(documented(self.repo_root, word), **environment)
+        stdout, stderr = process.communicate(timeout=_HANG_S)
+        assert process.returncode == 1, stderr  # an image was skipped
+        assert stdout.count(f'total: {COUNT - 1} images') == 1 and stderr.count('skipped scene_5.png') == 1
+        return stdout, stderr
+
+    def written(self, out: str = 'refined') -> dict[str, bytes]:
         """Files of the job, but for the parts that are kept for the image that failed."""
         shutil.rmtree(self.scenes.folder / out / '.parts')
         return files_of(self.scenes.folder / out)
@@ -86,35 +100,44 @@ class Job:
 
 @pytest.fixture
 def job(make_scenes: Callable[[int], Scenes], repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
-    monkeypatch.chdir(repo_root)
-    return Job(make_scenes(COUNT))
+    scenes = make_scenes(COUNT)
+    monkeypatch.chdir(scenes.folder)
+    return Job(scenes, repo_root)
 
 
 def test_two_processes_give_what_one_gives(job: Job) -> None:
-    process = job.start(['bash', 'tools/dist_refine.sh', '2'], 'out', PORT=free_port())
-    stdout, stderr = process.communicate(timeout=300)
-    assert process.returncode == 1, stderr  # an image was skipped
-    assert stdout.count('total: 23 images') == 1 and f'images {COUNT}/{COUNT} ' in stderr
-    assert stderr.count('skipped scene_5.png') == 1
-    assert job.written('out') == job.expected
+    job.marker.touch()
+    _, stderr = job.run('dist_refine.sh', PORT=free_port())
+    assert f'images {COUNT}/{COUNT} ' in stderr
+    assert job.written() == job.expected
 
 
 def test_a_killed_process_is_noticed_and_one_process_goes_on(job: Job) -> None:
-    job.marker.unlink()
     group = {'WORLD_SIZE': '2', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': free_port()}
-    command = [sys.executable, '-c', IMPATIENT, '--launcher', 'pytorch']
-    first, second = (job.start(command, 'out', RANK=rank, LOCAL_RANK=rank, **group) for rank in ('0', '1'))
-    _, stderr = first.communicate(timeout=300)
-    second.communicate(timeout=300)
+    command = f'exec python -c "{IMPATIENT}" photos/ coco.json --out refined/ --launcher pytorch'
+    first, second = (job.start(command, RANK=rank, LOCAL_RANK=rank, **group) for rank in ('0', '1'))
+    _, stderr = first.communicate(timeout=_HANG_S)
+    second.communicate(timeout=_HANG_S)
     assert second.returncode == -9 and first.returncode == 2, stderr
     last_line = stderr.strip().splitlines()[-1]
     assert last_line.startswith('error: process 1 of 2 was not heard of for ')
     assert last_line.endswith('start the same command again, with as many processes as you like.')
-    assert not (job.scenes.folder / 'out/summary.json').exists()
-    parts = len(list((job.scenes.folder / 'out/.parts/000000').iterdir()))
-    assert 2 <= parts < COUNT - 1
-    job.run('out')
-    assert job.written('out') == job.expected
+    assert not (job.scenes.folder / 'refined/summary.json').exists()
+    assert 2 <= len(list((job.scenes.folder / 'refined/.parts/000000').iterdir())) < COUNT - 1
+    _, stderr = job.run('python tools/refine.py photos/ coco.json --out refined/')
+    assert f'/{COUNT} ' not in stderr  # only what was left is work
+    assert job.written() == job.expected
+
+
+def test_slurm_starts_the_tool(job: Job) -> None:
+    """As far as a stand-in for ``srun`` shows, which says what Slurm says to the first of its tasks."""
+    job.marker.touch()
+    (job.scenes.folder / 'srun').write_text(SRUN)
+    (job.scenes.folder / 'srun').chmod(0o755)
+    job.run('slurm_refine.sh', MASTER_ADDR='127.0.0.1', MASTER_PORT=free_port())
+    arguments = (job.scenes.folder / 'srun.txt').read_text()
+    assert '-p gpu --job-name=refine --gres=gpu:1 --ntasks=1 --ntasks-per-node=1' in arguments
+    assert job.written() == job.expected
 
 
 # ---- who does what ----

@@ -1,0 +1,159 @@
+"""Memory and rate of jobs over very large COCO files, apart from photographs and refiners.
+
+  python tools/analysis_tools/benchmark_scale.py                        10,000, 100,000 and 1,000,000 masks
+  python tools/analysis_tools/benchmark_scale.py --masks 10000          under a minute
+
+For each size a COCO file is generated: 8 ragged masks of 96x128 pixels per image, as compressed RLE that is as long as
+that of usual masks, not grouped by image. Each of these is then done by a process of its own, whose processor time (so
+that waiting for other work on the machine does not count) and peak memory are told:
+
+index    open the file: find every record and its image
+read     decode masks, image by image
+parts    encode masks again and keep one part per image, as a job does with refined ones
+finish   put the parts together: the COCO file and summary.json
+
+Reading and keeping parts are timed on the first 10,000 masks only. 1,000,000 masks take 3 GB on the disk in --folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+SIZE_HW = (96, 128)
+MASKS_PER_IMAGE = 8
+NUM_SHAPES = 1000
+SAMPLE_TASKS = 1250
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--masks', metavar='N', nargs='+', type=int, default=[10_000, 100_000, 1_000_000])
+    parser.add_argument('--folder', help="where the files are made; default: the system's folder for such files")
+    parser.add_argument('--stage', nargs=2, metavar=('STAGE', 'FOLDER'), help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def generate(path: Path, num_masks: int) -> None:
+    """A COCO file of smoothed noise; photographs are named but not there."""
+    from mmrefine.core.rle import encode_rle
+
+    rng = np.random.default_rng(0)
+    shapes = []
+    for _ in range(NUM_SHAPES):
+        mask = cv2.GaussianBlur(rng.normal(size=SIZE_HW), (0, 0), 6) > 0
+        shapes.append(json.dumps(encode_rle(mask)))
+    num_images = -(-num_masks // MASKS_PER_IMAGE)
+    with open(path, 'w', encoding='utf-8') as file:
+        file.write('{"images": [')
+        for index in range(num_images):
+            image = {'id': index, 'file_name': f'{index:012d}.jpg', 'height': SIZE_HW[0], 'width': SIZE_HW[1]}
+            file.write(', ' * (index > 0) + json.dumps(image))
+        file.write('], "annotations": [')
+        for index in range(num_masks):
+            head = f'{{"id": {index}, "image_id": {index % num_images}, "category_id": 1, "iscrowd": 0, '
+            body = f'"bbox": [10.5, 20.5, 30.5, 40.5], "area": 1234, "segmentation": {shapes[index % NUM_SHAPES]}}}'
+            file.write(', ' * (index > 0) + head + body)
+        file.write('], "categories": [{"id": 1, "name": "noise"}]}')
+
+
+class Stages:
+    """What is measured, one stage per process, on the file in this folder; each answers with masks and seconds."""
+
+    def __init__(self, folder: Path):
+        from mmrefine.apis.refine_job import RefineJob
+        from mmrefine.datasets.image_table import ImageTable
+        from mmrefine.datasets.mask_sources import CocoMasks
+
+        start = time.process_time()
+        self.source = CocoMasks(folder / 'coco.json', ImageTable(folder / 'coco.json'))
+        self.index_s = time.process_time() - start
+        self.job = RefineJob(self.source, folder / 'out', {})
+
+    def index(self) -> tuple[int, float]:
+        return len(self.source.file), self.index_s
+
+    def read(self) -> tuple[int, float]:
+        start = time.process_time()
+        masks = sum(len(self.source.load(task, SIZE_HW).masks) for task in islice(self.source.tasks, SAMPLE_TASKS))
+        return masks, time.process_time() - start
+
+    def parts(self) -> tuple[int, float]:
+        """Those behind the sample are written too, with the masks of the sample."""
+        from mmrefine.apis.report import mask_entries
+        from mmrefine.structures import RefineResult
+
+        self.job.start()
+        coarse = self.source.load(self.source.tasks[0], SIZE_HW)
+        count, known, seconds = len(coarse.masks), [], 0.0
+        accepted = np.ones(count, bool)
+        result = RefineResult(coarse.masks, np.ones(count, np.float32), accepted, coarse.masks, ('',) * count)
+        start = time.process_time()
+        for task in self.source.tasks:
+            if task.index < SAMPLE_TASKS:
+                written = self.job.writer.write(task, coarse, result)
+                entries = mask_entries(task.image, written, [{}] * count)
+                known.append((entries, written.output))
+                seconds = time.process_time() - start
+            entries, output = known[task.index % SAMPLE_TASKS]
+            output = [[index, change] for index, (_, change) in zip(task.refs, output, strict=False)]
+            self.job.parts.write(task.index, {'entries': entries, 'output': output})
+        return len(known) * count, seconds
+
+    def finish(self) -> tuple[int, float]:
+        start = time.process_time()
+        self.job.conclude([])
+        return len(self.source.file), time.process_time() - start
+
+
+STAGES: dict[str, Callable[[Stages], tuple[int, float]]] = {
+    'index': Stages.index,
+    'read': Stages.read,
+    'parts': Stages.parts,
+    'finish': Stages.finish,
+}
+
+
+def run_stage(name: str, folder: Path) -> None:
+    """Prints masks, seconds, and the peak memory of this process in MB before and after it."""
+    import mmrefine.apis  # noqa: F401  (what any process takes)
+
+    before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    masks, seconds = STAGES[name](Stages(folder))
+    print(masks, seconds, before_mb, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def main() -> None:
+    args = parse_args()
+    if args.stage:
+        run_stage(args.stage[0], Path(args.stage[1]))
+        return
+    print('    masks  stage   CPU s  masks/s  peak MB  of it imports')
+    for num_masks in args.masks:
+        with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+            generate(Path(folder) / 'coco.json', num_masks)
+            print(f'{num_masks:9,}  file: {(Path(folder) / "coco.json").stat().st_size / 1e6:,.0f} MB', flush=True)
+            for name in STAGES:
+                command = [sys.executable, __file__, '--stage', name, folder]
+                output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+                masks, seconds, before_mb, peak_mb = map(float, output.split()[-4:])
+                rate = masks / seconds
+                print(
+                    f'{num_masks:9,}  {name:6} {seconds:6.1f} {rate:8,.0f} {peak_mb:8,.0f} {before_mb:14,.0f}',
+                    flush=True,
+                )
+
+
+if __name__ == '__main__':
+    main()
