@@ -1,8 +1,8 @@
 """What SAM2Refiner costs on an image, in passes of SAM 2's own image encoder.
 
 Times in one run on one machine: a pass of the encoder, the image with its quadrants, Localization Augment, and a click
-on one and on several objects with its parts. Weights are random unless --checkpoint is given: speed does not depend on
-them. The first click on one object counts as "outside" what is not the five passes.
+on one and on several objects. Weights are random unless --checkpoint is given: speed does not depend on them. What is
+outside of the five passes are Localization Augment and the first click.
 
     tools/analysis_tools/benchmark_sam2_refiner.py --config sam2.1_hiera_b+ --objects 1 4
 """
@@ -107,9 +107,8 @@ def main() -> None:
     for name, value in result['seconds'].items():
         pictures = result['pictures'].get(name)
         print(f'  {name:40s} {value / unit:7.3f}' + ('' if pictures is None else f'   {pictures:.0f} pictures encoded'))
-    whole = result['seconds']['set_image'] + result['seconds'][f'click, {args.objects[0]} objects']
-    passes = result['pictures']['set_image'] * unit
-    result['outside share'] = whole / passes - 1
+    outside = result['seconds'].get('localization augment', 0) + result['seconds'][f'click, {args.objects[0]} objects']
+    result['outside share'] = outside / (result['pictures']['set_image'] * unit)
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f'outside the passes, as a share of them: {100 * result["outside share"]:.1f} %; peak {peak_mb:.0f} MB')
     if args.out:
