@@ -66,7 +66,7 @@ def train_base(
     parameters = [parameter for part in parts for parameter in part.parameters()] + [base.no_mem_embed]
     optimizer = torch.optim.AdamW(parameters, peak_lr, weight_decay=0.01, fused=True)
     progress = Progress(path, steps, seconds, {'base': base, 'optimizer': optimizer})
-    while progress.share < 1:
+    while not progress.done:
         rng = np.random.default_rng([seed, progress.step])
         images, masks = _draw_batch(pool, batch, rng)
         truth = coarse_truth(torch.from_numpy(masks)[:, None])
@@ -82,7 +82,6 @@ def train_base(
         if progress.step % 100 == 0:
             log(f'base: step {progress.step}, {progress.seconds:.0f} s, loss {loss.item():.3f}')
         progress.advance()
-    progress.save()
     base.requires_grad_(False).eval()
     return progress
 

@@ -38,11 +38,12 @@ class Progress:
             for name, item in stateful.items():
                 item.load_state_dict(state[name])
         self._start = self._saved = time.monotonic()
+        self.done = max(self.step / steps, self._seconds_before / seconds) >= 1
 
     @property
     def seconds(self) -> float:
-        """Seconds of training up to now."""
-        return self._seconds_before + time.monotonic() - self._start
+        """Seconds of training up to now, or to its end."""
+        return self._seconds_before + (0.0 if self.done else time.monotonic() - self._start)
 
     @property
     def share(self) -> float:
@@ -54,9 +55,11 @@ class Progress:
         return peak * min(1.0, (self.step + 1) / _WARMUP_STEPS) * (1 + math.cos(math.pi * self.share)) / 2
 
     def advance(self) -> None:
-        """Count a step, and save now and then."""
+        """Count a step, and save now and then and at the end."""
         self.step += 1
-        if time.monotonic() - self._saved > _SAVE_EVERY_S:
+        if self.share == 1:
+            self._seconds_before, self.done = self.seconds, True
+        if self.done or time.monotonic() - self._saved > _SAVE_EVERY_S:
             self.save()
 
     def save(self) -> None:

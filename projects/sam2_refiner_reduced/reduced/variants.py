@@ -88,7 +88,7 @@ def train_variants(
     stateful = {'cores': cores, **{f'optimizer {name}': optimizer for name, optimizer in optimizers.items()}}
     progress = Progress(path, steps, seconds, stateful)
     cores.train()
-    while progress.share < 1:
+    while not progress.done:
         rng = np.random.default_rng([seed, progress.step])
         chosen = rng.integers(len(cached.pool), size=batch)
         masks = cached.pool.masks[chosen]
@@ -110,7 +110,6 @@ def train_variants(
             shown = ', '.join(f'{name} {value:.3f}' for name, value in losses.items())
             log(f'variants, seed {seed}: step {progress.step}, {progress.seconds:.0f} s, loss {shown}')
         progress.advance()
-    progress.save()
     return cores.eval(), progress
 
 
