@@ -211,30 +211,26 @@ def test_correction_of_a_tracked_frame(refiner):
     assert torch.equal(after[0], before[0])
 
 
-def test_streaming_keeps_what_is_looked_at_and_no_more(refiner):
-    """The same masks, from a number of stored outputs and frames that does not grow with the clip."""
-    refiner.max_obj_ptrs_in_encoder, usual = 8, refiner.max_obj_ptrs_in_encoder
-    try:
-        frames = make_frames(14)
-        whole = run(refiner, frames, click(refiner))[1]
-        state = refiner.init_state(frames, streaming=True)
-        refiner.add_new_points_or_box(state, 0, 1, **CLICKS)
-        kept = []
-        for frame, _, logits in refiner.propagate_in_video(state):
-            assert torch.equal(logits, whole[frame])
-            kept.append(len(outputs(state)))
-        assert refiner.reach == 7
-        # Around the prompted frame 0 and the current one.
-        assert max(kept) == 1 + 7 + 1 + 7 - 1 + 1 - 1 or max(kept) <= 2 * 7 + 2
-        assert kept[-1] == 1 + 7 + 7 - (2 * 7 - 13) + 1
-        assert len(state['cached_features']) == 1
-        with pytest.raises(ValueError, match=r'no frame|forgotten') as error:
-            for frame in range(14):
-                refiner._check_frame(state, frame, 1)
-            raise ValueError('no frame was forgotten')
-        assert error.type is ValueError
-    finally:
-        refiner.max_obj_ptrs_in_encoder = usual
+def test_streaming_keeps_what_is_looked_at_and_no_more(predictor, monkeypatch):
+    """The same masks, from a number of stored outputs and features that does not grow with the clip."""
+    monkeypatch.setattr(predictor, 'max_obj_ptrs_in_encoder', 8)
+    predictor.attach_core(make_core(predictor, la=None))  # without quadrants, five times as quick
+    frames = make_frames(20)
+    whole = run(predictor, frames, click(predictor))[1]
+    state = predictor.init_state(frames, streaming=True)
+    predictor.add_new_points_or_box(state, 0, 1, **CLICKS)
+    kept = []
+    for frame, _, logits in predictor.propagate_in_video(state):
+        assert torch.equal(logits, whole[frame])
+        kept.append(len(outputs(state)))
+    predictor.attach_core(None)
+    assert predictor.reach == 7
+    # The prompted frame and seven after it, from where one may turn back, the current one and seven before it.
+    assert kept == [min(count, 16) for count in range(1, 21)]
+    assert len(state['cached_features']) == 1
+    predictor._check_frame(state, 3, 1)
+    with pytest.raises(ValueError, match='frame 9 was tracked and forgotten'):
+        predictor.add_new_points_or_box(state, 9, 1, **CLICKS)
 
 
 @pytest.mark.parametrize('options', [{'la_position': 'pre'}, {'memory_mask': 'coarse'}])
@@ -308,8 +304,8 @@ def test_tracking_refiner_follows_prompts(refiner):
     assert [item.index for item in results] == [0, 1, 2, 3]
     assert not results[0].masks.any() and not results[1].masks[1].any()
     assert [item.given.tolist() for item in results] == [[False] * 2, [True, False], [False, True], [False] * 2]
-    # The model keeps a mask at a quarter of its input's side, and its corners come back a little rounder.
-    assert (results[1].masks[0] ^ square()).sum() <= 8
+    # The model keeps a mask at a quarter of its input's side, so edges come back half a pixel off and corners rounder.
+    assert (results[1].masks[0] ^ square()).sum() < 0.02 * square().sum()
     assert all(np.array_equal(item.coarse_masks[~item.given], item.masks[~item.given]) for item in results)
     assert results[2].scores[0] > 0.99
 
@@ -361,9 +357,9 @@ CONFIG = {'type': 'SAM2Refiner', 'base': {'config': 'sam2.1_hiera_t', 'small': {
 
 
 def test_built_from_a_config(tmp_path):
+    assert build_video_predictor(CONFIG, device='cpu', refine=False).core is None
     built = build_video_predictor(CONFIG, device='cpu', prompt_reuse='pr_gated')
     assert built.prompt_reuse == 'pr_gated' and built.core.residual
-    assert build_video_predictor(CONFIG, device='cpu', refine=False).core is None
     with pytest.raises(ValueError, match='must describe a SAM2Refiner'):
         build_video_predictor({'type': 'SegRefiner'})
     wider = SAM2RefinerCore(48, stage_channels(built))

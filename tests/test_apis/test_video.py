@@ -1,0 +1,197 @@
+"""Jobs over clips: files that come out, bad clips, going on after a kill."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmrefine.apis.video import format_video_report, refine_video
+from mmrefine.core.palette import voc_palette
+from mmrefine.core.rle import decode_segmentation, encode_rle
+from tests.test_apis.bright_refiner import BrightRefiner
+
+SIZE_HW = (48, 64)
+COUNT = 4
+
+
+def scene(frame: int) -> tuple[np.ndarray, np.ndarray]:
+    """A frame with two bright squares that move, and their label map."""
+    labels = np.zeros(SIZE_HW, np.uint8)
+    labels[10:25, 5 + frame : 20 + frame] = 1
+    labels[20:40, 40 - frame : 55 - frame] = 3
+    image = np.random.default_rng(0).integers(0, 40, (*SIZE_HW, 3), dtype=np.uint8)
+    image[labels > 0] = 220
+    return image, labels
+
+
+def coarse(labels: np.ndarray) -> np.ndarray:
+    kernel = np.ones((5, 5), np.uint8)
+    return sum(label * cv2.erode((labels == label).astype(np.uint8), kernel) for label in (1, 3)).astype(np.uint8)
+
+
+class Clips:
+    """``frames/<clip>/``, ``masks/<clip>/`` and ``masks.json`` for some clips."""
+
+    def __init__(self, folder: Path, names: list[str]):
+        self.folder = folder
+        videos, annotations = [], []
+        for number, name in enumerate(names, 1):
+            for kind in ('frames', 'masks'):
+                (folder / kind / name).mkdir(parents=True)
+            maps = []
+            for frame in range(COUNT):
+                image, labels = scene(frame)
+                maps.append(coarse(labels))
+                Image.fromarray(image).save(folder / 'frames' / name / f'{frame:05d}.png')
+                picture = Image.fromarray(maps[-1])
+                picture.putpalette(voc_palette())
+                picture.save(folder / 'masks' / name / f'{frame:05d}.png')
+            names_of_files = [f'{name}/{frame:05d}.png' for frame in range(COUNT)]
+            videos.append({'id': number, 'file_names': names_of_files, 'height': SIZE_HW[0], 'width': SIZE_HW[1]})
+            for label in (1, 3):
+                rows = [encode_rle(values == label) for values in maps]
+                known = {'id': 10 * number + label, 'video_id': number, 'category_id': label, 'note': 'kept'}
+                annotations.append({**known, 'segmentations': rows, 'areas': [1] * COUNT})
+        content = {'videos': videos, 'categories': [{'id': 1}], 'annotations': annotations}
+        (folder / 'masks.json').write_text(json.dumps(content), encoding='utf-8')
+
+    def refine(self, masks: str = 'masks', out: str = 'out', **kwargs):
+        kwargs = {'model': BrightRefiner(), 'progress': False, **kwargs}
+        return refine_video(self.folder / 'frames', self.folder / masks, self.folder / out, **kwargs)
+
+    def read(self, clip: str, frame: int, out: str = 'out') -> Image.Image:
+        return Image.open(self.folder / out / 'masks' / clip / f'{frame:05d}.png')
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Clips:
+    return Clips(tmp_path, ['a', 'b'])
+
+
+def test_maps_come_out_as_maps(clips):
+    """Objects grow to their bright squares; labels, palette and names stay."""
+    report = clips.refine()
+    for frame in range(COUNT):
+        picture = clips.read('b', frame)
+        assert picture.mode == 'P' and picture.getpalette()[3:6] == [128, 0, 0]
+        assert np.array_equal(np.asarray(picture), scene(frame)[1])
+    assert report.total['clips'] == 2 and report.total['frames'] == 2 * COUNT and report.total['masks'] == 4 * COUNT
+    assert 0 <= report.total['flicker_refined'] < 0.3
+    assert 'total: 2 clips: 8 frames, 16 masks' in format_video_report(report)
+    assert sorted(path.name for path in (clips.folder / 'out').iterdir()) == ['masks', 'summary.json']
+
+
+def test_youtube_vis_comes_out_as_youtube_vis(clips):
+    clips.refine('masks.json')
+    before = json.loads((clips.folder / 'masks.json').read_text())
+    after = json.loads((clips.folder / 'out' / 'masks.json').read_text())
+    assert [record['id'] for record in after['annotations']] == [11, 13, 21, 23]
+    assert after['videos'] == before['videos'] and after['annotations'][0]['note'] == 'kept'
+    for frame in range(COUNT):
+        wanted = scene(frame)[1] == 3
+        record = after['annotations'][1]
+        assert np.array_equal(decode_segmentation(record['segmentations'][frame], SIZE_HW), wanted)
+        assert record['areas'][frame] == wanted.sum()
+
+
+def test_both_formats_and_overlay_from_a_first_frame(clips):
+    """A video file and one PNG; flow follows the objects."""
+    writer = cv2.VideoWriter(str(clips.folder / 'clip.mp4'), cv2.VideoWriter_fourcc(*'mp4v'), 10.0, SIZE_HW[::-1])
+    for frame in range(COUNT):
+        writer.write(scene(frame)[0][..., ::-1].copy())
+    writer.release()
+    out = clips.folder / 'out'
+    first = clips.folder / 'masks' / 'a' / '00000.png'
+    kwargs = {'model': BrightRefiner(), 'progress': False, 'write': ('png', 'json'), 'overlay': True}
+    report = refine_video(clips.folder / 'clip.mp4', first, out, **kwargs)
+    assert report.total['flicker_coarse'] is None
+    for frame in range(COUNT):
+        made, wanted = np.asarray(clips.read('clip', frame)), scene(frame)[1]
+        # The video's compression moves edges by a pixel.
+        assert np.count_nonzero(made != wanted) < 0.15 * np.count_nonzero(wanted)
+    content = json.loads((out / 'masks.json').read_text())
+    assert content['videos'][0]['file_names'][1] == 'clip/00001.jpg'
+    assert [record['object_id'] for record in content['annotations']] == [1, 3]
+    assert cv2.VideoCapture(str(out / 'overlays' / 'clip.mp4')).read()[0]
+
+
+def test_a_bad_clip_ends_no_job(clips):
+    """Of four clips one lacks a frame, one has a frame of another size, one an empty mask; all are named, one is done.
+
+    When they are mended, the same call does only those, and ends as if they had been well.
+    """
+    bad = Clips(clips.folder / 'more', ['gap', 'size', 'void'])
+    for kind in ('frames', 'masks'):
+        for name in ('gap', 'size', 'void'):
+            (bad.folder / kind / name).rename(clips.folder / kind / name)
+    frames = clips.folder / 'frames'
+    (frames / 'gap' / '00001.png').rename(clips.folder / 'kept.png')
+    Image.fromarray(scene(2)[0][:40]).save(frames / 'size' / '00002.png')
+    for frame in range(COUNT):
+        empty = Image.fromarray(np.zeros(SIZE_HW, np.uint8))
+        empty.save(clips.folder / 'masks' / 'void' / f'{frame:05d}.png')
+    report = clips.refine()
+    reasons = {item['clip']: item['error'] for item in report.failed}
+    assert sorted(reasons) == ['gap', 'size', 'void']
+    for name, words in (('gap', 'comes 00002'), ('size', 'must have one size'), ('void', 'are empty')):
+        assert words in reasons[name]
+    assert sorted(path.name for path in (clips.folder / 'out' / 'masks').iterdir()) == ['a', 'b']
+    (clips.folder / 'kept.png').rename(frames / 'gap' / '00001.png')
+    refiner = BrightRefiner()
+    again = clips.refine(model=refiner)
+    assert [item['clip'] for item in again.clips] == ['a', 'b', 'gap']
+    assert len(refiner.batches) <= 3 * COUNT  # of 'gap' alone, and of 'size' before its bad frame
+
+
+class Stopped(BrightRefiner):
+    """Is stopped on the second frame of the second clip."""
+
+    stop = True
+
+    def _refine_batch(self, inputs):
+        if self.stop and len(self.batches) == COUNT + 1:
+            raise KeyboardInterrupt
+        return super()._refine_batch(inputs)
+
+
+def test_killed_job_goes_on_with_the_clip(clips):
+    """Stopped in the second clip, only that is done again, with the same end as in one go."""
+    refiner = Stopped()
+    with pytest.raises(KeyboardInterrupt):
+        clips.refine(model=refiner, min_agreement=0)
+    assert [path.name for path in (clips.folder / 'out' / 'masks').iterdir() if path.name[0] != '.'] == ['a']
+    refiner.stop, refiner.batches = False, []
+    clips.refine(model=refiner, min_agreement=0)
+    assert len(refiner.batches) == COUNT
+    clips.refine(model=refiner, min_agreement=0, out='whole')
+    made = {path.relative_to(clips.folder / 'out'): path.read_bytes() for path in (clips.folder / 'out').rglob('*.png')}
+    whole = clips.folder / 'whole'
+    assert made == {path.relative_to(whole): path.read_bytes() for path in whole.rglob('*.png')} and len(made) == 8
+
+
+def test_other_settings_are_not_mixed(clips):
+    clips.refine()
+    with pytest.raises(ValueError, match='other settings .*min_agreement'):
+        clips.refine(min_agreement=0.5)
+    assert clips.refine(min_agreement=0.5, overwrite=True).total['clips'] == 2
+
+
+def test_finished_job_is_not_done_again(clips):
+    first = clips.refine()
+    refiner = BrightRefiner()
+    assert clips.refine(model=refiner).total == first.total
+    assert not refiner.batches
+
+
+def test_bad_arguments(clips):
+    with pytest.raises(ValueError, match='formats out of'):
+        clips.refine(write=('gif',))
+    with pytest.raises(ValueError, match='overwrite the coarse ones'):
+        clips.refine(out='.')
+    with pytest.raises(FileNotFoundError, match='do not exist'):
+        clips.refine('absent')
