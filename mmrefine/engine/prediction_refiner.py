@@ -138,7 +138,9 @@ def prompted_by_box(refiner: BaseRefiner) -> BaseRefiner:
 
 def _before(prediction: BaseDataElement, field: MaskField) -> BaseDataElement:
     """The field as the model predicted it, boxes as filled masks."""
-    return det_with_masks(prediction, field.masks).pred_instances if field.from_boxes else prediction.get(field.name)
+    if field.name == 'pred_instances':
+        return det_with_masks(prediction, field.masks).pred_instances
+    return prediction.get(field.name)
 
 
 def _check_size(prediction: BaseDataElement, field: MaskField, image: np.ndarray) -> None:

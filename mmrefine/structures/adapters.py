@@ -33,18 +33,21 @@ def boxes_from_det(sample: BaseDataElement) -> tuple[np.ndarray, np.ndarray, np.
     """Predicted boxes of a ``DetDataSample``: xyxy (N, 4) float32 in pixels, labels (N,) int64, scores (N,) float32.
 
     Raises:
-        ValueError: there are no predicted boxes.
+        ValueError: there are no predicted boxes, or rotated ones.
     """
     instances = _instances(sample, 'bboxes', 'a detector')
-    boxes = instances.bboxes
-    return _array(getattr(boxes, 'tensor', boxes), np.float32).reshape(-1, 4), *_labels_and_scores(instances)
+    boxes = _array(getattr(instances.bboxes, 'tensor', instances.bboxes), np.float32)
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise ValueError(f'expected upright boxes (N, 4) as xyxy in pred_instances.bboxes, got shape {boxes.shape}.')
+    return boxes, *_labels_and_scores(instances)
 
 
 def det_with_masks(sample: BaseDataElement, masks: np.ndarray, scores: np.ndarray | None = None) -> BaseDataElement:
     """A copy of a ``DetDataSample`` with other predicted masks, (N, H, W) bool in the same order.
 
     They become a bool tensor on the device of the scores. Boxes and labels stay, and so do the scores unless others,
-    (N,) float, are given.
+    (N,) float, are given; what is bfloat16, as under autocast on a CPU, becomes float32, for numpy and with it the
+    metrics do not know it.
 
     Raises:
         ValueError: another number of masks than of predictions.
@@ -54,10 +57,11 @@ def det_with_masks(sample: BaseDataElement, masks: np.ndarray, scores: np.ndarra
         raise ValueError(f'expected one mask per prediction, {len(instances)}, got {len(masks)}.')
     old_scores = instances.get('scores')
     device = old_scores.device if isinstance(old_scores, torch.Tensor) else 'cpu'
-    replaced = InstanceData(metainfo=instances.metainfo, **{k: v for k, v in instances.items() if k != 'masks'})
+    kept = {name: _known_to_numpy(value) for name, value in instances.items() if name != 'masks'}
+    replaced = InstanceData(metainfo=instances.metainfo, **kept)
     replaced.masks = torch.from_numpy(np.ascontiguousarray(masks, dtype=bool)).to(device)
     if scores is not None:
-        replaced.scores = torch.as_tensor(scores).to(old_scores if isinstance(old_scores, torch.Tensor) else device)
+        replaced.scores = torch.as_tensor(scores).to(kept.get('scores', torch.empty(0)))
     return with_field(sample, 'pred_instances', replaced)
 
 
@@ -147,8 +151,11 @@ def _map_key(pixels: PixelData) -> str:
     return 'data' if 'data' in pixels else 'sem_seg'
 
 
+def _known_to_numpy(value: Any) -> Any:
+    return value.float() if isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16 else value
+
+
 def _array(values: torch.Tensor | np.ndarray, dtype: type) -> np.ndarray:
     if isinstance(values, torch.Tensor):
-        # numpy has no bfloat16, in which models predict under autocast.
-        values = (values.detach().float() if values.is_floating_point() else values.detach()).cpu().numpy()
+        values = _known_to_numpy(values.detach()).cpu().numpy()
     return np.asarray(values).astype(dtype)

@@ -77,7 +77,8 @@ def test_other_scores_go_in_too(det):
     sample.pred_instances.scores = sample.pred_instances.scores.bfloat16()
     changed = det_with_masks(sample, masks(), np.array([0.5, 0.25]))
     assert changed.pred_instances.scores.tolist() == [0.5, 0.25]
-    assert changed.pred_instances.scores.dtype == torch.bfloat16
+    assert changed.pred_instances.scores.dtype == torch.float32
+    assert det_with_masks(sample, masks()).pred_instances.scores.numpy() == pytest.approx([0.9, 0.4], abs=0.004)
     np.testing.assert_allclose(masks_from_det(sample)[2], [0.9, 0.4], atol=0.004)  # bfloat16 has 8 bits
 
 
@@ -91,6 +92,9 @@ def test_boxes_come_out_of_a_detection(det):
         boxes, labels, scores = boxes_from_det(sample)
         np.testing.assert_array_equal(boxes, given)
         assert labels.tolist() == [3, 1] and scores.shape == (2,)
+    sample.pred_instances.bboxes = torch.zeros(2, 5)
+    with pytest.raises(ValueError, match=r'expected upright boxes \(N, 4\) as xyxy .* got shape \(2, 5\)'):
+        boxes_from_det(sample)
     with pytest.raises(ValueError, match='no pred_instances.bboxes; expected the prediction of a detector'):
         boxes_from_det(det.DetDataSample())
 
@@ -136,6 +140,13 @@ def test_no_detections(det):
     found, _, _ = masks_from_det(sample)
     assert found.shape == (0, 6, 8)
     assert det_with_masks(sample, found).pred_instances.masks.shape == (0, 6, 8)
+
+
+def test_label_maps_of_mmdetection(det):
+    sample = det.DetDataSample()
+    sample.pred_sem_seg = PixelData(sem_seg=torch.tensor([[[0, 1, 2]]], dtype=torch.int32))
+    changed = seg_with_label_map(sample, label_map_from_seg(sample) + 1)
+    assert changed.pred_sem_seg.sem_seg.tolist() == [[[1, 2, 3]]] and changed.pred_sem_seg.keys() == ['sem_seg']
 
 
 def test_label_maps(seg):

@@ -86,6 +86,11 @@ class RefineHook(Hook):
             self.refiner = copy.copy(self.refiner)  # shares the weights; a refiner that was given keeps its gate
             self.refiner.gate = None
 
+    def before_train(self, runner: Runner) -> None:
+        """What does not fit the validation data shows before training, too."""
+        if runner.val_loop is not None:
+            self._prepare(runner.val_loop)
+
     def before_val(self, runner: Runner) -> None:
         self._prepare(runner.val_loop)
 
