@@ -141,6 +141,10 @@ def main() -> int:
             launcher=args.launcher,
             actors=args.actors,
         )
+        quality = None
+        if report is not None and report.total['masks'] and args.gt and (args.cam or args.semantic):
+            void = 255 if args.cam else args.ignore_label
+            quality = compare_label_maps(args.masks, args.out, args.gt, threshold, void)
     except (ValueError, TypeError, OSError, ImportError, LostProcessError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
@@ -150,9 +154,8 @@ def main() -> int:
     if report is None:  # the first process tells
         return 0
     print(format_report(report))
-    if args.gt and (args.cam or args.semantic) and report.total['masks']:
-        void = 255 if args.cam else args.ignore_label
-        print(format_label_quality(compare_label_maps(args.masks, args.out, args.gt, threshold, void)))
+    if quality is not None:
+        print(format_label_quality(quality))
     for failure in report.failed:
         print(f'skipped {failure["image"]}: {failure["error"]}', file=sys.stderr)
     if report.failed:
