@@ -12,6 +12,7 @@ from mmrefine.evaluation.functional import (
 )
 from mmrefine.evaluation.interactive import mean_of_sets, simulated_prompt
 from mmrefine.evaluation.label_maps import LabelMapScore
+from mmrefine.evaluation.matched_mask_evaluator import MatchedMaskEvaluator
 from mmrefine.evaluation.matched_mask_metric import MatchedMaskMetric, match_masks
 from mmrefine.evaluation.refine_evaluator import RefineEvaluator
 from mmrefine.evaluation.refine_metric import RefineMetric
@@ -25,6 +26,7 @@ from mmrefine.evaluation.summary import (
 __all__ = [
     'MEASURES',
     'LabelMapScore',
+    'MatchedMaskEvaluator',
     'MatchedMaskMetric',
     'RefineEvaluator',
     'RefineMetric',

@@ -53,11 +53,12 @@ def match_masks(
 class MatchedMaskMetric(RefineMetric):
     """IoU, boundary IoU and mBA of predictions before and after refinement, their gain, and the harm rate.
 
-    For models of MMDetection and MMSegmentation under ``RefineHook``: reads the refined prediction from the data
-    sample, the coarse one from its ``coarse``, and the truth from ``gt_instances`` with masks (``LoadAnnotations``
-    with ``with_mask=True`` after ``Resize``) or from ``gt_sem_seg``. Instances are matched by :func:`match_masks`,
-    coarse against the truth, so that what refinement spoils counts as harm; objects that were not found do not count.
-    Of a label map every class of the truth is one mask, without the pixels to be ignored.
+    For models of MMDetection and MMSegmentation under ``RefineHook``, by way of ``MatchedMaskEvaluator``: reads the
+    refined prediction from the data sample, the coarse one from its ``coarse``, and the truth from ``gt_instances``
+    with masks (``LoadAnnotations`` with ``with_mask=True`` after ``Resize``) or from ``gt_sem_seg``. Instances are
+    matched by :func:`match_masks`, coarse against the truth, so that what refinement spoils counts as harm; objects
+    that were not found do not count. Of a label map every class of the truth is one mask, without the pixels to be
+    ignored.
 
     Args:
         min_iou: least IoU of a coarse instance with its object.
@@ -65,8 +66,6 @@ class MatchedMaskMetric(RefineMetric):
         classes: class indices of label maps that count, such as ``[1]`` to leave out a background; None: all.
         kwargs: as for :class:`RefineMetric`; ``group_by='labels'`` groups by class.
     """
-
-    sees_both_sides = True
 
     def __init__(
         self, min_iou: float = 0.5, ignore_index: int = 255, classes: Sequence[int] | None = None, **kwargs: Any
@@ -85,7 +84,7 @@ class MatchedMaskMetric(RefineMetric):
         if coarse is None:
             raise ValueError(
                 'MatchedMaskMetric compares coarse with refined predictions, but a data sample has no "coarse"; use it '
-                f'with RefineHook and RefineEvaluator. The sample has {sorted(sample)}.'
+                f'with RefineHook and MatchedMaskEvaluator. The sample has {sorted(sample)}.'
             )
         common = {key: sample[key] for key in ('img_path', 'img_id') if key in sample}
         if 'pred_sem_seg' in sample:

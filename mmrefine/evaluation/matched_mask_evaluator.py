@@ -1,0 +1,36 @@
+"""Test-time refinement in one pass: the usual metrics of both sides, and what became of every mask that was found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.evaluator import Evaluator
+from mmengine.structures import BaseDataElement
+
+from mmrefine.evaluation.matched_mask_metric import MatchedMaskMetric
+from mmrefine.evaluation.refine_evaluator import RefineEvaluator
+from mmrefine.registry import EVALUATOR
+
+
+@EVALUATOR.register_module()
+class MatchedMaskEvaluator(RefineEvaluator):
+    """:class:`RefineEvaluator` that reports :class:`MatchedMaskMetric` too, which needs both sides of a mask at once.
+
+    Args:
+        metrics: as for :class:`RefineEvaluator`.
+        matched: keyword arguments of :class:`MatchedMaskMetric`.
+    """
+
+    def __init__(self, metrics: Mapping | Sequence[Mapping], matched: Mapping | None = None):
+        super().__init__(metrics)
+        self.matched = Evaluator([MatchedMaskMetric(**(matched or {}))])
+
+    def process(self, data_samples: Sequence[BaseDataElement | dict], data_batch: Any = None) -> None:
+        """As :class:`RefineEvaluator`."""
+        super().process(data_samples, data_batch)
+        self.matched.process(data_samples, data_batch)
+
+    def evaluate(self, size: int) -> dict[str, Any]:
+        """All metrics, those of matched masks last."""
+        return {**super().evaluate(size), **self.matched.evaluate(size)}
