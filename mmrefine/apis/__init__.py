@@ -5,6 +5,7 @@ from mmrefine.apis.inferencer import RefineInferencer, refine
 from mmrefine.apis.job import refine_dataset
 from mmrefine.apis.processes import LostProcessError
 from mmrefine.apis.report import JobReport, format_report
+from mmrefine.apis.video import VideoReport, format_video_report, refine_video
 from mmrefine.models.model_zoo import BUNDLED_MODELS, build_refiner, find_checkpoint, load_weights
 
 __all__ = [
@@ -13,10 +14,13 @@ __all__ = [
     'LostProcessError',
     'OutputError',
     'RefineInferencer',
+    'VideoReport',
     'build_refiner',
     'find_checkpoint',
     'format_report',
+    'format_video_report',
     'load_weights',
     'refine',
     'refine_dataset',
+    'refine_video',
 ]

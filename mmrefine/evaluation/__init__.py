@@ -22,15 +22,25 @@ from mmrefine.evaluation.summary import (
     summarize_by_group,
     summarize_refinement,
 )
+from mmrefine.evaluation.video import (
+    ObjectScores,
+    contour_accuracy,
+    region_similarity,
+    summarize_davis,
+    summarize_lvos,
+    track_statistics,
+)
 
 __all__ = [
     'MEASURES',
     'LabelMapScore',
     'MatchedMaskEvaluator',
     'MatchedMaskMetric',
+    'ObjectScores',
     'RefineEvaluator',
     'RefineMetric',
     'boundary_iou',
+    'contour_accuracy',
     'format_scores_table',
     'label_boundary_accuracy',
     'mask_iou',
@@ -41,7 +51,11 @@ __all__ = [
     'measure_masks',
     'paired_bootstrap',
     'print_scores_table',
+    'region_similarity',
     'simulated_prompt',
     'summarize_by_group',
+    'summarize_davis',
+    'summarize_lvos',
     'summarize_refinement',
+    'track_statistics',
 ]
