@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +44,7 @@ def run_on_ray(
         return report
     ray.init(ignore_reinit_error=True, logging_level='warning', include_dashboard=False)
     data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger('ray.data').setLevel(logging.WARNING)
     left, failed = job.left(), []
     num_gpus = int(ray.cluster_resources().get('GPU', 0))
     actors = actors or num_gpus or int(ray.cluster_resources()['CPU'])
@@ -75,7 +77,7 @@ def _refine_shards(
         _Worker,
         fn_constructor_args=(job, make_inferencer),
         batch_size=1,
-        concurrency=actors,
+        compute=data.ActorPoolStrategy(size=actors),
         num_gpus=1 if with_gpus else None,
     )
     for row in told.iter_rows():

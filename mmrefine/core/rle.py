@@ -67,7 +67,7 @@ def box_of(mask: np.ndarray) -> list[float]:
 
 
 def _decode_rle(rle: dict, size_hw: tuple[int, int]) -> np.ndarray:
-    if list(rle['size']) != list(size_hw):
+    if not isinstance(rle['size'], (list, tuple)) or list(rle['size']) != list(size_hw):
         raise ValueError(
             f'RLE has the size {_short(rle["size"])} (H, W) but its image {list(size_hw)}; '
             'masks must be drawn on the image as viewers show it, with the rotation of its EXIF data carried out.'

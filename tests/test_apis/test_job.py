@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from mmrefine.apis import RefineInferencer, refine_dataset
+from mmrefine.apis import OutputError, RefineInferencer, refine_dataset, refine_job
+from mmrefine.apis.files import PartStore
 from mmrefine.apis.report import JobReport, format_report
 from mmrefine.core.rle import box_of, decode_segmentation, encode_rle
 from mmrefine.datasets import mask_sources
+from mmrefine.models.refiners import RefineInput
 from tests.test_apis.bright_refiner import BrightRefiner
 from tests.test_apis.conftest import SIZE_HW, Scenes
 
@@ -234,8 +237,6 @@ def test_an_interrupted_job_goes_on_and_ends_the_same(
     options = {'semantic': masks == 'labels', 'pictures': 3, 'batch_masks': 4}
     run(scenes, masks, 'unbroken', model=BrightRefiner(noise=0.1), **options)
 
-    from mmrefine.apis.files import PartStore
-
     write, written = PartStore.write, []
 
     def write_three(self: PartStore, index: int, part: object) -> None:
@@ -329,6 +330,62 @@ def test_masks_that_cannot_be_used_are_failures_of_their_image(scenes: Scenes) -
     assert 'no image file that can be read' in errors[2]
 
 
+@pytest.mark.parametrize('size', [5, None, [40], [40, 60, 1], 'ab'])
+def test_a_damaged_record_is_a_failure_of_its_image(scenes: Scenes, size: object) -> None:
+    content = scenes.read_json('coco.json')
+    content['annotations'][3]['segmentation']['size'] = size
+    scenes.write_json('coco.json', content)
+    report = run(scenes, 'coco.json')
+    assert [failure['image'] for failure in report.failed] == ['scene_3.png']
+    assert 'mask 994: RLE has the size' in report.failed[0]['error']
+    after = scenes.read_json('out/coco.json')['annotations']
+    assert after[3] == content['annotations'][3] and after[2] != content['annotations'][2]
+
+
+@pytest.mark.parametrize(
+    'error', [ValueError('too small'), MemoryError(), torch.OutOfMemoryError('CUDA out of memory')]
+)
+def test_an_image_that_cannot_be_refined_takes_no_other_with_it(
+    scenes: Scenes, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    refine_image = BrightRefiner._refine_image
+
+    def refuse_one(self: BrightRefiner, item: RefineInput) -> tuple[np.ndarray, np.ndarray]:
+        if np.array_equal(item.masks[0], scenes.coarse[2, 0]):
+            raise error
+        return refine_image(self, item)
+
+    run(scenes, 'masks', 'whole')
+    with monkeypatch.context() as patch:
+        patch.setattr(BrightRefiner, '_refine_image', refuse_one)
+        report = run(scenes, 'masks')
+    assert report.failed == [{'image': 'scene_2.png', 'error': str(error) or 'MemoryError'}]
+    assert len(files_of(scenes.folder / 'out/masks')) == 4
+    run(scenes, 'masks')
+    assert files_of(scenes.folder / 'out') == files_of(scenes.folder / 'whole')
+
+
+def test_masks_of_an_image_that_are_several_times_the_same_failure(
+    scenes: Scenes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mask_sources, 'MAX_MASKS_PER_TASK', 1)
+    (scenes.folder / 'photos/scene_1.png').unlink()
+    (scenes.folder / 'photos/scene_3.png').unlink()
+    report = run(scenes, 'coco.json')
+    assert [failure['image'] for failure in report.failed] == ['scene_1.png', 'scene_3.png']
+    assert report.total['images'] == 3 and report.total['failed_images'] == 2
+
+
+def test_parts_that_got_lost_are_noticed(scenes: Scenes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the disk of another process is not that of the first."""
+    monkeypatch.setattr(refine_job, '_SETTLE_S', 0.0)
+    write = PartStore.write
+    monkeypatch.setattr(PartStore, 'write', lambda self, index, part: index == 2 or write(self, index, part))
+    with pytest.raises(OutputError, match='1 images have neither a result nor an error in .*parts; all processes must'):
+        run(scenes, 'masks')
+    assert not (scenes.folder / 'out/summary.json').exists()
+
+
 def test_a_photograph_lying_on_its_side_is_refined_upright(scenes: Scenes) -> None:
     exif = Image.Exif()
     exif[0x0112] = 8  # to be turned counterclockwise
@@ -387,6 +444,12 @@ def test_ground_truth_of_another_kind(scenes: Scenes) -> None:
     Image.new('L', (3, 3)).save(scenes.folder / 'other/else.png')
     with pytest.raises(ValueError, match='no file under .*other has the name of a mask'):
         run(scenes, 'masks', gt=scenes.folder / 'other')
+
+
+def test_launchers_and_actors_that_do_not_go_together(scenes: Scenes) -> None:
+    for options in ({'actors': 2}, {'actors': 0, 'launcher': 'ray'}):
+        with pytest.raises(ValueError, match='actors goes with launcher "ray" and must be at least 1, got '):
+            run(scenes, 'masks', **options)
 
 
 def test_summary_is_json_without_nan(scenes: Scenes) -> None:

@@ -37,6 +37,14 @@ def test_annotations_by_id_on_the_same_image(scenes: Scenes) -> None:
     np.testing.assert_array_equal(true.masks[0], scenes.true[0, 0])
 
 
+def test_ids_that_are_there_twice_on_an_image(scenes: Scenes) -> None:
+    content = scenes.read_json('truth.json')
+    content['annotations'].append(content['annotations'][0])
+    scenes.write_json('truth.json', content)
+    with pytest.raises(ValueError, match='truth.json has 2 masks with the id 1000; ids must be unique'):
+        load(scenes, source_of(scenes, 'coco.json'), 'truth.json')
+
+
 def test_results_by_overlap_within_their_category(scenes: Scenes) -> None:
     results = scenes.read_json('results.json')[:1]
     scenes.write_json(
