@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class MaskSelection:
-    """Chooses masks by class, score, area and rank.
+    """Chooses masks by class, score, area and rank; empty ones never.
 
     Args:
         classes: indices of the classes to take; None: all.
@@ -45,7 +45,7 @@ class MaskSelection:
             scores: (N,) float.
         """
         low, high = self.area_range
-        chosen = (areas_px >= low) & (areas_px <= (math.inf if high is None else high))
+        chosen = (areas_px >= max(low, 1)) & (areas_px <= (math.inf if high is None else high))
         if self.classes is not None:
             chosen &= np.isin(labels, self.classes)
         if scores is not None:

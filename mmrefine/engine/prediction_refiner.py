@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,28 +74,32 @@ class PredictionRefiner:
             for field in find_fields(prediction, self.classes, self.rescore)
         ]
         results = iter(self._refine([item for item in work if item.chosen.any()], predictions, data))
-        refined, coarse = list(predictions), {}
-        for item in work:
-            before = coarse.setdefault(item.index, BaseDataElement(accepted=np.zeros(0, bool)))
-            masks, scores = np.zeros((0, *item.field.masks.shape[1:]), bool), np.zeros(0, np.float32)
-            if item.chosen.any():
-                result = next(results)
-                masks, scores = result.masks, result.scores
-                before.accepted = np.concatenate([before.accepted, result.accepted])
-            before.set_data({item.field.name: _before(predictions[item.index], item.field)})
-            refined[item.index] = item.field.write(refined[item.index], item.chosen, masks, scores)
-        for index, before in coarse.items():
-            self.num_masks += len(before.accepted)
-            self.num_accepted += int(before.accepted.sum())
-            if self.keep_coarse:
-                refined[index] = with_field(refined[index], 'coarse', before)
+        refined = list(predictions)
+        for index, items in groupby(work, key=attrgetter('index')):
+            answers = [(item, next(results) if item.chosen.any() else None) for item in items]
+            refined[index] = self._write(predictions[index], answers)
         return refined
 
     def _choose(self, index: int, field: MaskField) -> _Work:
         areas_px = np.array([np.count_nonzero(mask) for mask in field.masks], np.int64)
-        chosen = self.selection.select(areas_px, field.labels, field.scores)
-        # The quality of an empty mask says nothing about its detection, whose score shall stay.
-        return _Work(index, field, chosen & (areas_px > 0))
+        return _Work(index, field, self.selection.select(areas_px, field.labels, field.scores))
+
+    def _write(
+        self, prediction: BaseDataElement, answers: Sequence[tuple[_Work, RefineResult | None]]
+    ) -> BaseDataElement:
+        """The prediction of one image with refined fields; None: no mask of the field was chosen."""
+        refined, before = prediction, BaseDataElement(accepted=np.zeros(0, bool))
+        for (_, field, chosen), result in answers:
+            masks, scores = field.masks[:0], np.zeros(0, np.float32)
+            if result is not None:
+                masks, scores = result.masks, result.scores
+                before.accepted = np.concatenate([before.accepted, result.accepted])
+            if self.keep_coarse:
+                before.set_data({field.name: _before(prediction, field)})
+            refined = field.write(refined, chosen, masks, scores)
+        self.num_masks += len(before.accepted)
+        self.num_accepted += int(before.accepted.sum())
+        return with_field(refined, 'coarse', _since_the_model(prediction, before)) if self.keep_coarse else refined
 
     def _refine(self, work: Sequence[_Work], predictions: Sequence[BaseDataElement], data: Any) -> list[RefineResult]:
         """Results in the order of ``work``; all masks and all boxes of the batch are refined together."""
@@ -141,6 +147,14 @@ def _before(prediction: BaseDataElement, field: MaskField) -> BaseDataElement:
     if field.name == 'pred_instances':
         return det_with_masks(prediction, field.masks).pred_instances
     return prediction.get(field.name)
+
+
+def _since_the_model(prediction: BaseDataElement, before: BaseDataElement) -> BaseDataElement:
+    """``before``, unless it was refined before: then what the model predicted, with the decisions of both times."""
+    if 'coarse' not in prediction:
+        return before
+    accepted = np.concatenate([prediction.coarse.accepted, before.accepted])
+    return with_field(prediction.coarse, 'accepted', accepted)
 
 
 def _check_size(prediction: BaseDataElement, field: MaskField, image: np.ndarray) -> None:

@@ -113,6 +113,13 @@ def test_the_gate_keeps_masks_and_is_counted(det, photo, coarse):
     assert (refine.num_masks, refine.num_accepted) == (2, 0)
 
 
+def test_refined_twice_the_model_s_masks_are_the_coarse_ones(det, photo, coarse):
+    refine = PredictionRefiner(BrightInBox(), keep_coarse=True)
+    [twice] = refine(refine([detection(det, photo, coarse)]))
+    np.testing.assert_array_equal(twice.coarse.pred_instances.masks, coarse)
+    assert twice.coarse.accepted.tolist() == [True] * 4
+
+
 def test_label_maps(seg, photo, coarse, truth):
     label_map = coarse[0] * 1 + coarse[1] * 2
     sample = segmentation(seg, photo, label_map)

@@ -161,11 +161,12 @@ def test_options_reach_the_predictions(detector, coarse_detections):
     hook = {**HOOK, 'classes': ['disk'], 'top_k': 1, 'rescore': True, 'gate': False}
     for name, sample in predict(detector, hook).items():
         before, after = coarse_detections[name]['pred_instances'], sample['pred_instances']
-        chosen = np.flatnonzero(before['labels'].numpy() == 1)[:1]  # scores fall
+        disks = (before['labels'].numpy() == 1) & before['masks'].numpy().any(axis=(1, 2))
+        chosen = np.flatnonzero(disks)[:1]  # scores fall
         result = refiner(sample['img_path'], before['masks'].numpy()[chosen])
         expected, scores = before['masks'].numpy().copy(), before['scores'].numpy().copy()
         expected[chosen] = result.masks
-        scores[chosen] *= np.where(before['masks'].numpy()[chosen].any(axis=(1, 2)), result.scores, 1)
+        scores[chosen] *= result.scores
         np.testing.assert_array_equal(after['masks'], expected)
         np.testing.assert_allclose(after['scores'], scores, rtol=1e-6)
 
