@@ -52,7 +52,7 @@ class ObjectPrompt:
             raise ValueError(
                 f'expected points (P, 2) and labels (P,), got {tuple(coords.shape)} and {tuple(kinds.shape)}.'
             )
-        if not torch.isin(kinds, torch.tensor([POSITIVE, NEGATIVE, NO_POINT, *BOX_CORNERS], dtype=torch.int32)).all():
+        if not torch.isin(kinds, kinds.new_tensor([POSITIVE, NEGATIVE, NO_POINT, *BOX_CORNERS])).all():
             raise ValueError(
                 f'labels must be 1 (object) or 0 (background), 2 and 3 for the corners of a box, -1 for no point, '
                 f'got {kinds.tolist()}.'

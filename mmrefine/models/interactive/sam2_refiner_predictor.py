@@ -5,19 +5,24 @@ Legend: K objects, P points each, H and W the size of the image in pixels, m the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from torch import Tensor
 from torch.nn import functional as F
 
 from mmrefine.core.checks import check_image
 from mmrefine.models.interactive.sam2_base import SAM2Features
 from mmrefine.models.interactive.sam2_refiner import ObjectLogits, SAM2Refiner
+from mmrefine.models.model_zoo import pick_device, read_weights
+from mmrefine.registry import MODELS
 from mmrefine.structures import ObjectPrompt
+from mmrefine.utils import find_config
 
 _MAX_LOGIT = 32.0  # of masks that come back as prompts, as in the package
 _PRECISIONS = ('float32', 'bfloat16', 'float16')
@@ -60,6 +65,25 @@ class SAM2RefinerPredictor:
         self.precision = getattr(torch, precision)
         self.object_chunk = object_chunk
         self.reset_image()
+
+    @classmethod
+    def from_config(
+        cls, config: str | os.PathLike, checkpoint: str | os.PathLike, device: str | None = None, **kwargs: Any
+    ) -> SAM2RefinerPredictor:
+        """A predictor of a trained model.
+
+        Args:
+            config: a file, or a name under ``configs/``, whose ``model`` is a :class:`SAM2Refiner`.
+            checkpoint: of its training, or exported.
+            device: default: a GPU where there is one, else the CPU.
+            kwargs: of the class.
+
+        Raises:
+            FileNotFoundError, ValueError: no such file, or one of another model.
+        """
+        model = MODELS.build(Config.fromfile(find_config(config)).model)
+        model.load_state_dict(read_weights(checkpoint))
+        return cls(model.to(pick_device(device)), **kwargs)
 
     def reset_image(self) -> None:
         """Forget the image."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 
 pytest.importorskip('sam2')
 
@@ -14,7 +15,9 @@ from sam2.sam2_image_predictor import SAM2ImagePredictor  # noqa: E402
 from tiny_sam2 import SIZE  # noqa: E402
 
 from mmrefine.models.interactive import SAM2RefinerPredictor  # noqa: E402
+from mmrefine.registry import MODELS  # noqa: E402
 from mmrefine.structures import ObjectPrompt  # noqa: E402
+from mmrefine.utils import find_config  # noqa: E402
 
 
 @pytest.fixture(scope='module')
@@ -129,6 +132,24 @@ def test_quick_variants(make_model, image, passes, tile_scale, pictures):
 def test_bad_prompts_are_named(predictor, given, message):
     with pytest.raises(ValueError, match=message):
         predictor.predict(**given)
+
+
+def test_a_trained_model_by_its_config(image, tmp_path):
+    """Two bases with the same random weights: the checkpoint holds the core alone."""
+    name = 'sam2_refiner/sam2-refiner_tiny_folder'
+    torch.manual_seed(0)
+    trained = MODELS.build(Config.fromfile(find_config(name)).model)
+    trained.core.mr.head.bias.data.fill_(3)
+    torch.save({'state_dict': trained.state_dict()}, tmp_path / 'core.pth')
+    torch.manual_seed(0)
+    loaded = SAM2RefinerPredictor.from_config(name, tmp_path / 'core.pth', 'cpu')
+    answers = []
+    for predictor in (SAM2RefinerPredictor(trained), loaded):
+        predictor.set_image(image)
+        answers.append(predictor.predict([[60, 40]], [1], return_logits=True).masks)
+    np.testing.assert_allclose(*answers, rtol=0, atol=1e-6)
+    with pytest.raises(FileNotFoundError, match='core.pt does not exist'):
+        SAM2RefinerPredictor.from_config(name, tmp_path / 'core.pt')
 
 
 def test_bad_images_and_settings_are_named(model):
