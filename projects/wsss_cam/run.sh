@@ -7,7 +7,7 @@ shift 3
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 python=${PYTHON:-python}
-iters=${ITERS:-400} seg_iters=${SEG_ITERS:-300}
+iters=${ITERS:-1200} seg_iters=${SEG_ITERS:-300}
 export PYTHONPATH="$root:${PYTHONPATH:-}"
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
