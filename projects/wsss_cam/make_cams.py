@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('tiles', type=Path, help='folder with images/ and classes.json, see make_tiles.py')
     parser.add_argument('out', type=Path, help='folder for one .npy file per image: {"keys": (K,), "cam": (K, h, w)}')
-    parser.add_argument('--iters', type=int, default=1200)
+    parser.add_argument('--iters', type=int, default=2000)
     parser.add_argument('--batch', type=int, default=16)
     parser.add_argument('--scale', type=float, default=0.5, help='of the images that the classifier sees')
     parser.add_argument('--seed', type=int, default=0)
@@ -50,7 +50,7 @@ def classifier(num_classes: int, width: int = 24) -> nn.Sequential:
     )
 
 
-def pool(scores: Tensor, sharpness: float = 4.0) -> Tensor:
+def pool(scores: Tensor, sharpness: float = 2.0) -> Tensor:
     """(B, K, h, w) -> (B, K): between the mean (sharpness 0) and the maximum (infinity); small objects count, too."""
     scores = scores.flatten(2)
     return (torch.logsumexp(sharpness * scores, 2) - math.log(scores.shape[2])) / sharpness
@@ -79,8 +79,8 @@ def train(images: Tensor, targets: Tensor, args: argparse.Namespace) -> nn.Modul
     torch.manual_seed(args.seed)
     generator = torch.Generator().manual_seed(args.seed)
     network = classifier(targets.shape[1])
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=args.iters)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=5e-3, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, total_steps=args.iters)
     for step in range(args.iters):
         chosen = torch.randint(len(images), (args.batch,), generator=generator)
         scores = pool(network(augment(images[chosen], generator)))

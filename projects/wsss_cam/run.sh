@@ -7,7 +7,7 @@ shift 3
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 python=${PYTHON:-python}
-iters=${ITERS:-1200} seg_iters=${SEG_ITERS:-300}
+iters=${ITERS:-2000} seg_iters=${SEG_ITERS:-300}
 export PYTHONPATH="$root:${PYTHONPATH:-}"
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
@@ -28,7 +28,7 @@ segmentor() { # segmentor NAME CONFIG
 once tiles "$python" "$here/make_tiles.py" "$coco" "$images" "$TILES"
 once cams "$python" "$here/make_cams.py" "$TILES/train" "$CAMS" --iters "$iters"
 once refine "$python" "$root/tools/refine.py" "$TILES/train/images" "$CAMS" --cam --out "$out/refined" \
-    --cam-threshold 0.1 0.2 0.3 0.4 0.5 --gt "$TILES/train/labels" --ignore-band --pictures 20 "$@"
+    --cam-threshold 0.02 0.05 0.1 0.2 0.3 --gt "$TILES/train/labels" --ignore-band --pictures 20 "$@"
 THRESHOLD=$("$python" -c "import json; print(json.load(open('$out/refined/summary.json'))['settings']['cam_threshold'])")
 export THRESHOLD
 segmentor cams unet_cams
