@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,14 @@ def run_python() -> Callable[[str], subprocess.CompletedProcess]:
         return subprocess.run([sys.executable, '-c', code], cwd=REPO_ROOT, capture_output=True, text=True, check=False)
 
     return run
+
+
+@pytest.fixture(autouse=True, scope='session')
+def unformatted_config_dumps() -> Iterator[None]:
+    """A Runner has its config formatted by yapf several times, which takes longer than the tiny runs of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmengine.config.config.FormatCode', lambda text, **kwargs: (text, True))
+        yield
 
 
 @pytest.fixture

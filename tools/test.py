@@ -1,6 +1,7 @@
-"""Measure a refiner: tools/test.py CONFIG [CHECKPOINT].
+"""Measure a refiner, or another OpenMMLab model whose predictions are refined: tools/test.py CONFIG [CHECKPOINT].
 
-Prints IoU, boundary IoU and mBA of coarse and refined masks side by side, with mean gain and harm rate, by data source.
+For a refiner it prints IoU, boundary IoU and mBA of coarse and refined masks side by side, with mean gain and harm
+rate, by data source.
 The bundled model's table: tools/test.py configs/segrefiner/segrefiner_tiny_photos.py segrefiner_tiny
 """
 
@@ -49,7 +50,8 @@ def main() -> None:
     # Testing needs nothing of training, such as its data.
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
         config.pop(key, None)
-    config.custom_hooks = []
+    hooks = config.get('custom_hooks') or []
+    config.custom_hooks = [hook for hook in hooks if str(hook['type']).endswith('RefineHook')]
     compat.prepare_cpu_distributed(config)
     Runner.from_cfg(config).test()
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from mmengine.registry import DefaultScope
-from tiny_openmmlab import write_data
 
 from mmrefine import compat
+from tiny_openmmlab import write_data
 
 compat.setup()
 

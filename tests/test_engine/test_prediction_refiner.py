@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
-from tiny_openmmlab import BrightInBox
 
 from mmrefine import compat
 from mmrefine.core.crops import fill_boxes, mask_boxes
@@ -17,6 +16,7 @@ from mmrefine.core.selection import MaskSelection
 from mmrefine.engine.prediction_refiner import PredictionRefiner, prompted_by_box
 from mmrefine.models.refiners import SAMRefiner
 from mmrefine.registry import MODELS
+from tiny_openmmlab import BrightInBox
 from tiny_sam import trained_backend
 
 SIZE_HW = (40, 50)

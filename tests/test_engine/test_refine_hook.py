@@ -16,6 +16,12 @@ from mmengine.hooks.test_time_aug_hook import PrepareTTAHook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import METRICS
 from mmengine.runner import Runner, TestLoop
+
+from mmrefine.apis import RefineInferencer
+from mmrefine.core.rle import decode_segmentation
+from mmrefine.engine import PredictionRefiner, RefineHook, RefineWrapper
+from mmrefine.models.refiners import SAMRefiner
+from mmrefine.registry import MODELS
 from tiny_openmmlab import (
     REFINER,
     SIZE_HW,
@@ -24,12 +30,6 @@ from tiny_openmmlab import (
     mask_rcnn,
     retinanet,
 )
-
-from mmrefine.apis import RefineInferencer
-from mmrefine.core.rle import decode_segmentation
-from mmrefine.engine import PredictionRefiner, RefineHook, RefineWrapper
-from mmrefine.models.refiners import SAMRefiner
-from mmrefine.registry import MODELS
 from tiny_sam import trained_backend
 
 pytest.importorskip('mmdet')

@@ -15,11 +15,11 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.hooks.test_time_aug_hook import PrepareTTAHook
 from mmengine.runner import Runner, TestLoop
-from tiny_openmmlab import REFINER, build, seg_config
 
 from mmrefine.apis import build_refiner
 from mmrefine.core.selection import MaskSelection
 from mmrefine.engine import PredictionRefiner, RefineHook
+from tiny_openmmlab import REFINER, build, seg_config
 
 pytest.importorskip('mmseg')
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
-from tiny_openmmlab import det_config, mask_rcnn, seg_config
 
 from mmrefine.apis import build_refiner
 from mmrefine.engine import RefineHook
 from mmrefine.registry import HOOKS
+from tiny_openmmlab import det_config, mask_rcnn, seg_config
 
 pytest.importorskip('mmdet')
 pytest.importorskip('mmseg')

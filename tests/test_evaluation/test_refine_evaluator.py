@@ -13,11 +13,11 @@ import torch
 from mmengine.evaluator import Evaluator
 from mmengine.fileio import load
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
-from tiny_openmmlab import CLASSES, SIZE_HW, write_data
 
 from mmrefine import compat
 from mmrefine.core.rle import decode_segmentation
 from mmrefine.evaluation import RefineEvaluator
+from tiny_openmmlab import CLASSES, SIZE_HW, write_data
 
 
 @pytest.fixture(scope='module')

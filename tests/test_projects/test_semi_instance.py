@@ -15,10 +15,9 @@ from mmrefine.compat import setup
 setup()
 pytest.importorskip('mmdet')
 
-from tiny_mask_rcnn import CLASSES, mask_rcnn, write_json, write_photographs  # noqa: E402
-
 from mmrefine.registry import HOOKS  # noqa: E402
 from tests.test_apis import bright_refiner  # noqa: E402, F401
+from tiny_mask_rcnn import CLASSES, mask_rcnn, write_json, write_photographs  # noqa: E402
 
 BRIGHT = {'type': 'mmrefine.BrightRefiner', 'reach_px': 4}
 EVERYTHING = {'min_score': 0.0, 'min_quality': 0.0, 'min_agreement': 0.0, 'min_area_px': 1}
@@ -56,12 +55,6 @@ def brief(config: Config, work_dir: Path, iterations: int = 2) -> Config:
 def scalars(runner: Runner) -> dict[str, list[float]]:
     history = runner.message_hub.log_scalars
     return {key.removeprefix('train/'): buffer.data[0].tolist() for key, buffer in history.items()}
-
-
-@pytest.fixture(autouse=True)
-def plain_config_dumps(monkeypatch) -> None:
-    """A Runner formats its config five times, which takes longer than everything else here."""
-    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **kwargs: (text, True))
 
 
 @pytest.fixture

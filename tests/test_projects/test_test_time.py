@@ -16,18 +16,11 @@ setup()
 pytest.importorskip('mmdet')
 pytest.importorskip('mmseg')
 
-from tiny_mask_rcnn import write_json, write_photographs  # noqa: E402
-
 from mmrefine.core.rle import decode_segmentation  # noqa: E402
 from tests.test_apis import bright_refiner  # noqa: E402, F401
+from tiny_mask_rcnn import write_json, write_photographs  # noqa: E402
 
 MEASURED = {f'{side}/{name}' for side in ('coarse', 'refined', 'gain') for name in ('iou', 'boundary_iou', 'mba')}
-
-
-@pytest.fixture(autouse=True)
-def plain_config_dumps(monkeypatch) -> None:
-    """A Runner formats its config five times, which takes longer than everything else here."""
-    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **kwargs: (text, True))
 
 
 @pytest.fixture

@@ -5,5 +5,14 @@ from mmrefine.models.backends.feature_cache import FeatureCache
 from mmrefine.models.backends.sam2_backend import SAM2Backend
 from mmrefine.models.backends.sam_backend import SAMBackend
 from mmrefine.models.backends.sam_hq_backend import SAMHQBackend
+from mmrefine.models.backends.tiny_sam_backend import TinySAMBackend
 
-__all__ = ['FeatureCache', 'PromptBackend', 'PromptFeatures', 'SAM2Backend', 'SAMBackend', 'SAMHQBackend']
+__all__ = [
+    'FeatureCache',
+    'PromptBackend',
+    'PromptFeatures',
+    'SAM2Backend',
+    'SAMBackend',
+    'SAMHQBackend',
+    'TinySAMBackend',
+]

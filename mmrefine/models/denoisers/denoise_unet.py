@@ -210,6 +210,10 @@ class DenoiseUNet(BaseModule):
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Logits for ``x`` (B, C, h, w), h and w multiples of ``stride``, at steps ``t`` (B,) int64."""
+        return F.pixel_shuffle(self.out(self.features(x, t)[-1]), self.patch_size)
+
+    def features(self, x: Tensor, t: Tensor) -> list[Tensor]:
+        """What the way up ends with on every level, from the coarsest to the finest, which the logits are made of."""
         if x.shape[1] != self.in_channels or x.shape[2] % self.stride or x.shape[3] % self.stride:
             raise ValueError(
                 f'DenoiseUNet expects (B, {self.in_channels}, h, w) with h and w multiples of {self.stride}, '
@@ -225,9 +229,15 @@ class DenoiseUNet(BaseModule):
             x = layer(x, embedding)
             skips.append(x)
         x = self.middle_block(x, embedding)
+        levels = []
         for layer in self.output_blocks:
-            x = layer(torch.cat([x, skips.pop()], dim=1), embedding)
-        return F.pixel_shuffle(self.out(x), self.patch_size)
+            x = torch.cat([x, skips.pop()], dim=1)
+            if isinstance(layer[-1], Upsample):
+                levels.append(layer[:-1](x, embedding))
+                x = layer[-1](levels[-1])
+            else:
+                x = layer(x, embedding)
+        return [*levels, x]
 
 
 def _sinusoid(t: Tensor, width: int, max_period: float = 10000.0) -> Tensor:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from mmrefine.core.crops import mask_boxes, pad_boxes
 from mmrefine.core.prompts import (
     DistanceField,
     check_distance,
@@ -28,15 +30,57 @@ from mmrefine.registry import MODELS
 
 _CHUNK_CPU, _CHUNK_GPU = 4, 64
 _STABILITY_OFFSET = 1.0
-QUALITIES = ('predicted_iou', 'stability', 'agreement')
 
 
 @dataclass(frozen=True)
-class _Round:
-    """What one round makes of some masks: the masks (n, H, W) bool, and evidence of their quality, (n,) each."""
+class _Answers:
+    """One round's answers to n masks of (H, W), as evidence of their quality.
 
-    masks: np.ndarray
-    evidence: dict[str, np.ndarray]
+    Attributes:
+        before, after: (n, H, W) bool.
+        logits: (n, H, W).
+        predicted_iou: (n,), by the segmenter.
+        opinion: (n, H, W), the probabilities of the first round; only where they are asked for.
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+    logits: Tensor
+    predicted_iou: Tensor
+    opinion: Tensor | None
+
+    def predicted(self) -> np.ndarray:
+        return self.predicted_iou.clamp(0, 1).cpu().numpy()
+
+    def stability(self) -> np.ndarray:
+        inner, outer = (self.logits > MASK_THRESHOLD + offset for offset in (_STABILITY_OFFSET, -_STABILITY_OFFSET))
+        return (inner.sum((1, 2)) / outer.sum((1, 2)).clamp(min=1)).cpu().numpy()
+
+    def agreement(self) -> np.ndarray:
+        union = np.count_nonzero(self.before | self.after, axis=(1, 2))
+        return np.count_nonzero(self.before & self.after, axis=(1, 2)) / np.maximum(union, 1)
+
+    def expected(self) -> np.ndarray:
+        return expected_iou(self.after, self.opinion)
+
+
+_QUALITIES = {
+    'predicted_iou': _Answers.predicted,
+    'stability': _Answers.stability,
+    'agreement': _Answers.agreement,
+    'expected_iou': _Answers.expected,
+}
+
+
+def expected_iou(masks: np.ndarray, probabilities: Tensor) -> np.ndarray:
+    """The IoU with the truth that probabilities promise for (n, H, W) bool masks: (n,) float32 in [0, 1].
+
+    Intersection and union are replaced by their expectations, each pixel taken as independent.
+    """
+    inside = torch.from_numpy(masks).to(probabilities.device)
+    overlap = (probabilities * inside).sum((1, 2))
+    union = inside.sum((1, 2)) + probabilities.sum((1, 2)) - overlap
+    return (overlap / union.clamp(min=torch.finfo(union.dtype).tiny)).cpu().numpy()
 
 
 @MODELS.register_module()
@@ -57,7 +101,11 @@ class SAMRefiner(BaseRefiner):
         distance: 'chamfer' or 'euclidean', see :func:`~mmrefine.core.prompts.distance_fields`.
         stop_change: a mask is also done when a round changes fewer pixels than this share of its area.
         quality: what the score of a mask is the product of: 'predicted_iou' by the segmenter; 'stability', the IoU of
-            the masks cut at logits of +1 and -1; 'agreement', the IoU with the mask before the last round.
+            the masks cut at logits of +1 and -1; 'agreement', the IoU with the mask before the last round;
+            'expected_iou', by the probabilities of the first round. With the last one the coarse masks are judged in
+            the same way, which the gate's ``min_gain`` needs.
+        window: keyword arguments of :func:`~mmrefine.core.crops.pad_boxes`: the segmenter sees a window around each
+            coarse mask instead of the image. For small segmenters, and for small objects; one encoding per mask.
         chunk_size: masks decoded together; default: 4 on a CPU, 64 elsewhere. Bounds the memory.
         cache: keyword arguments of :class:`~mmrefine.models.backends.FeatureCache`; None: no cache.
         released_behaviour: see :mod:`mmrefine.core.prompts`.
@@ -78,6 +126,7 @@ class SAMRefiner(BaseRefiner):
         distance: str = 'chamfer',
         stop_change: float = 0.0,
         quality: Sequence[str] = ('predicted_iou',),
+        window: Mapping[str, float] | None = None,
         chunk_size: int | None = None,
         cache: Mapping[str, Any] | None = None,
         released_behaviour: bool = False,
@@ -91,8 +140,8 @@ class SAMRefiner(BaseRefiner):
         if iters < 1:
             raise ValueError(f'iters must be at least 1, got {iters}.')
         check_distance(distance)
-        if not quality or set(quality) - set(QUALITIES):
-            raise ValueError(f'quality must name some of {QUALITIES}, got {tuple(quality)}.')
+        if not quality or set(quality) - _QUALITIES.keys():
+            raise ValueError(f'quality must name some of {tuple(_QUALITIES)}, got {tuple(quality)}.')
         self.backend = backend if isinstance(backend, PromptBackend) else MODELS.build(backend)
         self.iters = iters
         self.use_point, self.use_box, self.use_mask = use_point, use_box, use_mask
@@ -101,6 +150,7 @@ class SAMRefiner(BaseRefiner):
         self.distance = distance
         self.stop_change = stop_change
         self.quality = tuple(quality)
+        self.window = window
         self.chunk_size = chunk_size
         self.cache = FeatureCache(**cache) if cache else None
         self.released_behaviour = released_behaviour
@@ -120,26 +170,47 @@ class SAMRefiner(BaseRefiner):
     # ---- refining ---------------------------------------------------------------------------------------------------
 
     def _refine_batch(self, inputs: Sequence[RefineInput]) -> list[Proposal]:
-        return [self._refine_image(item) for item in inputs]
+        refine = self._refine_image if self.window is None else self._refine_windows
+        return [refine(item.image, item.masks) for item in inputs]
 
-    def _refine_image(self, item: RefineInput) -> Proposal:
-        """Rounds over the masks of one image; those that are done take no further part."""
-        features = self.encode(item.image)
-        masks = item.masks.copy()
-        scores = np.zeros(len(masks), np.float32)
-        active = np.arange(len(masks))
+    def _refine_windows(self, image: np.ndarray, masks: np.ndarray) -> Proposal:
+        """Every mask in its own window, which is all that can change."""
+        refined, scores, coarse_scores = np.zeros_like(masks), *np.zeros((2, len(masks)), np.float32)
+        for index, (x1, y1, x2, y2) in enumerate(pad_boxes(mask_boxes(masks), image.shape[:2], **self.window)):
+            inside = slice(y1, y2), slice(x1, x2)
+            proposal = self._refine_image(np.ascontiguousarray(image[inside]), masks[index : index + 1, y1:y2, x1:x2])
+            refined[index][inside] = proposal.masks[0]
+            scores[index] = proposal.scores[0]
+            if proposal.coarse_scores is not None:
+                coarse_scores[index] = proposal.coarse_scores[0]
+        return Proposal(refined, scores, coarse_scores)
+
+    def _refine_image(self, image: np.ndarray, coarse: np.ndarray) -> Proposal:
+        features, size = self.encode(image), self._chunk()
+        parts = [self._refine_chunk(features, coarse[start : start + size]) for start in range(0, len(coarse), size)]
+        return Proposal(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def _refine_chunk(self, features: PromptFeatures, coarse: np.ndarray) -> Proposal:
+        """Rounds over some masks of one image; those that are done take no further part."""
+        masks = coarse.copy()
+        scores, coarse_scores = np.zeros((2, len(masks)), np.float32)
+        active, opinion = np.arange(len(masks)), None
         for _ in range(self.iters):
-            going_on = []
-            for chunk in np.array_split(active, range(self._chunk(), len(active), self._chunk())):
-                before = masks[chunk]
-                answer = self._round(features, before)
-                masks[chunk] = answer.masks
-                scores[chunk] = np.prod([answer.evidence[name] for name in self.quality], axis=0)
-                going_on.append(chunk[~self._done(before, answer.masks)])
-            active = np.concatenate(going_on)
+            before = masks[active]
+            logits, predicted_iou = self._round(features, before)
+            masks[active] = (logits > MASK_THRESHOLD).cpu().numpy()
+            if 'expected_iou' in self.quality and opinion is None:
+                # Judged by the first round: later ones have seen their own answer as a prompt and believe it.
+                opinion = logits.sigmoid()
+                coarse_scores[:] = expected_iou(coarse, opinion)
+            answers = _Answers(
+                before, masks[active], logits, predicted_iou, None if opinion is None else opinion[active]
+            )
+            scores[active] = np.prod([_QUALITIES[name](answers) for name in self.quality], axis=0)
+            active = active[~self._done(before, masks[active])]
             if not len(active):
                 break
-        return Proposal(masks, scores)
+        return Proposal(masks, scores, coarse_scores)
 
     def _chunk(self) -> int:
         return self.chunk_size or (_CHUNK_CPU if self.device.type == 'cpu' else _CHUNK_GPU)
@@ -151,24 +222,13 @@ class SAMRefiner(BaseRefiner):
         settled = (changed_px == 0) | (changed_px < self.stop_change * area_px)
         return settled if self.released_behaviour else settled | (area_px == 0)
 
-    def _round(self, features: PromptFeatures, masks: np.ndarray) -> _Round:
-        """Prompt the segmenter with (n, H, W) masks and take its best answer for each."""
+    def _round(self, features: PromptFeatures, masks: np.ndarray) -> tuple[Tensor, Tensor]:
+        """The segmenter's best answers to (n, H, W) masks: logits (n, H, W) and predicted IoU (n,)."""
         fields = distance_fields(masks, self.distance, self.released_behaviour)
         logits, iou = self.backend.predict(features, **self._prompts(features, fields))
         best = iou.argmax(dim=1, keepdim=True)
         logits = logits.take_along_dim(best[:, :, None, None], dim=1)[:, 0]
-        logits = self.backend.upscale(features.frame, logits)
-        refined = (logits > MASK_THRESHOLD).cpu().numpy()
-        evidence = {}
-        if 'predicted_iou' in self.quality:
-            evidence['predicted_iou'] = iou.gather(1, best)[:, 0].clamp(0, 1).cpu().numpy()
-        if 'stability' in self.quality:
-            inner, outer = (logits > MASK_THRESHOLD + offset for offset in (_STABILITY_OFFSET, -_STABILITY_OFFSET))
-            evidence['stability'] = (inner.sum((1, 2)) / outer.sum((1, 2)).clamp(min=1)).cpu().numpy()
-        if 'agreement' in self.quality:
-            union = np.count_nonzero(masks | refined, axis=(1, 2))
-            evidence['agreement'] = np.count_nonzero(masks & refined, axis=(1, 2)) / np.maximum(union, 1)
-        return _Round(refined, evidence)
+        return self.backend.upscale(features.frame, logits), iou.gather(1, best)[:, 0]
 
     # ---- prompts ----------------------------------------------------------------------------------------------------
 

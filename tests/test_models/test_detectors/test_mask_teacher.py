@@ -18,11 +18,11 @@ from mmdet.registry import MODELS  # noqa: E402
 from mmdet.structures import DetDataSample  # noqa: E402
 from mmdet.structures.mask import BitmapMasks  # noqa: E402
 from mmdet.utils import register_all_modules  # noqa: E402
-from tiny_mask_rcnn import CLASSES, SIZE_HW, VIEW_META, mask_rcnn, write_photographs  # noqa: E402
 
 import mmrefine.models.detectors  # noqa: E402, F401
 from mmrefine.core.rle import decode_segmentation  # noqa: E402
 from tests.test_apis import bright_refiner  # noqa: E402, F401
+from tiny_mask_rcnn import CLASSES, SIZE_HW, VIEW_META, mask_rcnn, write_photographs  # noqa: E402
 
 BRIGHT = {'type': 'mmrefine.BrightRefiner', 'reach_px': 5}
 

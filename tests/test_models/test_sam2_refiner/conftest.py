@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tiny_sam2 import SIZE, randomize_local_attention, tiny_sam2
 from torch import nn
 
 from mmrefine.models.interactive import SAM2Refiner
 from mmrefine.structures import ObjectPrompt, RefineDataSample
+from tiny_sam2 import SIZE, randomize_local_attention, tiny_sam2
 
 
 @pytest.fixture(scope='session')
