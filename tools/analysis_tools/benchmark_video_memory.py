@@ -53,8 +53,8 @@ def main() -> None:
     base = {'config': 'sam2.1_hiera_t', 'small': {'image_size': args.size}}
     predictor = build_video_predictor({'type': 'SAM2Refiner', 'base': base}, device='cpu')
     state = predictor.init_state(NoiseFrames(args.frames, args.size), streaming=not args.keep_all)
-    for obj_id, x in ((1, 30), (2, 80)):
-        predictor.add_new_points_or_box(state, 0, obj_id, points=[[x, 60]], labels=[1])
+    for obj_id, x in ((1, 0.25), (2, 0.6)):
+        predictor.add_new_points_or_box(state, 0, obj_id, points=[[x * args.size, args.size / 2]], labels=[1])
     print('frame  outputs stored  peak MiB')
     for index, _, _ in predictor.propagate_in_video(state):
         if index % args.every == 0 or index == args.frames - 1:

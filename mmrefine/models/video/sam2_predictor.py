@@ -214,9 +214,9 @@ class SAM2RefinerVideoPredictor(_sam2.SAM2VideoPredictor):
         size_wh = (inference_state['video_width'], inference_state['video_height']) if normalize_coords else (1, 1)
         for name, value, shape in (('points', points, (-1, 2)), ('box', box, (2, 2))):
             if value is not None:
-                _check_inside(name, np.asarray(value, np.float64).reshape(shape), size_wh)
-        if labels is not None and not np.isin(np.asarray(labels), (0, 1)).all():
-            raise ValueError(f'labels must be 1 (on the object) or 0 (off it), got {np.asarray(labels).tolist()}.')
+                _check_inside(name, torch.as_tensor(value).cpu().double().reshape(shape).numpy(), size_wh)
+        if labels is not None and not set(torch.as_tensor(labels).flatten().tolist()) <= {0, 1}:
+            raise ValueError(f'labels must be 1 (on the object) or 0 (off it), got {torch.as_tensor(labels).tolist()}.')
         return super().add_new_points_or_box(
             inference_state, frame_idx, obj_id, points, labels, clear_old_points, normalize_coords, box
         )

@@ -64,6 +64,8 @@ class VideoRefiner(ABC):
 class FramewiseVideoRefiner(VideoRefiner):
     """Any refiner on each frame; where a result contradicts its neighbours it starts again from what they propagate.
 
+    The second result counts if the refiner thinks no less of it than of the first: flow can be wrong, too.
+
     A frame about which nothing is given takes the propagated result of the frame before it as its coarse mask; so the
     masks of a first frame are followed through the clip. That is meant for short clips: nothing brings back an object
     that was lost.
@@ -139,9 +141,11 @@ class FramewiseVideoRefiner(VideoRefiner):
         if not anew.any():
             return current
         result = self._refine(frames[current.index], propagated[anew])
-        refined, scores = current.masks.copy(), current.scores.copy()
-        refined[anew], scores[anew] = result.masks, result.scores
-        return replace(current, masks=refined, scores=scores, anew=anew)
+        better = result.scores >= current.scores[anew]
+        anew[anew] = better
+        masks, scores = current.masks.copy(), current.scores.copy()
+        masks[anew], scores[anew] = result.masks[better], result.scores[better]
+        return replace(current, masks=masks, scores=scores, anew=anew)
 
     def _refine(self, frame: np.ndarray, masks: np.ndarray):
         return self.refiner.refine(frame, masks, generator=torch.Generator().manual_seed(self.seed))

@@ -56,12 +56,12 @@ class KnownMotion(MaskPropagator):
 
 
 class Failing(BaseRefiner):
-    """Gives masks back, but at its first try on some frames moves them away."""
+    """Gives masks back, but at its first try on some frames moves them away, with another score."""
 
-    def __init__(self, bad_frames: Sequence[int] = ()):
+    def __init__(self, bad_frames: Sequence[int] = (), bad_score: float = 0.5):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(1))
-        self.bad_frames, self.calls = bad_frames, []
+        self.bad_frames, self.bad_score, self.calls = bad_frames, bad_score, []
 
     def forward(self, *args: object, **kwargs: object) -> None:
         raise NotImplementedError
@@ -73,12 +73,12 @@ class Failing(BaseRefiner):
         frame = int(item.image[0, 0, 0])
         fails = frame in self.bad_frames and frame not in self.calls
         self.calls.append(frame)
-        return np.roll(item.masks, 9 * fails, axis=2), np.full(len(item.masks), 0.5 if fails else 0.9)
+        return np.roll(item.masks, 9 * fails, axis=2), np.full(len(item.masks), self.bad_score if fails else 0.9)
 
 
-def refine(bad_frames: Sequence[int], count: int = 5, coarse: list[np.ndarray] | None = None, **kwargs):
+def refine(bad_frames: Sequence[int], count: int = 5, coarse: list | None = None, bad_score: float = 0.5, **kwargs):
     coarse = coarse or [square(frame) for frame in range(count)]
-    refiner = Failing(bad_frames)
+    refiner = Failing(bad_frames, bad_score)
     video = FramewiseVideoRefiner(refiner, KnownMotion(), **kwargs)
     return refiner, list(video.refine_clip(Frames(count), Masks([[mask] for mask in coarse])))
 
@@ -97,6 +97,12 @@ def test_ends_of_the_clip(bad):
     """One neighbour is enough."""
     results = refine([bad])[1]
     assert results[bad].anew[0] and np.array_equal(results[bad].masks[0], square(bad))
+
+
+def test_refiner_may_think_more_of_its_first_result():
+    result = refine([2], bad_score=0.95)[1][2]
+    assert not result.anew[0] and result.scores[0] == pytest.approx(0.95)
+    assert np.array_equal(result.masks[0], np.roll(square(2), 9, axis=1))
 
 
 def test_frames_are_left_alone_without_agreement():
