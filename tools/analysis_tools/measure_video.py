@@ -1,6 +1,6 @@
 """What refinement does to coarse masks of clips whose truth is known: gain, harm, flicker.
 
-  python tools/analysis_tools/measure_video.py DAVIS/JPEGImages/480p DAVIS/Annotations/480p --clips libby --frames-per-clip 16
+  python tools/analysis_tools/measure_video.py DAVIS/JPEGImages/480p DAVIS/Annotations/480p --clips libby
 
 Every frame's true mask is degraded by its own draw of all simulators (mmrefine.core.coarse_masks, seeded by frame) and
 refined alone and in agreement with its neighbours. Harm: share of masks whose IoU fell by more than a point. Flicker
