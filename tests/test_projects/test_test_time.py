@@ -38,7 +38,6 @@ def data(tmp_path, monkeypatch) -> Path:
         cv2.imwrite(str(tmp_path / 'labels' / image['file_name']), np.any(masks, axis=0).astype(np.uint8))
     (tmp_path / 'val.txt').write_text('0\n1\n')
     monkeypatch.setenv('NUTS', str(tmp_path))
-    monkeypatch.setenv('PEOPLE', str(tmp_path))
     return tmp_path
 
 
@@ -59,7 +58,7 @@ def run(repo_root: Path, data: Path, name: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(
-    ('name', 'metric'), [('mask-rcnn_nuts_refined', 'coco/segm_mAP'), ('deeplabv3plus_people_refined', 'mIoU')]
+    ('name', 'metric'), [('mask-rcnn_nuts_refined', 'coco/segm_mAP'), ('deeplabv3plus_nuts_refined', 'mIoU')]
 )
 def test_coarse_and_refined_in_one_pass(repo_root, data, name, metric):
     metrics = run(repo_root, data, name)

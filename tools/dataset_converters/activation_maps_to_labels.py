@@ -1,8 +1,8 @@
 """Class activation maps to label maps: tools/dataset_converters/activation_maps_to_labels.py MAPS OUT --alpha 8.
 
-MAPS is a folder of .npz and .npy files, one per image, OUT a folder for palette PNG files of the same names and the size
-of the maps, in which 0 is the background and class k is k + 1. tools/refine.py --semantic refines them; from activation
-maps to refined labels in one step goes tools/refine.py --cam.
+MAPS is a folder of .npz and .npy files, one per image, OUT a folder for palette PNG files of the same names and the
+size of the maps, in which 0 is the background and class k is k + 1. tools/refine.py --semantic refines them; from
+activation maps to refined labels in one step goes tools/refine.py --cam.
 """
 
 from __future__ import annotations

@@ -1,16 +1,19 @@
-# A slim DeepLabV3+ from scratch, people on the street against everything else, at a third of the photographs' size.
+# A slim DeepLabV3+ from scratch on label maps of the same photographs, at half their size.
 _base_ = ['mmseg::_base_/models/deeplabv3plus_r50-d8.py', 'mmseg::_base_/default_runtime.py']
 custom_imports = dict(imports=['mmrefine.compat.auto'])
 
-data_root = '{{$PEOPLE:data/people}}'
-metainfo = dict(classes=('background', 'person'), palette=[[0, 0, 0], [220, 20, 60]])
-size_wh = (192, 288)
+data_root = '{{$NUTS:data/nuts18}}'
+metainfo = dict(
+    classes=('background', 'date', 'fig', 'hazelnut'), palette=[[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
+)
+size_wh = (400, 300)
+crop_wh = (256, 256)
 max_iters = 900
 
 norm = dict(type='GN', num_groups=8)
 model = dict(
     pretrained=None,
-    data_preprocessor=dict(size=size_wh[::-1], test_cfg=dict(size_divisor=32)),
+    data_preprocessor=dict(size=crop_wh[::-1], test_cfg=dict(size_divisor=32)),
     backbone=dict(
         depth=18, stem_channels=16, base_channels=32, strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2), norm_cfg=norm
     ),
@@ -20,18 +23,18 @@ model = dict(
         dilations=(1, 4, 8, 12),
         c1_in_channels=32,
         c1_channels=16,
-        num_classes=2,
+        num_classes=4,
         norm_cfg=norm,
     ),
-    auxiliary_head=dict(in_channels=128, channels=32, num_classes=2, norm_cfg=norm),
+    auxiliary_head=dict(in_channels=128, channels=32, num_classes=4, norm_cfg=norm),
 )
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
-    dict(type='RandomResize', scale=size_wh, ratio_range=(0.9, 1.4), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=size_wh[::-1]),
-    dict(type='RandomFlip', prob=0.5),
+    dict(type='RandomResize', scale=size_wh, ratio_range=(0.8, 1.5), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=crop_wh[::-1]),
+    dict(type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical', 'diagonal']),
     dict(type='PhotoMetricDistortion'),
     dict(type='PackSegInputs'),
 ]
@@ -48,7 +51,7 @@ dataset = dict(
     metainfo=metainfo,
 )
 train_dataloader = dict(
-    batch_size=6,
+    batch_size=4,
     num_workers=0,
     sampler=dict(type='InfiniteSampler'),
     dataset=dict(dataset, ann_file='train.txt', pipeline=train_pipeline),
