@@ -42,7 +42,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--gate', type=float, default=0.6, help='mIoU that the base must reach (default: %(default)s)')
     parser.add_argument('--base-steps', type=int, default=_FOREVER, help='at most')
     parser.add_argument('--refiner-steps', type=int, default=_FOREVER, help='at most, for every variant and seed')
-    parser.add_argument('--base-images', type=int, default=6000, help='default: %(default)s')
+    parser.add_argument('--base-images', type=int, default=4000, help='default: %(default)s')
     parser.add_argument('--refiner-images', type=int, default=2000, help='default: %(default)s')
     parser.add_argument('--val-images', type=int, default=256, help='default: %(default)s')
     parser.add_argument('--size', type=int, default=128, help='side of the images (default: %(default)s)')

@@ -17,6 +17,8 @@ from .training import Log, Progress, normalise, set_learning_rate
 
 _COARSENESS = 4  # truth is averaged over cells of so many pixels: the grid of SAM 2's own mask logits
 _MAX_GRADIENT = 1.0
+# At first the decoder sees prompts and no image; otherwise it learns what stands out, and to ignore prompts.
+_BLIND_SHARE = 0.06
 _LOSS = PointSampledMaskLoss(mode='full')
 
 
@@ -71,7 +73,8 @@ def train_base(
         images, masks = _draw_batch(pool, batch, rng)
         truth = coarse_truth(torch.from_numpy(masks)[:, None])
         prompts = [draw(masks, rng) for draw in (box_prompts, point_prompts, point_prompts)]
-        features = base.forward_image(normalise(images))['backbone_fpn']
+        is_blind = progress.share < _BLIND_SHARE
+        features = _no_features(base, batch) if is_blind else base.forward_image(normalise(images))['backbone_fpn']
         losses = [_LOSS(base_logits(base, features, *prompt), truth) for prompt in prompts]
         loss = sum(sum(parts.values()) for parts in losses) / len(losses)
         set_learning_rate(optimizer, progress.learning_rate(peak_lr))
@@ -84,6 +87,12 @@ def train_base(
         progress.advance()
     base.requires_grad_(False).eval()
     return progress
+
+
+def _no_features(base: nn.Module, batch: int) -> list[Tensor]:
+    """Zeros of the shapes that ``forward_image`` gives."""
+    width, side = base.hidden_dim, base.image_size
+    return [torch.zeros(batch, width // k, side // s, side // s) for k, s in ((8, 4), (4, 8), (1, 16))]
 
 
 def _draw_batch(pool: Pool, batch: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
