@@ -37,6 +37,7 @@ EXTRAS = {
     'sam': ['segment-anything>=1.0'],
     'sam_hq': ['segment-anything-hq', 'timm'],
     'sam2': ['sam2>=1.1.0'],
+    'ray': ['ray[data]>=2.31'],
     'tests': ['pytest>=8', 'scikit-image>=0.24'],
 }
 

@@ -1,7 +1,8 @@
-"""COCO objects to label maps, as MMSegmentation reads them: tools/dataset_converters/coco_to_label_maps.py ANNOTATIONS OUT.
+"""COCO objects to MMSegmentation's label maps: tools/dataset_converters/coco_to_label_maps.py ANNOTATIONS OUT.
 
-Every image becomes OUT/labels/<stem>.png, a palette PNG: 0 is the background, k + 1 the k-th category by id, 255 (void) what a
-crowd covers. Where objects overlap, the smaller one is on top. OUT/<stem of ANNOTATIONS>.txt lists the stems.
+Every image becomes OUT/labels/<stem>.png, a palette PNG: 0 is the background, k + 1 the k-th category by id (with
+--one-class 1 for all), 255 (void) what a crowd covers. Where objects overlap, the smaller one is on top.
+OUT/<stem of ANNOTATIONS>.txt lists the stems.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('annotations', metavar='ANNOTATIONS', type=Path, help='COCO file of objects')
     parser.add_argument('out', metavar='OUT', type=Path)
+    parser.add_argument('--one-class', action='store_true', help='objects of all categories against the background')
     return parser.parse_args()
 
 
@@ -43,7 +45,7 @@ def main() -> None:
     ids = sorted(category['id'] for category in content['categories'])
     if len(ids) >= VOID:
         raise SystemExit(f'label maps have room for {VOID - 1} categories, {args.annotations} has {len(ids)}.')
-    labels = {category_id: index + 1 for index, category_id in enumerate(ids)}
+    labels = {category_id: 1 if args.one_class else index + 1 for index, category_id in enumerate(ids)}
     of_image: dict[int, list[dict]] = {image['id']: [] for image in content['images']}
     for annotation in content['annotations']:
         of_image[annotation['image_id']].append(annotation)

@@ -1,11 +1,9 @@
-# A slim DeepLabV3+ from scratch on label maps of the same photographs, at half their size.
+# A slim DeepLabV3+ from scratch objects against background on the same photographs, at half their size.
 _base_ = ['mmseg::_base_/models/deeplabv3plus_r50-d8.py', 'mmseg::_base_/default_runtime.py']
 custom_imports = dict(imports=['mmrefine.compat.auto'])
 
 data_root = '{{$NUTS:data/nuts18}}'
-metainfo = dict(
-    classes=('background', 'date', 'fig', 'hazelnut'), palette=[[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
-)
+metainfo = dict(classes=('background', 'object'), palette=[[0, 0, 0], [128, 0, 0]])
 size_wh = (400, 300)
 crop_wh = (256, 256)
 max_iters = 900
@@ -23,10 +21,10 @@ model = dict(
         dilations=(1, 4, 8, 12),
         c1_in_channels=32,
         c1_channels=16,
-        num_classes=4,
+        num_classes=2,
         norm_cfg=norm,
     ),
-    auxiliary_head=dict(in_channels=128, channels=32, num_classes=4, norm_cfg=norm),
+    auxiliary_head=dict(in_channels=128, channels=32, num_classes=2, norm_cfg=norm),
 )
 
 train_pipeline = [

@@ -5,6 +5,6 @@ val_evaluator = dict(
     _delete_=True,
     type='mmrefine.MatchedMaskEvaluator',
     metrics=[_base_.val_evaluator],
-    matched=dict(classes=[1, 2, 3]),
+    matched=dict(classes=[1]),
 )
 test_evaluator = val_evaluator

@@ -13,7 +13,7 @@ norm = dict(type='GN', num_groups=4)
 model = dict(
     data_preprocessor=dict(size=(size, size), test_cfg=dict(size_divisor=16)),
     backbone=dict(
-        base_channels=8,
+        base_channels=16,
         num_stages=4,
         strides=(1,) * 4,
         enc_num_convs=(2,) * 4,
@@ -23,7 +23,7 @@ model = dict(
         dec_dilations=(1,) * 3,
         norm_cfg=norm,
     ),
-    decode_head=dict(in_channels=8, in_index=3, channels=8, num_classes=4, norm_cfg=norm),
+    decode_head=dict(in_channels=16, in_index=3, channels=16, num_classes=4, norm_cfg=norm),
     auxiliary_head=None,
     test_cfg=dict(_delete_=True, mode='whole'),
 )
