@@ -62,7 +62,11 @@ def build_refiner(
     device = pick_device(device)
     config, default_checkpoint = load_config(model)
     checkpoint = checkpoint if checkpoint is not None else default_checkpoint
-    refiner = MODELS.build(config['model'])
+    refiner_config = config['model']
+    refiner_class = MODELS.get(refiner_config['type']) if 'type' in refiner_config else None
+    if checkpoint is not None and isinstance(refiner_class, type) and issubclass(refiner_class, BaseRefiner):
+        refiner_config = refiner_class.config_for_checkpoint(refiner_config)
+    refiner = MODELS.build(refiner_config)
     if not isinstance(refiner, BaseRefiner):
         raise ValueError(
             f'the config must describe a refiner, a subclass of BaseRefiner, got {type(refiner).__name__}.'

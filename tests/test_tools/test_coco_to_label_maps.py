@@ -20,7 +20,10 @@ def test_smaller_objects_lie_on_larger_ones(repo_root, tmp_path):
         dict(id=2, image_id=7, category_id=10, segmentation=rectangle(2, 2, 6, 6)),
         dict(id=3, image_id=7, category_id=10, iscrowd=1, segmentation=rectangle(0, 9, 10, 1)),
     ]
-    images = [dict(id=7, file_name='a/seven.jpg', height=10, width=10), dict(id=8, file_name='8.jpg', height=3, width=4)]
+    images = [
+        dict(id=7, file_name='a/seven.jpg', height=10, width=10),
+        dict(id=8, file_name='8.jpg', height=3, width=4),
+    ]
     categories = [dict(id=30, name='nut'), dict(id=10, name='bowl')]
     source = tmp_path / 'val.json'
     source.write_text(json.dumps(dict(images=images, annotations=annotations, categories=categories)))

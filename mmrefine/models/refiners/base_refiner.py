@@ -64,6 +64,11 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.gate = QualityGate(**gate) if gate else None
 
+    @classmethod
+    def config_for_checkpoint(cls, config: dict) -> dict:
+        """The config to build if a checkpoint is loaded afterwards: nothing that it brings need be fetched before."""
+        return config
+
     @property
     def device(self) -> torch.device:
         """Where the weights are."""

@@ -157,6 +157,12 @@ class SAMRefiner(BaseRefiner):
         self.register_state_dict_post_hook(_to_published_names)
         self.register_load_state_dict_pre_hook(_from_published_names)
 
+    @classmethod
+    def config_for_checkpoint(cls, config: dict) -> dict:
+        """Without the backend's own checkpoint, whose place the other one takes."""
+        backend = config['backend']
+        return {**config, 'backend': {**backend, 'checkpoint': None}} if 'checkpoint' in backend else config
+
     def forward(self, inputs: Sequence[Tensor], data_samples: Sequence, mode: str = 'predict') -> list:
         """mmengine's ``mode='predict'``; there is nothing to train, see :class:`SAMRefinerPP`."""
         if mode != 'predict':

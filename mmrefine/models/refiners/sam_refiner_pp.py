@@ -70,6 +70,11 @@ class SAMRefinerPP(SAMRefiner):
         self.register_state_dict_post_hook(_keep_trained)
         self.register_load_state_dict_post_hook(_miss_trained_only)
 
+    @classmethod
+    def config_for_checkpoint(cls, config: dict) -> dict:
+        """As it is: a checkpoint holds the update alone, the segmenter comes from its own."""
+        return config
+
     def forward(
         self, inputs: Sequence[Tensor], data_samples: Sequence[RefineDataSample], mode: str = 'loss'
     ) -> dict[str, Tensor] | list[RefineDataSample]:

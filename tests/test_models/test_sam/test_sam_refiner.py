@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mmrefine.models.backends import SAM2Backend, SAMHQBackend
-from mmrefine.models.model_zoo import load_weights
+from mmrefine.models.model_zoo import build_refiner, load_weights
 from mmrefine.models.refiners import SAMRefiner
 from mmrefine.models.refiners.base_refiner import RefineInput
 from mmrefine.models.refiners.sam_refiner import expected_iou
@@ -283,3 +283,11 @@ def test_expected_iou_by_hand():
     # 1.5 pixels in common; in the union two of the mask and half a pixel beside it.
     np.testing.assert_allclose(expected_iou(masks, probabilities), [1.5 / 2.5])
     assert expected_iou(~masks & False, torch.zeros(1, 1, 4)) == 0
+
+
+def test_a_checkpoint_takes_the_place_of_the_one_in_the_config(tmp_path):
+    weights = random_sam().sam.state_dict()
+    torch.save(weights, tmp_path / 'mine.pth')
+    backend = dict(type='SAMBackend', arch=RANDOM, checkpoint='https://nowhere.invalid/official.pth')
+    refiner = build_refiner(dict(type='SAMRefiner', backend=backend), tmp_path / 'mine.pth', 'cpu')
+    torch.testing.assert_close(dict(refiner.state_dict()), dict(weights), atol=0, rtol=0)
