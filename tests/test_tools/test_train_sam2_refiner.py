@@ -37,10 +37,8 @@ def data_root(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture(scope='module')
-def work_dir(data_root, tmp_path_factory, repo_root) -> Path:
-    """Of a run of two processes."""
-    folder = tmp_path_factory.mktemp('work')
+def options(data_root: Path, **others: object) -> list[str]:
+    """``--cfg-options`` of a short run on the data."""
     settings = {
         'train_cfg.max_iters': ITERATIONS,
         'train_cfg.val_interval': ITERATIONS,
@@ -51,26 +49,37 @@ def work_dir(data_root, tmp_path_factory, repo_root) -> Path:
         'train_dataloader.persistent_workers': False,
         'val_dataloader.num_workers': 0,
         'model.loss.num_points': 256,
+        **others,
     }
     for kind, role in (('images', 'img'), ('masks', 'mask')):
         settings[f'train_dataloader.dataset.datasets.0.data_prefix.{role}'] = data_root / 'train' / kind
         settings[f'val_dataloader.dataset.data_prefix.{role}'] = data_root / 'val' / kind
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    options = [f'{key}={value}' for key, value in settings.items()]
+    return ['--cfg-options', *(f'{key}={value}' for key, value in settings.items())]
+
+
+def run(repo_root: Path, *arguments: object, **environment: str) -> None:
     path = f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
-    arguments = ['bash', 'tools/dist_train.sh', CONFIG, '2', '--amp', '--work-dir', str(folder)]
     result = subprocess.run(
-        [*arguments, '--cfg-options', *options],
+        list(map(str, arguments)),
         cwd=repo_root,
-        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PORT': str(port), 'PATH': path},
+        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PATH': path, **environment},
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
     assert result.returncode == 0, result.stderr[-3000:]
+
+
+@pytest.fixture(scope='module')
+def work_dir(data_root, tmp_path_factory, repo_root) -> Path:
+    """Of a run of two processes."""
+    folder = tmp_path_factory.mktemp('work')
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    tool = ('bash', 'tools/dist_train.sh', CONFIG, '2', '--amp', '--work-dir', folder)
+    run(repo_root, *tool, *options(data_root), PORT=str(port))
     return folder
 
 
@@ -98,3 +107,19 @@ def test_checkpoint_holds_the_trained_part(work_dir):
     assert {name.split('.')[0] for name in state} == {'core'}
     assert state['core.mr.head.weight'].any() and state['core.pr.gate'] != 0
     assert all(value.dtype == torch.float32 for value in state.values())
+
+
+def test_resumed_run_goes_on_with_the_same_losses(data_root, tmp_path, repo_root):
+    """Draws follow from the iteration, and a checkpoint of the trained part is enough to go on from."""
+    kept = {'default_hooks.checkpoint.interval': 2, 'default_hooks.checkpoint.max_keep_ckpts': 2}
+    settings = options(data_root, **kept, **{'train_cfg.max_iters': 4, 'train_cfg.val_interval': 4})
+    for name, resume in (('unbroken', ()), ('resumed', ('--resume', tmp_path / 'unbroken' / 'iter_2.pth'))):
+        tool = (sys.executable, 'tools/train.py', CONFIG, '--work-dir', tmp_path / name)
+        run(repo_root, *tool, *resume, *settings)
+    unbroken, resumed = (
+        {entry['step']: entry['loss'] for entry in scalars(tmp_path / name) if 'loss' in entry}
+        for name in ('unbroken', 'resumed')
+    )
+    assert sorted(unbroken) == [1, 2, 3, 4] and sorted(resumed) == [3, 4]
+    # The same process on the same machine: float32 rounding is all that may differ.
+    assert resumed == pytest.approx({step: unbroken[step] for step in resumed}, abs=1e-5)
