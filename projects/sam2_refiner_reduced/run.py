@@ -27,7 +27,8 @@ from torch import nn
 from mmrefine.apis.files import check_same_settings, remove_results, whole_file
 from mmrefine.models.interactive import build_base
 
-_STAGE_SHARE = 0.45  # of the time, for each of the stages; drawing, encoding and scoring take the rest
+_TRAININGS_SHARE = 0.9  # of the time; drawing, encoding and scoring take the rest
+_MAY_CHANGE = ('out', 'overwrite', 'minutes', 'base_share')
 _TRAIN_SEED, _REFINER_SEED, _VAL_SEED = 1, 2, 3
 _FOREVER = 10**9
 
@@ -35,7 +36,8 @@ _FOREVER = 10**9
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, required=True, help='folder of everything that is made')
-    parser.add_argument('--minutes', type=float, required=True, help='of all trainings, those before a kill included')
+    parser.add_argument('--minutes', type=float, required=True, help='for everything, those before a kill included')
+    parser.add_argument('--base-share', type=float, default=0.5, help='of the time (default: %(default)s)')
     parser.add_argument('--overwrite', action='store_true', help='start anew')
     parser.add_argument('--data', type=Path, help='photographs prepared as configs/segrefiner/README.md says')
     parser.add_argument('--seeds', type=int, default=1, help='trainings of the variants (default: %(default)s)')
@@ -59,7 +61,9 @@ def main(argv: Sequence[str] | None = None, log: Log = print) -> None:
     keep_settings(args)
     val = load_pool(args.out / 'val.npz', args.val_images, args.size, _VAL_SEED, args.data, VAL_SETS)
     base, base_progress = run_base(args, log)
-    cached_val = load_features(base, val, args.out / 'val_features.npz')
+    # A base that is trained longer, with more minutes, is another base: all that rests on it has a folder of its own.
+    folder = args.out / f'base_{base_progress.step}'
+    cached_val = load_features(base, val, folder / 'val_features.npz')
     base_iou = mean_iou(score(base, nn.ModuleDict(), cached_val))
     notes = [
         f'{len(val)} held-out images of {args.size} px, {"synthetic" if args.data is None else "half photographs"}.',
@@ -68,10 +72,10 @@ def main(argv: Sequence[str] | None = None, log: Log = print) -> None:
     ]
     log(notes[-1])
     if base_iou < args.gate:
-        notes.append('The base is too weak to say anything about refinement: no variant was trained.')
+        notes.append('Too weak to say anything about refinement: no variant was trained. More --minutes train it on.')
         finish(args.out, '\n'.join(f'- {note}' for note in notes) + '\n', log)
         return
-    runs, refiner_steps = run_variants(args, base, cached_val, log)
+    runs, refiner_steps = run_variants(args, folder, base, cached_val, log)
     notes.append(f'Variants: {refiner_steps} steps each by seed, the same images and prompts in the same order.')
     finish(args.out, write_report(runs, val.sources, notes), log)
 
@@ -79,7 +83,7 @@ def main(argv: Sequence[str] | None = None, log: Log = print) -> None:
 def keep_settings(args: argparse.Namespace) -> None:
     """Refuse to go on with other settings than those the folder was begun with."""
     path = args.out / 'settings.json'
-    settings = {name: value for name, value in vars(args).items() if name not in ('out', 'overwrite')}
+    settings = {name: value for name, value in vars(args).items() if name not in _MAY_CHANGE}
     settings['data'] = None if args.data is None else str(args.data)
     if path.is_file():
         check_same_settings(json.loads(path.read_text(encoding='utf-8')), settings, args.out)
@@ -94,22 +98,22 @@ def run_base(args: argparse.Namespace, log: Log) -> tuple[nn.Module, Progress]:
     torch.manual_seed(0)
     small = {'image_size': args.size, 'embed_dim': args.embed_dim, 'stages': args.stages, 'hidden_dim': args.hidden_dim}
     base = build_base('sam2.1_hiera_t', small=small)
-    seconds = 60 * args.minutes * _STAGE_SHARE
+    seconds = 60 * args.minutes * args.base_share
     return base, train_base(base, pool, args.out / 'base.pth', args.base_steps, seconds, log)
 
 
 def run_variants(
-    args: argparse.Namespace, base: nn.Module, cached_val: CachedFeatures, log: Log
+    args: argparse.Namespace, folder: Path, base: nn.Module, cached_val: CachedFeatures, log: Log
 ) -> tuple[list[dict], list[int]]:
     """Stage 2: scores of the base and all variants for each seed, and the steps that were made."""
     pool = load_pool(args.out / 'refiner.npz', args.refiner_images, args.size, _REFINER_SEED, args.data, TRAIN_SETS)
-    cached = load_features(base, pool, args.out / 'refiner_features.npz')
-    seconds = 60 * args.minutes * _STAGE_SHARE / args.seeds
+    cached = load_features(base, pool, folder / 'refiner_features.npz')
+    seconds = 60 * args.minutes * (_TRAININGS_SHARE - args.base_share) / args.seeds
     runs, steps = [], []
     for seed in range(args.seeds):
-        path = args.out / f'variants_{seed}.pth'
+        path = folder / f'variants_{seed}.pth'
         cores, progress = train_variants(base, cached, path, args.refiner_steps, seconds, seed, log)
-        scores = args.out / f'scores_{seed}.json'
+        scores = folder / f'scores_{seed}.json'
         if not scores.is_file():
             save_scores(scores, score(base, cores, cached_val))
         runs.append(load_scores(scores))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -186,20 +185,22 @@ def test_script_goes_on_after_a_kill_and_reports(experiment, kill_at, tmp_path):
         kill_at(1)
         with pytest.raises(Killed):
             experiment.run.main([*command, '--gate', '0'], lines.append)
-    assert (out / 'variants_0.pth').is_file() and not (out / 'report.md').exists()
+    assert (out / 'base_2' / 'variants_0.pth').is_file() and not (out / 'report.md').exists()
     experiment.run.main([*command, '--gate', '0'], lines.append)
     report = (out / 'report.md').read_text()
     assert lines[-1] == report and all(f'| {name} |' in report for name in experiment.variants.VARIANTS)
-    before = (out / 'variants_0.pth').read_bytes()
+    before = (out / 'base_2' / 'variants_0.pth').read_bytes()
     experiment.run.main([*command, '--gate', '0'], lines.append)
-    assert (out / 'report.md').read_text() == report and (out / 'variants_0.pth').read_bytes() == before
+    assert (out / 'report.md').read_text() == report and (out / 'base_2' / 'variants_0.pth').read_bytes() == before
     with pytest.raises(ValueError, match='gate 0.0, now 0.6'):
         experiment.run.main(command, lines.append)
 
 
-def test_a_weak_base_ends_the_experiment(experiment, tmp_path):
+def test_a_weak_base_ends_the_experiment_until_it_is_trained_longer(experiment, tmp_path):
     out = tmp_path / 'out'
-    command = ['--out', str(out), '--minutes', '9', '--base-steps', '1', '--refiner-steps', '1', *TOY.split()]
-    experiment.run.main(command, lambda line: None)
-    assert 'too weak' in (out / 'report.md').read_text()
-    assert not list(out.glob('variants*')) and not list(out.glob(Path('refiner*').name))
+    command = ['--out', str(out), '--base-steps', '2', '--refiner-steps', '1', *TOY.split(), '--minutes']
+    experiment.run.main([*command, '1e-9'], lambda line: None)
+    assert 'Too weak' in (out / 'report.md').read_text()
+    assert [path.name for path in out.glob('base_*')] == ['base_1'] and not list(out.rglob('variants*'))
+    experiment.run.main([*command, '9'], lambda line: None)
+    assert (out / 'base_2' / 'val_features.npz').is_file()  # of another base, not those of before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -96,10 +97,23 @@ def _no_features(base: nn.Module, batch: int) -> list[Tensor]:
 
 
 def _draw_batch(pool: Pool, batch: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Images and masks, mirrored at random, each channel with another gain and offset."""
+    """Images and masks, moved and mirrored at random, each channel with another gain and offset."""
     chosen = rng.integers(len(pool), size=batch)
-    images, masks = pool.images[chosen], pool.masks[chosen]
-    mirrored = rng.random(batch) < 0.5
-    images[mirrored], masks[mirrored] = images[mirrored, :, ::-1], masks[mirrored, :, ::-1]
+    moved = [_move(pool.images[k], pool.masks[k], rng) for k in chosen]
+    images, masks = (np.stack(part) for part in zip(*moved, strict=True))
     gain, offset = rng.uniform(0.8, 1.2, (batch, 1, 1, 3)), rng.uniform(-20, 20, (batch, 1, 1, 3))
     return (images * gain + offset).clip(0, 255).astype(np.uint8), masks
+
+
+def _move(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Turn, zoom, shift and mirror; as it was if the object would leave the image."""
+    size = len(mask)
+    matrix = cv2.getRotationMatrix2D((size / 2, size / 2), rng.uniform(-15, 15), rng.uniform(0.8, 1.25))
+    matrix[:, 2] += rng.uniform(-0.1, 0.1, 2) * size
+    if rng.random() < 0.5:
+        matrix[0] = -matrix[0]
+        matrix[0, 2] += size - 1
+    moved = cv2.warpAffine(mask.astype(np.float32), matrix, (size, size)) >= 0.5
+    if not moved.any():
+        return image, mask
+    return cv2.warpAffine(image, matrix, (size, size), borderMode=cv2.BORDER_REFLECT_101), moved
