@@ -169,12 +169,17 @@ def test_report_of_known_scores(experiment):
     def scores(iou: float, band: float) -> dict:
         return {str(p): {'iou': [iou] * 4, 'boundary_iou': [band] * 4} for p in experiment.scores.PROMPTS}
 
-    runs = [{'base': scores(0.6, 0.4), 'MR': scores(0.7, 0.5)}, {'base': scores(0.6, 0.4), 'MR': scores(0.8, 0.35)}]
+    others = {name: scores(0.6, 0.4) for name in ('base', *experiment.variants.VARIANTS)}
+    runs = [others | {'MR': scores(0.7, 0.5), 'LA+PR+MR': scores(0.9, 0.5)}, others | {'MR': scores(0.8, 0.35)}]
     report = experiment.report.write_report(runs, np.array(['synthetic', 'a', 'synthetic', 'b']), ['A note.'])
     assert '- A note.\n' in report
     assert '| base | 60.0 | 60.0 | 60.0 | 60.0 | 60.0 |' in report and '| MR | 75.0 | 75.0 |' in report
-    gains = ' | '.join(['+15.0 [+15.0, +15.0] | +2.5 [+2.5, +2.5]'] * 3)
-    assert f'| MR | {gains} |' in report and 'photographs, mIoU (2)' in report
+    gains, added = (
+        ' | '.join([f'+{gain} [+{gain}, +{gain}] | {band}'] * 3)
+        for gain, band in (('15.00', '+2.50 [+2.50, +2.50]'), ('15.00', '+5.00 [+5.00, +5.00]'))
+    )
+    alone, module = report.split('## What each module adds')
+    assert f'| MR | {gains} |' in alone and f'| MR | {added} |' in module and 'photographs, mIoU (2)' in report
 
 
 def test_script_goes_on_after_a_kill_and_reports(experiment, kill_at, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from .pool import SYNTHETIC
 from .scores import BASE, MEASURES, PROMPTS, Scores
 
 _TITLES = {'iou': 'mIoU', 'boundary_iou': 'mBIoU'}
+# What a module adds: all three, and the two others.
+_MODULES = {'LA': ('LA+PR+MR', 'PR+MR'), 'PR': ('LA+PR+MR', 'LA+MR'), 'MR': ('LA+PR+MR', 'LA+PR')}
 
 
 def write_report(runs: Sequence[Scores], sources: np.ndarray, notes: Sequence[str]) -> str:
@@ -25,8 +27,10 @@ def write_report(runs: Sequence[Scores], sources: np.ndarray, notes: Sequence[st
     lines = ['# Reduced experiment of SAM2Refiner', '', *(f'- {note}' for note in notes)]
     for measure in MEASURES:
         lines += ['', f'## {_TITLES[measure]} by prompt', '', *_table_by_prompt(runs, measure)]
-    lines += ['', '## Gain over the base, mean of the prompts, with its 95 % interval', '']
-    lines += _table_of_gains(runs, sources)
+    variants = {name: (name, BASE) for name in runs[0] if name != BASE}
+    for title, pairs in (('Gain over the base', variants), ('What each module adds to the two others', _MODULES)):
+        lines += ['', f'## {title}, mean of the prompts, with its 95 % interval', '']
+        lines += _table_of_gains(runs, sources, pairs)
     return '\n'.join(lines) + '\n'
 
 
@@ -44,8 +48,8 @@ def _table_by_prompt(runs: Sequence[Scores], measure: str) -> list[str]:
     return _markdown(['', *titles, 'mean'], rows)
 
 
-def _table_of_gains(runs: Sequence[Scores], sources: np.ndarray) -> list[str]:
-    """Gains of every variant on synthetic scenes, photographs and all; an image counts once, with its mean."""
+def _table_of_gains(runs: Sequence[Scores], sources: np.ndarray, pairs: Mapping[str, tuple[str, str]]) -> list[str]:
+    """Gains of one system over another on all images, synthetic scenes and photographs; an image counts once."""
     groups = {
         'all': np.ones(len(sources), bool),
         'synthetic': sources == SYNTHETIC,
@@ -53,8 +57,8 @@ def _table_of_gains(runs: Sequence[Scores], sources: np.ndarray) -> list[str]:
     }
     groups = {group: chosen for group, chosen in groups.items() if chosen.any()}
     rows = []
-    for name in (name for name in runs[0] if name != BASE):
-        gains = {m: (mean_scores(runs, name, m) - mean_scores(runs, BASE, m)).mean(axis=0) for m in MEASURES}
+    for name, (better, worse) in pairs.items():
+        gains = {m: (mean_scores(runs, better, m) - mean_scores(runs, worse, m)).mean(axis=0) for m in MEASURES}
         rows.append([name, *(_interval(gains[m][chosen]) for chosen in groups.values() for m in MEASURES)])
     return _markdown(
         ['', *(f'{group}, {_TITLES[m]} ({chosen.sum()})' for group, chosen in groups.items() for m in MEASURES)], rows
@@ -63,7 +67,7 @@ def _table_of_gains(runs: Sequence[Scores], sources: np.ndarray) -> list[str]:
 
 def _interval(gains: np.ndarray) -> str:
     low, high = (100 * end for end in paired_bootstrap(gains))
-    return f'{100 * gains.mean():+.1f} [{low:+.1f}, {high:+.1f}]'
+    return f'{100 * gains.mean():+.2f} [{low:+.2f}, {high:+.2f}]'
 
 
 def _markdown(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
