@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,8 +14,10 @@ import torch
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
 
-# The suite runs on small machines beside other work, and its tensors are too small to gain from more threads.
-torch.set_num_threads(min(2, torch.get_num_threads()))
+# The suite runs on small machines beside other work, and its tensors are too small to gain from more threads, which wait
+# for each other whenever a core is busy. Processes that tests start inherit it.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope='session')
