@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from mmrefine.models.refiners import RefineInput, SegRefiner
-from mmrefine.models.refiners.segrefiner import expected_iou
 from mmrefine.structures import RefineDataSample
 from reference import (
     FLIPPED_SHARE,
@@ -128,14 +127,6 @@ def test_small_masks_come_back_unchanged():
     result = build(min_area=101).refine(photograph(), masks)
     np.testing.assert_array_equal(result.masks[0], masks[0])
     assert result.scores[0] == 0 and result.scores[1] > 0
-
-
-def test_expected_iou_by_hand():
-    mask = torch.tensor([[True, True], [False, False]])
-    # Intersection 0.9 + 0.5, union 2 + 0.4 + 0.
-    assert expected_iou(mask, torch.tensor([[0.9, 0.5], [0.4, 0.0]])) == pytest.approx(1.4 / 2.4)
-    assert expected_iou(mask, mask.float()) == 1
-    assert expected_iou(torch.zeros(2, 2, dtype=torch.bool), torch.zeros(2, 2)) == 0
 
 
 def test_gate_keeps_the_coarse_mask_and_says_why():

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mmrefine.core.crops import mask_boxes, pad_boxes
+from mmrefine.core.expected_iou import expected_iou
 from mmrefine.core.prompts import (
     DistanceField,
     check_distance,
@@ -61,7 +62,7 @@ class _Answers:
         return np.count_nonzero(self.before & self.after, axis=(1, 2)) / np.maximum(union, 1)
 
     def expected(self) -> np.ndarray:
-        return expected_iou(self.after, self.opinion)
+        return _expected_iou(self.after, self.opinion)
 
 
 _QUALITIES = {
@@ -70,17 +71,6 @@ _QUALITIES = {
     'agreement': _Answers.agreement,
     'expected_iou': _Answers.expected,
 }
-
-
-def expected_iou(masks: np.ndarray, probabilities: Tensor) -> np.ndarray:
-    """The IoU with the truth that probabilities promise for (n, H, W) bool masks: (n,) float32 in [0, 1].
-
-    Intersection and union are replaced by their expectations, each pixel taken as independent.
-    """
-    inside = torch.from_numpy(masks).to(probabilities.device)
-    overlap = (probabilities * inside).sum((1, 2))
-    union = inside.sum((1, 2)) + probabilities.sum((1, 2)) - overlap
-    return (overlap / union.clamp(min=torch.finfo(union.dtype).tiny)).cpu().numpy()
 
 
 @MODELS.register_module()
@@ -208,7 +198,7 @@ class SAMRefiner(BaseRefiner):
             if 'expected_iou' in self.quality and opinion is None:
                 # Judged by the first round: later ones have seen their own answer as a prompt and believe it.
                 opinion = logits.sigmoid()
-                coarse_scores[:] = expected_iou(coarse, opinion)
+                coarse_scores[:] = _expected_iou(coarse, opinion)
             answers = _Answers(
                 before, masks[active], logits, predicted_iou, None if opinion is None else opinion[active]
             )
@@ -280,3 +270,7 @@ def _from_published_names(module: SAMRefiner, state: dict[str, Tensor], prefix: 
     for name in getattr(module.backend, segmenter).state_dict():
         if prefix + name in state:
             state[f'{prefix}backend.{segmenter}.{name}'] = state.pop(prefix + name)
+
+
+def _expected_iou(masks: np.ndarray, probabilities: Tensor) -> np.ndarray:
+    return expected_iou(torch.from_numpy(masks).to(probabilities.device), probabilities).cpu().numpy()

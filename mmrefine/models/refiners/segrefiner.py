@@ -15,6 +15,7 @@ from torch import Tensor
 from mmrefine.core.colour_cue import colour_cue
 from mmrefine.core.crops import crop_resize, mask_boxes, pad_boxes, paste
 from mmrefine.core.diffusion import DiffusionSchedule, ReverseResult, forward_sample, reverse_process
+from mmrefine.core.expected_iou import expected_iou
 from mmrefine.models.refiners.base_refiner import BaseRefiner, Proposal, RefineInput
 from mmrefine.registry import MODELS
 from mmrefine.structures import RefineDataSample
@@ -31,15 +32,6 @@ class _CropJob:
     mask: int
     box_xyxy: np.ndarray
     generator: torch.Generator
-
-
-def expected_iou(mask: Tensor, probabilities: Tensor) -> float:
-    """The IoU with the truth that (h, w) probabilities promise for a (h, w) bool mask, in [0, 1].
-
-    Intersection and union are replaced by their expectations, each pixel taken as independent.
-    """
-    union = float(mask.sum() + probabilities[~mask].sum())
-    return float(probabilities[mask].sum()) / union if union > 0 else 0.0
 
 
 @MODELS.register_module()
@@ -221,8 +213,8 @@ class SegRefiner(BaseRefiner):
                 target[:] = False
                 target[y1:y2, x1:x2] = (paste(refined, job.box_xyxy, self.paste_border) >= 0.5).numpy()
                 # Judged by the first step's probabilities: later ones have seen their own samples and believe them.
-                proposal.scores[job.mask] = expected_iou(denoised.result[index, 0] >= 0.5, opinion)
-                proposal.coarse_scores[job.mask] = expected_iou(coarse[index, 0] >= 0.5, opinion)
+                proposal.scores[job.mask] = float(expected_iou(denoised.result[index, 0] >= 0.5, opinion))
+                proposal.coarse_scores[job.mask] = float(expected_iou(coarse[index, 0] >= 0.5, opinion))
         return proposals
 
     def _jobs(self, inputs: Sequence[RefineInput]) -> Iterator[_CropJob]:

@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import nms
 
+from mmrefine.core.expected_iou import expected_iou
 from mmrefine.models.refiners.base_refiner import Proposal, RefineInput
-from mmrefine.models.refiners.segrefiner import SegRefiner, expected_iou
+from mmrefine.models.refiners.segrefiner import SegRefiner
 from mmrefine.registry import MODELS
 
 
@@ -85,8 +86,8 @@ class SegRefinerHR(SegRefiner):
                 coarse = torch.from_numpy(item.masks[index].copy())[None, None].float().to(self.device)
                 probabilities, opinion = self._refine_mask(image, coarse, torch.Generator().manual_seed(seed))
                 proposal.masks[index] = (probabilities >= 0.5).cpu().numpy()
-                proposal.scores[index] = expected_iou(probabilities >= 0.5, opinion)
-                proposal.coarse_scores[index] = expected_iou(coarse[0, 0] >= 0.5, opinion)
+                proposal.scores[index] = float(expected_iou(probabilities >= 0.5, opinion))
+                proposal.coarse_scores[index] = float(expected_iou(coarse[0, 0] >= 0.5, opinion))
         return proposal
 
     def _refine_mask(self, image: Tensor, coarse: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

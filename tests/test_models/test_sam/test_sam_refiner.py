@@ -13,7 +13,6 @@ from mmrefine.models.backends import SAM2Backend, SAMHQBackend
 from mmrefine.models.model_zoo import build_refiner, load_weights
 from mmrefine.models.refiners import SAMRefiner
 from mmrefine.models.refiners.base_refiner import RefineInput
-from mmrefine.models.refiners.sam_refiner import expected_iou
 from mmrefine.registry import MODELS
 from refiner_contract import RefinerContract, photograph, rough_masks
 from synthetic_scenes import make_scene
@@ -275,14 +274,6 @@ def test_published_checkpoints_load_as_they_are(name, tmp_path):
     other.load_state_dict(refiner.state_dict())
     for key, value in getattr(other.backend, other.backend.segmenter).state_dict().items():
         assert torch.equal(value, published[key])
-
-
-def test_expected_iou_by_hand():
-    masks = np.array([[[True, True, False, False]]])
-    probabilities = torch.tensor([[[1.0, 0.5, 0.5, 0.0]]])
-    # 1.5 pixels in common; in the union two of the mask and half a pixel beside it.
-    np.testing.assert_allclose(expected_iou(masks, probabilities), [1.5 / 2.5])
-    assert expected_iou(~masks & False, torch.zeros(1, 1, 4)) == 0
 
 
 def test_a_checkpoint_takes_the_place_of_the_one_in_the_config(tmp_path):
