@@ -14,8 +14,8 @@ import torch
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
 
-# The suite runs on small machines beside other work, and its tensors are too small to gain from more threads, which wait
-# for each other whenever a core is busy. Processes that tests start inherit it.
+# The suite runs on small machines beside other work, and its tensors are too small to gain from more threads, which
+# wait for each other whenever a core is busy. Processes that tests start inherit it.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 torch.set_num_threads(1)
 
