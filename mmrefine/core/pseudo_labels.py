@@ -49,11 +49,3 @@ class PseudoLabelFilter:
         )
         ignored = np.zeros(len(labels), bool) if self.ignore_score is None else scores >= self.ignore_score
         return labels, ignored & ~labels & (areas_px > 0)
-
-
-def agreement(coarse: np.ndarray, refined: np.ndarray) -> np.ndarray:
-    """IoU of pairs of masks, (N, H, W) bool each; two empty masks agree. Returns (N,) float64."""
-    pairs = list(zip(coarse, refined, strict=True))
-    union_px = np.array([np.count_nonzero(a | b) for a, b in pairs], np.float64)
-    overlap_px = np.array([np.count_nonzero(a & b) for a, b in pairs], np.float64)
-    return np.where(union_px > 0, overlap_px / np.maximum(union_px, 1), 1.0)

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from mmrefine.core.agreement import agreement
+
 
 def estimate_flow(current: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Where each pixel of a frame is in another frame, by dense inverse search (Kroeger et al., ECCV 2016).
@@ -57,12 +59,6 @@ def warp_mask(mask: np.ndarray, flow: np.ndarray) -> np.ndarray:
     xs = np.arange(width, dtype=np.float32) + flow[..., 0]
     ys = np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]
     return cv2.remap(mask.astype(np.float32), xs, ys, cv2.INTER_LINEAR) >= 0.5
-
-
-def agreement(first: np.ndarray, second: np.ndarray) -> float:
-    """IoU of two (H, W) bool masks, 1 where both are empty."""
-    union_px = np.count_nonzero(first | second)
-    return np.count_nonzero(first & second) / union_px if union_px else 1.0
 
 
 def consensus(masks: Sequence[np.ndarray], own: np.ndarray | None = None) -> np.ndarray:

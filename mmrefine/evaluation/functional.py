@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from mmrefine.core.agreement import agreement
 from mmrefine.core.boundary import band_width, boundary_band, boundary_ring, bounding_slices, mba_radii
 from mmrefine.core.checks import binarize
 
@@ -33,7 +34,7 @@ def mask_overlap(pred: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 def mask_iou(pred: np.ndarray, gt: np.ndarray) -> np.ndarray | float:
     """Intersection over union per mask; 1 where both masks are empty (0 / 0, for which SAM-HQ's code gives NaN)."""
-    return _per_mask(_iou, pred, gt)
+    return _per_mask(agreement, pred, gt)
 
 
 def boundary_iou(pred: np.ndarray, gt: np.ndarray, dilation_ratio: float = 0.02) -> np.ndarray | float:
@@ -52,7 +53,7 @@ def boundary_iou(pred: np.ndarray, gt: np.ndarray, dilation_ratio: float = 0.02)
         pred_mask, gt_mask = pred_mask[box], gt_mask[box]
         if gt_mask.size == 0:
             return 1.0
-        return _iou(boundary_band(pred_mask, width_px), boundary_band(gt_mask, width_px))
+        return agreement(boundary_band(pred_mask, width_px), boundary_band(gt_mask, width_px))
 
     return _per_mask(measure, pred, gt)
 
@@ -140,11 +141,6 @@ def _per_mask(measure: Callable[[np.ndarray, np.ndarray], float], pred: np.ndarr
     if gt.ndim == 2:
         return measure(pred, gt)
     return np.array([measure(p, g) for p, g in zip(pred, gt, strict=True)], dtype=np.float64)
-
-
-def _iou(pred: np.ndarray, gt: np.ndarray) -> float:
-    union_px = np.count_nonzero(pred | gt)
-    return np.count_nonzero(pred & gt) / union_px if union_px else 1.0
 
 
 def _mba(pred: np.ndarray, gt: np.ndarray) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmrefine.core.pseudo_labels import PseudoLabelFilter, agreement
+from mmrefine.core.pseudo_labels import PseudoLabelFilter
 
 
 def test_every_threshold_sorts_on_its_own():
@@ -31,14 +31,6 @@ def test_thresholds_themselves_pass_and_nothing_is_ignored_without_a_pixel():
         np.array([0.7, 0.7]), np.array([0.5, 1.0]), np.array([0.5, 1.0]), np.array([1, 0])
     )
     assert labels.tolist() == [True, False] and ignored.tolist() == [False, False]
-
-
-def test_agreement_is_iou():
-    masks = np.zeros((2, 4, 4), bool)
-    masks[0, :2], other = True, masks.copy()
-    other[0, 1:3], other[0, 0] = True, False
-    assert agreement(masks, other).tolist() == [pytest.approx(1 / 3), 1.0]
-    assert agreement(masks[:0], other[:0]).shape == (0,)
 
 
 @pytest.mark.parametrize('wrong', [{'min_score': 1.5}, {'min_quality': -0.1}, {'min_score': 0.5, 'ignore_score': 0.6}])

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mmrefine.core.temporal import agreement, consensus, estimate_flow, flicker, must_start_anew, warp_mask
+from mmrefine.core.agreement import agreement
+from mmrefine.core.temporal import consensus, estimate_flow, flicker, must_start_anew, warp_mask
 
 
 def textured(size_hw: tuple[int, int], rng: np.random.Generator) -> np.ndarray:

@@ -18,8 +18,9 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmrefine.core.agreement import agreement
 from mmrefine.core.crops import mask_boxes
-from mmrefine.core.pseudo_labels import PseudoLabelFilter, agreement
+from mmrefine.core.pseudo_labels import PseudoLabelFilter
 from mmrefine.core.view_geometry import view_to_view, warp_masks
 from mmrefine.models.model_zoo import build_refiner
 from mmrefine.models.refiners import RefineInput

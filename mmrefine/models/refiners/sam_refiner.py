@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmrefine.core.agreement import agreement
 from mmrefine.core.crops import mask_boxes, pad_boxes
 from mmrefine.core.expected_iou import expected_iou
 from mmrefine.core.prompts import (
@@ -58,8 +59,7 @@ class _Answers:
         return (inner.sum((1, 2)) / outer.sum((1, 2)).clamp(min=1)).cpu().numpy()
 
     def agreement(self) -> np.ndarray:
-        union = np.count_nonzero(self.before | self.after, axis=(1, 2))
-        return np.count_nonzero(self.before & self.after, axis=(1, 2)) / np.maximum(union, 1)
+        return agreement(self.before, self.after)
 
     def expected(self) -> np.ndarray:
         return _expected_iou(self.after, self.opinion)

@@ -1,0 +1,38 @@
+"""How far two masks are the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mmrefine.core.agreement import agreement
+
+
+@pytest.fixture
+def halves() -> tuple[np.ndarray, np.ndarray]:
+    """Rows 0 and 1, and rows 1 and 2, of (4, 4) pixels."""
+    first, second = np.zeros((2, 4, 4), bool)
+    first[:2], second[1:3] = True, True
+    return first, second
+
+
+def test_agreement_is_iou(halves):
+    first, second = halves
+    assert agreement(first, second) == pytest.approx(1 / 3)
+    assert agreement(first, first) == 1
+    assert agreement(first, ~first) == 0
+
+
+def test_empty_masks_agree_with_each_other_alone(halves):
+    empty = np.zeros((4, 4), bool)
+    assert agreement(empty, empty) == 1
+    assert agreement(empty, halves[0]) == 0
+
+
+def test_masks_are_compared_in_pairs(halves):
+    first, second = halves
+    empty = np.zeros_like(first)
+    assert agreement(np.stack([first, empty]), np.stack([second, empty])).tolist() == [pytest.approx(1 / 3), 1.0]
+    assert agreement(np.zeros((0, 4, 4), bool), np.zeros((0, 4, 4), bool)).shape == (0,)
+    with pytest.raises(ValueError):
+        agreement(np.stack([first, empty]), first[None])
