@@ -1,0 +1,48 @@
+"""Commands that the pages show: their files are there and know the options."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPO_ROOT
+
+PAGES = sorted(
+    path.relative_to(REPO_ROOT).as_posix()
+    for pattern in ('*.md', 'docs/**/*.md', 'configs/**/*.md', 'projects/**/*.md', 'tools/**/*.md')
+    for path in REPO_ROOT.glob(pattern)
+)
+SHELL_BLOCK = re.compile(r'```(?:bash|shell)\n(.*?)```', re.DOTALL)
+COMMAND = re.compile(r'((?:tools|projects|demo)/[\w/.-]+\.(?:py|sh))([^|;&#\n]*)')
+OPTION = re.compile(r'(?<=\s)--[a-z][a-z0-9-]*')
+
+
+def commands(page: str) -> list[tuple[str, str]]:
+    """File and arguments of each command in the shell blocks of a page."""
+    text = (REPO_ROOT / page).read_text(encoding='utf-8')
+    blocks = '\n'.join(SHELL_BLOCK.findall(text)).replace('\\\n', ' ')
+    return COMMAND.findall(blocks)
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_shown_commands_exist_with_their_options(page: str):
+    for file, arguments in commands(page):
+        path = REPO_ROOT / file
+        assert path.is_file(), f'{page} shows {file}'
+        unknown = [option for option in OPTION.findall(arguments) if not knows(path, option)]
+        assert not unknown, f'{page} shows {file} with {unknown}'
+
+
+def knows(path: Path, option: str) -> bool:
+    """Whether a tool, or for a shell script one of the tools that it starts, has the option."""
+    text = path.read_text(encoding='utf-8')
+    started = re.findall(r'[\w/.-]+\.py', text) if path.suffix == '.sh' else []
+    files = [REPO_ROOT / name.lstrip('/') for name in started] + [path.parent / Path(name).name for name in started]
+    texts = [text, *(file.read_text(encoding='utf-8') for file in files if file.is_file())]
+    return any(f"'{option}'" in text for text in texts)
+
+
+def test_search_finds_commands():
+    assert len(commands('docs/video.md')) >= 5
