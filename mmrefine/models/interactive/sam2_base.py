@@ -216,7 +216,8 @@ def local_features(base: nn.Module, images: Tensor, tile_scale: float = 1.0, til
     Args:
         images: (B, 3, S, S), normalised.
         tile_scale: 1; or 0.5, quadrants keep their pixels, which is four times as cheap and half as fine.
-        tile_chunk: quadrants encoded together, which changes the memory and nothing else.
+        tile_chunk: quadrants encoded together, at most: fewer where a GPU has no memory for as many. It changes the
+            memory and nothing else.
 
     Returns:
         (B, d, 2e, 2e), at ``tile_scale`` 0.5 (B, d, e, e).
@@ -231,11 +232,18 @@ def local_features(base: nn.Module, images: Tensor, tile_scale: float = 1.0, til
             f'{side}.'
         )
     tiles = split_quadrants(images)
-    parts = [
-        base.image_encoder(F.interpolate(part, (side, side), mode='bilinear', align_corners=False))['vision_features']
-        for part in tiles.split(tile_chunk)
-    ]
-    return assemble_quadrants(torch.cat(parts))
+    while True:
+        try:
+            return assemble_quadrants(torch.cat([_encode_tiles(base, part, side) for part in tiles.split(tile_chunk)]))
+        except torch.OutOfMemoryError:
+            if tile_chunk == 1:
+                raise
+        tile_chunk = max(min(tile_chunk, len(tiles)) // 2, 1)
+
+
+def _encode_tiles(base: nn.Module, tiles: Tensor, side: int) -> Tensor:
+    enlarged = F.interpolate(tiles, (side, side), mode='bilinear', align_corners=False)
+    return base.image_encoder(enlarged)['vision_features']
 
 
 @torch.no_grad()

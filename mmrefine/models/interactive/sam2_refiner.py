@@ -59,7 +59,7 @@ class SAM2Refiner(BaseModel):
         aux_weight: factor of the losses of Mask Refinement's blocks (eq. 3: 0.3).
         tile_scale: 1; 0.5 or 0 save time at some loss of detail, see :func:`local_features`; 0 skips Localization
             Augment.
-        tile_chunk: quadrants encoded together; more are quicker on a GPU and take memory.
+        tile_chunk: quadrants encoded together, at most; halved where a GPU has no memory for them.
         multimask_output: SAM 2 answers with the best of three masks.
         cache: keyword arguments of :class:`~mmrefine.models.backends.FeatureCache`: keep frozen features on disk, where
             the same images come again and again (without random crops).

@@ -47,6 +47,24 @@ def test_chunks_change_nothing_and_half_scale_halves_the_grid(base, images):
         local_features(base, images[:1], tile_scale=0.3)
 
 
+def test_fewer_quadrants_at_once_where_memory_is_short(base, images, monkeypatch):
+    encode, sizes = base.image_encoder.forward, []
+
+    def forward(tiles, room=1):
+        sizes.append(len(tiles))
+        if len(tiles) > room:
+            raise torch.OutOfMemoryError('no memory')
+        return encode(tiles)
+
+    together = local_features(base, images[:1])
+    monkeypatch.setattr(base.image_encoder, 'forward', forward)
+    torch.testing.assert_close(local_features(base, images[:1]), together, rtol=0, atol=1e-5)
+    assert sizes == [4, 2, 1, 1, 1, 1]
+    monkeypatch.setattr(base.image_encoder, 'forward', lambda tiles: forward(tiles, room=0))
+    with pytest.raises(torch.OutOfMemoryError):
+        local_features(base, images[:1])
+
+
 @pytest.mark.parametrize('multimask', [False, True])
 def test_masks_of_embedding_repeat_the_decoder(base, images, multimask):
     features = encode_images(base, images, tile_scale=0)
