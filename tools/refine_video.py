@@ -55,13 +55,16 @@ def parse_args() -> argparse.Namespace:
     model.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
     model.add_argument('--no-gate', action='store_true', help='take every proposal, also those that look harmful')
     model.add_argument('--seed', type=int, default=0, help='of the random draws (default: %(default)s)')
-    model.add_argument('--min-agreement', metavar='IOU', type=float, default=0.9, help=_AGREEMENT_HELP)
+    model.add_argument('--min-agreement', metavar='IOU', type=float, default=0.95, help=_AGREEMENT_HELP)
     model.add_argument('--sam2', metavar='CONFIG', help='follow objects with this SAM2Refiner instead of optical flow')
     model.add_argument('--sam2-checkpoint', metavar='FILE', help='weights of its trained part')
     return parser.parse_args()
 
 
-_AGREEMENT_HELP = 'least IoU of a frame with what its neighbours say, 0 leaves frames alone (default: %(default)s)'
+_AGREEMENT_HELP = (
+    'least IoU of a frame with what its neighbours say, or what the flow to them keeps where that is less; 0 leaves '
+    'frames alone (default: %(default)s)'
+)
 
 
 def main() -> int:

@@ -62,7 +62,7 @@ def refine_video(
     device: str | torch.device | None = None,
     gate: bool = True,
     seed: int = 0,
-    min_agreement: float = 0.9,
+    min_agreement: float = 0.95,
     sam2: str | os.PathLike | dict | None = None,
     sam2_checkpoint: str | os.PathLike | None = None,
     write: tuple[str, ...] | None = None,
@@ -164,7 +164,7 @@ class _VideoJob:
                     parts.write(clip.index, self._refine(clip, bar))
                 except OutputError:
                     raise
-                except (OSError, ValueError) as error:
+                except (OSError, ValueError, MemoryError, torch.OutOfMemoryError) as error:
                     failed.append({'clip': clip.name, 'error': str(error)})
         return self._conclude(parts, failed)
 

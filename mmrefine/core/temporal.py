@@ -61,6 +61,18 @@ def warp_mask(mask: np.ndarray, flow: np.ndarray) -> np.ndarray:
     return cv2.remap(mask.astype(np.float32), xs, ys, cv2.INTER_LINEAR) >= 0.5
 
 
+def round_trip(mask: np.ndarray, there: np.ndarray, back: np.ndarray) -> float:
+    """What flow keeps of a mask on its way to another frame and back: their IoU, 1 for an empty mask.
+
+    Where it is low the flow is lost, or parts of the object are in one of the frames only.
+
+    Args:
+        mask: (H, W) bool, of one frame.
+        there, back: (H, W, 2) from :func:`estimate_flow`, with which a mask is carried to the other frame and back.
+    """
+    return agreement(warp_mask(warp_mask(mask, there), back), mask)
+
+
 def consensus(masks: Sequence[np.ndarray], own: np.ndarray | None = None) -> np.ndarray:
     """What most of some (H, W) bool masks say of a pixel; where they are split, ``own`` decides, or else background."""
     votes = 2 * np.sum(masks, axis=0, dtype=np.int32) - len(masks)

@@ -17,20 +17,22 @@ from pathlib import Path
 import torch
 from reduced.base_training import train_base
 from reduced.features import CachedFeatures, load_features
-from reduced.pool import TRAIN_SETS, VAL_SETS, load_pool
-from reduced.report import write_report
-from reduced.scores import load_scores, mean_iou, save_scores, score
+from reduced.pool import TRAIN_SETS, VAL_SETS, Pool, load_pool
+from reduced.report import FULL, write_report
+from reduced.scores import Scores, load_scores, mean_iou, save_scores, score
 from reduced.training import Log, Progress
 from reduced.variants import train_variants
 from torch import nn
 
 from mmrefine.apis.files import check_same_settings, remove_results, whole_file
 from mmrefine.models.interactive import build_base
+from mmrefine.models.interactive.sam2_base import INPUT_MULTIPLE
 
 _TRAININGS_SHARE = 0.9  # of the time; drawing, encoding and scoring take the rest
 _MAY_CHANGE = ('out', 'overwrite', 'minutes', 'base_share')
 _TRAIN_SEED, _REFINER_SEED, _VAL_SEED = 1, 2, 3
 _FOREVER = 10**9
+_FAST_TILE_SCALES = (0.5, 0.0)
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -115,10 +117,22 @@ def run_variants(
         cores, progress = train_variants(base, cached, path, args.refiner_steps, seconds, seed, log)
         scores = folder / f'scores_{seed}.json'
         if not scores.is_file():
-            save_scores(scores, score(base, cores, cached_val))
+            save_scores(scores, score(base, cores, cached_val) | score_fast_modes(base, cores, cached_val.pool, folder))
         runs.append(load_scores(scores))
         steps.append(progress.step)
     return runs, steps
+
+
+def score_fast_modes(base: nn.Module, cores: nn.ModuleDict, val: Pool, folder: Path) -> Scores:
+    """Scores of the whole refiner with smaller quadrants, and without any, though it was trained with whole ones."""
+    scores: Scores = {}
+    for tile_scale in _FAST_TILE_SCALES:
+        if val.images.shape[1] * tile_scale % INPUT_MULTIPLE:
+            continue  # the encoder cannot take quadrants of this size
+        cached = load_features(base, val, folder / f'val_features_{tile_scale}.npz', tile_scale)
+        name = f'{FULL}, tile_scale {tile_scale:g}'
+        scores[name] = score(base, nn.ModuleDict({FULL: cores[FULL]}), cached)[FULL]
+    return scores
 
 
 def finish(out: Path, report: str, log: Log) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mmrefine.core.agreement import agreement
-from mmrefine.core.temporal import consensus, estimate_flow, flicker, must_start_anew, warp_mask
+from mmrefine.core.temporal import consensus, estimate_flow, flicker, must_start_anew, round_trip, warp_mask
 
 
 def textured(size_hw: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
@@ -74,6 +74,16 @@ def test_flicker_leaves_out_frames_without_the_object():
     assert np.isnan(flicker([], []))
     with pytest.raises(ValueError, match='1 flows between them, got 2'):
         flicker([gone, gone], [still, still])
+
+
+def test_round_trip_is_what_flow_keeps():
+    mask = square(40, 30)
+    right, left = np.zeros((2, 96, 128, 2), np.float32)
+    right[..., 0], left[..., 0] = -6, 6
+    assert round_trip(mask, right, left) == 1
+    assert round_trip(mask, right, right) == pytest.approx((30 - 12) / (30 + 12))  # comes back 12 pixels off
+    assert round_trip(mask, right + 200, left) == 0  # out of the frame
+    assert round_trip(np.zeros_like(mask), right, left) == 1
 
 
 def test_when_refinement_starts_anew():

@@ -180,6 +180,28 @@ def test_report_of_known_scores(experiment):
     )
     alone, module = report.split('## What each module adds')
     assert f'| MR | {gains} |' in alone and f'| MR | {added} |' in module and 'photographs, mIoU (2)' in report
+    # Of two seeds the boundary fell in one.
+    assert '| MR | 0.0 | 50.0 | 0.0 | 50.0 | 0.0 | 50.0 |' in report.split('## Harm')[1]
+
+
+def test_quicker_quadrants_are_compared_with_whole_ones(experiment, tmp_path):
+    """An input of 128 pixels has quadrants at 64; those of 64 pixels could not be encoded."""
+    torch.manual_seed(0)
+    base = experiment.run.build_base('sam2.1_hiera_t', small=dict(image_size=128, embed_dim=16, stages=(1, 1, 2, 1)))
+    val = experiment.pool.draw_pool(2, 128, 0, None, {})
+    cores = experiment.variants.build_variants(base, 0)
+    projection = cores['LA+PR+MR'].la.attention.out_proj
+    torch.nn.init.normal_(projection.weight, generator=torch.Generator().manual_seed(0))
+    whole = experiment.scores.score(base, cores, experiment.features.load_features(base, val, tmp_path / 'val.npz'))
+    quicker = experiment.run.score_fast_modes(base, cores, val, tmp_path)
+    assert list(quicker) == ['LA+PR+MR, tile_scale 0.5', 'LA+PR+MR, tile_scale 0']
+    assert quicker['LA+PR+MR, tile_scale 0'] == whole['PR+MR'] != whole['LA+PR+MR']
+    assert quicker['LA+PR+MR, tile_scale 0.5'] not in (whole['PR+MR'], whole['LA+PR+MR'])
+    too_small = build_base(experiment)
+    cores, val = experiment.variants.build_variants(too_small, 0), experiment.pool.draw_pool(2, 64, 0, None, {})
+    assert list(experiment.run.score_fast_modes(too_small, cores, val, tmp_path / 'small')) == list(quicker)[1:]
+    report = experiment.report.write_report([whole | quicker], np.array(['synthetic'] * 2), [])
+    assert '| LA+PR+MR, tile_scale 0.5 | ' in report.split('## What smaller quadrants change')[1]
 
 
 def test_script_goes_on_after_a_kill_and_reports(experiment, kill_at, tmp_path):

@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--iou-range', nargs=2, type=float, default=(0.5, 0.95), help='of the coarse masks')
     parser.add_argument('--model', default='segrefiner_tiny', help='name of a bundled model or a config')
     parser.add_argument('--checkpoint', help='its weights')
-    parser.add_argument('--min-agreement', type=float, default=0.9)
+    parser.add_argument('--min-agreement', type=float, default=0.95)
     parser.add_argument('--seed', type=int, default=0)
     return parser.parse_args()
 

@@ -22,7 +22,7 @@ from mmrefine.utils import require
 
 _INSTALL = 'pip install "mmrefine[sam2]"'
 _VIDEO = 'sam2.sam2_video_predictor'
-_STRIDE, _INPUT_MULTIPLE = 16, 64
+_STRIDE, INPUT_MULTIPLE = 16, 64
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,8 @@ def small_overrides(
     Raises:
         ValueError: ``image_size`` or ``hidden_dim`` is no such multiple.
     """
-    if image_size % _INPUT_MULTIPLE:
-        raise ValueError(f'image_size must be a multiple of {_INPUT_MULTIPLE}, got {image_size}.')
+    if image_size % INPUT_MULTIPLE:
+        raise ValueError(f'image_size must be a multiple of {INPUT_MULTIPLE}, got {image_size}.')
     if hidden_dim % 16:
         raise ValueError(f'hidden_dim must be a multiple of 16, got {hidden_dim}.')
     side = image_size // _STRIDE
@@ -187,8 +187,8 @@ def check_base(base: nn.Module) -> None:
         raise ValueError(
             'SAM2Refiner needs a SAM 2 that keeps its single mask; build it with apply_postprocessing=False.'
         )
-    if base.image_size % _INPUT_MULTIPLE:
-        raise ValueError(f'the input of SAM 2 must be a multiple of {_INPUT_MULTIPLE} pixels, got {base.image_size}.')
+    if base.image_size % INPUT_MULTIPLE:
+        raise ValueError(f'the input of SAM 2 must be a multiple of {INPUT_MULTIPLE} pixels, got {base.image_size}.')
 
 
 def stage_channels(base: nn.Module) -> tuple[int, ...]:
@@ -226,9 +226,9 @@ def local_features(base: nn.Module, images: Tensor, tile_scale: float = 1.0, til
         ValueError: quadrants whose features cannot be pooled by 8.
     """
     side = int(images.shape[-1] * tile_scale)
-    if tile_scale not in (0.5, 1.0) or side % _INPUT_MULTIPLE:
+    if tile_scale not in (0.5, 1.0) or side % INPUT_MULTIPLE:
         raise ValueError(
-            f'tile_scale must be 1 or 0.5 and quadrants a multiple of {_INPUT_MULTIPLE} pixels, got {tile_scale} and '
+            f'tile_scale must be 1 or 0.5 and quadrants a multiple of {INPUT_MULTIPLE} pixels, got {tile_scale} and '
             f'{side}.'
         )
     tiles = split_quadrants(images)

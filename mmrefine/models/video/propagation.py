@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mmrefine.core.temporal import consensus, estimate_flow, warp_mask
+from mmrefine.core.temporal import consensus, estimate_flow, round_trip, warp_mask
 
 _FLOWS_KEPT = 4
 
@@ -28,6 +28,13 @@ class MaskPropagator(ABC):
         Returns:
             (N, H, W) bool.
         """
+
+    def reliability(self, frames: Sequence[np.ndarray], known: Mapping[int, np.ndarray], index: int) -> np.ndarray:
+        """How true :meth:`propagate` is for each object, as an IoU of (N,): a mask that differs less says nothing.
+
+        Without anything better: 1.
+        """
+        return np.ones(len(next(iter(known.values()))))
 
     def start_clip(self) -> None:  # noqa: B027  (most keep nothing)
         """Forget the clip before; called when another begins."""
@@ -64,3 +71,9 @@ class FlowPropagator(MaskPropagator):
             for k in range(count)
         ]
         return np.stack(masks) if masks else known[others[0]].copy()
+
+    def reliability(self, frames: Sequence[np.ndarray], known: Mapping[int, np.ndarray], index: int) -> np.ndarray:
+        """What is kept on the way to the frame and back, on the worse of the ways."""
+        others = [frame for frame in known if frame != index]
+        ways = [(known[frame], self.flow(frames, index, frame), self.flow(frames, frame, index)) for frame in others]
+        return np.array([[round_trip(mask, there, back) for mask in masks] for masks, there, back in ways]).min(axis=0)

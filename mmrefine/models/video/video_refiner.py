@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from mmrefine.core.agreement import agreement
 from mmrefine.core.temporal import must_start_anew
 from mmrefine.models.refiners import BaseRefiner
 from mmrefine.models.video.propagation import FlowPropagator, MaskPropagator
@@ -64,7 +65,8 @@ class VideoRefiner(ABC):
 class FramewiseVideoRefiner(VideoRefiner):
     """Any refiner on each frame; where a result contradicts its neighbours it starts again from what they propagate.
 
-    The second result counts if the refiner thinks no less of it than of the first: flow can be wrong, too.
+    Propagation can be wrong, too. So only what differs by more than propagation itself loses is a contradiction, and
+    the second result counts only if the refiner thinks no less of it than of the first.
 
     A frame about which nothing is given takes the propagated result of the frame before it as its coarse mask; so the
     masks of a first frame are followed through the clip. That is meant for short clips: nothing brings back an object
@@ -73,8 +75,8 @@ class FramewiseVideoRefiner(VideoRefiner):
     Args:
         refiner: for single frames.
         propagator: carries masks between neighbouring frames; None: :class:`FlowPropagator`.
-        min_agreement: least IoU of a frame's refined mask with the propagated one; 0 leaves frames alone. 0.9 was the
-            best of 0.8, 0.85 and 0.9 on degraded masks of three DAVIS clips, see docs/video.md.
+        min_agreement: least IoU of a frame's refined mask with the propagated one, or the propagator's reliability
+            where that is less; 0 leaves frames alone. Chosen on degraded masks of three DAVIS clips, see docs/video.md.
         min_support: least IoU of the propagated mask with the coarse one; under it neighbours are not believed.
         seed: of the refiner's random draws, which start anew with every frame.
     """
@@ -83,7 +85,7 @@ class FramewiseVideoRefiner(VideoRefiner):
         self,
         refiner: BaseRefiner,
         propagator: MaskPropagator | None = None,
-        min_agreement: float = 0.9,
+        min_agreement: float = 0.95,
         min_support: float = 0.25,
         seed: int = 0,
     ):
@@ -138,6 +140,8 @@ class FramewiseVideoRefiner(VideoRefiner):
         anew = np.array(
             [given and must_start_anew(*trio, self.min_agreement, self.min_support) for given, *trio in columns], bool
         )
+        if anew.any():
+            anew &= agreement(current.masks, propagated) < self.propagator.reliability(frames, known, current.index)
         if not anew.any():
             return current
         result = self._refine(frames[current.index], propagated[anew])

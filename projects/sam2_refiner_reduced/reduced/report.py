@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mmrefine.evaluation import paired_bootstrap
+from mmrefine.evaluation.summary import HARM_TOLERANCE
 
 from .pool import SYNTHETIC
 from .scores import BASE, MEASURES, PROMPTS, Scores
 
 _TITLES = {'iou': 'mIoU', 'boundary_iou': 'mBIoU'}
 # What a module adds: all three, and the two others.
-_MODULES = {'LA': ('LA+PR+MR', 'PR+MR'), 'PR': ('LA+PR+MR', 'LA+MR'), 'MR': ('LA+PR+MR', 'LA+PR')}
+FULL = 'LA+PR+MR'
+_MODULES = {'LA': (FULL, 'PR+MR'), 'PR': (FULL, 'LA+MR'), 'MR': (FULL, 'LA+PR')}
 
 
 def write_report(runs: Sequence[Scores], sources: np.ndarray, notes: Sequence[str]) -> str:
@@ -28,15 +30,27 @@ def write_report(runs: Sequence[Scores], sources: np.ndarray, notes: Sequence[st
     for measure in MEASURES:
         lines += ['', f'## {_TITLES[measure]} by prompt', '', *_table_by_prompt(runs, measure)]
     variants = {name: (name, BASE) for name in runs[0] if name != BASE}
-    for title, pairs in (('Gain over the base', variants), ('What each module adds to the two others', _MODULES)):
-        lines += ['', f'## {title}, mean of the prompts, with its 95 % interval', '']
-        lines += _table_of_gains(runs, sources, pairs)
-    return '\n'.join(lines) + '\n'
+    quicker = {name: (name, FULL) for name in runs[0] if name.startswith(f'{FULL},')}
+    for title, pairs in (
+        ('Gain over the base', variants),
+        ('What each module adds to the two others', _MODULES),
+        ('What smaller quadrants change, and none', quicker),
+    ):
+        if pairs:
+            lines += ['', f'## {title}, mean of the prompts, with its 95 % interval', '']
+            lines += _table_of_gains(runs, sources, pairs)
+    lines += ['', "## Harm: share of masks worse than the base's by over a point, in %", '']
+    return '\n'.join([*lines, *_table_of_harm(runs, sources, variants)]) + '\n'
 
 
 def mean_scores(runs: Sequence[Scores], name: str, measure: str) -> np.ndarray:
     """(prompts, N) means over the seeds."""
-    return np.mean([[run[name][str(prompt)][measure] for prompt in PROMPTS] for run in runs], axis=0)
+    return _by_seed(runs, name, measure).mean(axis=0)
+
+
+def _by_seed(runs: Sequence[Scores], name: str, measure: str) -> np.ndarray:
+    """(seeds, prompts, N)."""
+    return np.array([[run[name][str(prompt)][measure] for prompt in PROMPTS] for run in runs])
 
 
 def _table_by_prompt(runs: Sequence[Scores], measure: str) -> list[str]:
@@ -50,19 +64,37 @@ def _table_by_prompt(runs: Sequence[Scores], measure: str) -> list[str]:
 
 def _table_of_gains(runs: Sequence[Scores], sources: np.ndarray, pairs: Mapping[str, tuple[str, str]]) -> list[str]:
     """Gains of one system over another on all images, synthetic scenes and photographs; an image counts once."""
+    groups = _groups(sources)
+    rows = []
+    for name, (better, worse) in pairs.items():
+        gains = {m: (mean_scores(runs, better, m) - mean_scores(runs, worse, m)).mean(axis=0) for m in MEASURES}
+        rows.append([name, *(_interval(gains[m][chosen]) for chosen in groups.values() for m in MEASURES)])
+    return _markdown(_columns(groups), rows)
+
+
+def _table_of_harm(runs: Sequence[Scores], sources: np.ndarray, pairs: Mapping[str, tuple[str, str]]) -> list[str]:
+    """Of every image with every prompt and seed."""
+    groups = _groups(sources)
+    rows = []
+    for name, (refined, coarse) in pairs.items():
+        fell = {m: _by_seed(runs, refined, m) < _by_seed(runs, coarse, m) - HARM_TOLERANCE for m in MEASURES}
+        rates = (100 * fell[m][..., chosen].mean() for chosen in groups.values() for m in MEASURES)
+        rows.append([name, *(f'{rate:.1f}' for rate in rates)])
+    return _markdown(_columns(groups), rows)
+
+
+def _groups(sources: np.ndarray) -> dict[str, np.ndarray]:
+    """Which images belong to each group that has any."""
     groups = {
         'all': np.ones(len(sources), bool),
         'synthetic': sources == SYNTHETIC,
         'photographs': sources != SYNTHETIC,
     }
-    groups = {group: chosen for group, chosen in groups.items() if chosen.any()}
-    rows = []
-    for name, (better, worse) in pairs.items():
-        gains = {m: (mean_scores(runs, better, m) - mean_scores(runs, worse, m)).mean(axis=0) for m in MEASURES}
-        rows.append([name, *(_interval(gains[m][chosen]) for chosen in groups.values() for m in MEASURES)])
-    return _markdown(
-        ['', *(f'{group}, {_TITLES[m]} ({chosen.sum()})' for group, chosen in groups.items() for m in MEASURES)], rows
-    )
+    return {group: chosen for group, chosen in groups.items() if chosen.any()}
+
+
+def _columns(groups: Mapping[str, np.ndarray]) -> list[str]:
+    return ['', *(f'{group}, {_TITLES[m]} ({chosen.sum()})' for group, chosen in groups.items() for m in MEASURES)]
 
 
 def _interval(gains: np.ndarray) -> str:

@@ -46,9 +46,12 @@ def build_variants(base: nn.Module, seed: int) -> nn.ModuleDict:
 def answer(
     base: nn.Module, core: SAM2RefinerCore, features: SAM2Features, points: Tensor, labels: Tensor, plain: CoarseMasks
 ) -> RefinedLogits:
-    """Full-size logits of a variant; ``plain`` is the base's own answer to the same prompts."""
+    """Full-size logits of a variant; ``plain`` is the base's own answer to the same prompts.
+
+    Features without quadrants pass Localization Augment by.
+    """
     coarse = plain
-    if core.la is not None:
+    if core.la is not None and features.local is not None:
         embedding = core.augment(features.embedding, features.local)
         coarse = prompt_masks(base, embedding, features.fine, points, labels)
     return core(

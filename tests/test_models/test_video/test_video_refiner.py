@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -105,6 +106,22 @@ def test_refiner_may_think_more_of_its_first_result():
     assert np.array_equal(result.masks[0], np.roll(square(2), 9, axis=1))
 
 
+def test_neighbours_are_not_believed_where_propagation_is_lost():
+    """The failed frame has 11 of 29 columns in common with what the neighbours say, an IoU of 0.38."""
+
+    class Lost(KnownMotion):
+        def __init__(self, kept: float):
+            self.kept = kept
+
+        def reliability(self, frames, known, index):
+            return np.full(1, self.kept)
+
+    for kept, anew in ((0.37, False), (0.39, True)):
+        video = FramewiseVideoRefiner(Failing([2]), Lost(kept))
+        results = list(video.refine_clip(Frames(5), Masks([[square(frame)] for frame in range(5)])))
+        assert bool(results[2].anew[0]) == anew
+
+
 def test_frames_are_left_alone_without_agreement():
     refiner, results = refine([2], min_agreement=0)
     assert not any(item.anew.any() for item in results) and len(refiner.calls) == 5
@@ -161,6 +178,18 @@ def test_flow_votes_with_the_frame_itself_in_ties(rng):
     assert np.array_equal(carried, own)
     without = FlowPropagator().propagate([frame] * 3, {0: first, 2: second}, 1)
     assert np.array_equal(without, first & second)
+
+
+def test_flow_is_reliable_where_it_leads_there_and_back(rng):
+    """The second frame is the first moved by two pixels; the third is another scene."""
+    noise = rng.integers(0, 256, (SIZE_HW[0] // 4, SIZE_HW[1] // 4, 3), dtype=np.uint8)
+    first = cv2.resize(noise, SIZE_HW[::-1], interpolation=cv2.INTER_CUBIC)
+    frames = [first, np.roll(first, 2, axis=1), rng.permuted(first, axis=1)]
+    known = {frame: np.stack([square(0), square(3, 8)]) for frame in (0, 1, 2)}
+    moved = FlowPropagator().reliability(frames[:2], {0: known[0], 1: known[1]}, 1)
+    assert moved.shape == (2,) and moved.min() > 0.95
+    cut = FlowPropagator().reliability(frames, known, 1)
+    assert cut.max() < 0.9 and (cut < moved - 0.1).all()  # the worse of the ways
 
 
 def test_bad_thresholds():
