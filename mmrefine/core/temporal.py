@@ -117,13 +117,14 @@ def must_start_anew(
     """Whether a frame's refinement contradicts its neighbours so that it should start again from what they propagate.
 
     Only if the propagated mask is an object at all and the frame's own coarse mask supports it: after a cut, and where
-    the object appears or vanishes, neighbours know nothing about a frame.
+    the object appears or vanishes, neighbours know nothing about a frame. And not where refinement left the coarse mask
+    as it was, so did not trust its own proposal: it is no better on the neighbours, of which propagation tells.
 
     Args:
         refined, propagated, coarse: (H, W) bool, of one frame.
         min_agreement: a refinement whose IoU with the propagated mask is less contradicts it.
         min_support: least IoU of the propagated mask with the coarse one.
     """
-    if not propagated.any() or agreement(refined, propagated) >= min_agreement:
+    if not propagated.any() or np.array_equal(refined, coarse) or agreement(refined, propagated) >= min_agreement:
         return False
     return agreement(propagated, coarse) >= min_support

@@ -92,6 +92,7 @@ def test_when_refinement_starts_anew():
     assert must_start_anew(refined, propagated, coarse, 0.9, 0.25)
     assert not must_start_anew(propagated, propagated, coarse, 0.9, 0.25)  # it agrees
     assert not must_start_anew(refined, nothing, coarse, 0.9, 0.25)  # the object has just appeared
+    assert not must_start_anew(coarse, propagated, coarse, 0.9, 0.25)  # refinement had nothing better
     assert not must_start_anew(refined, square(90, 60), coarse, 0.9, 0.25)  # after a cut
 
 
