@@ -58,9 +58,11 @@ def parse_args() -> argparse.Namespace:
     model.add_argument('--min-agreement', metavar='IOU', type=float, default=0.95, help=_AGREEMENT_HELP)
     model.add_argument('--sam2', metavar='CONFIG', help='follow objects with this SAM2Refiner instead of optical flow')
     model.add_argument('--sam2-checkpoint', metavar='FILE', help='weights of its trained part')
+    model.add_argument('--fast', action='store_true', help=_FAST_HELP)
     return parser.parse_args()
 
 
+_FAST_HELP = 'with --sam2: quadrants of frames at half size, two passes of the encoder instead of five'
 _AGREEMENT_HELP = (
     'least IoU of a frame with what its neighbours say, or what the flow to them keeps where that is less; 0 leaves '
     'frames alone (default: %(default)s)'
@@ -85,6 +87,7 @@ def main() -> int:
             min_agreement=args.min_agreement,
             sam2=args.sam2,
             sam2_checkpoint=args.sam2_checkpoint,
+            fast=args.fast,
             write=None if args.write is None else tuple(args.write),
             overlay=args.overlay,
             allow_gaps=args.allow_gaps,

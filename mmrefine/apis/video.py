@@ -65,6 +65,7 @@ def refine_video(
     min_agreement: float = 0.95,
     sam2: str | os.PathLike | dict | None = None,
     sam2_checkpoint: str | os.PathLike | None = None,
+    fast: bool = False,
     write: tuple[str, ...] | None = None,
     overlay: bool = False,
     allow_gaps: bool = False,
@@ -89,6 +90,7 @@ def refine_video(
             masks are prompts are followed by it, without the refiner for single frames; in other clips it takes the
             place of optical flow.
         sam2_checkpoint: its weights.
+        fast: SAM2Refiner encodes the quadrants of frames at half size: two passes of the encoder instead of five.
         write: formats, of 'png' and 'json'; None: that in which the masks came.
         overlay: draw the masks over the frames.
         overwrite: start anew in a folder that holds results of other settings.
@@ -99,6 +101,8 @@ def refine_video(
         OutputError: results cannot be written.
     """
     source = open_videos(masks, frames, allow_gaps, videos)
+    if fast and sam2 is None:
+        raise ValueError('fast is about the quadrants of SAM2Refiner; it needs sam2.')
     write = write or (('json',) if isinstance(source, JsonVideos) else ('png',))
     if set(write) - set(FORMATS):
         raise ValueError(f'write must name formats out of {FORMATS}, got {write}.')
@@ -113,7 +117,8 @@ def refine_video(
             from mmrefine.models.video import SAM2Propagator, TrackingVideoRefiner, build_video_predictor
 
             # Neighbouring frames are asked one after the other: three sets of features are kept.
-            predictor = build_video_predictor(sam2, sam2_checkpoint, device, cached_frames=3, prompt_reuse='pr_gated')
+            options = {'cached_frames': 3, 'prompt_reuse': 'pr_gated', 'tile_scale': 0.5 if fast else None}
+            predictor = build_video_predictor(sam2, sam2_checkpoint, device, **options)
             tracker, propagator = TrackingVideoRefiner(predictor), SAM2Propagator(predictor)
         refiner = FramewiseVideoRefiner(inferencer.refiner, propagator, min_agreement, seed=seed)
         tracker = tracker or refiner
@@ -129,6 +134,7 @@ def refine_video(
         'min_agreement': min_agreement,
         'sam2': None if sam2 is None else str(sam2),
         'sam2_checkpoint': None if sam2_checkpoint is None else str(sam2_checkpoint),
+        'fast': fast,
         'write': list(write),
         'overlay': overlay,
     }

@@ -120,6 +120,32 @@ def test_both_formats_and_overlay_from_a_first_frame(clips):
     assert cv2.VideoCapture(str(out / 'overlays' / 'clip.mp4')).read()[0]
 
 
+@pytest.mark.parametrize(('fast', 'tile_scale'), [(False, 1.0), (True, 0.5)])
+def test_sam2_in_the_place_of_flow(clips, monkeypatch, fast, tile_scale):
+    """A small one with random weights: it carries masks between neighbours, and follows those of a first frame."""
+    pytest.importorskip('sam2')
+    from mmrefine.models.video import sam2_predictor
+
+    encode, scales = sam2_predictor.local_features, []
+
+    def local_features(base, images, scale, chunk):
+        scales.append(scale)
+        return encode(base, images, scale, chunk)
+
+    monkeypatch.setattr(sam2_predictor, 'local_features', local_features)
+    for path in sorted((clips.folder / 'masks' / 'b').iterdir())[1:]:
+        path.unlink()
+    small = {'config': 'sam2.1_hiera_t', 'small': {}}
+    report = clips.refine(
+        sam2={'type': 'SAM2Refiner', 'base': small, 'core': {'init': 'identity'}}, fast=fast, device='cpu'
+    )
+    assert not report.failed and report.total['frames'] == 2 * COUNT
+    # The prompts of the first frame stay as they were, up to the small model's grid.
+    followed, given = np.asarray(clips.read('b', 0)), coarse(scene(0)[1])
+    assert ((followed == 3) & (given == 3)).sum() / ((followed == 3) | (given == 3)).sum() > 0.8
+    assert len(scales) >= 2 * COUNT - 1 and set(scales) == {tile_scale}
+
+
 def test_a_bad_clip_ends_no_job(clips):
     """Of four clips one lacks a frame, one has a frame of another size, one an empty mask; all are named, one is done.
 
@@ -193,5 +219,7 @@ def test_bad_arguments(clips):
         clips.refine(write=('gif',))
     with pytest.raises(ValueError, match='overwrite the coarse ones'):
         clips.refine(out='.')
+    with pytest.raises(ValueError, match='fast .* needs sam2'):
+        clips.refine(fast=True)
     with pytest.raises(FileNotFoundError, match='do not exist'):
         clips.refine('absent')

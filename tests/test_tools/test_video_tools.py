@@ -50,6 +50,7 @@ def run(repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     def call(tool: str, *arguments: object) -> int:
         spec = importlib.util.spec_from_file_location(Path(tool).stem, repo_root / 'tools' / tool)
         module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, spec.name, module)  # where dataclasses look themselves up
         spec.loader.exec_module(module)
         monkeypatch.setattr(sys, 'argv', [tool, *map(str, arguments)])
         return module.main()
@@ -97,3 +98,6 @@ def test_measure_video(run, clips, capsys):
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith('  ')]
     assert [line[2:18].strip() for line in lines] == ['truth', 'coarse', 'frame by frame', 'in agreement']
     assert lines[0].split()[1:4] == ['100.0', '100.0', '0.0']
+    assert run('analysis_tools/measure_video.py', *arguments[:2], '--model', clips / 'small.py') == 0
+    both = capsys.readouterr().out.split('all 2 objects')[1].splitlines()
+    assert [line.split()[0] for line in both[1:]] == ['truth', 'coarse', 'frame', 'in']

@@ -13,6 +13,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from mmrefine.core.temporal import flicker
 from mmrefine.datasets.video_masks import ClipMasks, open_videos
 from mmrefine.evaluation import measure_masks, summarize_refinement
 from mmrefine.models.video import FlowPropagator, FramewiseVideoRefiner
+
+MEASURES = ('iou', 'boundary_iou')
 
 
 class GivenMasks:
@@ -63,25 +66,62 @@ def main() -> int:
     refiner = RefineInferencer(args.model, args.checkpoint).refiner
     source = open_videos(args.truth, args.frames, allow_gaps=True)
     print('clip                 masks     IoU %  boundary IoU %  harm %  flicker  anew  seconds')
+    measured: list[dict[str, Measured]] = []
     for clip in source.clips:
         if args.clips and clip.name not in args.clips:
             continue
         frames, masks = source.open(clip)
         count = min(len(frames), args.frames_per_clip or len(frames))
-        measure_clip(clip.name, [frames[t] for t in range(count)], masks, refiner, args)
+        measured += measure_clip(clip.name, [frames[t] for t in range(count)], masks, refiner, args)
+    if len(measured) > 1:
+        joined = {kind: Measured.join([objects[kind] for objects in measured]) for kind in measured[0]}
+        print_lines(f'all {len(measured)} objects', joined)
     return 0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One kind of masks of an object, or of several.
+
+    Attributes:
+        values: for each measure one value per frame.
+        flicker: mean over the steps; of several objects the mean of theirs.
+        anew: frames that started again.
+        seconds: that it took.
+    """
+
+    values: dict[str, np.ndarray]
+    flicker: float
+    anew: int
+    seconds: float
+
+    @classmethod
+    def join(cls, parts: Sequence[Measured]) -> Measured:
+        values = {name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values}
+        flickers = [part.flicker for part in parts]
+        return cls(values, np.nanmean(flickers), sum(p.anew for p in parts), sum(p.seconds for p in parts))
+
+
+def print_lines(title: str, kinds: dict[str, Measured]) -> None:
+    """A line for each kind of masks; harm is against the coarse ones."""
+    print(f'{title}, {len(kinds["coarse"].values["iou"])} frames')
+    for kind, made in kinds.items():
+        summary = summarize_refinement(kinds['coarse'].values, made.values)
+        values = (100 * summary[key] for key in ('refined/iou', 'refined/boundary_iou', 'harm_rate'))
+        shown = '{:14.1f} {:15.1f} {:7.1f}'.format(*values)
+        print(f'  {kind:16s} {shown} {made.flicker:8.3f} {made.anew:5d} {made.seconds:8.1f}', flush=True)
 
 
 def measure_clip(
     name: str, frames: list[np.ndarray], masks: ClipMasks, refiner: object, args: argparse.Namespace
-) -> None:
-    """Print the lines of a clip."""
+) -> list[dict[str, Measured]]:
+    """Print the lines of a clip, and return what is in them for each of its objects."""
+    measured = []
     flows = FlowPropagator()
     steps = [flows.flow(frames, t, t - 1) for t in range(1, len(frames))]
     for place, object_id in enumerate(masks.object_ids):
         truth = [masks.load(t)[place] for t in range(len(frames))]
         coarse = degrade(frames, truth, args)
-        before = measure_masks(np.stack(coarse), np.stack(truth), ('iou', 'boundary_iou'))
         kinds = {'truth': (truth, 0, 0.0), 'coarse': (coarse, 0, 0.0)}
         for kind, least in (('frame by frame', 0.0), ('in agreement', args.min_agreement)):
             start = time.perf_counter()
@@ -89,14 +129,12 @@ def measure_clip(
             results = list(video.refine_clip(frames, GivenMasks(coarse)))
             seconds = time.perf_counter() - start
             kinds[kind] = ([item.masks[0] for item in results], sum(int(item.anew[0]) for item in results), seconds)
-        print(f'{name} object {object_id}, {len(frames)} frames')
-        for kind, (made, anew, seconds) in kinds.items():
-            summary = summarize_refinement(
-                before, measure_masks(np.stack(made), np.stack(truth), ('iou', 'boundary_iou'))
-            )
-            values = (100 * summary[key] for key in ('refined/iou', 'refined/boundary_iou', 'harm_rate'))
-            shown = '{:14.1f} {:15.1f} {:7.1f}'.format(*values)
-            print(f'  {kind:16s} {shown} {flicker(made, steps):8.3f} {anew:5d} {seconds:8.1f}', flush=True)
+        values = {kind: measure_masks(np.stack(made), np.stack(truth), MEASURES) for kind, (made, *_) in kinds.items()}
+        measured.append(
+            {kind: Measured(values[kind], flicker(made, steps), *rest) for kind, (made, *rest) in kinds.items()}
+        )
+        print_lines(f'{name} object {object_id}', measured[-1])
+    return measured
 
 
 if __name__ == '__main__':

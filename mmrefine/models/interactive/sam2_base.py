@@ -100,7 +100,7 @@ def build_base(
         ValueError: the checkpoint is of another model, or the model is not as :func:`check_base` wants it.
     """
     builder = require('sam2.build_sam', _INSTALL, 'SAM2Refiner')
-    extra = [*small_overrides(**small)] if small else []
+    extra = [*small_overrides(**small)] if small is not None else []
     if target:
         extra.append(f'++model._target_={target}')
     base = builder.build_sam2(

@@ -20,6 +20,7 @@ def build_video_predictor(
     checkpoint: str | os.PathLike | None = None,
     device: str | torch.device | None = None,
     refine: bool = True,
+    tile_scale: float | None = None,
     **options: Any,
 ) -> SAM2RefinerVideoPredictor:
     """Build a SAM2Refiner whose SAM 2 takes videos, and load its weights.
@@ -29,6 +30,7 @@ def build_video_predictor(
         checkpoint: weights of the trained part; None: the config's ``load_from``, if any.
         device: such as ``'cpu'`` or ``'cuda:1'``; None: a GPU where there is one.
         refine: False leaves the trained part out: SAM 2.
+        tile_scale: instead of the config's; 0.5 encodes the quadrants at half size, 0 skips them.
         options: of :class:`SAM2RefinerVideoPredictor`, such as ``prompt_reuse='pr_gated'``.
 
     Raises:
@@ -49,4 +51,5 @@ def build_video_predictor(
     if checkpoint is not None and refine:
         load_weights(built, checkpoint)
     built.to(pick_device(device)).eval()
-    return built.base.attach_core(built.core if refine else None, built.tile_scale, built.tile_chunk)
+    tile_scale = built.tile_scale if tile_scale is None else tile_scale
+    return built.base.attach_core(built.core if refine else None, tile_scale, built.tile_chunk)

@@ -358,7 +358,8 @@ CONFIG = {'type': 'SAM2Refiner', 'base': {'config': 'sam2.1_hiera_t', 'small': {
 def test_built_from_a_config(tmp_path):
     assert build_video_predictor(CONFIG, device='cpu', refine=False).core is None
     built = build_video_predictor(CONFIG, device='cpu', prompt_reuse='pr_gated')
-    assert built.prompt_reuse == 'pr_gated' and built.core.residual
+    assert built.prompt_reuse == 'pr_gated' and built.core.residual and built._tile_scale == 1
+    assert build_video_predictor(CONFIG, device='cpu', tile_scale=0.5)._tile_scale == 0.5
     with pytest.raises(ValueError, match='must describe a SAM2Refiner'):
         build_video_predictor({'type': 'SegRefiner'})
     wider = SAM2RefinerCore(48, stage_channels(built))
