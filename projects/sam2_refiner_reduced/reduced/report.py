@@ -27,6 +27,7 @@ def write_report(runs: Sequence[Scores], sources: np.ndarray, notes: Sequence[st
         notes: sentences on how the numbers came about.
     """
     lines = ['# Reduced experiment of SAM2Refiner', '', *(f'- {note}' for note in notes)]
+    lines += ['', '## The base, mean of the prompts', '', *_table_of_base(runs, sources)]
     for measure in MEASURES:
         lines += ['', f'## {_TITLES[measure]} by prompt', '', *_table_by_prompt(runs, measure)]
     variants = {name: (name, BASE) for name in runs[0] if name != BASE}
@@ -60,6 +61,13 @@ def _table_by_prompt(runs: Sequence[Scores], measure: str) -> list[str]:
         by_prompt = 100 * mean_scores(runs, name, measure).mean(axis=1)
         rows.append([name, *(f'{value:.1f}' for value in (*by_prompt, by_prompt.mean()))])
     return _markdown(['', *titles, 'mean'], rows)
+
+
+def _table_of_base(runs: Sequence[Scores], sources: np.ndarray) -> list[str]:
+    groups = _groups(sources)
+    means = {m: mean_scores(runs, BASE, m).mean(axis=0) for m in MEASURES}
+    row = [f'{100 * means[m][chosen].mean():.1f}' for chosen in groups.values() for m in MEASURES]
+    return _markdown(_columns(groups), [[BASE, *row]])
 
 
 def _table_of_gains(runs: Sequence[Scores], sources: np.ndarray, pairs: Mapping[str, tuple[str, str]]) -> list[str]:
