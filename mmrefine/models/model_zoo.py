@@ -6,21 +6,18 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
-from zipfile import is_zipfile
 
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 from torch import Tensor
 
-from mmrefine.compat import allow_mmengine_checkpoints
 from mmrefine.models.refiners import BaseRefiner
+from mmrefine.models.state_dicts import in_words, read_state_dict, reshaped
 from mmrefine.registry import MODELS
 from mmrefine.utils import find_config
 
 _WEIGHTS_DIR = Path(__file__).parent / 'weights'
-_NAMED_IN_ERRORS = 3
 
 
 @dataclass(frozen=True)
@@ -107,26 +104,16 @@ def load_weights(refiner: BaseRefiner, checkpoint: str | os.PathLike) -> None:
     """
     weights = read_weights(checkpoint)
     wanted = refiner.state_dict()
-    reshaped = [
-        f'{name} {tuple(weights[name].shape)} instead of {tuple(wanted[name].shape)}'
-        for name in wanted
-        if name in weights and weights[name].shape != wanted[name].shape
-    ]
-    fitting = {
-        name: value for name, value in weights.items() if name not in wanted or value.shape == wanted[name].shape
-    }
+    other = reshaped(wanted, weights)
     # Not strict, so that a refiner may drop what it knows to be of no use before the rest is compared.
-    missing, unexpected = refiner.load_state_dict(fitting, strict=False)
-    missing = [name for name in missing if name not in weights]
-    differences = [
-        f'{len(names)} {kind} ({_some(names)})'
-        for kind, names in (('missing', missing), ('unexpected', unexpected), ('of another shape', reshaped))
-        if names
-    ]
+    missing, unexpected = refiner.load_state_dict(
+        {name: value for name, value in weights.items() if name not in other}, strict=False
+    )
+    differences = in_words([name for name in missing if name not in weights], unexpected, list(other.values()))
     if differences:
         raise ValueError(
             f'checkpoint {checkpoint} belongs to another model than the {type(refiner).__name__} of the config, which '
-            f'has {len(wanted)} arrays: {", ".join(differences)}. Give the config that the checkpoint was trained with.'
+            f'has {len(wanted)} arrays: {differences}. Give the config that the checkpoint was trained with.'
         )
 
 
@@ -137,31 +124,8 @@ def find_checkpoint(name: str | os.PathLike) -> str:
 
 
 def read_weights(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
-    """The arrays of a checkpoint by name, on the CPU. Nothing in the file is executed."""
-    checkpoint = find_checkpoint(checkpoint)
-    if not Path(checkpoint).is_file():
-        raise FileNotFoundError(f'checkpoint {checkpoint} does not exist.')
-    allow_mmengine_checkpoints()
-    try:
-        content = torch.load(checkpoint, map_location='cpu', weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # a foreign or damaged file can fail anywhere in the reader
-        # Today's checkpoints are zip files, in which damage is found before anything is unpickled.
-        if isinstance(error, UnpicklingError) and is_zipfile(checkpoint):
-            raise ValueError(
-                f'checkpoint {checkpoint} holds Python objects besides arrays, which could run code and are refused; '
-                'save its state dict alone.'
-            ) from error
-        raise ValueError(f'{checkpoint} is no PyTorch checkpoint, or a damaged one.') from error
-    # mmengine keeps weights under 'state_dict', the published SAM 2 files under 'model'.
-    weights = content.get('state_dict', content.get('model', content)) if isinstance(content, dict) else None
-    if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
-        found = _some(list(content)) if isinstance(content, dict) else type(content).__name__
-        raise ValueError(f'checkpoint {checkpoint} holds no weights: expected a state dict, found {found}.')
-    if all(name.startswith('module.') for name in weights):
-        weights = {name.removeprefix('module.'): value for name, value in weights.items()}
-    return dict(weights)
+    """The arrays of a bundled model or of a file, see :func:`~mmrefine.models.state_dicts.read_state_dict`."""
+    return read_state_dict(find_checkpoint(checkpoint))
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
@@ -175,8 +139,3 @@ def pick_device(device: str | torch.device | None) -> torch.device:
         reason = str(error).splitlines()[0]
         raise ValueError(f'device {str(device)!r} cannot be used here ({reason}); "cpu" always can.') from error
     return device
-
-
-def _some(names: list) -> str:
-    """The first names of a list."""
-    return ', '.join(map(str, names[:_NAMED_IN_ERRORS])) + (', …' if len(names) > _NAMED_IN_ERRORS else '')

@@ -6,13 +6,13 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from urllib.error import URLError
 from urllib.parse import urlparse
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.hub import download_url_to_file, get_dir
+
+from mmrefine.models.state_dicts import in_words, read_state_dict, reshaped
 
 _SAM_URL = 'https://dl.fbaipublicfiles.com/segment_anything'
 _SAM2_URL = 'https://dl.fbaipublicfiles.com/segment_anything_2'
@@ -87,30 +87,6 @@ def fetch_checkpoint(source: str | os.PathLike) -> Path:
     return target
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The arrays of a checkpoint by name, on the CPU; nothing in the file is executed.
-
-    Raises:
-        ValueError: no checkpoint, a damaged one, or one that holds other things than arrays.
-    """
-    try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
-    except FileNotFoundError:
-        raise
-    except (UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, OSError) as error:  # OSError: a cut archive
-        raise ValueError(
-            f'{path} is no PyTorch checkpoint, a damaged one, or one with Python objects besides arrays '
-            f'({str(error).splitlines()[0] if str(error) else type(error).__name__}).'
-        ) from error
-    if isinstance(content, dict):
-        for key in ('model', 'state_dict'):
-            if isinstance(content.get(key), dict):
-                content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ValueError(f'{path} holds no weights: expected a dictionary of arrays, got {type(content).__name__}.')
-    return content
-
-
 def load_checkpoint(model: nn.Module, source: str | os.PathLike) -> None:
     """Load weights into a segmenter; every array must be there and fit.
 
@@ -119,22 +95,18 @@ def load_checkpoint(model: nn.Module, source: str | os.PathLike) -> None:
         source: see :func:`fetch_checkpoint`.
 
     Raises:
-        FileNotFoundError, ValueError: see :func:`fetch_checkpoint` and :func:`read_state_dict`; or the weights are
+        FileNotFoundError, ValueError: see :func:`fetch_checkpoint` and
+            :func:`~mmrefine.models.state_dicts.read_state_dict`; or the weights are
             those of another architecture.
     """
     path = fetch_checkpoint(source)
     weights = read_state_dict(path)
     wanted = model.state_dict()
     missing, surplus = sorted(wanted.keys() - weights.keys()), sorted(weights.keys() - wanted.keys())
-    other = sorted(name for name in wanted.keys() & weights.keys() if wanted[name].shape != weights[name].shape)
-    problems = [
-        f'{len(names)} arrays {what} (such as {names[0]})'
-        for names, what in ((missing, 'are missing'), (surplus, 'are not of the model'), (other, 'have another shape'))
-        if names
-    ]
-    if problems:
+    differences = in_words(missing, surplus, list(reshaped(wanted, weights).values()))
+    if differences:
         raise ValueError(
-            f'{path} does not belong to this {type(model).__name__}: {"; ".join(problems)}. '
+            f'{path} does not belong to this {type(model).__name__}: {differences}. '
             'Check that the size in the config is the one of the file.'
         )
     model.load_state_dict(weights)

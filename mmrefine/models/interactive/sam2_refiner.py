@@ -26,6 +26,7 @@ from mmrefine.models.interactive.sam2_base import (
     take_rows,
 )
 from mmrefine.models.modules import SAM2RefinerCore, upsample
+from mmrefine.models.state_dicts import in_words, reshaped
 from mmrefine.registry import MODELS
 from mmrefine.structures import ObjectPrompt, RefineDataSample
 
@@ -267,24 +268,18 @@ def _keep_trained(module: SAM2Refiner, state: dict[str, Tensor], prefix: str, me
 
 def _check_trained(module: SAM2Refiner, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
     """Refuse a checkpoint without the whole core, or of another size; mmengine would only warn."""
-    wanted = {f'{prefix}core.{name}': value.shape for name, value in module.core.state_dict().items()}
-    given = {
-        name: value.shape for name, value in state.items() if name.startswith((f'{prefix}core.', f'{prefix}base.'))
-    }
-    wanted_base = {f'{prefix}base.{name}': value.shape for name, value in module.base.state_dict().items()}
-    missing = sorted(wanted.keys() - given.keys())
-    known = {**wanted, **wanted_base}
-    surplus = sorted(given.keys() - known.keys())
-    other = sorted(name for name in given.keys() & known.keys() if given[name] != known[name])
-    problems = [
-        f'{len(names)} arrays {what} (such as {names[0]})'
-        for names, what in ((missing, 'are missing'), (surplus, 'are not of the model'), (other, 'have another shape'))
-        if names
-    ]
-    if problems:
+    core, base = (
+        {f'{prefix}{part}.{name}': value for name, value in getattr(module, part).state_dict().items()}
+        for part in ('core', 'base')
+    )
+    given = {name: value for name, value in state.items() if name.startswith((f'{prefix}core.', f'{prefix}base.'))}
+    known = {**core, **base}
+    missing, surplus = sorted(core.keys() - given.keys()), sorted(given.keys() - known.keys())
+    differences = in_words(missing, surplus, list(reshaped(known, given).values()))
+    if differences:
         raise ValueError(
-            f'the checkpoint does not belong to this SAM2Refiner: {"; ".join(problems)}. Check that base and core in '
-            'the config are those that it was trained with.'
+            f'the checkpoint does not belong to this SAM2Refiner: {differences}. Check that base and core in the '
+            'config are those that it was trained with.'
         )
 
 

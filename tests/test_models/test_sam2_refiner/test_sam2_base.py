@@ -103,5 +103,5 @@ def test_wrong_images_and_models_are_named(base):
 
 def test_checkpoint_of_another_size_is_named(base, tmp_path):
     torch.save({'model': base.state_dict()}, tmp_path / 'tiny.pt')
-    with pytest.raises(ValueError, match=r'tiny.pt does not belong to this SAM2Base: .* have another shape'):
+    with pytest.raises(ValueError, match=r'tiny.pt does not belong to this SAM2Base: .* of another shape'):
         tiny_sam2(hidden_dim=48, checkpoint=str(tmp_path / 'tiny.pt'))

@@ -213,9 +213,9 @@ def test_exported_checkpoint_holds_the_base_too(make_model, base, images, sample
 def test_foreign_checkpoints_are_refused_even_where_mmengine_would_warn(make_model, tmp_path):
     model = make_model()
     cases = {
-        'are missing': {name: value for name, value in model.state_dict().items() if 'mr.head' not in name},
-        'have another shape': {**model.state_dict(), 'core.mr.head.weight': torch.zeros(1, 3, 3, 3)},
-        'are not of the model': {**model.state_dict(), 'core.extra': torch.zeros(1)},
+        '. missing': {name: value for name, value in model.state_dict().items() if 'mr.head' not in name},
+        '1 of another shape': {**model.state_dict(), 'core.mr.head.weight': torch.zeros(1, 3, 3, 3)},
+        '1 unexpected': {**model.state_dict(), 'core.extra': torch.zeros(1)},
     }
     for message, state in cases.items():
         save_checkpoint({'state_dict': state}, str(tmp_path / 'bad.pth'))

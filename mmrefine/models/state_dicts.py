@@ -1,0 +1,66 @@
+"""Weights as dictionaries of arrays: read without running anything, and compared with those of a model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from pickle import UnpicklingError
+from zipfile import is_zipfile
+
+import torch
+from torch import Tensor
+
+from mmrefine.compat import allow_mmengine_checkpoints
+
+_NAMED = 3
+
+
+def read_state_dict(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
+    """The arrays of a checkpoint by name, on the CPU. Nothing in the file is executed.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: no checkpoint, a damaged one, or one that holds other things than arrays.
+    """
+    if not Path(checkpoint).is_file():
+        raise FileNotFoundError(f'checkpoint {checkpoint} does not exist.')
+    allow_mmengine_checkpoints()
+    try:
+        content = torch.load(checkpoint, map_location='cpu', weights_only=True)
+    except Exception as error:  # a foreign or damaged file can fail anywhere in the reader, as OSError where it is cut
+        # Today's checkpoints are zip files, in which damage is found before anything is unpickled.
+        if isinstance(error, UnpicklingError) and is_zipfile(checkpoint):
+            raise ValueError(
+                f'checkpoint {checkpoint} holds Python objects besides arrays, which could run code and are refused; '
+                'save its state dict alone.'
+            ) from error
+        raise ValueError(f'{checkpoint} is no PyTorch checkpoint, or a damaged one.') from error
+    # mmengine keeps weights under 'state_dict', the published SAM 2 files under 'model'.
+    weights = content.get('state_dict', content.get('model', content)) if isinstance(content, dict) else None
+    if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
+        found = some_names(list(content)) if isinstance(content, dict) else type(content).__name__
+        raise ValueError(f'checkpoint {checkpoint} holds no weights: expected a state dict, found {found}.')
+    if all(name.startswith('module.') for name in weights):
+        weights = {name.removeprefix('module.'): value for name, value in weights.items()}
+    return dict(weights)
+
+
+def reshaped(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str, str]:
+    """Of arrays that two state dicts share but in another shape: both shapes in words, by name."""
+    return {
+        name: f'{name} {tuple(given[name].shape)} instead of {tuple(value.shape)}'
+        for name, value in wanted.items()
+        if name in given and given[name].shape != value.shape
+    }
+
+
+def in_words(missing: Sequence[str], unexpected: Sequence[str], reshaped: Sequence[str]) -> str:
+    """What keeps weights from being those of a model; empty if nothing does."""
+    kinds = (('missing', missing), ('unexpected', unexpected), ('of another shape', reshaped))
+    return ', '.join(f'{len(names)} {kind} ({some_names(names)})' for kind, names in kinds if names)
+
+
+def some_names(names: Sequence[object]) -> str:
+    """The first names of a list."""
+    return ', '.join(map(str, names[:_NAMED])) + (', …' if len(names) > _NAMED else '')
