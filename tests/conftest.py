@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -43,6 +44,18 @@ def run_python() -> Callable[[str], subprocess.CompletedProcess]:
         return subprocess.run([sys.executable, '-c', code], cwd=REPO_ROOT, capture_output=True, text=True, check=False)
 
     return run
+
+
+@pytest.fixture(scope='session')
+def free_port() -> Callable[[], str]:
+    """Finds a port for a process group on this machine."""
+
+    def find() -> str:
+        with socket.socket() as server:
+            server.bind(('127.0.0.1', 0))
+            return str(server.getsockname()[1])
+
+    return find
 
 
 @pytest.fixture(autouse=True, scope='session')

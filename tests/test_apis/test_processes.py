@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -40,12 +39,6 @@ SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_NTASKS=1 SLURM_NODELIST=a exec "$@"
 """
 _HANG_S = 600  # the processes import PyTorch, which takes its time on a busy machine
 COUNT = 24
-
-
-def free_port() -> str:
-    with socket.socket() as server:
-        server.bind(('127.0.0.1', 0))
-        return str(server.getsockname()[1])
 
 
 def documented(repo_root: Path, word: str) -> str:
@@ -108,14 +101,14 @@ def job(make_scenes: Callable[[int], Scenes], repo_root: Path, monkeypatch: pyte
     return Job(scenes, repo_root)
 
 
-def test_two_processes_give_what_one_gives(job: Job) -> None:
+def test_two_processes_give_what_one_gives(job: Job, free_port: Callable[[], str]) -> None:
     job.marker.touch()
     _, stderr = job.run('dist_refine.sh', PORT=free_port())
     assert f'images {COUNT}/{COUNT} ' in stderr
     assert job.written() == job.expected
 
 
-def test_a_killed_process_is_noticed_and_one_process_goes_on(job: Job) -> None:
+def test_a_killed_process_is_noticed_and_one_process_goes_on(job: Job, free_port: Callable[[], str]) -> None:
     group = {'WORLD_SIZE': '2', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': free_port()}
     command = f'exec python -c "{IMPATIENT}" photos/ coco.json --out refined/ --launcher pytorch'
     first, second = (job.start(command, RANK=rank, LOCAL_RANK=rank, **group) for rank in ('0', '1'))
@@ -132,7 +125,7 @@ def test_a_killed_process_is_noticed_and_one_process_goes_on(job: Job) -> None:
     assert job.written() == job.expected
 
 
-def test_slurm_starts_the_tool(job: Job) -> None:
+def test_slurm_starts_the_tool(job: Job, free_port: Callable[[], str]) -> None:
     """As far as a stand-in for ``srun`` shows, which says what Slurm says to the first of its tasks."""
     job.marker.touch()
     (job.scenes.folder / 'srun').write_text(SRUN)
@@ -223,7 +216,11 @@ def left_group() -> Iterator[None]:
 @pytest.mark.skipif(torch.cuda.is_available(), reason='with GPUs, mmengine joins')
 @pytest.mark.parametrize('launcher', ['pytorch', 'slurm', 'mpi'])
 def test_launchers_without_gpus(
-    launcher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left_group: None
+    launcher: str,
+    free_port: Callable[[], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    left_group: None,
 ) -> None:
     variables = {
         'pytorch': ('RANK', 'LOCAL_RANK', 'WORLD_SIZE'),

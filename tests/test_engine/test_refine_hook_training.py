@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -213,15 +212,12 @@ if runner.rank == 0:
 """
 
 
-def test_two_processes_share_the_images(data, trained_alone, trained_beside, repo_root, tmp_path):
+def test_two_processes_share_the_images(data, trained_alone, trained_beside, free_port, repo_root, tmp_path):
     """Three images for two: the one that fills up is not counted twice."""
     trained_beside.model.load_state_dict(trained_alone.model.state_dict())
     [weights] = Path(trained_alone.work_dir).glob(f'epoch_{EPOCHS}.pth')
     (tmp_path / 'run.py').write_text(TWO_PROCESSES)
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    launch = ['-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={port}']
+    launch = ['-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={free_port()}']
     answer = tmp_path / 'metrics.json'
     done = subprocess.run(
         [sys.executable, *launch, str(tmp_path / 'run.py'), str(data), str(weights), str(answer)],

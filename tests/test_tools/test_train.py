@@ -5,37 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
 
 CONFIG = 'configs/segrefiner/segrefiner_tiny_folder.py'
 ITERATIONS = 8
-
-
-@pytest.fixture(scope='module')
-def data_root(tmp_path_factory) -> Path:
-    """Six photographs of an ellipse on a ground, for training and for validation."""
-    root = tmp_path_factory.mktemp('mine')
-    rng = np.random.default_rng(0)
-    for split in ('train', 'val'):
-        for kind in ('images', 'masks'):
-            (root / split / kind).mkdir(parents=True)
-        for index in range(3):
-            mask = np.zeros((80, 100), np.uint8)
-            centre, axes = rng.integers(35, 45, 2).tolist(), rng.integers(15, 30, 2).tolist()
-            cv2.ellipse(mask, centre, axes, 0, 0, 360, 255, -1)
-            image = np.where(mask[..., None] > 0, rng.integers(0, 256, 3), rng.integers(0, 256, 3)).astype(np.uint8)
-            cv2.imwrite(str(root / split / 'images' / f'{index}.png'), image)
-            cv2.imwrite(str(root / split / 'masks' / f'{index}.png'), mask)
-    return root
 
 
 def command(script: str, data_root: Path, work_dir: Path, *arguments: str) -> list[str]:
@@ -145,15 +125,12 @@ def test_evaluation_prints_both_sides(unbroken, data_root, tmp_path, repo_root):
     assert len(table.read_text().splitlines()) >= 4
 
 
-def test_two_processes_mixed_precision_and_accumulation(data_root, tmp_path, repo_root):
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
+def test_two_processes_mixed_precision_and_accumulation(data_root, free_port, tmp_path, repo_root):
     script, config, *arguments = command('tools/dist_train.sh', data_root, tmp_path)
     result = run(
         ['bash', script, config, '2', '--amp', *arguments, 'optim_wrapper.accumulative_counts=2'],
         repo_root,
-        env={'PORT': str(port), 'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}'},
+        env={'PORT': free_port(), 'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}'},
     )
     assert result.returncode == 0, result.stderr[-2000:]
     curve = losses(tmp_path)

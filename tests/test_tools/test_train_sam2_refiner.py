@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -18,23 +16,6 @@ pytest.importorskip('sam2')
 
 CONFIG = 'configs/sam2_refiner/sam2-refiner_tiny_folder.py'
 ITERATIONS = 3
-
-
-@pytest.fixture(scope='module')
-def data_root(tmp_path_factory) -> Path:
-    """Two photographs of a disk on a ground, for training and for validation."""
-    root = tmp_path_factory.mktemp('mine')
-    rng = np.random.default_rng(0)
-    for split in ('train', 'val'):
-        for kind in ('images', 'masks'):
-            (root / split / kind).mkdir(parents=True)
-        for index in range(2):
-            mask = np.zeros((80, 100), np.uint8)
-            cv2.circle(mask, rng.integers(35, 45, 2).tolist(), 25, 255, -1)
-            image = np.where(mask[..., None] > 0, rng.integers(0, 256, 3), rng.integers(0, 256, 3)).astype(np.uint8)
-            cv2.imwrite(str(root / split / 'images' / f'{index}.png'), image)
-            cv2.imwrite(str(root / split / 'masks' / f'{index}.png'), mask)
-    return root
 
 
 def options(data_root: Path, **others: object) -> list[str]:
@@ -72,14 +53,11 @@ def run(repo_root: Path, *arguments: object, **environment: str) -> None:
 
 
 @pytest.fixture(scope='module')
-def work_dir(data_root, tmp_path_factory, repo_root) -> Path:
+def work_dir(data_root, free_port, tmp_path_factory, repo_root) -> Path:
     """Of a run of two processes."""
     folder = tmp_path_factory.mktemp('work')
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
     tool = ('bash', 'tools/dist_train.sh', CONFIG, '2', '--amp', '--work-dir', folder)
-    run(repo_root, *tool, *options(data_root), PORT=str(port))
+    run(repo_root, *tool, *options(data_root), PORT=free_port())
     return folder
 
 
@@ -97,7 +75,7 @@ def test_every_loss_is_logged_and_finite(work_dir):
 
 def test_validation_compares_with_sam2_itself(work_dir):
     scores = [entry for entry in scalars(work_dir) if 'refined/iou' in entry]
-    assert len(scores) == 1 and scores[0]['num_masks'] == 2
+    assert len(scores) == 1 and scores[0]['num_masks'] == 3
     assert 0 <= scores[0]['coarse/iou'] <= 1
 
 

@@ -99,10 +99,11 @@ class SAM2RefinerPredictor:
             TypeError, ValueError: it is something else.
         """
         pixels = to_input(self.model, check_image(image))
+        self.reset_image()
         with self._autocast():
-            self._plain = self.model.encode_frozen(pixels)
-            self._features = self.model.localize(self._plain)
-        self._size_hw = image.shape[:2]
+            plain = self.model.encode_frozen(pixels)
+            self._features = self.model.localize(plain)
+        self._plain, self._size_hw = plain, image.shape[:2]
 
     def predict(
         self,
