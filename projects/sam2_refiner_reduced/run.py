@@ -47,7 +47,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--base-steps', type=int, default=_FOREVER, help='at most')
     parser.add_argument('--refiner-steps', type=int, default=_FOREVER, help='at most, for every variant and seed')
     parser.add_argument('--base-images', type=int, default=4000, help='default: %(default)s')
-    parser.add_argument('--refiner-images', type=int, default=2000, help='default: %(default)s')
+    parser.add_argument('--refiner-images', type=int, default=8000, help='default: %(default)s')
     parser.add_argument('--val-images', type=int, default=256, help='default: %(default)s')
     parser.add_argument('--size', type=int, default=128, help='side of the images (default: %(default)s)')
     parser.add_argument('--embed-dim', type=int, default=24, help='of the first stage (default: %(default)s)')
