@@ -17,14 +17,15 @@ class JobProgress:
     Args:
         total: images to do.
         enabled: False shows nothing.
+        unit: what they are called, such as frames.
     """
 
-    def __init__(self, total: int, enabled: bool = True):
+    def __init__(self, total: int, enabled: bool = True, unit: str = 'images'):
         console = Console(stderr=True)
-        columns = [TextColumn('images'), BarColumn(), MofNCompleteColumn(), TextColumn('{task.fields[pace]}')]
+        columns = [TextColumn(unit), BarColumn(), MofNCompleteColumn(), TextColumn('{task.fields[pace]}')]
         self._bar = Progress(*columns, console=console, disable=not (enabled and console.is_terminal))
         self._in_lines = enabled and not console.is_terminal
-        self._total, self._done, self._masks = total, 0, 0
+        self._total, self._done, self._masks, self._unit = total, 0, 0, unit
         self._task = self._bar.add_task('', total=total, pace='')
 
     def __enter__(self) -> JobProgress:
@@ -49,10 +50,13 @@ class JobProgress:
 
     def _print_line(self) -> None:
         self._last_line = time.monotonic()
-        self._bar.console.print(f'images {self._done}/{self._total} {self._pace()}', highlight=False, soft_wrap=True)
+        line = f'{self._unit} {self._done}/{self._total} {self._pace()}'
+        self._bar.console.print(line, highlight=False, soft_wrap=True)
 
     def _pace(self) -> str:
         seconds = max(time.monotonic() - self._started, 1e-9)
         left = round(seconds / self._done * (self._total - self._done))
         clock = f'{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}'
-        return f'{self._done / seconds:.1f} images/s, {self._masks / seconds:.1f} masks/s, {clock} left'
+        paces = (self._done / seconds, self._masks / seconds)
+        units, masks = (f'{pace:.1f}' if pace >= 1 else f'{pace:.2g}' for pace in paces)
+        return f'{units} {self._unit}/s, {masks} masks/s, {clock} left'

@@ -164,7 +164,7 @@ class _VideoJob:
         parts = PartStore(self._parts_folder, self.settings)
         failed: list[dict] = []
         opened = self._open([clip for clip in self.source.clips if not parts.has(clip.index)], failed)
-        with JobProgress(sum(count for _, count in opened), progress) as bar:
+        with JobProgress(sum(count for _, count in opened), progress, 'frames') as bar:
             for clip, _ in opened:
                 try:
                     parts.write(clip.index, self._refine(clip, bar))
