@@ -20,7 +20,7 @@ def read_state_dict(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
     """The arrays of a checkpoint by name, on the CPU. Nothing in the file is executed.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError, PermissionError: there is no such file, or it may not be read.
         ValueError: no checkpoint, a damaged one, or one that holds other things than arrays.
     """
     if not Path(checkpoint).is_file():
@@ -28,6 +28,8 @@ def read_state_dict(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
     allow_mmengine_checkpoints()
     try:
         content = torch.load(checkpoint, map_location='cpu', weights_only=True)
+    except PermissionError:
+        raise
     except Exception as error:  # a foreign or damaged file can fail anywhere in the reader, as OSError where it is cut
         # Today's checkpoints are zip files, in which damage is found before anything is unpickled.
         if isinstance(error, UnpicklingError) and is_zipfile(checkpoint):
@@ -55,9 +57,9 @@ def reshaped(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[
     }
 
 
-def in_words(missing: Sequence[str], unexpected: Sequence[str], reshaped: Sequence[str]) -> str:
+def in_words(missing: Sequence[str], unexpected: Sequence[str], other: Sequence[str]) -> str:
     """What keeps weights from being those of a model; empty if nothing does."""
-    kinds = (('missing', missing), ('unexpected', unexpected), ('of another shape', reshaped))
+    kinds = (('missing', missing), ('unexpected', unexpected), ('of another shape', other))
     return ', '.join(f'{len(names)} {kind} ({some_names(names)})' for kind, names in kinds if names)
 
 

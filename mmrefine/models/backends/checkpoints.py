@@ -96,8 +96,7 @@ def load_checkpoint(model: nn.Module, source: str | os.PathLike) -> None:
 
     Raises:
         FileNotFoundError, ValueError: see :func:`fetch_checkpoint` and
-            :func:`~mmrefine.models.state_dicts.read_state_dict`; or the weights are
-            those of another architecture.
+            :func:`~mmrefine.models.state_dicts.read_state_dict`; or the weights are those of another architecture.
     """
     path = fetch_checkpoint(source)
     weights = read_state_dict(path)
