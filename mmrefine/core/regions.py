@@ -5,6 +5,8 @@ Legend: N regions, H and W in pixels. A region is one binary mask of one class.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
@@ -60,42 +62,58 @@ def regions_of_components(components: np.ndarray, min_area_px: int = 5, merge: b
 
 
 def merge_regions(regions: list[np.ndarray]) -> list[np.ndarray]:
-    """Join parts of what is probably one object, until no two are left that belong together.
+    """Join parts of what is probably one object, in one pass.
 
-    Regions of m1 and m2 pixels whose boxes B1 and B2 have the hull B belong together where |B1| + |B2| > 0.5 |B| and
-    (m1 + m2) / |B| > min(0.5, min(m1 / |B1|, m2 / |B2|) - 0.1). Sides of boxes are differences of inclusive indices, as
-    the paper's numbers were made; so a row of pixels has a box of area 0, and two on one line always belong together.
-    The first pair in order is joined first, in the place of its first region.
+    Every region in turn takes in those after it that belong to it, and is judged as it has grown; it is not compared
+    again with those that it left. Regions of m1 and m2 pixels whose boxes B1 and B2 have the hull B belong together
+    where |B1| + |B2| > 0.5 |B| and (m1 + m2) / |B| > min(0.5, min(m1 / |B1|, m2 / |B2|) - 0.1). Sides of B1 and B2
+    count their pixels, those of B are differences of pixel indices, as the paper's numbers were made; so a hull one
+    pixel high has the area 0, and two regions on one line always belong together.
 
     Args:
         regions: (H, W) bool, none of them empty.
     """
-    regions = list(regions)
-    boxes = np.array([tight_box(region) for region in regions], np.float64).reshape(-1, 4)
-    areas_px = np.array([np.count_nonzero(region) for region in regions], np.float64)
-    while len(regions) > 1:
-        pairs = np.argwhere(np.triu(_belong_together(boxes, areas_px), k=1))
-        if not len(pairs):
-            break
-        first, second = pairs[0]
-        regions[first] = regions[first] | regions.pop(second)
-        areas_px[first] += areas_px[second]
-        boxes[first] = np.hstack([np.minimum(boxes[first], boxes[second])[:2], np.maximum(*boxes[[first, second]])[2:]])
-        boxes, areas_px = np.delete(boxes, second, axis=0), np.delete(areas_px, second)
-    return regions
+    merged = []
+    waiting = [_Region(region, np.array(tight_box(region)), np.count_nonzero(region)) for region in regions]
+    while waiting:
+        grown, *others = waiting
+        waiting = []
+        for other in others:
+            if _belong_together(grown, other):
+                grown = _Region(
+                    grown.mask | other.mask, _hull(grown.box_xyxy, other.box_xyxy), grown.area_px + other.area_px
+                )
+            else:
+                waiting.append(other)
+        merged.append(grown.mask)
+    return merged
 
 
-def _belong_together(boxes: np.ndarray, areas_px: np.ndarray) -> np.ndarray:
-    """The criterion of :func:`merge_regions` for all pairs, (N, N) bool."""
-    box_areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    low = np.minimum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.maximum(boxes[:, None, 2:], boxes[None, :, 2:])
-    hull = (high - low).prod(axis=2)
-    with np.errstate(divide='ignore', invalid='ignore'):
-        density = areas_px / box_areas
-        together = (areas_px[:, None] + areas_px) / hull
-    dense = together > np.minimum(0.5, np.minimum(density[:, None], density) - 0.1)
-    return (hull == 0) | ((box_areas[:, None] + box_areas > 0.5 * hull) & dense)
+class _Region(NamedTuple):
+    """A mask (H, W) bool, its box of inclusive indices (4,), and its number of pixels."""
+
+    mask: np.ndarray
+    box_xyxy: np.ndarray
+    area_px: int
+
+    @property
+    def box_area_px(self) -> int:
+        return int((self.box_xyxy[2:] - self.box_xyxy[:2] + 1).prod())
+
+
+def _hull(box: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return np.hstack([np.minimum(box, other)[:2], np.maximum(box, other)[2:]])
+
+
+def _belong_together(region: _Region, other: _Region) -> bool:
+    """The criterion of :func:`merge_regions`."""
+    hull = _hull(region.box_xyxy, other.box_xyxy)
+    hull_area = int((hull[2:] - hull[:2]).prod())
+    if hull_area == 0:
+        return True
+    fill = min(region.area_px / region.box_area_px, other.area_px / other.box_area_px)
+    is_near = region.box_area_px + other.box_area_px > 0.5 * hull_area
+    return is_near and (region.area_px + other.area_px) / hull_area > min(0.5, fill - 0.1)
 
 
 def resolve_overlaps(masks: np.ndarray, scores: np.ndarray) -> np.ndarray:

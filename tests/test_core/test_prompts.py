@@ -223,7 +223,41 @@ def test_thin_mask_does_not_vanish_on_the_embedding_grid():
     similarity = context_similarity(embedding, fields, frame)[0]
     np.testing.assert_allclose(similarity[0], 1, atol=1e-6)
     np.testing.assert_allclose(similarity[1:], 0, atol=1e-6)
-    assert not context_similarity(embedding, fields, frame, released_behaviour=True).any()
+    between_samples = distance_fields(np.roll(mask, 5, axis=1))  # the released code looks at rows 0, 10, 20 and 30
+    assert not context_similarity(embedding, between_samples, frame, released_behaviour=True).any()
+
+
+def test_released_similarity_samples_the_nearest_pixel_of_cells_on_the_image():
+    """A grid of 8 over an image of 12x16 pixels: 6 rows of it are valid, and a cell takes its first pixel."""
+    frame = InputFrame((12, 16), (24, 32), (32, 32))
+    assert frame.valid_hw((8, 8)) == (6, 8)
+    mask = np.zeros((1, 12, 16), bool)
+    mask[0, 4:7, 1:8] = True  # of cells at pixels 0, 2, 4, …: rows 2 and 3, columns 1 to 3
+    embedding = torch.zeros(2, 8, 8)
+    embedding[0], embedding[1, 2:4, 1:4] = 1, 1
+    embedding[:, 6:] = 5  # padding, which no mean and no similarity may see
+    similarity = context_similarity(embedding, distance_fields(mask), frame, released_behaviour=True)
+    assert similarity.shape == (1, 6, 8)
+    expected = np.full((6, 8), 0.5**0.5)
+    expected[2:4, 1:4] = 1
+    np.testing.assert_allclose(similarity[0], expected, atol=1e-6)
+
+
+def test_released_valid_grid_follows_the_sides_of_the_image():
+    """4999 of 5000 pixels are resized to all 1024 of the input, but 63 cells of 64 are valid."""
+    assert InputFrame((4999, 5000), (1024, 1024), (1024, 1024)).valid_hw((64, 64)) == (63, 64)
+    assert InputFrame((3, 1000), (3, 1024), (1024, 1024)).valid_hw((64, 64)) == (1, 64)
+    stretched = InputFrame((300, 400), (1024, 1024), (1024, 1024))
+    assert stretched.valid_hw((64, 64)) == (64, 64)
+
+
+def test_released_similarity_reaches_the_image_in_one_step():
+    """Columns of 0 and 1 cross the threshold halfway between the centres of their cells, whatever the input's size."""
+    frame = InputFrame((8, 16), (32, 64), (64, 64))
+    similarity = np.repeat(np.float32([[0, 0, 1, 1]]), 2, axis=0)
+    rows, columns = frame.direct_upsampling((2, 4))
+    expected = np.repeat([0, 0.125, 0.375, 0.625, 0.875, 1], [6, 1, 1, 1, 1, 6])
+    np.testing.assert_allclose(rows @ similarity @ columns.T, np.tile(expected, (8, 1)))
 
 
 def test_padding_of_the_input_is_no_part_of_the_image():

@@ -64,11 +64,31 @@ def test_neighbours_merge_and_distant_ones_do_not():
     assert len(far) == 2
 
 
-def test_merging_goes_on_with_what_was_merged():
-    """The third bar is too far from the second alone, but not from the first two together."""
-    first, second, third = bars((0, 8), (9, 11), (14, 18))
-    assert len(merge_regions([second, third])) == 2
-    assert len(merge_regions([first, second, third])) == 1
+def numbers(regions: list[np.ndarray]) -> list[int]:
+    """Pixels of every region; those of a bar are six times its columns."""
+    return [int(region.sum()) for region in regions]
+
+
+def test_own_boxes_count_pixels_and_the_hull_is_a_difference_of_indices():
+    """Hulls of 3 by 5; two columns count as 12 px each, not as boxes of area 0, and 24 > 0.5 * 15, not 0.5 * 24 * 2."""
+    assert numbers(merge_regions(bars((0, 1), (3, 4)))) == [12]
+    assert len(merge_regions(bars((0, 5), (12, 16), (7, 10), size=(10, 24)))) == 1
+    assert len(merge_regions(bars((13, 14), (1, 2), (4, 5), size=(10, 24)))) == 2
+
+
+def test_a_region_is_compared_as_it_has_grown():
+    """The third bar is too far from the first alone, but not once the first has taken in the second."""
+    first, second, third = bars((19, 21), (10, 16), (0, 4), size=(10, 24))
+    assert len(merge_regions([first, third])) == 2
+    assert numbers(merge_regions([first, second, third])) == [72]
+
+
+def test_pairs_are_visited_once():
+    """The first bar has left the second when it takes in the third; its hull would reach the second now."""
+    first, second, third = bars((0, 2), (21, 23), (8, 19), size=(10, 24))
+    once = merge_regions([first, second, third])
+    assert numbers(once) == [78, 12]
+    assert len(merge_regions(once)) == 1
 
 
 def test_void_and_background_are_no_regions():

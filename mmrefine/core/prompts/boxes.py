@@ -20,8 +20,8 @@ def context_similarity(
     """Cosine similarity of every location of the embedding with the mean of it under each mask.
 
     The mean is weighted by the share of a cell that the mask covers, so that no mask vanishes on the grid.
-    ``released_behaviour``: it is the plain mean over the cells whose bilinear sample of the mask is above 0; a mask
-    without such a cell gets similarity 0 everywhere.
+    ``released_behaviour``: only cells that lie wholly on the image are looked at, and it is the plain mean over those
+    whose nearest pixel is in the mask; a mask without such a cell gets similarity 0 everywhere.
 
     Args:
         embedding: (C, h, w) image embedding, on any device.
@@ -29,15 +29,18 @@ def context_similarity(
         frame: where the image lies in the model's input.
 
     Returns:
-        (N, h, w) float32 in [-1, 1].
+        (N, h, w) float32 in [-1, 1]; with ``released_behaviour`` of the cells that are looked at.
     """
     grid_hw = tuple(embedding.shape[1:])
-    rows, columns = frame.sampling(grid_hw, antialias=not released_behaviour)
+    if released_behaviour:
+        grid_hw = frame.valid_hw(grid_hw)
+        rows, columns = frame.nearest_sampling(grid_hw)
+        embedding = embedding[:, : grid_hw[0], : grid_hw[1]]
+    else:
+        rows, columns = frame.sampling(grid_hw, antialias=True)
     cover = np.stack(
         [rows[:, f.window[0]] @ f.mask.astype(np.float32) @ columns[:, f.window[1]].T for f in fields]
     ).reshape(len(fields), -1)
-    if released_behaviour:
-        cover = (cover > 0).astype(np.float32)
     locations = embedding.flatten(1).float()
     cover = torch.from_numpy(cover).to(locations.device)
     means = cover @ locations.T / cover.sum(1, keepdim=True).clamp(min=1e-6)
@@ -59,13 +62,13 @@ def elastic_boxes(
 
     A step is 10 % of the side that it lengthens, at least 1 and at most 10 pixels, and ends at the border of the image.
     The side moves if more than ``margin`` of the pixels gained have a similarity above ``threshold``.
-    ``released_behaviour``: sides are differences of inclusive indices, so that a box one pixel wide never widens; the
-    last row and column of the box are left out of a strip; a step that would reach the first row or column or go beyond
-    the image is not taken at all.
+    ``released_behaviour``: similarity is brought to the image in one step, without ``via_hw``; sides are differences of
+    inclusive indices, so that a box one pixel wide never widens; the last row and column of the box are left out of a
+    strip; a step that would reach the first row or column or go beyond the image is not taken at all.
 
     Args:
         boxes_xyxy: (N, 4) int, inclusive pixel indices.
-        similarity: (N, h, w) of :func:`context_similarity`.
+        similarity: (N, h, w) of :func:`context_similarity` with the same ``released_behaviour``.
         frame: where the image lies in the model's input.
         margin: lambda of the paper, in [0, 1]; 0.1 there.
         via_hw: the grid of the model's low-resolution masks, through which similarity is brought to the image.
@@ -73,8 +76,11 @@ def elastic_boxes(
     Returns:
         the boxes (N, 4) int64 and whether any side moved (N,) bool.
     """
-    rows, columns = frame.upsampling(tuple(similarity.shape[1:]), via_hw)
-    strips = _released_strips if released_behaviour else _strips
+    grid_hw = tuple(similarity.shape[1:])
+    if released_behaviour:
+        (rows, columns), strips = frame.direct_upsampling(grid_hw), _released_strips
+    else:
+        (rows, columns), strips = frame.upsampling(grid_hw, via_hw), _strips
     boxes = boxes_xyxy.astype(np.int64)
     moved = boxes.copy()
     for box, target, grid in zip(boxes, moved, similarity, strict=True):

@@ -67,6 +67,36 @@ class InputFrame:
             )
         )
 
+    def valid_hw(self, grid_hw: tuple[int, int]) -> tuple[int, int]:
+        """How many rows and columns of a grid over the model's input lie wholly on the image, at least 1.
+
+        Counted from the sides of the image, as the authors' code does, and not from its rounded copy in the input.
+        """
+        longest = max(self.image_hw)
+        keeps_aspect = all(
+            abs(padded * size / longest - resized) <= 0.5
+            for size, resized, padded in zip(self.image_hw, self.resized_hw, self.input_hw, strict=True)
+        )
+        if not keeps_aspect:
+            return tuple(grid_hw)
+        return tuple(max(1, grid * size // longest) for size, grid in zip(self.image_hw, grid_hw, strict=True))
+
+    def nearest_sampling(self, valid_hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """As :meth:`sampling`, but every cell of a grid over the image alone takes the pixel at its first corner.
+
+        Returns:
+            rows (h, H) and columns (w, W), float32: ``grid = rows @ image @ columns.T``.
+        """
+        return tuple(_nearest_weights(size, grid) for size, grid in zip(self.image_hw, valid_hw, strict=True))
+
+    def direct_upsampling(self, valid_hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """As :meth:`upsampling`, from a grid over the image alone and in one step.
+
+        Returns:
+            rows (H, h) and columns (W, w), float32: ``image = rows @ grid @ columns.T``.
+        """
+        return tuple(_bilinear_weights(size, grid) for size, grid in zip(self.image_hw, valid_hw, strict=True))
+
 
 def _resize(rows: torch.Tensor, size: int, antialias: bool = False) -> torch.Tensor:
     """Linear interpolation of every row of (n, length) to (n, size), with the weights of torch's own resizing."""
@@ -84,3 +114,13 @@ def _sampling_weights(size: int, resized: int, padded: int, grid: int, antialias
 def _upsampling_weights(size: int, resized: int, padded: int, via: int, grid: int) -> np.ndarray:
     weights = _resize(_resize(torch.eye(grid), via), padded)[:, :resized]
     return np.ascontiguousarray(_resize(weights, size).numpy().T)
+
+
+@lru_cache(maxsize=64)
+def _nearest_weights(size: int, grid: int) -> np.ndarray:
+    return np.ascontiguousarray(F.interpolate(torch.eye(size)[None], grid, mode='nearest')[0].numpy().T)
+
+
+@lru_cache(maxsize=64)
+def _bilinear_weights(size: int, grid: int) -> np.ndarray:
+    return np.ascontiguousarray(_resize(torch.eye(grid), size).numpy().T)
