@@ -14,13 +14,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from mmrefine.apis.files import whole_file
-from mmrefine.core.activation_maps import activation_label_map, load_activation_maps, resize_scores
+from mmrefine.core.activation_maps import activation_label_map, resize_scores
 from mmrefine.core.regions import VOID
-from mmrefine.datasets.activation_map_source import activation_map_paths, read_activation_labels
-from mmrefine.datasets.image_table import ImageTable
-from mmrefine.datasets.mask_files import read_mask_file
 from mmrefine.evaluation import LabelMapScore
+from mmrefine.files.activation_map_source import activation_map_paths, read_activation_labels
+from mmrefine.files.activation_maps import load_activation_maps
+from mmrefine.files.atomic import whole_file
+from mmrefine.files.image_table import ImageTable
+from mmrefine.files.mask_files import read_mask_file
 
 _EXCUSED = (OSError, ValueError)
 
@@ -46,7 +47,7 @@ def sweep_thresholds(
     """Label maps out of activation maps at several thresholds, before any refinement.
 
     Args:
-        maps: folder of activation maps, see :class:`~mmrefine.datasets.activation_map_source.ActivationMaps`.
+        maps: folder of activation maps, see :class:`~mmrefine.files.activation_map_source.ActivationMaps`.
         thresholds: T numbers in [0, 1].
         gt: folder of true label maps with the names of the maps; 255 is not judged. Maps without truth are left out,
             as are files that cannot be read.

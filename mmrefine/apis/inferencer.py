@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from mmrefine.datasets.images import read_image
+from mmrefine.files.images import read_image
 from mmrefine.models.model_zoo import build_refiner, pick_device
 from mmrefine.models.refiners import BaseRefiner, RefineInput
 from mmrefine.structures import RefineResult

@@ -18,7 +18,7 @@ from mmrefine.apis.ray_cluster import run_on_ray
 from mmrefine.apis.refine_job import RefineJob
 from mmrefine.apis.report import JobReport
 from mmrefine.apis.truth import open_truth
-from mmrefine.datasets.mask_sources import open_masks
+from mmrefine.files.mask_sources import open_masks
 from mmrefine.models.model_zoo import load_config
 from mmrefine.models.refiners import BaseRefiner
 
@@ -56,7 +56,7 @@ def refine_dataset(
 
     Args:
         images, masks, semantic, ignore_label, background_label, cam_threshold, image_root: see
-            :func:`~mmrefine.datasets.mask_sources.open_masks`.
+            :func:`~mmrefine.files.mask_sources.open_masks`.
         ignore_band: see :class:`~mmrefine.apis.writers.LabelMapWriter`.
         out: folder for the results.
         model, checkpoint, device, gate, seed, batch_masks: see :class:`~mmrefine.apis.inferencer.RefineInferencer`.

@@ -12,11 +12,11 @@ from typing import Any
 
 from mmengine.dist import broadcast_object_list, get_dist_info
 
-from mmrefine.apis.files import OutputError, remove_results, whole_file
 from mmrefine.apis.inferencer import RefineInferencer
 from mmrefine.apis.progress import JobProgress
 from mmrefine.apis.refine_job import RefineJob, Step
 from mmrefine.apis.report import JobReport
+from mmrefine.files.atomic import OutputError, remove_results, whole_file
 
 _BEAT_S = 5.0
 _PATIENCE_S = 120.0  # disks of clusters show files of other machines with up to a minute's delay

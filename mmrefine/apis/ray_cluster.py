@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from mmrefine.apis.files import OutputError
 from mmrefine.apis.inferencer import RefineInferencer
 from mmrefine.apis.progress import JobProgress
 from mmrefine.apis.refine_job import RefineJob
 from mmrefine.apis.report import JobReport
+from mmrefine.files.atomic import OutputError
 from mmrefine.utils import require
 
 # Small enough that little is lost with an actor, and that the last ones end together.

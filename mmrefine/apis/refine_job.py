@@ -19,14 +19,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mmrefine.apis.files import OutputError, PartStore, check_same_settings, remove_results, whole_file
+from mmrefine.apis.files import PartStore, check_same_settings
 from mmrefine.apis.inferencer import RefineInferencer
 from mmrefine.apis.report import JobReport, Totals, mask_entries, write_summary
 from mmrefine.apis.truth import TrueMasks, Truth, measure
 from mmrefine.apis.writers import open_writer
-from mmrefine.datasets.images import read_image
-from mmrefine.datasets.json_stream import walk_json
-from mmrefine.datasets.mask_sources import CoarseMasks, MaskSource, MaskTask
+from mmrefine.files.atomic import OutputError, remove_results, whole_file
+from mmrefine.files.images import read_image
+from mmrefine.files.json_stream import walk_json
+from mmrefine.files.mask_sources import CoarseMasks, MaskSource, MaskTask
 from mmrefine.structures import RefineResult
 from mmrefine.visualization import draw_refinement
 

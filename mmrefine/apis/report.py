@@ -18,10 +18,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from mmrefine.apis.files import whole_file
 from mmrefine.apis.truth import MEASURES
 from mmrefine.apis.writers import Written
 from mmrefine.evaluation import summarize_refinement
+from mmrefine.files.atomic import whole_file
 from mmrefine.version import __version__
 
 

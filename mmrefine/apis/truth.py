@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from mmrefine.core.rle import decode_segmentation
-from mmrefine.datasets.image_table import ImageTable
-from mmrefine.datasets.mask_files import read_mask_file
-from mmrefine.datasets.mask_sources import CoarseMasks, CocoMasks, LabelMaps, MaskFiles, MaskSource, MaskTask
 from mmrefine.evaluation import mask_iou, measure_masks
+from mmrefine.files.image_table import ImageTable
+from mmrefine.files.mask_files import read_mask_file
+from mmrefine.files.mask_sources import CoarseMasks, CocoMasks, LabelMaps, MaskFiles, MaskSource, MaskTask
 from mmrefine.structures import RefineResult
 
 MEASURES = ('iou', 'boundary_iou')

@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmrefine.apis.files import OutputError, PartStore, check_same_settings, remove_results, whole_file
+from mmrefine.apis.files import PartStore, check_same_settings
 from mmrefine.apis.inferencer import DEFAULT_MODEL, RefineInferencer
 from mmrefine.apis.progress import JobProgress
 from mmrefine.apis.report import versions
 from mmrefine.apis.video_writers import PngFolder, encode_frame, object_records, write_json_videos
 from mmrefine.core.temporal import change
-from mmrefine.datasets.video_frames import VideoFrames
-from mmrefine.datasets.video_masks import Clip, ClipMasks, JsonVideos, VideoSource, open_videos
+from mmrefine.files.atomic import OutputError, remove_results, whole_file
+from mmrefine.files.video_frames import VideoFrames
+from mmrefine.files.video_masks import Clip, ClipMasks, JsonVideos, VideoSource, open_videos
 from mmrefine.models.refiners import BaseRefiner
 from mmrefine.models.video import FlowPropagator, FrameResult, FramewiseVideoRefiner, VideoRefiner
 from mmrefine.visualization.overlay import OverlayVideo, draw_overlay
@@ -80,7 +81,7 @@ def refine_video(
     are skipped and reported; a next call tries them again.
 
     Args:
-        frames, masks, allow_gaps, videos: see :func:`~mmrefine.datasets.video_masks.open_videos`.
+        frames, masks, allow_gaps, videos: see :func:`~mmrefine.files.video_masks.open_videos`.
         out: folder for the results.
         model: a refiner for single frames, see :class:`~mmrefine.apis.inferencer.RefineInferencer`; or one for clips,
             which is used as it is.

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmrefine.datasets.mask_files import read_mask_file
 from mmrefine.evaluation.video import ObjectScores, contour_accuracy, region_similarity
+from mmrefine.files.mask_files import read_mask_file
 
 VOID = 255
 _LVOS_STEP = 5

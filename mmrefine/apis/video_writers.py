@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mmrefine.apis.files import remove_results, whole_file
 from mmrefine.core.palette import voc_palette
 from mmrefine.core.regions import resolve_overlaps
 from mmrefine.core.rle import box_of, encode_rle
-from mmrefine.datasets.video_masks import Clip, ClipMasks, JsonVideos, VideoSource
+from mmrefine.files.atomic import remove_results, whole_file
+from mmrefine.files.video_masks import Clip, ClipMasks, JsonVideos, VideoSource
 from mmrefine.models.video import FrameResult
 
 MAX_LABEL = 254

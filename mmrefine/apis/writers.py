@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from mmrefine.apis.files import whole_file
 from mmrefine.core.regions import paint_regions
 from mmrefine.core.rle import box_of, encode_like
-from mmrefine.datasets.mask_sources import CoarseMasks, CocoMasks, LabelMaps, MaskFiles, MaskSource, MaskTask
+from mmrefine.files.atomic import whole_file
+from mmrefine.files.mask_sources import CoarseMasks, CocoMasks, LabelMaps, MaskFiles, MaskSource, MaskTask
 from mmrefine.structures import RefineResult
 
 
@@ -29,7 +29,7 @@ class Written:
 
     Attributes:
         result: the M masks; differs from the refiner's where these were regions of a label map.
-        names, categories: M each, as in :class:`~mmrefine.datasets.mask_sources.CoarseMasks`.
+        names, categories: M each, as in :class:`~mmrefine.files.mask_sources.CoarseMasks`.
         output: what :meth:`Writer.finish` needs, in types of JSON.
     """
 

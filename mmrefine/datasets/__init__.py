@@ -1,4 +1,4 @@
-"""Data sets, samplers, and reading of images and masks."""
+"""Data sets and samplers of trainings."""
 
 from mmrefine.datasets.mask_datasets import CocoMaskDataset, MaskFolderDataset, MixtureDataset
 from mmrefine.datasets.samplers import SequentialShareSampler

@@ -15,8 +15,8 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from mmrefine.datasets.coco_file import image_name
-from mmrefine.datasets.images import IMAGE_SUFFIXES
+from mmrefine.files.coco_file import image_name
+from mmrefine.files.images import IMAGE_SUFFIXES
 from mmrefine.registry import DATASETS
 
 

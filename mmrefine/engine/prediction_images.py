@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from mmengine.structures import BaseDataElement
 
-from mmrefine.datasets.images import read_image
+from mmrefine.files.images import read_image
 
 FALLBACKS = (None, 'network_input')
 

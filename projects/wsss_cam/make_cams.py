@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from mmrefine.apis.files import whole_file
+from mmrefine.files.atomic import whole_file
 
 
 def parse_args() -> argparse.Namespace:

@@ -16,8 +16,8 @@ from PIL import Image
 
 from mmrefine.core.palette import voc_palette
 from mmrefine.core.rle import decode_segmentation
-from mmrefine.datasets.coco_file import CocoFile
-from mmrefine.datasets.images import read_image
+from mmrefine.files.coco_file import CocoFile
+from mmrefine.files.images import read_image
 
 
 def parse_args() -> argparse.Namespace:

@@ -15,7 +15,7 @@ from mmrefine.apis import OutputError, RefineInferencer, refine_dataset, refine_
 from mmrefine.apis.files import PartStore
 from mmrefine.apis.report import JobReport, format_report
 from mmrefine.core.rle import box_of, decode_segmentation, encode_rle
-from mmrefine.datasets import mask_sources
+from mmrefine.files import mask_sources
 from mmrefine.models.refiners import RefineInput
 from tests.test_apis.bright_refiner import BrightRefiner
 from tests.test_apis.conftest import SIZE_HW, Scenes

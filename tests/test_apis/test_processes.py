@@ -17,7 +17,7 @@ from mmrefine.apis import processes as processes_module
 from mmrefine.apis.launchers import join_processes
 from mmrefine.apis.processes import Crew
 from mmrefine.apis.refine_job import RefineJob, Step
-from mmrefine.datasets.mask_sources import open_masks
+from mmrefine.files.mask_sources import open_masks
 from tests.test_apis.conftest import Scenes
 from tests.test_apis.test_job import files_of
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mmrefine.apis.truth import measure, open_truth
-from mmrefine.datasets.mask_sources import MaskSource, open_masks
+from mmrefine.files.mask_sources import MaskSource, open_masks
 from mmrefine.structures import RefineResult
 from tests.test_apis.conftest import SIZE_HW, Scenes
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mmrefine.core.panoptic import INSTANCE_OFFSET, paint_panoptic_map, split_panoptic_map
-from mmrefine.datasets.images import read_image
 from mmrefine.engine import RefineHook
+from mmrefine.files.images import read_image
 from mmrefine.models.refiners import RefineInput
 from mmrefine.registry import MODELS
 from tiny_openmmlab import CLASSES, REFINER, STUFF, build, panoptic_config

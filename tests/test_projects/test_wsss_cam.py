@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mmrefine.core.activation_maps import activation_label_map, load_activation_maps, resize_scores
+from mmrefine.core.activation_maps import activation_label_map, resize_scores
 from mmrefine.core.rle import encode_rle
+from mmrefine.files.activation_maps import load_activation_maps
 
 SIDE = 48
 

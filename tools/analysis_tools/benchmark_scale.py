@@ -73,8 +73,8 @@ class Stages:
 
     def __init__(self, folder: Path):
         from mmrefine.apis.refine_job import RefineJob
-        from mmrefine.datasets.image_table import ImageTable
-        from mmrefine.datasets.mask_sources import CocoMasks
+        from mmrefine.files.image_table import ImageTable
+        from mmrefine.files.mask_sources import CocoMasks
 
         start = time.process_time()
         self.source = CocoMasks(folder / 'coco.json', ImageTable(folder / 'coco.json'))

@@ -20,8 +20,8 @@ import numpy as np
 from mmrefine.apis.inferencer import RefineInferencer
 from mmrefine.core.coarse_masks import simulate_coarse_mask
 from mmrefine.core.temporal import flicker
-from mmrefine.datasets.video_masks import ClipMasks, open_videos
 from mmrefine.evaluation import measure_masks, summarize_refinement
+from mmrefine.files.video_masks import ClipMasks, open_videos
 from mmrefine.models.video import FlowPropagator, FramewiseVideoRefiner
 
 MEASURES = ('iou', 'boundary_iou')

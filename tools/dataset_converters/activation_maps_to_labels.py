@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 from mmengine.utils import track_iter_progress
 
-from mmrefine.apis.files import whole_file
-from mmrefine.core.activation_maps import activation_label_map, load_activation_maps
+from mmrefine.core.activation_maps import activation_label_map
 from mmrefine.core.palette import voc_palette
 from mmrefine.core.regions import VOID
-from mmrefine.datasets.activation_map_source import activation_map_paths
-from mmrefine.datasets.mask_files import MaskFile
+from mmrefine.files.activation_map_source import activation_map_paths
+from mmrefine.files.activation_maps import load_activation_maps
+from mmrefine.files.atomic import whole_file
+from mmrefine.files.mask_files import MaskFile
 
 
 def parse_args() -> argparse.Namespace:

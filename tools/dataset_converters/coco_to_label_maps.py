@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from mmrefine.apis.files import whole_file
 from mmrefine.core.palette import voc_palette
 from mmrefine.core.rle import decode_segmentation
+from mmrefine.files.atomic import whole_file
 
 VOID = 255
 

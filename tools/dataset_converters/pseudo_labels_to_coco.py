@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from mmrefine.apis.files import whole_file
 from mmrefine.core.pseudo_labels import PseudoLabelFilter
+from mmrefine.files.atomic import whole_file
 
 
 def parse_args() -> argparse.Namespace:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pycocotools import mask as coco_mask
 
-from mmrefine.apis.files import whole_file
+from mmrefine.files.atomic import whole_file
 
 
 def parse_args() -> argparse.Namespace:

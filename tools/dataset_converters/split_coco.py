@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmrefine.apis.files import whole_file
+from mmrefine.files.atomic import whole_file
 
 
 def parse_args() -> argparse.Namespace:

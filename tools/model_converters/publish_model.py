@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from mmrefine.apis.files import whole_file
+from mmrefine.files.atomic import whole_file
 from mmrefine.models.model_zoo import read_weights
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from mmrefine.apis.files import whole_file
+from mmrefine.files.atomic import whole_file
 from mmrefine.models.model_zoo import read_weights
 from mmrefine.registry import MODELS
 from mmrefine.utils import find_config

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmrefine.datasets.images import read_image
+from mmrefine.files.images import read_image
 from mmrefine.registry import TRANSFORMS
 
 

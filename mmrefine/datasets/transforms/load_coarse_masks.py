@@ -14,10 +14,10 @@ from mmcv.transforms import BaseTransform
 from mmrefine.core.crops import mask_boxes
 from mmrefine.core.regions import VOID, split_label_map
 from mmrefine.core.rle import decode_segmentation
-from mmrefine.datasets.activation_map_source import activation_map_paths, read_activation_labels
-from mmrefine.datasets.coco_file import CocoFile
-from mmrefine.datasets.mask_files import MaskFile, read_mask_file
-from mmrefine.datasets.mask_sources import mask_paths
+from mmrefine.files.activation_map_source import activation_map_paths, read_activation_labels
+from mmrefine.files.coco_file import CocoFile
+from mmrefine.files.mask_files import MaskFile, read_mask_file
+from mmrefine.files.mask_sources import mask_paths
 from mmrefine.registry import TRANSFORMS
 from mmrefine.utils import require
 

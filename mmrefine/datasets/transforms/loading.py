@@ -6,8 +6,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmrefine.core.rle import decode_segmentation
-from mmrefine.datasets.images import read_image
-from mmrefine.datasets.mask_files import read_mask_file
+from mmrefine.files.images import read_image
+from mmrefine.files.mask_files import read_mask_file
 from mmrefine.registry import TRANSFORMS
 
 

@@ -11,8 +11,8 @@ from mmcv.transforms import BaseTransform
 from mmrefine.core.checks import check_masks
 from mmrefine.core.crops import mask_boxes
 from mmrefine.core.regions import VOID, paint_regions, split_label_map
-from mmrefine.datasets.images import read_image
-from mmrefine.datasets.result_cache import ResultCache, refiner_fingerprint
+from mmrefine.files.images import read_image
+from mmrefine.files.result_cache import ResultCache, refiner_fingerprint
 from mmrefine.models.model_zoo import build_refiner, find_checkpoint, load_config
 from mmrefine.models.refiners import BaseRefiner
 from mmrefine.registry import TRANSFORMS

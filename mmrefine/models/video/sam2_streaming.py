@@ -73,7 +73,7 @@ class StreamingVideoPredictor(sam2_video.SAM2VideoPredictor):
 
         Args:
             video_path: a folder of frames, a video file, or a sequence of (H, W, 3) uint8 RGB frames, such as
-                :class:`~mmrefine.datasets.video_frames.VideoFrames`.
+                :class:`~mmrefine.files.video_frames.VideoFrames`.
             offload_state_to_cpu: keep memories and masks there.
             streaming: forget outputs that no later frame looks at, so that memory does not grow with the video. Frames
                 that were forgotten cannot be corrected any more.
@@ -84,7 +84,7 @@ class StreamingVideoPredictor(sam2_video.SAM2VideoPredictor):
         frames = video_path
         if isinstance(frames, (str, bytes)) or hasattr(frames, '__fspath__'):
             # Here, as models do not read data elsewhere; sam2's own interface takes a path.
-            from mmrefine.datasets.video_frames import open_frames
+            from mmrefine.files.video_frames import open_frames
 
             frames = open_frames(frames)
         if not len(frames):

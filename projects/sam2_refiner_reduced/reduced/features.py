@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmrefine.apis.files import whole_file
+from mmrefine.files.atomic import whole_file
 from mmrefine.models.interactive import SAM2Features, encode_images
 
 from .pool import Pool

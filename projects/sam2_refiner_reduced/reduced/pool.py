@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmrefine.apis.files import whole_file
 from mmrefine.datasets import MixtureDataset
+from mmrefine.files.atomic import whole_file
 
 from .scenes import draw_scene
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from mmrefine.apis.files import whole_file
 from mmrefine.evaluation import measure_masks, simulated_prompt
+from mmrefine.files.atomic import whole_file
 from mmrefine.models.interactive import prompt_masks
 from mmrefine.models.modules.sam2_refiner_core import upsample
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mmrefine.datasets import json_stream
-from mmrefine.datasets.json_stream import Item, walk_json, write_json
+from mmrefine.files import json_stream
+from mmrefine.files.json_stream import Item, walk_json, write_json
 
 CONTENTS = [
     {},

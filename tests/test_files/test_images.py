@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmrefine.datasets.images import list_images, read_image
+from mmrefine.files.images import list_images, read_image
 
 # Where the corner pixels of the stored picture appear to a viewer, for the eight values of the EXIF orientation
 # (TIFF 6.0): each entry turns the stored array into the upright one.

@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mmrefine.datasets.coco_file import read_image_names
-from mmrefine.datasets.images import list_images
+from mmrefine.files.coco_file import read_image_names
+from mmrefine.files.images import list_images
 
 
 class ImageTable:

@@ -18,9 +18,9 @@ import numpy as np
 
 from mmrefine.core.regions import VOID, split_label_map
 from mmrefine.core.rle import decode_segmentation
-from mmrefine.datasets.coco_file import CocoFile
-from mmrefine.datasets.image_table import ImageTable
-from mmrefine.datasets.mask_files import MaskFile, read_mask_file
+from mmrefine.files.coco_file import CocoFile
+from mmrefine.files.image_table import ImageTable
+from mmrefine.files.mask_files import MaskFile, read_mask_file
 
 # Bounds the memory that one image takes; an image with more masks is several tasks.
 MAX_MASKS_PER_TASK = 64
@@ -251,7 +251,7 @@ def open_masks(
         semantic: the PNG files are label maps.
         ignore_label, background_label: see :class:`LabelMaps`.
         cam_threshold: the masks are class activation maps, cut at this score; see
-            :class:`~mmrefine.datasets.activation_map_source.ActivationMaps`.
+            :class:`~mmrefine.files.activation_map_source.ActivationMaps`.
         image_root: folder from which the names in a COCO file start, if ``images`` is one.
 
     Raises:
@@ -267,7 +267,7 @@ def open_masks(
             raise ValueError(f'semantic goes with label maps in PNG files, got the COCO file {masks}.')
         source: MaskSource = CocoMasks(masks, ImageTable(images, image_root))
     elif cam_threshold is not None:
-        from mmrefine.datasets.activation_map_source import ActivationMaps  # which extends this module
+        from mmrefine.files.activation_map_source import ActivationMaps  # which extends this module
 
         source = ActivationMaps(masks, ImageTable(images, image_root), cam_threshold)
     else:

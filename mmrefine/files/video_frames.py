@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mmrefine.datasets.images import IMAGE_SUFFIXES, read_image
+from mmrefine.files.images import IMAGE_SUFFIXES, read_image
 
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v')
 _DEFAULT_FPS = 24.0

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mmrefine.core.activation_maps import activation_label_map, load_activation_maps, resize_scores
+from mmrefine.core.activation_maps import activation_label_map, resize_scores
 from mmrefine.core.palette import voc_palette
 from mmrefine.core.regions import VOID
-from mmrefine.datasets.image_table import ImageTable
-from mmrefine.datasets.mask_files import MaskFile
-from mmrefine.datasets.mask_sources import LabelMaps, MaskTask
+from mmrefine.files.activation_maps import load_activation_maps
+from mmrefine.files.image_table import ImageTable
+from mmrefine.files.mask_files import MaskFile
+from mmrefine.files.mask_sources import LabelMaps, MaskTask
 
 SUFFIXES = ('.npy', '.npz')
 
@@ -22,7 +23,7 @@ class ActivationMaps(LabelMaps):
 
     Args:
         path: a file, or a folder of them (searched recursively), see
-            :func:`~mmrefine.core.activation_maps.load_activation_maps`.
+            :func:`~mmrefine.files.activation_maps.load_activation_maps`.
         threshold: what scores less in every class is background.
     """
 
@@ -50,7 +51,7 @@ def read_activation_labels(path: str | os.PathLike, size_hw: tuple[int, int], th
     """The label map of a file of activation maps, with the colours of VOC.
 
     Args:
-        path: see :func:`~mmrefine.core.activation_maps.load_activation_maps`.
+        path: see :func:`~mmrefine.files.activation_maps.load_activation_maps`.
         size_hw: size of the image; smaller maps of its aspect ratio are enlarged.
         threshold: what scores less in every class is background.
 

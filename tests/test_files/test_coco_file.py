@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmrefine.datasets.coco_file import CocoFile, read_image_names
+from mmrefine.files.coco_file import CocoFile, read_image_names
 
 IMAGES = [{'id': 7, 'file_name': 'größe.jpg'}, {'id': 'b', 'file_name': 'b.jpg'}]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmrefine.datasets.video_frames import find_clips, open_frames
+from mmrefine.files.video_frames import find_clips, open_frames
 
 
 def frame(index: int, size_hw: tuple[int, int] = (48, 64)) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from mmrefine.core.checks import MASK_THRESHOLD
-from mmrefine.datasets.images import open_whole
+from mmrefine.files.images import open_whole
 
 _MAX_LABELS = 64
 

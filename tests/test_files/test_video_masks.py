@@ -11,7 +11,7 @@ from PIL import Image
 
 from mmrefine.core.palette import voc_palette
 from mmrefine.core.rle import encode_rle
-from mmrefine.datasets.video_masks import VideoSource, open_videos
+from mmrefine.files.video_masks import VideoSource, open_videos
 
 SIZE_HW = (20, 30)
 

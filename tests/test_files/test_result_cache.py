@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmrefine.datasets.result_cache import ResultCache, refiner_fingerprint
+from mmrefine.files.result_cache import ResultCache, refiner_fingerprint
 from mmrefine.structures import RefineResult
 
 COARSE = np.random.default_rng(0).random((3, 13, 17)) < 0.5

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from mmrefine.datasets.json_stream import Item, walk_json, write_json
+from mmrefine.files.json_stream import Item, walk_json, write_json
 
 
 class CocoFile:

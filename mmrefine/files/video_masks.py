@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from mmrefine.core.rle import decode_segmentation
-from mmrefine.datasets.coco_file import image_name
-from mmrefine.datasets.mask_files import read_mask_file
-from mmrefine.datasets.video_frames import FrameFiles, VideoFrames, find_clips, frame_number, open_frames
+from mmrefine.files.coco_file import image_name
+from mmrefine.files.mask_files import read_mask_file
+from mmrefine.files.video_frames import FrameFiles, VideoFrames, find_clips, frame_number, open_frames
 
 VOID = 255
 
@@ -73,7 +73,7 @@ class VideoSource(ABC):
         path: what was given as masks.
         clips: the work.
         digest: changes when the masks do.
-        allow_gaps: see :class:`~mmrefine.datasets.video_frames.FrameFiles`.
+        allow_gaps: see :class:`~mmrefine.files.video_frames.FrameFiles`.
     """
 
     def __init__(self, path: Path, allow_gaps: bool):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmrefine.datasets.mask_files import read_mask_file
+from mmrefine.files.mask_files import read_mask_file
 
 MASK = np.array([[0, 1, 1], [0, 0, 1]], bool)
 OTHER = ~MASK

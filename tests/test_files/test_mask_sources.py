@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmrefine.datasets.image_table import ImageTable
-from mmrefine.datasets.mask_sources import MAX_MASKS_PER_TASK, MaskSource, open_masks
+from mmrefine.files.image_table import ImageTable
+from mmrefine.files.mask_sources import MAX_MASKS_PER_TASK, MaskSource, open_masks
 
 SIZE = (4, 6)
 SQUARE = [[1, 1, 4, 1, 4, 3, 1, 3]]

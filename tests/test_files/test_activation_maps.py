@@ -1,0 +1,95 @@
+"""Class activation maps: the files that are read, and those that are refused."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from mmrefine.files.activation_maps import load_activation_maps
+
+MAPS = {3: np.full((2, 3), 0.25, np.float32), 14: np.eye(2, 3, dtype=np.float32)}
+
+
+def save_object(path, value):
+    np.save(path, np.array(value, dtype=object), allow_pickle=True)
+    return path
+
+
+def check(path):
+    classes, scores = load_activation_maps(path)
+    assert classes.tolist() == [3, 14] and scores.dtype == np.float32
+    np.testing.assert_array_equal(scores, np.stack(list(MAPS.values())))
+
+
+def test_map_per_class(tmp_path):
+    np.savez(tmp_path / 'a.npz', **{str(key): value for key, value in MAPS.items()})
+    check(tmp_path / 'a.npz')
+    check(save_object(tmp_path / 'b.npy', MAPS))
+    check(save_object(tmp_path / 'c.npy', {np.int64(key): value for key, value in MAPS.items()}))
+
+
+def test_keys_beside_maps(tmp_path):
+    scores = np.stack(list(MAPS.values()))
+    np.savez(tmp_path / 'a.npz', keys=[3, 14], high_res=scores)
+    check(tmp_path / 'a.npz')
+    check(save_object(tmp_path / 'b.npy', {'keys': np.array([3, 14]), 'cam': scores[:, :1], 'high_res': scores}))
+
+
+def test_nothing_is_run_while_reading(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / 'sprung'),)
+
+    with pytest.raises(ValueError, match='mkdir'):
+        load_activation_maps(save_object(tmp_path / 'trap.npy', {3: Trap()}))
+    assert not (tmp_path / 'sprung').exists()
+
+
+def test_other_content_is_refused(tmp_path):
+    (tmp_path / 'broken.npy').write_bytes(b'no array')
+    (tmp_path / 'cut.npy').write_bytes(save_object(tmp_path / 'whole.npy', MAPS).read_bytes()[:-20])
+    np.save(tmp_path / 'plain.npy', MAPS[3])
+    np.savez(tmp_path / 'names.npz', cat=MAPS[3])
+    np.savez(tmp_path / 'lonely.npz', keys=[3])
+    np.savez(tmp_path / 'count.npz', keys=[3], cam=np.zeros((2, 4, 4)))
+    (tmp_path / 'raw.pkl').write_bytes(pickle.dumps(MAPS))
+    for name, message in {
+        'broken.npy': 'not a .npy file',
+        'cut.npy': 'cut.npy',
+        'plain.npy': 'ndarray',
+        'names.npz': 'cat',
+        'lonely.npz': 'high_res',
+        'count.npz': r'\(2, 4, 4\)',
+        'raw.pkl': '.npz and .npy',
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            load_activation_maps(tmp_path / name)
+
+
+def test_tensors_are_read(tmp_path):
+    scores = torch.from_numpy(np.stack(list(MAPS.values())))
+    content = {'keys': torch.tensor([3, 14]), 'cam': scores[:, :1], 'high_res': scores}
+    check(save_object(tmp_path / 'a.npy', content))
+
+
+def test_nothing_is_run_inside_of_tensors(tmp_path):
+    """A tensor is a torch file within the pickle, which could hold objects of its own."""
+
+    class Trap:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / 'sprung'),)
+
+    class FakeStorage:
+        def __reduce__(self):
+            stream = io.BytesIO()
+            torch.save(Trap(), stream)
+            return torch.storage._load_from_bytes, (stream.getvalue(),)
+
+    with pytest.raises(ValueError, match='cannot be read as activation maps'):
+        load_activation_maps(save_object(tmp_path / 'trap.npy', {3: FakeStorage()}))
+    assert not (tmp_path / 'sprung').exists()
