@@ -21,7 +21,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
-    from mmrefine.apis import format_report, refine_dataset
+    from mmrefine.jobs import format_report, refine_dataset
     from mmrefine.utils import require
 
     try:

@@ -98,7 +98,7 @@ def _label(text: str) -> int | None:
 
 def choose_threshold(args: argparse.Namespace) -> float | None:
     """The one threshold, or the best by the ground truth; None where there is no truth to decide."""
-    from mmrefine.apis.cam import best_threshold, format_sweep, sweep_thresholds
+    from mmrefine.jobs.cam import best_threshold, format_sweep, sweep_thresholds
 
     if len(args.cam_threshold) == 1:
         return args.cam_threshold[0]
@@ -110,8 +110,8 @@ def choose_threshold(args: argparse.Namespace) -> float | None:
 def main() -> int:
     args = parse_args()
     # Imported late, so that --help answers at once.
-    from mmrefine.apis import LostProcessError, format_report, refine_dataset
-    from mmrefine.apis.cam import compare_label_maps, format_label_quality
+    from mmrefine.jobs import LostProcessError, format_report, refine_dataset
+    from mmrefine.jobs.cam import compare_label_maps, format_label_quality
 
     try:
         threshold = choose_threshold(args) if args.cam else None

@@ -72,7 +72,7 @@ _AGREEMENT_HELP = (
 def main() -> int:
     args = parse_args()
     # Imported late, so that --help answers at once.
-    from mmrefine.apis.video import format_video_report, refine_video
+    from mmrefine.jobs.video import format_video_report, refine_video
 
     try:
         report = refine_video(

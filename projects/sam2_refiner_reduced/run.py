@@ -24,8 +24,8 @@ from reduced.training import Log, Progress
 from reduced.variants import train_variants
 from torch import nn
 
-from mmrefine.apis.files import check_same_settings
 from mmrefine.files.atomic import remove_results, whole_file
+from mmrefine.jobs.files import check_same_settings
 from mmrefine.models.interactive import build_base
 from mmrefine.models.interactive.sam2_base import INPUT_MULTIPLE
 

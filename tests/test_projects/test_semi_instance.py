@@ -16,7 +16,7 @@ setup()
 pytest.importorskip('mmdet')
 
 from mmrefine.registry import HOOKS  # noqa: E402
-from tests.test_apis import bright_refiner  # noqa: E402, F401
+from tests.test_jobs import bright_refiner  # noqa: E402, F401
 from tiny_mask_rcnn import CLASSES, mask_rcnn, write_json, write_photographs  # noqa: E402
 
 BRIGHT = {'type': 'mmrefine.BrightRefiner', 'reach_px': 4}

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from mmrefine.apis import refine_dataset
 from mmrefine.core.rle import decode_segmentation, encode_rle
-from tests.test_apis.bright_refiner import BrightRefiner
+from mmrefine.jobs import refine_dataset
+from tests.test_jobs.bright_refiner import BrightRefiner
 
 SIZE_HW = (40, 60)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.test_apis.conftest import Scenes
+from tests.test_jobs.conftest import Scenes
 
 
 @pytest.fixture

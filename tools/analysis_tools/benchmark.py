@@ -131,7 +131,7 @@ def compare_memory() -> None:
 
 def run_job(folder: Path, out: Path) -> None:
     """One job in this process; prints its peak memory in MB."""
-    from mmrefine.apis import refine_dataset
+    from mmrefine.jobs import refine_dataset
 
     refine_dataset(folder / 'images', folder / 'masks', out, progress=False)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

@@ -72,9 +72,9 @@ class Stages:
     """What is measured, one stage per process, on the file in this folder; each answers with masks and seconds."""
 
     def __init__(self, folder: Path):
-        from mmrefine.apis.refine_job import RefineJob
         from mmrefine.files.image_table import ImageTable
         from mmrefine.files.mask_sources import CocoMasks
+        from mmrefine.jobs.refine_job import RefineJob
 
         start = time.process_time()
         self.source = CocoMasks(folder / 'coco.json', ImageTable(folder / 'coco.json'))
@@ -91,7 +91,7 @@ class Stages:
 
     def parts(self) -> tuple[int, float]:
         """Those behind the sample are written too, with the masks of the sample."""
-        from mmrefine.apis.report import mask_entries
+        from mmrefine.jobs.report import mask_entries
         from mmrefine.structures import RefineResult
 
         self.job.start()
@@ -127,7 +127,7 @@ STAGES: dict[str, Callable[[Stages], tuple[int, float]]] = {
 
 def run_stage(name: str, folder: Path) -> None:
     """Prints masks, seconds, and the peak memory of this process in MB before and after it."""
-    import mmrefine.apis  # noqa: F401  (what any process takes)
+    import mmrefine.jobs  # noqa: F401  (what any process takes)
 
     before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     masks, seconds = STAGES[name](Stages(folder))

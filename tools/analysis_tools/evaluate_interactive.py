@@ -17,7 +17,6 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from tqdm import tqdm
 
-from mmrefine.apis.files import PartStore
 from mmrefine.datasets import MaskFolderDataset
 from mmrefine.evaluation import (
     format_scores_table,
@@ -27,6 +26,7 @@ from mmrefine.evaluation import (
     summarize_refinement,
 )
 from mmrefine.files.atomic import remove_results, whole_file
+from mmrefine.jobs.files import PartStore
 from mmrefine.models.interactive import SAM2Refiner, SAM2RefinerPredictor
 from mmrefine.models.model_zoo import load_weights, pick_device
 from mmrefine.registry import DATASETS, MODELS

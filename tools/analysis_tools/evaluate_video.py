@@ -15,9 +15,9 @@ import json
 import sys
 from pathlib import Path
 
-from mmrefine.apis.video_scores import evaluate_davis, evaluate_lvos
 from mmrefine.evaluation.video import summarize_davis, summarize_lvos
 from mmrefine.files.atomic import whole_file
+from mmrefine.jobs.video_scores import evaluate_davis, evaluate_lvos
 
 
 def parse_args() -> argparse.Namespace:

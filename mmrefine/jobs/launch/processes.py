@@ -13,10 +13,10 @@ from typing import Any
 from mmengine.dist import broadcast_object_list, get_dist_info
 
 from mmrefine.apis.inferencer import RefineInferencer
-from mmrefine.apis.progress import JobProgress
-from mmrefine.apis.refine_job import RefineJob, Step
-from mmrefine.apis.report import JobReport
 from mmrefine.files.atomic import OutputError, remove_results, whole_file
+from mmrefine.jobs.progress import JobProgress
+from mmrefine.jobs.refine_job import RefineJob, Step
+from mmrefine.jobs.report import JobReport
 
 _BEAT_S = 5.0
 _PATIENCE_S = 120.0  # disks of clusters show files of other machines with up to a minute's delay
@@ -36,7 +36,7 @@ def run_in_processes(
 
     Raises:
         LostProcessError: another process has died; what is done is kept.
-        ValueError, OutputError: as :meth:`~mmrefine.apis.refine_job.RefineJob.start` and ``refine`` say.
+        ValueError, OutputError: as :meth:`~mmrefine.jobs.refine_job.RefineJob.start` and ``refine`` say.
     """
     crew = Crew(job.parts_folder / 'processes')
 
@@ -62,7 +62,7 @@ class Status:
     Attributes:
         beats: rises as long as the process lives.
         images, masks: done since it was started.
-        failed: see :class:`~mmrefine.apis.job.Step`; told at the end.
+        failed: see :class:`~mmrefine.jobs.job.Step`; told at the end.
         end: None while it works, '' when it has done its share, else what went wrong.
     """
 

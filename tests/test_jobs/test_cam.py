@@ -11,17 +11,17 @@ import pytest
 import torch
 from PIL import Image
 
-from mmrefine.apis import refine_dataset
-from mmrefine.apis.cam import (
+from mmrefine.core.palette import voc_palette
+from mmrefine.jobs import refine_dataset
+from mmrefine.jobs.cam import (
     best_threshold,
     compare_label_maps,
     format_label_quality,
     format_sweep,
     sweep_thresholds,
 )
-from mmrefine.core.palette import voc_palette
-from tests.test_apis.bright_refiner import BrightRefiner
-from tests.test_apis.conftest import SIZE_HW, Scenes
+from tests.test_jobs.bright_refiner import BrightRefiner
+from tests.test_jobs.conftest import SIZE_HW, Scenes
 
 LEVEL = 0.6
 

@@ -11,14 +11,15 @@ import pytest
 import torch
 from PIL import Image
 
-from mmrefine.apis import OutputError, RefineInferencer, refine_dataset, refine_job
-from mmrefine.apis.files import PartStore
-from mmrefine.apis.report import JobReport, format_report
+from mmrefine.apis import RefineInferencer
 from mmrefine.core.rle import box_of, decode_segmentation, encode_rle
 from mmrefine.files import mask_sources
+from mmrefine.jobs import OutputError, refine_dataset, refine_job
+from mmrefine.jobs.files import PartStore
+from mmrefine.jobs.report import JobReport, format_report
 from mmrefine.models.refiners import RefineInput
-from tests.test_apis.bright_refiner import BrightRefiner
-from tests.test_apis.conftest import SIZE_HW, Scenes
+from tests.test_jobs.bright_refiner import BrightRefiner
+from tests.test_jobs.conftest import SIZE_HW, Scenes
 
 
 def run(scenes: Scenes, masks: str, out: str | Path = 'out', **more: object) -> JobReport:

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 import torch.distributed
 
-from mmrefine.apis import LostProcessError, refine_dataset
-from mmrefine.apis import processes as processes_module
-from mmrefine.apis.launchers import join_processes
-from mmrefine.apis.processes import Crew
-from mmrefine.apis.refine_job import RefineJob, Step
 from mmrefine.files.mask_sources import open_masks
-from tests.test_apis.conftest import Scenes
-from tests.test_apis.test_job import files_of
+from mmrefine.jobs import LostProcessError, refine_dataset
+from mmrefine.jobs.launch import processes as processes_module
+from mmrefine.jobs.launch.join import join_processes
+from mmrefine.jobs.launch.processes import Crew
+from mmrefine.jobs.refine_job import RefineJob, Step
+from tests.test_jobs.conftest import Scenes
+from tests.test_jobs.test_job import files_of
 
 CONFIG = """
 custom_imports = dict(imports=['fragile_refiner'])
@@ -28,9 +28,9 @@ model = dict(type='FragileRefiner', marker='{marker}', lives=2, rank=1)
 # One of two processes, as the tool runs it, that notices in a second instead of minutes when the other one is gone.
 IMPATIENT = """
 import runpy, sys
-from mmrefine.apis import processes
+from mmrefine.jobs.launch import processes
 processes._BEAT_S, processes._PATIENCE_S = 0.1, 1.0
-runpy.run_path(processes.__file__.replace('mmrefine/apis/processes.py', 'tools/refine.py'), run_name='__main__')
+runpy.run_path(processes.__file__.replace('mmrefine/jobs/launch/processes.py', 'tools/refine.py'), run_name='__main__')
 """
 SRUN = """#!/bin/bash
 echo "$@" > srun.txt

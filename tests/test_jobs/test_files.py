@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmrefine.apis.files import PartStore
+from mmrefine.jobs.files import PartStore
 
 
 def test_parts_are_remembered(tmp_path: Path) -> None:

@@ -18,10 +18,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from mmrefine.apis.truth import MEASURES
-from mmrefine.apis.writers import Written
 from mmrefine.evaluation import summarize_refinement
 from mmrefine.files.atomic import whole_file
+from mmrefine.jobs.truth import MEASURES
+from mmrefine.jobs.writers import Written
 from mmrefine.version import __version__
 
 
@@ -47,7 +47,7 @@ def mask_entries(image: str, written: Written, measures: Sequence[dict]) -> list
     Args:
         image: its name.
         written: the M masks.
-        measures: M results of :func:`mmrefine.apis.truth.measure`.
+        measures: M results of :func:`mmrefine.jobs.truth.measure`.
     """
     result = written.result
     areas_px = [np.count_nonzero(masks, axis=(1, 2)).tolist() for masks in (result.coarse_masks, result.masks)]

@@ -19,15 +19,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mmrefine.apis.files import PartStore, check_same_settings
 from mmrefine.apis.inferencer import RefineInferencer
-from mmrefine.apis.report import JobReport, Totals, mask_entries, write_summary
-from mmrefine.apis.truth import TrueMasks, Truth, measure
-from mmrefine.apis.writers import open_writer
 from mmrefine.files.atomic import OutputError, remove_results, whole_file
 from mmrefine.files.images import read_image
 from mmrefine.files.json_stream import walk_json
 from mmrefine.files.mask_sources import CoarseMasks, MaskSource, MaskTask
+from mmrefine.jobs.files import PartStore, check_same_settings
+from mmrefine.jobs.report import JobReport, Totals, mask_entries, write_summary
+from mmrefine.jobs.truth import TrueMasks, Truth, measure
+from mmrefine.jobs.writers import open_writer
 from mmrefine.structures import RefineResult
 from mmrefine.visualization import draw_refinement
 
@@ -59,7 +59,7 @@ class Step(NamedTuple):
 
 
 class RefineJob:
-    """One pass over the tasks of a source; see :func:`~mmrefine.apis.job.refine_dataset`.
+    """One pass over the tasks of a source; see :func:`~mmrefine.jobs.job.refine_dataset`.
 
     It is started once; then any number of processes refine groups of its tasks in any order; it is concluded once.
 
@@ -73,7 +73,7 @@ class RefineJob:
         pictures: of how many images pictures are drawn; None for all.
         batch_masks: tasks are refined together as long as they have no more masks than these.
         workers: threads that read ahead.
-        ignore_band: see :class:`~mmrefine.apis.writers.LabelMapWriter`.
+        ignore_band: see :class:`~mmrefine.jobs.writers.LabelMapWriter`.
     """
 
     def __init__(

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmrefine.apis.video_scores import evaluate_davis, evaluate_lvos
 from mmrefine.core.palette import voc_palette
+from mmrefine.jobs.video_scores import evaluate_davis, evaluate_lvos
 
 SIZE_HW = (30, 40)
 

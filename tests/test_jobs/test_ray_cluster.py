@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_apis.conftest import Scenes
-from tests.test_apis.test_processes import COUNT, Job
+from tests.test_jobs.conftest import Scenes
+from tests.test_jobs.test_processes import COUNT, Job
 
 CONFIG = """
 custom_imports = dict(imports=['fragile_refiner'])

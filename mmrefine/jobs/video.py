@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmrefine.apis.files import PartStore, check_same_settings
 from mmrefine.apis.inferencer import DEFAULT_MODEL, RefineInferencer
-from mmrefine.apis.progress import JobProgress
-from mmrefine.apis.report import versions
-from mmrefine.apis.video_writers import PngFolder, encode_frame, object_records, write_json_videos
 from mmrefine.core.temporal import change
 from mmrefine.files.atomic import OutputError, remove_results, whole_file
 from mmrefine.files.video_frames import VideoFrames
 from mmrefine.files.video_masks import Clip, ClipMasks, JsonVideos, VideoSource, open_videos
+from mmrefine.jobs.files import PartStore, check_same_settings
+from mmrefine.jobs.progress import JobProgress
+from mmrefine.jobs.report import versions
+from mmrefine.jobs.video_writers import PngFolder, encode_frame, object_records, write_json_videos
 from mmrefine.models.refiners import BaseRefiner
 from mmrefine.models.video import FlowPropagator, FrameResult, FramewiseVideoRefiner, VideoRefiner
 from mmrefine.visualization.overlay import OverlayVideo, draw_overlay

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 
 from mmrefine.apis.inferencer import DEFAULT_MODEL, RefineInferencer
-from mmrefine.apis.launchers import join_processes
-from mmrefine.apis.processes import run_in_processes
-from mmrefine.apis.ray_cluster import run_on_ray
-from mmrefine.apis.refine_job import RefineJob
-from mmrefine.apis.report import JobReport
-from mmrefine.apis.truth import open_truth
 from mmrefine.files.mask_sources import open_masks
+from mmrefine.jobs.launch.join import join_processes
+from mmrefine.jobs.launch.processes import run_in_processes
+from mmrefine.jobs.launch.ray_cluster import run_on_ray
+from mmrefine.jobs.refine_job import RefineJob
+from mmrefine.jobs.report import JobReport
+from mmrefine.jobs.truth import open_truth
 from mmrefine.models.model_zoo import load_config
 from mmrefine.models.refiners import BaseRefiner
 
@@ -57,16 +57,16 @@ def refine_dataset(
     Args:
         images, masks, semantic, ignore_label, background_label, cam_threshold, image_root: see
             :func:`~mmrefine.files.mask_sources.open_masks`.
-        ignore_band: see :class:`~mmrefine.apis.writers.LabelMapWriter`.
+        ignore_band: see :class:`~mmrefine.jobs.writers.LabelMapWriter`.
         out: folder for the results.
         model, checkpoint, device, gate, seed, batch_masks: see :class:`~mmrefine.apis.inferencer.RefineInferencer`.
-        gt: ground truth of the same kind as the masks, see :func:`~mmrefine.apis.truth.open_truth`.
+        gt: ground truth of the same kind as the masks, see :func:`~mmrefine.jobs.truth.open_truth`.
         pictures: of how many images before/after pictures are drawn; None for all.
         workers: threads that read images ahead.
         overwrite: start anew in a folder that holds results of other settings.
         progress: show it on standard error.
         launcher: what started this process and others like it, which must share the disk: ``'pytorch'``, ``'slurm'`` or
-            ``'mpi'``, see :func:`~mmrefine.apis.launchers.join_processes`; ``'ray'`` hands the work to a Ray cluster.
+            ``'mpi'``, see :func:`~mmrefine.jobs.launch.join.join_processes`; ``'ray'`` hands the work to a Ray cluster.
         actors: how many Ray actors; None: one per GPU of the cluster, or per core where there are none.
 
     Returns:

@@ -23,7 +23,7 @@ _MIN_OVERLAP = 0.25
 
 @dataclass(frozen=True)
 class TrueMasks:
-    """Ground truth of a task, for its M masks as they are written (see :class:`~mmrefine.apis.writers.Written`).
+    """Ground truth of a task, for its M masks as they are written (see :class:`~mmrefine.jobs.writers.Written`).
 
     Attributes:
         masks: (M, H, W) bool.

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmrefine.apis.video import format_video_report, refine_video
 from mmrefine.core.palette import voc_palette
 from mmrefine.core.rle import decode_segmentation, encode_rle
-from tests.test_apis.bright_refiner import BrightRefiner
+from mmrefine.jobs.video import format_video_report, refine_video
+from tests.test_jobs.bright_refiner import BrightRefiner
 
 SIZE_HW = (48, 64)
 COUNT = 4

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from mmrefine.apis.inferencer import RefineInferencer
-from mmrefine.apis.progress import JobProgress
-from mmrefine.apis.refine_job import RefineJob
-from mmrefine.apis.report import JobReport
 from mmrefine.files.atomic import OutputError
+from mmrefine.jobs.progress import JobProgress
+from mmrefine.jobs.refine_job import RefineJob
+from mmrefine.jobs.report import JobReport
 from mmrefine.utils import require
 
 # Small enough that little is lost with an actor, and that the last ones end together.
@@ -35,7 +35,7 @@ def run_on_ray(
 
     Raises:
         ImportError: Ray Data is not installed.
-        ValueError, OutputError: as :meth:`~mmrefine.apis.refine_job.RefineJob.start` and ``refine`` say.
+        ValueError, OutputError: as :meth:`~mmrefine.jobs.refine_job.RefineJob.start` and ``refine`` say.
     """
     ray = require('ray', 'pip install "ray[data]"', 'the launcher "ray"')
     data = require('ray.data', 'pip install "ray[data]"', 'the launcher "ray"')

@@ -1,0 +1,18 @@
+"""Refinement of files: whole data sets and clips, started, stopped and continued."""
+
+from mmrefine.files.atomic import OutputError
+from mmrefine.jobs.job import refine_dataset
+from mmrefine.jobs.launch.processes import LostProcessError
+from mmrefine.jobs.report import JobReport, format_report
+from mmrefine.jobs.video import VideoReport, format_video_report, refine_video
+
+__all__ = [
+    'JobReport',
+    'LostProcessError',
+    'OutputError',
+    'VideoReport',
+    'format_report',
+    'format_video_report',
+    'refine_dataset',
+    'refine_video',
+]

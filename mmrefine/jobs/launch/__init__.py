@@ -1,0 +1,1 @@
+"""Jobs in several processes: PyTorch, Slurm, MPI, Ray."""
