@@ -46,9 +46,8 @@ class MaskFile:
             ValueError: it looks like a label map.
         """
         levels = np.unique(self.values)
-        full = 1 if self.values.dtype == bool else np.iinfo(self.values.dtype).max
-        two_valued = any(np.isin(levels, (0, one)).all() for one in (1, 255, full))
-        if two_valued or (self.palette is not None and np.count_nonzero(levels) == 1):
+        full = self._full_level
+        if self._is_two_valued(levels):
             return self.values > 0
         # The only probabilities of few levels that are all low or 1 would be those of labels and void.
         is_soft = len(levels) > _MAX_LABELS or ((levels >= full * MASK_THRESHOLD) & (levels < full)).any()
@@ -59,6 +58,30 @@ class MaskFile:
                 'if it is a label map, say --semantic.'
             )
         return self.values >= full * MASK_THRESHOLD
+
+    def probabilities(self) -> np.ndarray:
+        """The file as probabilities of one mask, (H, W) float32 in [0, 1], where it is known to hold no label map.
+
+        Two-valued files are binary, as for :meth:`binary`; other grey levels of eight bits are shares of 255.
+
+        Raises:
+            ValueError: it has a palette, or 16 bits.
+        """
+        if self._is_two_valued(np.unique(self.values)):
+            return (self.values > 0).astype(np.float32)
+        if self.palette is not None or self.values.dtype != np.uint8:
+            kind = 'a palette' if self.palette is not None else f'levels of type {self.values.dtype}'
+            raise ValueError(f'mask {self.path} must be binary or hold 8-bit probabilities, got {kind}.')
+        return self.values.astype(np.float32) / 255
+
+    def _is_two_valued(self, levels: np.ndarray) -> bool:
+        if self.palette is not None and np.count_nonzero(levels) == 1:
+            return True
+        return any(np.isin(levels, (0, one)).all() for one in (1, 255, self._full_level))
+
+    @property
+    def _full_level(self) -> int:
+        return 1 if self.values.dtype == bool else np.iinfo(self.values.dtype).max
 
     def labels(self) -> np.ndarray:
         """The file as a label map, (H, W) uint8 or uint16."""

@@ -120,6 +120,66 @@ def test_folders(tmp_path):
         MaskFolderDataset(data_prefix={**prefix, 'mask': str(tmp_path / 'nowhere')}, pipeline=LOAD)
 
 
+@pytest.fixture
+def given(tmp_path):
+    """Folders of four images with masks; three have a coarse mask: soft, good and wrong. Returns their prefixes."""
+    for folder in ('images', 'masks', 'coarse'):
+        (tmp_path / folder).mkdir()
+    truth = np.zeros((20, 30), np.uint8)
+    truth[5:15, 5:25] = 255
+    soft = np.where(truth > 0, 120, 0).astype(np.uint8)
+    soft[7:13, 7:23] = 160
+    for name, coarse in {'soft': soft, 'good': truth, 'wrong': 255 - truth, 'without': None}.items():
+        cv2.imwrite(str(tmp_path / f'images/{name}.jpg'), np.full((20, 30, 3), 80, np.uint8))
+        cv2.imwrite(str(tmp_path / f'masks/{name}.png'), truth)
+        if coarse is not None:
+            cv2.imwrite(str(tmp_path / f'coarse/{name}.png'), coarse)
+    return {
+        role: str(tmp_path / folder) for role, folder in (('img', 'images'), ('mask', 'masks'), ('coarse', 'coarse'))
+    }
+
+
+def test_given_coarse_masks(given):
+    dataset = MaskFolderDataset(data_prefix=given, pipeline=[*LOAD, {'type': 'mmrefine.PackRefineInputs'}], kind='real')
+    samples = {sample.img_id: sample for sample in (item['data_samples'] for item in dataset)}
+    assert samples.keys() == {'soft', 'good', 'wrong'}
+    assert all(sample.kind == 'real' for sample in samples.values())
+    assert samples['soft'].coarse_masks.sum() == 6 * 16  # 160 of 255 and no less
+    np.testing.assert_array_equal(samples['good'].coarse_masks, samples['good'].gt_masks)
+    better = MaskFolderDataset(data_prefix=given, pipeline=LOAD, min_coarse_iou=0.3)
+    assert [info['img_id'] for info in better] == ['good', 'soft']
+    with pytest.raises(ValueError, match='min_coarse_iou needs given coarse masks'):
+        MaskFolderDataset(data_prefix={role: given[role] for role in ('img', 'mask')}, min_coarse_iou=0.3)
+
+
+def test_threshold_of_given_coarse_masks_follows_from_the_draw(given):
+    dataset = MaskFolderDataset(data_prefix=given, pipeline=LOAD, coarse_threshold=(0.4, 0.55), seed=3)
+    index = [info['img_id'] for info in dataset].index('soft')
+    areas = [int(dataset.draw(index, np.random.default_rng(k))['coarse_masks'].sum()) for k in range(30)]
+    # 120 / 255 is above about half of the thresholds.
+    assert set(areas) == {6 * 16, 10 * 20} and 5 < areas.count(200) < 25
+    assert areas == [int(dataset.draw(index, np.random.default_rng(k))['coarse_masks'].sum()) for k in range(30)]
+    with pytest.raises(ValueError, match='coarse_threshold must be'):
+        MaskFolderDataset(data_prefix=given, coarse_threshold=(0.6, 0.4))
+
+
+def test_coarse_masks_without_images_are_named(given, tmp_path):
+    (tmp_path / 'coarse/good.png').rename(tmp_path / 'coarse/god.png')
+    with pytest.raises(ValueError, match=r"found 3, without an image: \['god'\]"):
+        MaskFolderDataset(data_prefix=given)
+
+
+def test_splits_by_name_are_apart_and_complete(given):
+    parts = [
+        [info['img_id'] for info in MaskFolderDataset(data_prefix=given, pipeline=LOAD, split=split)]
+        for split in ({'modulo': 2, 'keep': [0]}, {'modulo': 2, 'keep': [1]})
+    ]
+    assert sorted(parts[0] + parts[1]) == ['good', 'soft', 'wrong'] and not set(parts[0]) & set(parts[1])
+    assert set(parts[0]) == {'good'}  # printf NAME | sha256sum
+    with pytest.raises(ValueError, match=r'split must be such as dict\(modulo=5, keep=\[0\]\)'):
+        MaskFolderDataset(data_prefix=given, split={'fold': 1})
+
+
 def mixture(path, **kwargs) -> MixtureDataset:
     datasets = [coco_dataset(path, per='object', min_area=10, pipeline=TRAIN) for _ in range(2)]
     return MixtureDataset(datasets, [3.0, 1.0], length=64, **kwargs)

@@ -64,6 +64,17 @@ def test_low_probabilities_are_an_empty_mask(tmp_path: Path) -> None:
     assert not read_mask_file(path).binary().any()
 
 
+def test_probabilities_of_few_levels(tmp_path: Path) -> None:
+    """As quantised ones are: by themselves they could be labels, known to be probabilities they are not refused."""
+    path = save(tmp_path / 'm.png', np.array([[0, 8, 16], [0, 51, 102]], np.uint8))
+    with pytest.raises(ValueError, match='if it is a label map'):
+        read_mask_file(path).binary()
+    np.testing.assert_allclose(read_mask_file(path).probabilities()[1], [0, 0.2, 0.4], rtol=1e-6)
+    np.testing.assert_array_equal(read_mask_file(save(path, MASK.astype(np.uint8))).probabilities(), MASK)
+    with pytest.raises(ValueError, match='must be binary or hold 8-bit probabilities, got levels of type uint16'):
+        read_mask_file(save(path, np.array([[0, 5, 9]], np.uint16))).probabilities()
+
+
 def test_empty_and_full_masks(tmp_path: Path) -> None:
     assert not read_mask_file(save(tmp_path / 'm.png', np.zeros((2, 3), np.uint8))).binary().any()
     assert read_mask_file(save(tmp_path / 'm.png', np.full((2, 3), 255, np.uint8))).binary().all()

@@ -9,7 +9,7 @@ from mmcv.transforms import BaseTransform
 from mmrefine.registry import TRANSFORMS
 from mmrefine.structures import RefineDataSample
 
-_META_KEYS = ('img_path', 'img_id', 'ori_shape', 'source')
+_META_KEYS = ('img_path', 'img_id', 'ori_shape', 'source', 'kind')
 
 
 @TRANSFORMS.register_module()
