@@ -22,28 +22,28 @@ SETTINGS: dict[str, tuple[Callable[..., np.ndarray], dict[str, float]]] = {
     'segref_sr0.3_rsr0.2': (perturb_boundary, {'sample_rate': 0.3, 'regional_sample_rate': 0.2}),
     'perturb_seg_0.6': (perturb_regions, {'iou_target': 0.6}),
 }
-# Kolmogorov-Smirnov distance to the released code's 200 draws, of the IoU and of the area ratio, mean of five seeds.
+# Kolmogorov-Smirnov distance to the released code's 200 draws, of the IoU and of the area ratio, mean of three seeds.
 # Two samples of one distribution would come to 0.09 +- 0.03 on average.
 REACHED = [
-    ('blob', 'segref_default', 0.10, 0.08),
+    ('blob', 'segref_default', 0.09, 0.09),
     ('blob', 'segref_iou0.9', 0.09, 0.08),
-    ('blob', 'segref_iou0.6_move0.1', 0.14, 0.14),
-    ('blob', 'segref_sr0.3_rsr0.2', 0.19, 0.14),
-    ('blob', 'perturb_seg_0.6', 0.13, 0.14),
+    ('blob', 'segref_iou0.6_move0.1', 0.12, 0.14),
+    ('blob', 'segref_sr0.3_rsr0.2', 0.15, 0.13),
+    ('blob', 'perturb_seg_0.6', 0.15, 0.15),
     ('blob', 'cascadepsp_default', 0.13, 0.08),
-    ('ring', 'segref_default', 0.09, 0.08),
-    ('ring', 'segref_iou0.9', 0.10, 0.10),
-    ('ring', 'segref_iou0.6_move0.1', 0.10, 0.08),
-    ('ring', 'segref_sr0.3_rsr0.2', 0.11, 0.09),
-    ('ring', 'perturb_seg_0.6', 0.13, 0.08),
-    ('ring', 'cascadepsp_default', 0.08, 0.07),
-    ('small_blob', 'segref_default', 0.13, 0.20),
-    ('multi', 'segref_default', 0.08, 0.09),
-    ('thin5', 'segref_default', 0.11, 0.22),
-    ('border', 'segref_default', 0.30, 0.21),
-    ('tiny3x3', 'segref_default', 0.25, 0.13),
+    ('ring', 'segref_default', 0.17, 0.06),
+    ('ring', 'segref_iou0.9', 0.12, 0.12),
+    ('ring', 'segref_iou0.6_move0.1', 0.11, 0.10),
+    ('ring', 'segref_sr0.3_rsr0.2', 0.10, 0.10),
+    ('ring', 'perturb_seg_0.6', 0.14, 0.07),
+    ('ring', 'cascadepsp_default', 0.15, 0.07),
+    ('small_blob', 'segref_default', 0.09, 0.11),
+    ('multi', 'segref_default', 0.09, 0.12),
+    ('thin5', 'segref_default', 0.13, 0.14),
+    ('border', 'segref_default', 0.16, 0.27),
+    ('tiny3x3', 'segref_default', 0.09, 0.13),
 ]
-# One seed differs from the mean of five by up to 0.06; the rest is for other versions of OpenCV and NumPy.
+# One seed differs from the mean by up to 0.06; the rest is for other versions of OpenCV and NumPy.
 KS_SLACK = 0.1
 
 
@@ -73,9 +73,15 @@ def test_distribution_of_the_released_code(shape: str, setting: str, ks_iou: flo
     areas = [np.count_nonzero(mask) / np.count_nonzero(truth) for mask in masks]
     assert ks_2samp(ious, expected_iou).statistic < ks_iou + KS_SLACK
     assert ks_2samp(areas, expected_area).statistic < ks_area + KS_SLACK
-    # All others came within 0.026, with standard errors of up to 0.013 on both sides.
-    # A mask of nine pixels is lost or found as a whole: only the order of magnitude is asked of it (0.32 for 0.21).
-    assert abs(np.mean(ious) - expected_iou.mean()) < (0.15 if shape == 'tiny3x3' else 0.05)
+    # All came within 0.02, with standard errors of up to 0.015 on both sides.
+    assert abs(np.mean(ious) - expected_iou.mean()) < 0.06
+
+
+# Mean IoU of 120 draws of the released code for disks of these radii in 64x64 pixels, standard errors up to 0.02. A
+# contour of under 40 points keeps one to three of them, so that the object is nearly lost.
+@pytest.mark.parametrize(('radius', 'expected'), [(3, 0.08), (5, 0.12), (6, 0.12), (8, 0.32), (10, 0.40), (14, 0.48)])
+def test_small_objects_are_perturbed_as_strongly_as_by_the_released_code(radius: int, expected: float) -> None:
+    assert mean_iou(perturb_boundary, disk(64, radius), draws=120) == pytest.approx(expected, abs=0.07)
 
 
 @pytest.mark.parametrize('target', [0.95, 0.8, 0.5, 0.2])
@@ -164,7 +170,7 @@ def test_layout_in_memory_does_not_matter() -> None:
 def test_masks_without_and_with_nothing_but_object(size_hw: tuple[int, int]) -> None:
     empty, full = np.zeros(size_hw, bool), np.ones(size_hw, bool)
     assert not perturb_boundary(empty, np.random.default_rng(0)).any()
-    assert iou(perturb_boundary(full, np.random.default_rng(0)), full) <= 0.8
+    assert iou(perturb_boundary(full, np.random.default_rng(0)), full) < 1
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from mmrefine.registry import MODELS
 class IoURankingLoss(nn.Module):
     """The best output shall be predicted to be better than every other one (SAMRefiner, section 3.4).
 
-    The mean over masks and their other outputs of max(0, predicted_other - predicted_best + margin).
+    The mean over masks of the sum over their other outputs of max(0, predicted_other - predicted_best + margin).
 
     Args:
         margin: by which the best shall lead.
@@ -37,4 +37,4 @@ class IoURankingLoss(nn.Module):
         best = quality.argmax(dim=1, keepdim=True)
         lead = predicted.gather(1, best) - predicted
         others = torch.ones_like(predicted, dtype=torch.bool).scatter(1, best, False)
-        return self.loss_weight * F.relu(self.margin - lead[others]).mean()
+        return self.loss_weight * F.relu(self.margin - lead[others]).sum() / len(predicted)
