@@ -9,7 +9,7 @@ from mmengine.registry import DefaultScope
 from mmrefine import compat
 from mmrefine.apis import build_refiner
 from mmrefine.registry import DATASETS, MODELS, TRANSFORMS
-from reference import TINY_UNET
+from tests.helpers.reference import TINY_UNET
 
 REFINER = {'type': 'SegRefiner', 'denoiser': TINY_UNET, 'input_size': 64}
 

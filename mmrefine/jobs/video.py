@@ -87,9 +87,9 @@ def refine_video(
             which is used as it is.
         checkpoint, device, gate, seed: of a refiner for single frames, see the same.
         min_agreement: see :class:`~mmrefine.models.video.FramewiseVideoRefiner`.
-        sam2: config of a SAM2Refiner, see :func:`~mmrefine.models.video.build_video_predictor`. Objects of clips whose
-            masks are prompts are followed by it, without the refiner for single frames; in other clips it takes the
-            place of optical flow.
+        sam2: config of a SAM2Refiner, see :func:`~mmrefine.models.sam2_refiner.build_video_predictor`. Objects of clips
+            whose masks are prompts are followed by it, without the refiner for single frames; in other clips it takes
+            the place of optical flow.
         sam2_checkpoint: its weights.
         fast: SAM2Refiner encodes the quadrants of frames at half size: two passes of the encoder instead of five.
         write: formats, of 'png' and 'json'; None: that in which the masks came.
@@ -115,7 +115,7 @@ def refine_video(
         inferencer = RefineInferencer(model, checkpoint, device, gate, seed)
         tracker = propagator = None
         if sam2 is not None:
-            from mmrefine.models.video import SAM2Propagator, TrackingVideoRefiner, build_video_predictor
+            from mmrefine.models.sam2_refiner import SAM2Propagator, TrackingVideoRefiner, build_video_predictor
 
             # Neighbouring frames are asked one after the other: three sets of features are kept.
             options = {'cached_frames': 3, 'prompt_reuse': 'pr_gated', 'tile_scale': 0.5 if fast else None}

@@ -12,7 +12,7 @@ from PIL import Image
 
 import mmrefine
 from mmrefine.apis import RefineInferencer, refine
-from tests.test_jobs.bright_refiner import BrightRefiner
+from tests.helpers.bright_refiner import BrightRefiner
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 
 from mmrefine.core.diffusion import DiffusionSchedule, forward_sample, reverse_fine_probs, reverse_process
 from mmrefine.registry import MODELS
-from reference import LOGITS_ATOL, PROBABILITIES_ATOL, TINY_UNET, floats, load, tiny_weights, uniform
+from tests.helpers.reference import LOGITS_ATOL, PROBABILITIES_ATOL, TINY_UNET, floats, load, tiny_weights, uniform
 
 
 def test_schedule_is_the_papers():

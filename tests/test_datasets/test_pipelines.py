@@ -18,8 +18,8 @@ from mmrefine.datasets import CocoMaskDataset
 from mmrefine.datasets.transforms import LoadCoarseMasks, RefineMasks
 from mmrefine.models.refiners import RefineInput
 from mmrefine.registry import MODELS
-from tests.test_jobs.bright_refiner import BrightRefiner
-from tests.test_jobs.conftest import SIZE_HW, Scenes
+from tests.helpers.bright_refiner import BrightRefiner
+from tests.helpers.scenes import SIZE_HW, Scenes
 
 compat.setup()
 COUNT = 5

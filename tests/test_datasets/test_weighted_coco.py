@@ -18,7 +18,7 @@ from mmdet.utils import register_all_modules  # noqa: E402
 from mmengine.registry import DATASETS  # noqa: E402
 
 import mmrefine.datasets.weighted_coco  # noqa: E402, F401
-from tiny_mask_rcnn import CLASSES, write_json, write_photographs  # noqa: E402
+from tests.helpers.tiny_mask_rcnn import CLASSES, write_json, write_photographs  # noqa: E402
 
 LOADING = [{'type': 'LoadImageFromFile'}, {'type': 'LoadAnnotations', 'with_bbox': True, 'with_mask': True}]
 

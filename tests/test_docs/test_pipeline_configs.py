@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 
 from mmrefine import compat
-from tests.test_jobs.conftest import Scenes
+from tests.helpers.scenes import Scenes
 
 CONFIGS = {
     'pipelines': 'mask-rcnn_r50_refined-masks_coco.py',

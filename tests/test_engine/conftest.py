@@ -9,7 +9,7 @@ import pytest
 from mmengine.registry import DefaultScope
 
 from mmrefine import compat
-from tiny_openmmlab import write_data
+from tests.helpers.tiny_openmmlab import write_data
 
 compat.setup()
 

@@ -16,8 +16,8 @@ from mmrefine.core.selection import MaskSelection
 from mmrefine.engine.prediction_refiner import PredictionRefiner, prompted_by_box
 from mmrefine.models.refiners import SAMRefiner
 from mmrefine.registry import MODELS
-from tiny_openmmlab import BrightInBox
-from tiny_sam import trained_backend
+from tests.helpers.tiny_openmmlab import BrightInBox
+from tests.helpers.tiny_sam import trained_backend
 
 SIZE_HW = (40, 50)
 

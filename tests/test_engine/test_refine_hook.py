@@ -22,7 +22,7 @@ from mmrefine.core.rle import decode_segmentation
 from mmrefine.engine import PredictionRefiner, RefineHook, RefineWrapper
 from mmrefine.models.refiners import SAMRefiner
 from mmrefine.registry import MODELS
-from tiny_openmmlab import (
+from tests.helpers.tiny_openmmlab import (
     REFINER,
     SIZE_HW,
     build,
@@ -30,7 +30,7 @@ from tiny_openmmlab import (
     mask_rcnn,
     retinanet,
 )
-from tiny_sam import trained_backend
+from tests.helpers.tiny_sam import trained_backend
 
 pytest.importorskip('mmdet')
 pytest.importorskip('mmseg')

@@ -10,7 +10,7 @@ from mmrefine.engine import RefineHook
 from mmrefine.files.images import read_image
 from mmrefine.models.refiners import RefineInput
 from mmrefine.registry import MODELS
-from tiny_openmmlab import CLASSES, REFINER, STUFF, build, panoptic_config
+from tests.helpers.tiny_openmmlab import CLASSES, REFINER, STUFF, build, panoptic_config
 
 pytest.importorskip('mmdet')
 

@@ -18,7 +18,7 @@ from mmengine.runner import Runner, TestLoop
 from mmrefine.apis import build_refiner
 from mmrefine.core.selection import MaskSelection
 from mmrefine.engine import PredictionRefiner, RefineHook
-from tiny_openmmlab import REFINER, build, seg_config
+from tests.helpers.tiny_openmmlab import REFINER, build, seg_config
 
 pytest.importorskip('mmseg')
 
@@ -193,12 +193,11 @@ def test_augmented_predictions_are_merged_first_whatever_the_order_of_hooks(data
 
 TWO_PROCESSES = """
 import json, sys
-sys.path.insert(0, 'tests')
 from mmengine.runner import Runner
 from mmrefine import compat
 compat.setup()
 from pathlib import Path
-from tiny_openmmlab import REFINER, seg_config
+from tests.helpers.tiny_openmmlab import REFINER, seg_config
 data, weights, answer = sys.argv[1:]
 evaluator = dict(type='mmrefine.RefineEvaluator', metrics=dict(type='IoUMetric', iou_metrics=['mIoU']))
 config = seg_config(Path(data), [dict(type='mmrefine.RefineHook', refiner=REFINER)], evaluator)

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from mmrefine.apis import build_refiner
 from mmrefine.engine import RefineHook
 from mmrefine.registry import HOOKS
-from tiny_openmmlab import det_config, mask_rcnn, seg_config
+from tests.helpers.tiny_openmmlab import det_config, mask_rcnn, seg_config
 
 pytest.importorskip('mmdet')
 pytest.importorskip('mmseg')

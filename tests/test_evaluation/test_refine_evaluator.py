@@ -17,7 +17,7 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from mmrefine import compat
 from mmrefine.core.rle import decode_segmentation
 from mmrefine.evaluation import RefineEvaluator
-from tiny_openmmlab import CLASSES, SIZE_HW, write_data
+from tests.helpers.tiny_openmmlab import CLASSES, SIZE_HW, write_data
 
 
 @pytest.fixture(scope='module')

@@ -20,8 +20,8 @@ from mmrefine.jobs.cam import (
     format_sweep,
     sweep_thresholds,
 )
-from tests.test_jobs.bright_refiner import BrightRefiner
-from tests.test_jobs.conftest import SIZE_HW, Scenes
+from tests.helpers.bright_refiner import BrightRefiner
+from tests.helpers.scenes import SIZE_HW, Scenes
 
 LEVEL = 0.6
 

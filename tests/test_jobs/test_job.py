@@ -18,8 +18,8 @@ from mmrefine.jobs import OutputError, refine_dataset, refine_job
 from mmrefine.jobs.files import PartStore
 from mmrefine.jobs.report import JobReport, format_report
 from mmrefine.models.refiners import RefineInput
-from tests.test_jobs.bright_refiner import BrightRefiner
-from tests.test_jobs.conftest import SIZE_HW, Scenes
+from tests.helpers.bright_refiner import BrightRefiner
+from tests.helpers.scenes import SIZE_HW, Scenes, files_of
 
 
 def run(scenes: Scenes, masks: str, out: str | Path = 'out', **more: object) -> JobReport:
@@ -29,10 +29,6 @@ def run(scenes: Scenes, masks: str, out: str | Path = 'out', **more: object) -> 
 
 def read_png(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path))
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
 
 
 # ---- COCO ----

@@ -18,11 +18,10 @@ from mmrefine.jobs.launch import processes as processes_module
 from mmrefine.jobs.launch.join import join_processes
 from mmrefine.jobs.launch.processes import Crew
 from mmrefine.jobs.refine_job import RefineJob, Step
-from tests.test_jobs.conftest import Scenes
-from tests.test_jobs.test_job import files_of
+from tests.helpers.scenes import Scenes, files_of
 
 CONFIG = """
-custom_imports = dict(imports=['fragile_refiner'])
+custom_imports = dict(imports=['tests.helpers.fragile_refiner'])
 model = dict(type='FragileRefiner', marker='{marker}', lives=2, rank=1)
 """
 # One of two processes, as the tool runs it, that notices in a second instead of minutes when the other one is gone.
@@ -64,7 +63,7 @@ class Job:
     def start(self, command: str, **environment: str) -> subprocess.Popen:
         """A command in a process of its own, with the fragile refiner."""
         paths = {
-            'PYTHONPATH': os.pathsep.join(map(str, (self.repo_root, self.repo_root / 'tests'))),
+            'PYTHONPATH': str(self.repo_root),
             'PATH': os.pathsep.join((str(self.scenes.folder), str(Path(sys.executable).parent), os.environ['PATH'])),
         }
         command = command.replace(' tools/', f' {self.repo_root}/tools/')

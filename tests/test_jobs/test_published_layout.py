@@ -7,7 +7,7 @@ import torch
 
 from mmrefine.apis import build_refiner
 from mmrefine.core.diffusion import DiffusionSchedule
-from reference import TINY_UNET, tiny_weights
+from tests.helpers.reference import TINY_UNET, tiny_weights
 
 CONFIG = {'type': 'SegRefiner', 'denoiser': TINY_UNET, 'input_size': 64}
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_jobs.conftest import Scenes
+from tests.helpers.scenes import Scenes
 from tests.test_jobs.test_processes import COUNT, Job
 
 CONFIG = """
-custom_imports = dict(imports=['fragile_refiner'])
+custom_imports = dict(imports=['tests.helpers.fragile_refiner'])
 model = dict(type='FragileRefiner', marker='{marker}', lives=1)
 """
 

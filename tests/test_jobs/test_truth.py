@@ -9,7 +9,7 @@ from PIL import Image
 from mmrefine.files.mask_sources import MaskSource, open_masks
 from mmrefine.jobs.truth import measure, open_truth
 from mmrefine.structures import RefineResult
-from tests.test_jobs.conftest import SIZE_HW, Scenes
+from tests.helpers.scenes import SIZE_HW, Scenes
 
 
 def source_of(scenes: Scenes, masks: str, **options: object) -> MaskSource:

@@ -13,7 +13,7 @@ from PIL import Image
 from mmrefine.core.palette import voc_palette
 from mmrefine.core.rle import decode_segmentation, encode_rle
 from mmrefine.jobs.video import format_video_report, refine_video
-from tests.test_jobs.bright_refiner import BrightRefiner
+from tests.helpers.bright_refiner import BrightRefiner
 
 SIZE_HW = (48, 64)
 COUNT = 4
@@ -124,15 +124,15 @@ def test_both_formats_and_overlay_from_a_first_frame(clips):
 def test_sam2_in_the_place_of_flow(clips, monkeypatch, fast, tile_scale):
     """A small one with random weights: it carries masks between neighbours, and follows those of a first frame."""
     pytest.importorskip('sam2')
-    from mmrefine.models.video import sam2_predictor
+    from mmrefine.models.sam2_refiner import video_predictor
 
-    encode, scales = sam2_predictor.local_features, []
+    encode, scales = video_predictor.local_features, []
 
     def local_features(base, images, scale, chunk):
         scales.append(scale)
         return encode(base, images, scale, chunk)
 
-    monkeypatch.setattr(sam2_predictor, 'local_features', local_features)
+    monkeypatch.setattr(video_predictor, 'local_features', local_features)
     for path in sorted((clips.folder / 'masks' / 'b').iterdir())[1:]:
         path.unlink()
     small = {'config': 'sam2.1_hiera_t', 'small': {}}

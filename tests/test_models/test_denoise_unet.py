@@ -10,7 +10,7 @@ import torch
 
 from mmrefine.models.denoisers import DenoiseUNet
 from mmrefine.registry import MODELS
-from reference import DATA, LOGITS_ATOL, TINY_UNET, fill_by_name, floats, load, tiny_weights
+from tests.helpers.reference import DATA, LOGITS_ATOL, TINY_UNET, fill_by_name, floats, load, tiny_weights
 
 
 def test_trained_tiny_network_gives_the_released_logits():

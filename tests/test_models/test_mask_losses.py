@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmrefine.models.losses import MaskBCELoss, TextureL1Loss, sobel_magnitude
-from reference import LOSS_ATOL, floats, load
+from tests.helpers.reference import LOSS_ATOL, floats, load
 
 
 @pytest.mark.parametrize(('loss', 'name'), [(MaskBCELoss(), 'bce'), (TextureL1Loss(loss_weight=5.0), 'texture')])

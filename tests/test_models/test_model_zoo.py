@@ -12,7 +12,7 @@ from mmengine.logging import HistoryBuffer
 from mmrefine.models.model_zoo import BUNDLED_MODELS, build_refiner, load_weights, pick_device
 from mmrefine.models.refiners import SegRefiner
 from mmrefine.utils import find_config
-from tests.test_jobs.bright_refiner import BrightRefiner
+from tests.helpers.bright_refiner import BrightRefiner
 
 SMALL = {
     'type': 'SegRefiner',

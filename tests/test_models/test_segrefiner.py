@@ -8,7 +8,7 @@ import torch
 
 from mmrefine.models.refiners import RefineInput, SegRefiner
 from mmrefine.structures import RefineDataSample
-from reference import (
+from tests.helpers.reference import (
     FLIPPED_SHARE,
     LOSS_ATOL,
     PROBABILITIES_ATOL,
@@ -18,7 +18,7 @@ from reference import (
     tiny_weights,
     uniform,
 )
-from refiner_contract import RefinerContract, photograph, rough_masks
+from tests.helpers.refiner_contract import RefinerContract, photograph, rough_masks
 
 CUES = ({'bins': 16, 'cells': 1}, {'bins': 8, 'cells': 4})
 UNNORMALIZED = {'mean': (0, 0, 0), 'std': (1, 1, 1)}

@@ -8,8 +8,8 @@ import torch
 
 from mmrefine.models.refiners import RefineInput, SegRefinerHR
 from mmrefine.models.refiners.segrefiner_hr import unsure_patches
-from reference import FLIPPED_SHARE, PROBABILITIES_ATOL, TINY_UNET, floats, load, tiny_weights, uniform
-from refiner_contract import RefinerContract, photograph, rough_masks
+from tests.helpers.reference import FLIPPED_SHARE, PROBABILITIES_ATOL, TINY_UNET, floats, load, tiny_weights, uniform
+from tests.helpers.refiner_contract import RefinerContract, photograph, rough_masks
 
 
 def build(cls: type[SegRefinerHR] = SegRefinerHR, **settings) -> SegRefinerHR:

@@ -16,8 +16,8 @@ setup()
 pytest.importorskip('mmdet')
 
 from mmrefine.registry import HOOKS  # noqa: E402
-from tests.test_jobs import bright_refiner  # noqa: E402, F401
-from tiny_mask_rcnn import CLASSES, mask_rcnn, write_json, write_photographs  # noqa: E402
+from tests.helpers import bright_refiner  # noqa: E402, F401
+from tests.helpers.tiny_mask_rcnn import CLASSES, mask_rcnn, write_json, write_photographs  # noqa: E402
 
 BRIGHT = {'type': 'mmrefine.BrightRefiner', 'reach_px': 4}
 EVERYTHING = {'min_score': 0.0, 'min_quality': 0.0, 'min_agreement': 0.0, 'min_area_px': 1}

@@ -17,8 +17,8 @@ pytest.importorskip('mmdet')
 pytest.importorskip('mmseg')
 
 from mmrefine.core.rle import decode_segmentation  # noqa: E402
-from tests.test_jobs import bright_refiner  # noqa: E402, F401
-from tiny_mask_rcnn import write_json, write_photographs  # noqa: E402
+from tests.helpers import bright_refiner  # noqa: E402, F401
+from tests.helpers.tiny_mask_rcnn import write_json, write_photographs  # noqa: E402
 
 MEASURED = {f'{side}/{name}' for side in ('coarse', 'refined', 'gain') for name in ('iou', 'boundary_iou', 'mba')}
 

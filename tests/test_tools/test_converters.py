@@ -12,7 +12,7 @@ import pytest
 import torch
 from pycocotools import mask as coco_mask
 
-from reference import tiny_weights
+from tests.helpers.reference import tiny_weights
 
 
 @pytest.fixture

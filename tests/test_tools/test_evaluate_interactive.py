@@ -13,9 +13,9 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmrefine.models.interactive import SAM2RefinerPredictor
+from mmrefine.models.sam2_refiner import SAM2RefinerPredictor
 from mmrefine.registry import MODELS
-from synthetic_scenes import make_scene
+from tests.helpers.synthetic_scenes import make_scene
 
 pytest.importorskip('sam2')
 

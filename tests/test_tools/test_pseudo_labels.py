@@ -15,7 +15,7 @@ from pycocotools import mask as coco_mask
 
 from mmrefine.core.rle import decode_segmentation, encode_rle
 from mmrefine.jobs import refine_dataset
-from tests.test_jobs.bright_refiner import BrightRefiner
+from tests.helpers.bright_refiner import BrightRefiner
 
 SIZE_HW = (40, 60)
 

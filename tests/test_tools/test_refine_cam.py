@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.test_jobs.conftest import Scenes
+from tests.helpers.scenes import Scenes
 
 
 @pytest.fixture

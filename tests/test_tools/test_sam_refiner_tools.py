@@ -14,8 +14,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from mmrefine.models.refiners import SAMRefinerPP
-from synthetic_scenes import make_scene
-from tiny_sam import RANDOM
+from tests.helpers.synthetic_scenes import make_scene
+from tests.helpers.tiny_sam import RANDOM
 
 
 @pytest.fixture

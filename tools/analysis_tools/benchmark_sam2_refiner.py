@@ -18,7 +18,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from mmrefine.models.interactive import SAM2Refiner, SAM2RefinerPredictor
+from mmrefine.models.sam2_refiner import SAM2Refiner, SAM2RefinerPredictor
 from mmrefine.structures import ObjectPrompt
 
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from mmrefine.models.video import build_video_predictor
+from mmrefine.models.sam2_refiner import build_video_predictor
 
 
 class NoiseFrames(Sequence):

@@ -27,8 +27,8 @@ from mmrefine.evaluation import (
 )
 from mmrefine.files.atomic import remove_results, whole_file
 from mmrefine.jobs.files import PartStore
-from mmrefine.models.interactive import SAM2Refiner, SAM2RefinerPredictor
 from mmrefine.models.model_zoo import load_weights, pick_device
+from mmrefine.models.sam2_refiner import SAM2Refiner, SAM2RefinerPredictor
 from mmrefine.registry import DATASETS, MODELS
 from mmrefine.structures import ObjectPrompt
 from mmrefine.utils import find_config

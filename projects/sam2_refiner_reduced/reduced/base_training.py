@@ -57,7 +57,7 @@ def train_base(
     """Train the image encoder, prompt encoder and mask decoder; the memory of video stays random.
 
     Args:
-        base: of :func:`mmrefine.models.interactive.build_base`; holds the trained weights in the end.
+        base: of :func:`mmrefine.models.sam2_refiner.build_base`; holds the trained weights in the end.
         pool: images to train on.
         path: checkpoint, from which a killed training goes on.
         steps, seconds: the training ends at the first of the two.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmrefine.files.atomic import whole_file
-from mmrefine.models.interactive import SAM2Features, encode_images
+from mmrefine.models.sam2_refiner import SAM2Features, encode_images
 
 from .pool import Pool
 from .training import normalise

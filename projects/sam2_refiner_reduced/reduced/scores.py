@@ -11,8 +11,8 @@ from torch import nn
 
 from mmrefine.evaluation import measure_masks, simulated_prompt
 from mmrefine.files.atomic import whole_file
-from mmrefine.models.interactive import prompt_masks
-from mmrefine.models.modules.sam2_refiner_core import upsample
+from mmrefine.models.sam2_refiner import prompt_masks
+from mmrefine.models.sam2_refiner.core import upsample
 
 from .features import CachedFeatures
 from .prompts import stack_prompts

@@ -12,9 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmrefine.models.interactive import CoarseMasks, SAM2Features, prompt_masks, stage_channels
 from mmrefine.models.losses import PointSampledMaskLoss
-from mmrefine.models.modules import RefinedLogits, SAM2RefinerCore
+from mmrefine.models.sam2_refiner import (
+    CoarseMasks,
+    RefinedLogits,
+    SAM2Features,
+    SAM2RefinerCore,
+    prompt_masks,
+    stage_channels,
+)
 
 from .features import CachedFeatures
 from .prompts import box_prompts, point_prompts

@@ -21,8 +21,8 @@ from mmdet.utils import register_all_modules  # noqa: E402
 
 import mmrefine.models.detectors  # noqa: E402, F401
 from mmrefine.core.rle import decode_segmentation  # noqa: E402
-from tests.test_jobs import bright_refiner  # noqa: E402, F401
-from tiny_mask_rcnn import CLASSES, SIZE_HW, VIEW_META, mask_rcnn, write_photographs  # noqa: E402
+from tests.helpers import bright_refiner  # noqa: E402, F401
+from tests.helpers.tiny_mask_rcnn import CLASSES, SIZE_HW, VIEW_META, mask_rcnn, write_photographs  # noqa: E402
 
 BRIGHT = {'type': 'mmrefine.BrightRefiner', 'reach_px': 5}
 

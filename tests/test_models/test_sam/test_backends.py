@@ -10,7 +10,7 @@ import torch
 
 from mmrefine.models.backends import PromptBackend, SAM2Backend, SAMBackend, SAMHQBackend
 from mmrefine.registry import MODELS
-from tiny_sam import (
+from tests.helpers.tiny_sam import (
     RANDOM,
     TRAINED,
     noise_image,

@@ -13,7 +13,7 @@ import torch
 from mmrefine.models.backends import SAMBackend, checkpoints
 from mmrefine.models.backends.checkpoints import OfficialCheckpoint, fetch_checkpoint
 from mmrefine.models.state_dicts import read_state_dict
-from tiny_sam import RANDOM, random_sam
+from tests.helpers.tiny_sam import RANDOM, random_sam
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mmrefine.models.backends import FeatureCache, PromptFeatures
-from tiny_sam import PlainBackend, noise_image, random_sam
+from tests.helpers.tiny_sam import PlainBackend, noise_image, random_sam
 
 
 def check_equal(first: PromptFeatures, second: PromptFeatures):
@@ -91,7 +91,7 @@ ENCODE_ALL = """
 import sys
 import torch
 from mmrefine.models.backends import FeatureCache
-from tiny_sam import PlainBackend, noise_image
+from tests.helpers.tiny_sam import PlainBackend, noise_image
 
 cache, backend = FeatureCache(sys.argv[1], max_bytes=60_000), PlainBackend()
 for k in range(30):
@@ -103,11 +103,10 @@ for k in range(30):
 
 def test_two_processes_share_a_folder_that_is_too_small_for_them(tmp_path, repo_root):
     """Both write, read and evict the same ten files, about four of which fit."""
-    paths = os.pathsep.join([str(repo_root), str(repo_root / 'tests')])
     workers = [
         subprocess.Popen(
             [sys.executable, '-c', ENCODE_ALL, str(tmp_path), str(5 * k)],
-            env={**os.environ, 'PYTHONPATH': paths, 'OMP_NUM_THREADS': '1'},
+            env={**os.environ, 'PYTHONPATH': str(repo_root), 'OMP_NUM_THREADS': '1'},
         )
         for k in range(2)
     ]

@@ -10,8 +10,8 @@ import torch
 
 from mmrefine.core.prompts import distance_fields
 from mmrefine.models.refiners.sam_refiner import SAMRefiner
-from reference import FLIPPED_SHARE, LOGITS_ATOL, PROBABILITIES_ATOL, load
-from tiny_sam import trained_backend
+from tests.helpers.reference import FLIPPED_SHARE, LOGITS_ATOL, PROBABILITIES_ATOL, load
+from tests.helpers.tiny_sam import trained_backend
 
 FILES = ('B_samrefiner_public', 'B_samrefiner_public_single_margin')
 CASES = [(file, name) for file in FILES for name in json.loads(str(load(file)['meta_json']))]

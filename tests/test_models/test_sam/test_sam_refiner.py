@@ -14,9 +14,9 @@ from mmrefine.models.model_zoo import build_refiner, load_weights
 from mmrefine.models.refiners import SAMRefiner
 from mmrefine.models.refiners.base_refiner import RefineInput
 from mmrefine.registry import MODELS
-from refiner_contract import RefinerContract, photograph, rough_masks
-from synthetic_scenes import make_scene
-from tiny_sam import RANDOM, random_sam, randomize, trained_backend
+from tests.helpers.refiner_contract import RefinerContract, photograph, rough_masks
+from tests.helpers.synthetic_scenes import make_scene
+from tests.helpers.tiny_sam import RANDOM, random_sam, randomize, trained_backend
 
 
 @lru_cache

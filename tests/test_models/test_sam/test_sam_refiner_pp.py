@@ -16,8 +16,8 @@ from mmrefine.models.model_zoo import build_refiner, read_weights
 from mmrefine.models.refiners import SAMRefiner, SAMRefinerPP
 from mmrefine.models.refiners.sam_refiner_pp import mask_iou
 from mmrefine.structures import RefineDataSample
-from synthetic_scenes import make_scene
-from tiny_sam import RANDOM, random_sam, trained_backend
+from tests.helpers.synthetic_scenes import make_scene
+from tests.helpers.tiny_sam import RANDOM, random_sam, trained_backend
 
 EPOCHS, ACCUMULATE = 10, 5
 

@@ -11,8 +11,8 @@ from mmrefine.models.backends import TinySAMBackend
 from mmrefine.models.losses import MultimaskLoss
 from mmrefine.models.refiners import TrainableSAMRefiner
 from mmrefine.structures import RefineDataSample
-from refiner_contract import RefinerContract, photograph, rough_masks
-from tiny_sam import noise_image, some_prompts
+from tests.helpers.refiner_contract import RefinerContract, photograph, rough_masks
+from tests.helpers.tiny_sam import noise_image, some_prompts
 
 SIZE = 64
 SMALL = dict(type='TinySAMBackend', image_size=SIZE, dim=32, model_channels=32, channel_mult=(1, 1, 1, 1))

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from mmrefine.models.interactive import SAM2Refiner
+from mmrefine.models.sam2_refiner import SAM2Refiner
 from mmrefine.structures import ObjectPrompt, RefineDataSample
-from tiny_sam2 import SIZE, randomize_local_attention, tiny_sam2
+from tests.helpers.tiny_sam2 import SIZE, randomize_local_attention, tiny_sam2
 
 
 @pytest.fixture(scope='session')

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from mmrefine.models.backends import FeatureCache
-from mmrefine.models.interactive import SAM2RefinerBackend, SAM2RefinerPredictor
 from mmrefine.models.refiners import SAMRefiner
+from mmrefine.models.sam2_refiner import SAM2RefinerBackend, SAM2RefinerPredictor
 from mmrefine.structures import ObjectPrompt
-from refiner_contract import RefinerContract, photograph, rough_masks
+from tests.helpers.refiner_contract import RefinerContract, photograph, rough_masks
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mmrefine.models.interactive import SAM2Refiner, build_base
-from mmrefine.models.modules import upsample
+from mmrefine.models.sam2_refiner import SAM2Refiner, build_base, upsample
 from mmrefine.structures import ObjectPrompt
 
 

@@ -7,7 +7,7 @@ import torch
 
 pytest.importorskip('sam2')
 
-from mmrefine.models.modules import (  # noqa: E402
+from mmrefine.models.sam2_refiner import (  # noqa: E402
     DecoderState,
     LocalizationAugment,
     MaskRefinement,

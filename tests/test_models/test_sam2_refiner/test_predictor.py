@@ -13,11 +13,11 @@ pytest.importorskip('sam2')
 
 from sam2.sam2_image_predictor import SAM2ImagePredictor  # noqa: E402
 
-from mmrefine.models.interactive import SAM2RefinerPredictor  # noqa: E402
+from mmrefine.models.sam2_refiner import SAM2RefinerPredictor  # noqa: E402
 from mmrefine.registry import MODELS  # noqa: E402
 from mmrefine.structures import ObjectPrompt  # noqa: E402
 from mmrefine.utils import find_config  # noqa: E402
-from tiny_sam2 import SIZE  # noqa: E402
+from tests.helpers.tiny_sam2 import SIZE  # noqa: E402
 
 
 @pytest.fixture(scope='module')

@@ -7,9 +7,16 @@ import torch
 from torch.nn import functional as F
 
 from mmrefine.core.image_tiles import split_quadrants
-from mmrefine.models.interactive import build_base, encode_images, local_features, prompt_masks, stage_channels
-from mmrefine.models.modules import captured_decoder, masks_of_embedding
-from tiny_sam2 import SIZE, tiny_sam2
+from mmrefine.models.sam2_refiner import (
+    build_base,
+    captured_decoder,
+    encode_images,
+    local_features,
+    masks_of_embedding,
+    prompt_masks,
+    stage_channels,
+)
+from tests.helpers.tiny_sam2 import SIZE, tiny_sam2
 
 
 def test_tiny_model_is_frozen_and_small(base):

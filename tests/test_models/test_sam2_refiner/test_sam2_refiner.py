@@ -12,9 +12,9 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import load_checkpoint, save_checkpoint
 from torch.nn import functional as F
 
-from mmrefine.models.interactive import SAM2DataPreprocessor, SAM2Refiner
+from mmrefine.models.sam2_refiner import SAM2DataPreprocessor, SAM2Refiner
 from mmrefine.structures import ObjectPrompt
-from tiny_sam2 import SIZE, tiny_sam2
+from tests.helpers.tiny_sam2 import SIZE, tiny_sam2
 
 SWITCHES = [dict(zip(('la', 'pr', 'mr'), on, strict=True)) for on in product((True, False), repeat=3) if any(on)]
 

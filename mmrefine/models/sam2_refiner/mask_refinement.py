@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmrefine.models.modules.layers import LayerNorm2d
+from mmrefine.models.sam2_refiner.layers import LayerNorm2d
 
 
 class MaskRefinement(nn.Module):

@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmrefine.core.checks import check_image
-from mmrefine.models.interactive.sam2_base import SAM2Features
-from mmrefine.models.interactive.sam2_refiner import ObjectLogits, SAM2Refiner
 from mmrefine.models.model_zoo import pick_device, read_weights
+from mmrefine.models.sam2_refiner.base import SAM2Features
+from mmrefine.models.sam2_refiner.sam2_refiner import ObjectLogits, SAM2Refiner
 from mmrefine.registry import MODELS
 from mmrefine.structures import ObjectPrompt
 from mmrefine.utils import find_config

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from mmrefine.core.image_tiles import assemble_quadrants, split_quadrants
 from mmrefine.models.backends.checkpoints import load_checkpoint
-from mmrefine.models.modules import DecoderState, captured_decoder
+from mmrefine.models.sam2_refiner.decoder_capture import DecoderState, captured_decoder
 from mmrefine.utils import require
 
 _INSTALL = 'pip install "mmrefine[sam2]"'

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmrefine.core.image_tiles import centred_sine_positions
-from mmrefine.models.modules.layers import grid_to_tokens, sam2_transformer, tokens_to_grid
+from mmrefine.models.sam2_refiner.layers import grid_to_tokens, sam2_transformer, tokens_to_grid
 
 
 class LocalizationAugment(nn.Module):

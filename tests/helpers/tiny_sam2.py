@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmrefine.models.interactive import build_base
+from mmrefine.models.sam2_refiner import build_base
 
 SIZE = 128
 
@@ -26,8 +26,8 @@ def tiny_sam2(
     Random object scores would leave half of the masks out of videos: their head always says that the object is there.
 
     Args:
-        target, overrides, checkpoint: see :func:`mmrefine.models.interactive.build_base`.
-        image_size, small: see :func:`mmrefine.models.interactive.small_overrides`.
+        target, overrides, checkpoint: see :func:`mmrefine.models.sam2_refiner.build_base`.
+        image_size, small: see :func:`mmrefine.models.sam2_refiner.small_overrides`.
     """
     pytest.importorskip('sam2')
     state = torch.get_rng_state()

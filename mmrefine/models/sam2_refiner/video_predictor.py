@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmrefine.models.interactive import captured_stages, local_features
-from mmrefine.models.modules import DecoderState, SAM2RefinerCore, captured_decoder
-from mmrefine.models.video.sam2_streaming import StreamingVideoPredictor, sam2_video
+from mmrefine.models.sam2_refiner.base import captured_stages, local_features
+from mmrefine.models.sam2_refiner.core import SAM2RefinerCore
+from mmrefine.models.sam2_refiner.decoder_capture import DecoderState, captured_decoder
+from mmrefine.models.sam2_refiner.streaming import StreamingVideoPredictor, sam2_video
 
 PROMPT_REUSE = ('pr', 'none', 'pr_gated', 'all')
 _STRIDE = 4
@@ -94,7 +95,7 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
 
         Args:
             core: None: SAM 2 alone.
-            tile_scale, tile_chunk: see :func:`~mmrefine.models.interactive.local_features`; ``tile_scale`` 0 skips
+            tile_scale, tile_chunk: see :func:`~mmrefine.models.sam2_refiner.local_features`; ``tile_scale`` 0 skips
                 Localization Augment.
 
         Returns:

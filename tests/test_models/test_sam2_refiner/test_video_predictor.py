@@ -10,14 +10,20 @@ import torch
 
 pytest.importorskip('sam2')
 
-from mmrefine.models.interactive import SAM2Refiner, stage_channels
-from mmrefine.models.modules import SAM2RefinerCore
-from mmrefine.models.video import SAM2Propagator, SAM2RefinerVideoPredictor, TrackingVideoRefiner, build_video_predictor
-from mmrefine.models.video.sam2_predictor import _agreeing
+from mmrefine.models.sam2_refiner import (
+    SAM2Propagator,
+    SAM2Refiner,
+    SAM2RefinerCore,
+    SAM2RefinerVideoPredictor,
+    TrackingVideoRefiner,
+    build_video_predictor,
+    stage_channels,
+)
+from mmrefine.models.sam2_refiner.video_predictor import _agreeing
 from mmrefine.structures import ObjectPrompt
-from tiny_sam2 import SIZE, randomize_local_attention, tiny_sam2
+from tests.helpers.tiny_sam2 import SIZE, randomize_local_attention, tiny_sam2
 
-TARGET = 'mmrefine.models.video.SAM2RefinerVideoPredictor'
+TARGET = 'mmrefine.models.sam2_refiner.SAM2RefinerVideoPredictor'
 MISSING = -1024.0
 CLICKS = {'points': [[40, 50], [90, 30]], 'labels': [1, 0]}
 

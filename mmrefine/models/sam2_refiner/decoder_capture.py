@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mmrefine.models.modules.layers import tokens_to_grid
+from mmrefine.models.sam2_refiner.layers import tokens_to_grid
 
 
 @dataclass(frozen=True)

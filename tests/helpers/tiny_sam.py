@@ -11,7 +11,7 @@ from torch import nn
 from mmrefine.core.prompts import InputFrame
 from mmrefine.models.backends import PromptBackend, PromptFeatures, SAMBackend
 
-DATA = Path(__file__).parent / 'data'
+DATA = Path(__file__).parents[1] / 'data'
 
 TRAINED = dict(
     embed_dim=32,

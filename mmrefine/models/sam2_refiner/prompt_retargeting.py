@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mmrefine.models.modules.decoder_capture import DecoderState
-from mmrefine.models.modules.layers import LayerNorm2d, grid_to_tokens, sam2_transformer, tokens_to_grid
+from mmrefine.models.sam2_refiner.decoder_capture import DecoderState
+from mmrefine.models.sam2_refiner.layers import LayerNorm2d, grid_to_tokens, sam2_transformer, tokens_to_grid
 
 _KERNELS = (3, 5, 7)
 _PROMPT_CHANNELS = (16, 64)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from mmrefine.models.sam2_refiner.video_predictor import SAM2RefinerVideoPredictor
 from mmrefine.models.video.propagation import MaskPropagator
-from mmrefine.models.video.sam2_predictor import SAM2RefinerVideoPredictor
 from mmrefine.models.video.video_refiner import ClipMasks, FrameResult, VideoRefiner
 
 

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from mmrefine.core.prompts import InputFrame
 from mmrefine.models.backends import FeatureCache, PromptFeatures
-from mmrefine.models.interactive.sam2_base import SAM2Features, encode_images
+from mmrefine.models.sam2_refiner.base import SAM2Features, encode_images
 
 _STAGES, _FINE = 3, 2
 
 
 class CachedEncoder:
-    """:func:`~mmrefine.models.interactive.encode_images` through a :class:`~mmrefine.models.backends.FeatureCache`.
+    """:func:`~mmrefine.models.sam2_refiner.encode_images` through a :class:`~mmrefine.models.backends.FeatureCache`.
 
     An entry belongs to one normalised image, the base's weights and the scale of its quadrants. Features go through
     half precision, whether they were there or not.

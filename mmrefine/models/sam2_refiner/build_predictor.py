@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from mmrefine.models.interactive import SAM2Refiner
 from mmrefine.models.model_zoo import load_config, load_weights, pick_device
-from mmrefine.models.video.sam2_predictor import SAM2RefinerVideoPredictor
+from mmrefine.models.sam2_refiner.sam2_refiner import SAM2Refiner
+from mmrefine.models.sam2_refiner.video_predictor import SAM2RefinerVideoPredictor
 from mmrefine.registry import MODELS
 
-_TARGET = 'mmrefine.models.video.sam2_predictor.SAM2RefinerVideoPredictor'
+_TARGET = 'mmrefine.models.sam2_refiner.video_predictor.SAM2RefinerVideoPredictor'
 
 
 def build_video_predictor(
@@ -26,7 +26,7 @@ def build_video_predictor(
     """Build a SAM2Refiner whose SAM 2 takes videos, and load its weights.
 
     Args:
-        model: config of a :class:`~mmrefine.models.interactive.SAM2Refiner`; its ``base`` names the weights of SAM 2.
+        model: config of a :class:`~mmrefine.models.sam2_refiner.SAM2Refiner`; its ``base`` names the weights of SAM 2.
         checkpoint: weights of the trained part; None: the config's ``load_from``, if any.
         device: such as ``'cpu'`` or ``'cuda:1'``; None: a GPU where there is one.
         refine: False leaves the trained part out: SAM 2.

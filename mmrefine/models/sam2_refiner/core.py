@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmrefine.core.click_maps import click_maps
-from mmrefine.models.modules.decoder_capture import DecoderState, masks_of_embedding
-from mmrefine.models.modules.localization_augment import LocalizationAugment
-from mmrefine.models.modules.mask_refinement import MaskRefinement
-from mmrefine.models.modules.prompt_retargeting import PromptRetargeting
+from mmrefine.models.sam2_refiner.decoder_capture import DecoderState, masks_of_embedding
+from mmrefine.models.sam2_refiner.localization_augment import LocalizationAugment
+from mmrefine.models.sam2_refiner.mask_refinement import MaskRefinement
+from mmrefine.models.sam2_refiner.prompt_retargeting import PromptRetargeting
 
 _HEADS = 8
 _DEFAULTS: Mapping[str, Any] = MappingProxyType({})

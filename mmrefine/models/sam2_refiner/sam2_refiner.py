@@ -15,8 +15,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmrefine.models.interactive.feature_cache import CachedEncoder
-from mmrefine.models.interactive.sam2_base import (
+from mmrefine.models.sam2_refiner.base import (
     SAM2Features,
     build_base,
     check_base,
@@ -25,7 +24,8 @@ from mmrefine.models.interactive.sam2_base import (
     stage_channels,
     take_rows,
 )
-from mmrefine.models.modules import SAM2RefinerCore, upsample
+from mmrefine.models.sam2_refiner.cached_encoder import CachedEncoder
+from mmrefine.models.sam2_refiner.core import SAM2RefinerCore, upsample
 from mmrefine.models.state_dicts import in_words, reshaped
 from mmrefine.registry import MODELS
 from mmrefine.structures import ObjectPrompt, RefineDataSample
@@ -54,8 +54,8 @@ class SAM2Refiner(BaseModel):
     The base never learns and is always in evaluation mode. A state dict holds ``core.*`` alone, unless ``save_base``.
 
     Args:
-        base: a SAM 2, or keyword arguments of :func:`~mmrefine.models.interactive.build_base`.
-        core: keyword arguments of :class:`~mmrefine.models.modules.SAM2RefinerCore`, less the sizes.
+        base: a SAM 2, or keyword arguments of :func:`~mmrefine.models.sam2_refiner.build_base`.
+        core: keyword arguments of :class:`~mmrefine.models.sam2_refiner.SAM2RefinerCore`, less the sizes.
         loss: of logits and truth, which gives a dictionary of losses.
         aux_weight: factor of the losses of Mask Refinement's blocks (eq. 3: 0.3).
         tile_scale: 1; 0.5 or 0 save time at some loss of detail, see :func:`local_features`; 0 skips Localization

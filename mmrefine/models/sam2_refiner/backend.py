@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from mmrefine.core.prompts import InputFrame
 from mmrefine.models.backends import PromptBackend, PromptFeatures
-from mmrefine.models.interactive.feature_cache import weights_digest
-from mmrefine.models.interactive.sam2_base import SAM2Features
-from mmrefine.models.interactive.sam2_refiner import SAM2Refiner
-from mmrefine.models.interactive.sam2_refiner_predictor import to_input
+from mmrefine.models.sam2_refiner.base import SAM2Features
+from mmrefine.models.sam2_refiner.cached_encoder import weights_digest
+from mmrefine.models.sam2_refiner.predictor import to_input
+from mmrefine.models.sam2_refiner.sam2_refiner import SAM2Refiner
 from mmrefine.registry import MODELS
 from mmrefine.structures import ObjectPrompt
 

@@ -1,0 +1,1 @@
+"""Tests of mmrefine; ``helpers`` holds what several folders share."""
