@@ -18,6 +18,7 @@ from mmrefine.evaluation.refine_evaluator import RefineEvaluator
 from mmrefine.evaluation.refine_metric import RefineMetric
 from mmrefine.evaluation.summary import (
     format_scores_table,
+    gain_intervals,
     print_scores_table,
     summarize_by_group,
     summarize_refinement,
@@ -42,6 +43,7 @@ __all__ = [
     'boundary_iou',
     'contour_accuracy',
     'format_scores_table',
+    'gain_intervals',
     'label_boundary_accuracy',
     'mask_iou',
     'mask_overlap',

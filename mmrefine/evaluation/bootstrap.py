@@ -8,30 +8,45 @@ import numpy as np
 
 
 def paired_bootstrap(
-    gains: Sequence[float] | np.ndarray, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+    gains: Sequence[float] | np.ndarray,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+    images: Sequence[object] | None = None,
 ) -> tuple[float, float]:
     """Percentile confidence interval of the mean gain over images, which are drawn with replacement.
 
-    The pairing is in the gains: one number per image, its score after less its score before.
+    The pairing is in the gains: one number per image or mask, its score after less its score before.
 
     Args:
-        gains: one per image, finite.
+        gains: finite numbers.
         confidence: in (0, 1).
         resamples: how many times the images are drawn.
         seed: of the draws.
+        images: the image of each gain, where several masks have one: its masks, which are no independent cases, are
+            drawn together. None: every gain is an image.
 
     Returns:
         Lower and upper end.
 
     Raises:
-        ValueError: there are no gains, some are not finite, or ``confidence`` is out of range.
+        ValueError: there are no gains, some are not finite, or another argument does not fit.
     """
     gains = np.asarray(gains, np.float64)
     if gains.ndim != 1 or not gains.size or not np.isfinite(gains).all():
         raise ValueError(f'gains must be finite numbers, one per image, got an array of shape {gains.shape}: {gains}.')
     if not 0 < confidence < 1:
         raise ValueError(f'confidence must lie between 0 and 1, got {confidence}.')
+    if images is not None and len(images) != gains.size:
+        raise ValueError(f'images must name the image of each of the {gains.size} gains, got {len(images)} names.')
+    totals, counts = gains, np.ones(gains.size)
+    if images is not None:
+        _, image_of = np.unique([str(image) for image in images], return_inverse=True)
+        totals, counts = np.bincount(image_of, gains), np.bincount(image_of)
     rng = np.random.default_rng(seed)
-    means = [gains[rng.integers(gains.size, size=gains.size)].mean() for _ in range(resamples)]
+    means = np.empty(resamples)
+    for index in range(resamples):
+        drawn = rng.integers(totals.size, size=totals.size)
+        means[index] = totals[drawn].sum() / counts[drawn].sum()
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)

@@ -1,4 +1,4 @@
-"""Coarse and refined masks side by side: how much was gained on average, and how often harm was done."""
+"""Coarse and refined masks side by side: how much was gained on average, and how often masks won or were harmed."""
 
 from __future__ import annotations
 
@@ -10,29 +10,40 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from mmrefine.evaluation.bootstrap import paired_bootstrap
+
 HARM_TOLERANCE = 0.01
 _TITLES = {'iou': 'IoU', 'boundary_iou': 'boundary IoU', 'mba': 'mBA', 'pooled_iou': 'pooled IoU'}
+_RATES = {
+    'harm_rate': 'harm %',
+    'win_rate': 'win %',
+    'harm_rate/boundary_iou': 'boundary harm %',
+    'kept_rate': 'kept %',
+}
 
 
 def summarize_refinement(
     coarse: Mapping[str, Sequence[float]],
     refined: Mapping[str, Sequence[float]],
     harm_tolerance: float = HARM_TOLERANCE,
+    accepted: Sequence[bool] | None = None,
 ) -> dict[str, float]:
-    """Means, gains and harm rates of N masks.
+    """Means, gains, harm and win rates of N masks.
 
     A mask whose value is NaN on one side or both (mBA without a boundary) is left out of that measure, so a gain is
     always the difference of the two means.
 
     Args:
         coarse, refined: for each measure N values, as :func:`mmrefine.evaluation.measure_masks` returns them.
-        harm_tolerance: a mask was harmed if its value fell by more than this.
+        harm_tolerance: a mask was harmed if its value fell by more than this, and won if it rose by more.
+        accepted: for each mask whether the gate let the proposal through, where that is known.
 
     Returns:
         Flat keys: ``coarse/<measure>``, ``refined/<measure>`` and ``gain/<measure>``, means over masks;
-        ``harm_rate``, the share of masks whose IoU fell, and ``harm_rate/<measure>`` for every other measure;
-        where ``union_px`` is given also ``*/pooled_iou``, all intersections over all unions; ``num_masks``.
-        Without a defined value all but ``num_masks`` are NaN.
+        ``harm_rate`` and ``win_rate``, the shares of masks whose IoU fell and rose, and ``harm_rate/<measure>`` and
+        ``win_rate/<measure>`` for every other measure; where ``union_px`` is given also ``*/pooled_iou``, all
+        intersections over all unions; with ``accepted`` ``kept_rate``, the share of coarse masks that the gate kept;
+        ``num_masks``. Without a defined value all but ``num_masks`` are NaN.
 
     Raises:
         ValueError: the two sides do not hold the same measures of the same number of masks.
@@ -45,8 +56,43 @@ def summarize_refinement(
     if 'iou' in columns and 'union_px' in columns:
         pooled = [_pooled(iou, union_px) for iou, union_px in zip(columns['iou'], columns['union_px'], strict=True)]
         summary.update(_side_by_side('pooled_iou', *pooled))
-    summary['num_masks'] = len(next(iter(columns.values()))[0])
+    summary['num_masks'] = _num_masks(columns)
+    if accepted is not None:
+        _check_length('accepted', accepted, summary['num_masks'])
+        summary['kept_rate'] = _mean(~np.asarray(accepted, bool))
     return summary
+
+
+def gain_intervals(
+    coarse: Mapping[str, Sequence[float]],
+    refined: Mapping[str, Sequence[float]],
+    images: Sequence[object] | None = None,
+    confidence: float = 0.95,
+) -> dict[str, float]:
+    """Confidence intervals of the mean gains, by :func:`~mmrefine.evaluation.paired_bootstrap` over images.
+
+    Args:
+        coarse, refined: as for :func:`summarize_refinement`.
+        images: the image of each mask; None: every mask is a case of its own.
+        confidence: in (0, 1).
+
+    Returns:
+        ``gain_low/<measure>`` and ``gain_high/<measure>``; NaN where no value is defined.
+    """
+    columns = _check_columns(coarse, refined)
+    images = np.arange(_num_masks(columns)) if images is None else np.array([str(image) for image in images])
+    _check_length('images', images, _num_masks(columns))
+    intervals = {}
+    for name in (name for name in columns if name != 'union_px'):
+        gains = columns[name][1] - columns[name][0]
+        defined = ~np.isnan(gains)
+        ends = (
+            paired_bootstrap(gains[defined], confidence, images=images[defined])
+            if defined.any()
+            else (float('nan'), float('nan'))
+        )
+        intervals[f'gain_low/{name}'], intervals[f'gain_high/{name}'] = ends
+    return intervals
 
 
 def summarize_by_group(
@@ -54,27 +100,38 @@ def summarize_by_group(
     refined: Mapping[str, Sequence[float]],
     groups: Sequence[object],
     harm_tolerance: float = HARM_TOLERANCE,
+    accepted: Sequence[bool] | None = None,
+    images: Sequence[object] | None = None,
 ) -> dict[str, dict[str, float]]:
     """One summary for each group of masks, in the order of the groups' names.
 
     Args:
-        coarse, refined, harm_tolerance: as for :func:`summarize_refinement`.
-        groups: for each of the N masks the group it belongs to, such as the data set's or the category's name.
+        coarse, refined, harm_tolerance, accepted: as for :func:`summarize_refinement`.
+        groups: for each of the N masks the group it belongs to, such as the data set's or the category's name; or a
+            tuple of such from the widest to the narrowest, ``('real', 'davis')``: groups are then named
+            ``real/davis``, and every wider group has a line ``real/all`` behind its members.
+        images: the image of each mask; with it the summaries have the keys of :func:`gain_intervals` too.
     """
     columns = _check_columns(coarse, refined)
-    names = np.array([str(group) for group in groups])
-    num_masks = len(next(iter(columns.values()))[0])
-    if len(names) != num_masks:
-        raise ValueError(f'groups must name the group of each of the {num_masks} masks, got {len(names)} names.')
+    _check_length('groups', groups, _num_masks(columns))
+    paths = [tuple(map(str, group)) if isinstance(group, (tuple, list)) else (str(group),) for group in groups]
+    members: dict[tuple[str, ...], list[int]] = {}
+    for index, path in enumerate(paths):
+        for depth in range(1, len(path) + 1):
+            members.setdefault(path[:depth], []).append(index)
+    deepest = max(map(len, paths), default=0)
     summaries = {}
-    for group in sorted(set(names.tolist())):
-        sides = [{name: pair[side][names == group] for name, pair in columns.items()} for side in (0, 1)]
-        summaries[group] = summarize_refinement(*sides, harm_tolerance)
+    # A wider group comes after all that begin with its name.
+    for path in sorted(members, key=lambda path: (*((0, name) for name in path), (1, ''))):
+        name = '/'.join(path if len(path) == deepest else (*path, 'all'))
+        summaries[name] = _summarize_part(columns, np.array(members[path]), harm_tolerance, accepted, images)
     return summaries
 
 
 def format_scores_table(summaries: Mapping[str, Mapping[str, float]], title: str = 'group') -> str:
     """A table in Markdown: a line per summary, for each measure coarse, refined and gain in percent.
+
+    Gains have their 95 % interval in brackets where the summaries hold one.
 
     Args:
         summaries: name of the line to summary, as :func:`summarize_by_group` returns them.
@@ -82,18 +139,18 @@ def format_scores_table(summaries: Mapping[str, Mapping[str, float]], title: str
     """
     first = next(iter(summaries.values()), {})
     measures = [key.removeprefix('coarse/') for key in first if key.startswith('coarse/')]
-    harm_keys = [key for key in ('harm_rate', 'harm_rate/boundary_iou') if key in first]
+    rates = [key for key in _RATES if key in first]
     table = Table(box=box.MARKDOWN)
     table.add_column(title)
     table.add_column('masks', justify='right')
     for name in measures:
-        table.add_column(f'{_TITLES.get(name, name)} %', justify='right')
-    for key in harm_keys:
-        table.add_column('harm %' if key == 'harm_rate' else 'boundary harm %', justify='right')
+        interval = ' [95 % interval]' if f'gain_low/{name}' in first else ''
+        table.add_column(f'{_TITLES.get(name, name)} %{interval}', justify='right')
+    for key in rates:
+        table.add_column(_RATES[key], justify='right')
     for line, scores in summaries.items():
-        sides = [[100 * scores[f'{side}/{name}'] for side in ('coarse', 'refined', 'gain')] for name in measures]
-        cells = ['{:.1f} -> {:.1f} ({:+.1f})'.format(*values) for values in sides]
-        table.add_row(line, str(scores['num_masks']), *cells, *(f'{100 * scores[key]:.1f}' for key in harm_keys))
+        cells = [_format_gain(scores, name) for name in measures]
+        table.add_row(line, str(scores['num_masks']), *cells, *(f'{100 * scores[key]:.1f}' for key in rates))
     console = Console(file=io.StringIO(), width=1000, markup=False, highlight=False, emoji=False, color_system=None)
     console.print(table)
     return '\n'.join(line.rstrip() for line in console.file.getvalue().splitlines() if line.strip())
@@ -102,6 +159,41 @@ def format_scores_table(summaries: Mapping[str, Mapping[str, float]], title: str
 def print_scores_table(summaries: Mapping[str, Mapping[str, float]], title: str = 'group') -> None:
     """Print what :func:`format_scores_table` returns."""
     print(format_scores_table(summaries, title))
+
+
+def _format_gain(scores: Mapping[str, float], measure: str) -> str:
+    """``coarse -> refined (gain [low, high])`` of one measure, in percent."""
+    coarse, refined, gain = (100 * scores[f'{side}/{measure}'] for side in ('coarse', 'refined', 'gain'))
+    interval = ''
+    if f'gain_low/{measure}' in scores:
+        low, high = (100 * scores[f'gain_{end}/{measure}'] for end in ('low', 'high'))
+        interval = f' [{low:+.1f}, {high:+.1f}]'
+    return f'{coarse:.1f} -> {refined:.1f} ({gain:+.1f}{interval})'
+
+
+def _summarize_part(
+    columns: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    part: np.ndarray,
+    harm_tolerance: float,
+    accepted: Sequence[bool] | None,
+    images: Sequence[object] | None,
+) -> dict[str, float]:
+    """The summary of the masks whose indices are ``part``."""
+    coarse, refined = ({name: pair[side][part] for name, pair in columns.items()} for side in (0, 1))
+    part_accepted = None if accepted is None else np.asarray(accepted, bool)[part]
+    summary = summarize_refinement(coarse, refined, harm_tolerance, part_accepted)
+    if images is not None:
+        summary.update(gain_intervals(coarse, refined, [images[index] for index in part]))
+    return summary
+
+
+def _num_masks(columns: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> int:
+    return len(next(iter(columns.values()))[0])
+
+
+def _check_length(name: str, values: Sequence[object], num_masks: int) -> None:
+    if len(values) != num_masks:
+        raise ValueError(f'{name} must hold one value for each of the {num_masks} masks, got {len(values)}.')
 
 
 def _check_columns(
@@ -120,10 +212,12 @@ def _check_columns(
 def _summarize_measure(name: str, coarse: np.ndarray, refined: np.ndarray, harm_tolerance: float) -> dict[str, float]:
     defined = ~np.isnan(coarse) & ~np.isnan(refined)
     coarse, refined = coarse[defined], refined[defined]
-    # A fall of exactly the tolerance is no harm, whatever the last bits of the two values say.
-    harmed = coarse - refined > harm_tolerance + 1e-9
+    # A change of exactly the tolerance is neither harm nor win, whatever the last bits of the two values say.
+    tolerance = harm_tolerance + 1e-9
+    suffix = '' if name == 'iou' else f'/{name}'
     scores = _side_by_side(name, _mean(coarse), _mean(refined))
-    scores['harm_rate' if name == 'iou' else f'harm_rate/{name}'] = _mean(harmed)
+    scores[f'harm_rate{suffix}'] = _mean(coarse - refined > tolerance)
+    scores[f'win_rate{suffix}'] = _mean(refined - coarse > tolerance)
     return scores
 
 

@@ -27,6 +27,17 @@ def test_less_confidence_gives_a_narrower_interval_and_a_seed_the_same():
     assert wide == paired_bootstrap(gains, 0.99) != paired_bootstrap(gains, 0.99, seed=1)
 
 
+def test_masks_of_an_image_are_drawn_together():
+    """Ten copies of every mask in one image are no more evidence than one; the mean is over masks all the same."""
+    gains = np.random.default_rng(2).normal(0.1, 1.0, 60)
+    copies, images = np.repeat(gains, 10), np.repeat(np.arange(100, 160), 10)
+    np.testing.assert_allclose(paired_bootstrap(copies, images=images), paired_bootstrap(gains))
+    low, high = paired_bootstrap([0.0, 0.0, 0.0, 1.0], images=['a', 'a', 'a', 'b'])
+    assert (low, high) == (0.0, 1.0)
+    with pytest.raises(ValueError, match='each of the 4 gains, got 1 names'):
+        paired_bootstrap([0.1] * 4, images=['a'])
+
+
 @pytest.mark.parametrize('gains', [[], [0.1, np.nan], [[0.1, 0.2]]])
 def test_gains_must_be_finite_numbers(gains):
     with pytest.raises(ValueError, match='one per image'):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from mmengine.evaluator import Evaluator
 
-from mmrefine.evaluation import RefineMetric, measure_masks, summarize_refinement
+from mmrefine.evaluation import RefineMetric, gain_intervals, measure_masks, summarize_refinement
 from mmrefine.registry import METRICS
 from mmrefine.structures import RefineDataSample
 
@@ -54,7 +54,9 @@ def test_through_the_registry_and_the_evaluator(samples) -> None:
     assert metrics['harm_rate'] == pytest.approx(1 / 3)
     assert metrics['num_masks'] == 3
     gt, coarse, refined = bars(8, 8, 5), bars(4, 8, 4), bars(6, 4, 5)
-    assert metrics == pytest.approx(summarize_refinement(measure_masks(coarse, gt), measure_masks(refined, gt)))
+    columns = measure_masks(coarse, gt), measure_masks(refined, gt)
+    images = ['duts.jpg', 'duts.jpg', 'davis.jpg']
+    assert metrics == pytest.approx({**summarize_refinement(*columns), **gain_intervals(*columns, images)})
 
 
 def test_groups_of_samples_and_of_masks(samples) -> None:
@@ -65,6 +67,18 @@ def test_groups_of_samples_and_of_masks(samples) -> None:
     assert by_label['val/3/refined/iou'] == pytest.approx((3 / 4 + 1) / 2)
     assert by_label['val/5/harm_rate'] == 1
     assert by_label['val/num_masks'] == 3
+
+
+def test_groups_of_groups_and_what_the_gate_kept(samples) -> None:
+    for data_sample, kind, accepted in zip(samples, ('real', 'simulated'), ([True, False], [True]), strict=True):
+        data_sample.set_metainfo({'kind': kind})
+        data_sample.accepted = np.array(accepted)
+    metrics = evaluate(RefineMetric(['iou'], group_by=('kind', 'labels')), samples)
+    assert metrics['real/all/kept_rate'] == 0.5 and metrics['kept_rate'] == pytest.approx(1 / 3)
+    assert metrics['real/3/win_rate'] == 1 and metrics['real/5/win_rate'] == 0
+    assert metrics['simulated/all/gain/iou'] == metrics['simulated/3/gain/iou'] == pytest.approx(1 / 5)
+    del samples[1].accepted
+    assert 'kept_rate' not in evaluate(RefineMetric(['iou']), samples)
 
 
 def test_padding_of_a_distributed_sampler_is_dropped_by_sample(samples) -> None:
@@ -113,6 +127,19 @@ def test_file_of_single_masks(samples, tmp_path, suffix: str) -> None:
     assert [float(row['refined_iou']) for row in rows] == [0.75, 0.5, 1, 1]
     assert rows[3]['coarse_mba'] == (None if suffix == 'json' else '')
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_file_of_single_masks_holds_what_the_gate_saw(samples, tmp_path) -> None:
+    path = tmp_path / 'masks.json'
+    samples[0].set_data({'scores': np.array([0.9, 0.2], np.float32), 'accepted': np.array([True, False])})
+    samples[0].gate_features = {'agreement': np.array([0.75, np.nan])}
+    evaluate(RefineMetric(['iou'], group_by=('source', 'labels'), per_mask_file=path), samples)
+    first, second, third = json.loads(path.read_text())
+    assert [first[key] for key in ('source', 'labels', 'accepted', 'agreement')] == ['duts', '3', True, 0.75]
+    assert second['agreement'] is None and third['agreement'] is None and third['accepted'] is None
+    samples[0].accepted = np.array([True])
+    with pytest.raises(ValueError, match=r"has 2 masks but other numbers of verdicts: \{'accepted': 1\}"):
+        evaluate(RefineMetric(['iou']), samples)
 
 
 def test_a_file_that_cannot_be_put_in_place_leaves_nothing_behind(samples, tmp_path) -> None:
