@@ -10,11 +10,19 @@ from mmrefine.datasets.transforms.interactive_prompts import (
 )
 from mmrefine.datasets.transforms.load_coarse_masks import LoadCoarseMasks
 from mmrefine.datasets.transforms.loading import LoadRGBImage, LoadTrueMasks
-from mmrefine.datasets.transforms.object_crops import CoarseMaskCrop, MixedPatchCrop, ObjectWindow, RandomObjectCrop
+from mmrefine.datasets.transforms.object_crops import (
+    ChooseObject,
+    CoarseMaskCrop,
+    MixedPatchCrop,
+    ObjectWindow,
+    RandomObjectCrop,
+)
 from mmrefine.datasets.transforms.packing import PackRefineInputs
+from mmrefine.datasets.transforms.perturb_boundary import PerturbBoundary
 from mmrefine.datasets.transforms.refine_masks import RefineMasks
 
 __all__ = [
+    'ChooseObject',
     'CoarseMaskCrop',
     'LargeScaleJitter',
     'LoadCoarseMasks',
@@ -25,6 +33,7 @@ __all__ = [
     'PackInteractiveInputs',
     'PackRefineInputs',
     'PasteOnBackground',
+    'PerturbBoundary',
     'PhotometricJitter',
     'RandomMaskFlip',
     'RandomObjectCrop',

@@ -11,12 +11,14 @@ from mmrefine.core.object_crop import random_object_crop
 from mmrefine.registry import TRANSFORMS
 
 
-def _cut(results: dict, box_xyxy: np.ndarray, size_wh: tuple[int, int] | None = None) -> dict:
-    """Cut the image and every mask, and resize them; masks by area and 0.5."""
+def _cut(
+    results: dict, box_xyxy: np.ndarray, size_wh: tuple[int, int] | None = None, antialias: bool = True
+) -> dict:
+    """Cut the image and every mask, and resize them, made smaller by area or, without antialias, bilinear; 0.5 is mask."""
     x1, y1, x2, y2 = (int(value) for value in box_xyxy)
     size_wh = size_wh or (x2 - x1, y2 - y1)
     smaller = size_wh[0] * size_wh[1] < (x2 - x1) * (y2 - y1)
-    method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    method = cv2.INTER_AREA if smaller and antialias else cv2.INTER_LINEAR
     results['img'] = cv2.resize(results['img'][y1:y2, x1:x2], size_wh, interpolation=method)
     for key in ('gt_masks', 'coarse_masks'):
         if key in results:
@@ -26,6 +28,18 @@ def _cut(results: dict, box_xyxy: np.ndarray, size_wh: tuple[int, int] | None = 
             ]
             results[key] = np.stack(planes)
     return results
+
+
+@TRANSFORMS.register_module()
+class ChooseObject(BaseTransform):
+    """One random object of an image's ``instances``; the step stands before the one that decodes them."""
+
+    def transform(self, results: dict) -> dict | None:
+        instances = results['instances']
+        if not instances:
+            return None
+        results['instances'] = [instances[results['rng'].integers(len(instances))]]
+        return results
 
 
 @TRANSFORMS.register_module()
@@ -80,24 +94,32 @@ class RandomObjectCrop(BaseTransform):
     """A random crop that holds the whole object, ``margin_px`` wider and higher than it; see :mod:`core.object_crop`.
 
     Args:
-        margin_px: total margin along each axis, in pixels.
         size: side of the square that the crop is resized to.
+        margin_px: total margin along each axis, in pixels; None: each side of the crop is drawn evenly between the
+            object and the border of the image.
+        antialias: whether crops are made smaller by area; False: bilinear, as the published models see them.
     """
 
-    def __init__(self, size: int, margin_px: int = 40):
-        self.size, self.margin_px = size, margin_px
+    def __init__(self, size: int, margin_px: int | None = 40, antialias: bool = True):
+        self.size, self.margin_px, self.antialias = size, margin_px, antialias
 
     def transform(self, results: dict) -> dict | None:
         box = mask_boxes(results['gt_masks'][:1])[0]
         if not box.any():
             return None
-        crop = random_object_crop(box, results['img'].shape[:2], self.margin_px, results['rng'])
-        return _cut(results, crop, (self.size, self.size))
+        size_hw = results['img'].shape[:2]
+        if self.margin_px is None:
+            x1, y1, x2, y2 = box
+            low, high = (0, 0, x2, y2), (x1, y1, size_hw[1], size_hw[0])
+            crop = results['rng'].integers(low, high, endpoint=True)
+        else:
+            crop = random_object_crop(box, size_hw, self.margin_px, results['rng'])
+        return _cut(results, crop, (self.size, self.size), self.antialias)
 
 
 @TRANSFORMS.register_module()
 class MixedPatchCrop(BaseTransform):
-    """A patch at native resolution that holds both foreground and background of the true mask.
+    """A patch at native resolution, evenly out of all that hold both foreground and background of the true mask.
 
     Args:
         size: side in pixels; images smaller than it are padded with their border's colours, masks with background.
@@ -114,13 +136,11 @@ class MixedPatchCrop(BaseTransform):
             for key in ('gt_masks', 'coarse_masks'):
                 if key in results:
                     results[key] = np.pad(results[key], ((0, 0), (0, pad_y), (0, pad_x)))
-        mask = results['gt_masks'][0]
-        edge = mask & (cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
-        points = np.argwhere(edge)
-        if not len(points):
+        sums = cv2.integral(results['gt_masks'][0].astype(np.uint8))
+        size = self.size
+        inside_px = sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]
+        mixed = np.flatnonzero((inside_px > 0) & (inside_px < size**2))
+        if not len(mixed):
             return None
-        # Through a point of the contour, so that no search for a mixed patch can fail.
-        point = points[results['rng'].integers(len(points))]
-        offset = results['rng'].integers(1, self.size - 1, 2)
-        y1, x1 = np.clip(point - offset, 0, np.array(mask.shape) - self.size)
-        return _cut(results, np.array([x1, y1, x1 + self.size, y1 + self.size]))
+        y1, x1 = np.unravel_index(mixed[results['rng'].integers(len(mixed))], inside_px.shape)
+        return _cut(results, np.array([x1, y1, x1 + size, y1 + size]))
