@@ -4,8 +4,16 @@ from .checkpoints import allow_mmengine_checkpoints
 from .cpu_distributed import prepare_cpu_distributed
 from .mmcv_ops import install_mmcv_ops
 from .mmcv_version import accept_mmcv_2_2
+from .numpy_names import restore_numpy_names
 
-__all__ = ['accept_mmcv_2_2', 'allow_mmengine_checkpoints', 'install_mmcv_ops', 'prepare_cpu_distributed', 'setup']
+__all__ = [
+    'accept_mmcv_2_2',
+    'allow_mmengine_checkpoints',
+    'install_mmcv_ops',
+    'prepare_cpu_distributed',
+    'restore_numpy_names',
+    'setup',
+]
 
 
 def setup() -> None:
@@ -16,3 +24,4 @@ def setup() -> None:
     install_mmcv_ops()
     accept_mmcv_2_2()
     allow_mmengine_checkpoints()
+    restore_numpy_names()

@@ -1,9 +1,11 @@
 """How good masks are: measures as functions, coarse and refined side by side, and mmengine's metric around them."""
 
 from mmrefine.evaluation.bootstrap import paired_bootstrap
+from mmrefine.evaluation.dichotomous_metric import DichotomousMetric
 from mmrefine.evaluation.functional import (
     MEASURES,
     boundary_iou,
+    boundary_overlap,
     label_boundary_accuracy,
     mask_iou,
     mask_overlap,
@@ -12,6 +14,8 @@ from mmrefine.evaluation.functional import (
 )
 from mmrefine.evaluation.interactive import mean_of_sets, simulated_prompt
 from mmrefine.evaluation.label_maps import LabelMapScore
+from mmrefine.evaluation.mask_ap import mask_ap
+from mmrefine.evaluation.mask_ap_metric import MaskAPMetric
 from mmrefine.evaluation.matched_mask_evaluator import MatchedMaskEvaluator
 from mmrefine.evaluation.matched_mask_metric import MatchedMaskMetric, match_masks
 from mmrefine.evaluation.refine_evaluator import RefineEvaluator
@@ -34,17 +38,21 @@ from mmrefine.evaluation.video import (
 
 __all__ = [
     'MEASURES',
+    'DichotomousMetric',
     'LabelMapScore',
+    'MaskAPMetric',
     'MatchedMaskEvaluator',
     'MatchedMaskMetric',
     'ObjectScores',
     'RefineEvaluator',
     'RefineMetric',
     'boundary_iou',
+    'boundary_overlap',
     'contour_accuracy',
     'format_scores_table',
     'gain_intervals',
     'label_boundary_accuracy',
+    'mask_ap',
     'mask_iou',
     'mask_overlap',
     'match_masks',

@@ -47,15 +47,28 @@ def boundary_iou(pred: np.ndarray, gt: np.ndarray, dilation_ratio: float = 0.02)
         dilation_ratio: width of the band over the diagonal; 0.02 for COCO-like images, 0.005 for Cityscapes.
     """
 
-    def measure(pred_mask: np.ndarray, gt_mask: np.ndarray) -> float:
-        width_px = band_width(gt_mask.shape, dilation_ratio)
-        box = bounding_slices(pred_mask | gt_mask)  # outside it both are empty, so the bands of the crops are the same
-        pred_mask, gt_mask = pred_mask[box], gt_mask[box]
-        if gt_mask.size == 0:
-            return 1.0
-        return agreement(boundary_band(pred_mask, width_px), boundary_band(gt_mask, width_px))
+    intersection_px, union_px = boundary_overlap(pred, gt, dilation_ratio)
+    values = np.divide(intersection_px, union_px, out=np.ones(np.shape(union_px)), where=union_px > 0)
+    return values if values.ndim else float(values)
 
-    return _per_mask(measure, pred, gt)
+
+def boundary_overlap(pred: np.ndarray, gt: np.ndarray, dilation_ratio: float = 0.02) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels of the intersection and of the union of boundary bands, as :func:`mask_overlap` counts those of masks.
+
+    Args:
+        pred, gt, dilation_ratio: see :func:`boundary_iou`.
+    """
+    pred, gt = _check_pair(pred, gt)
+    if gt.ndim == 2:
+        return tuple(counts[0] for counts in boundary_overlap(pred[None], gt[None], dilation_ratio))
+    width_px = band_width(gt.shape[1:], dilation_ratio)
+    counts = np.zeros((2, len(gt)), np.int64)
+    for k, (pred_mask, gt_mask) in enumerate(zip(pred, gt, strict=True)):
+        box = bounding_slices(pred_mask | gt_mask)  # outside it both are empty, so the bands of the crops are the same
+        if gt_mask[box].size:
+            first, second = boundary_band(pred_mask[box], width_px), boundary_band(gt_mask[box], width_px)
+            counts[:, k] = np.count_nonzero(first & second), np.count_nonzero(first | second)
+    return counts[0], counts[1]
 
 
 def mean_boundary_accuracy(pred: np.ndarray, gt: np.ndarray) -> np.ndarray | float:
@@ -95,6 +108,9 @@ MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray | float]] = {
     'boundary_iou': boundary_iou,
     'mba': mean_boundary_accuracy,
 }
+_POOLED = {'iou': ('union_px', mask_overlap), 'boundary_iou': ('boundary_union_px', boundary_overlap)}
+POOLING_WEIGHTS = {name: weight for name, (weight, _) in _POOLED.items()}
+"""Measures that can be pooled over a data set, all intersections over all unions, and the name of their weights."""
 
 
 def measure_masks(pred: np.ndarray, gt: np.ndarray, measures: Sequence[str] = tuple(MEASURES)) -> dict[str, np.ndarray]:
@@ -105,7 +121,8 @@ def measure_masks(pred: np.ndarray, gt: np.ndarray, measures: Sequence[str] = tu
         measures: names out of ``MEASURES``.
 
     Returns:
-        (N,) float64 for each name; with ``'iou'`` also ``'union_px'``, its weight in the pooled IoU.
+        (N,) float64 for each name; with ``'iou'`` also ``'union_px'`` and with ``'boundary_iou'`` also
+        ``'boundary_union_px'``, the masks' weights where these are pooled over a data set.
 
     Raises:
         ValueError: an unknown measure, or masks that do not fit each other.
@@ -113,8 +130,9 @@ def measure_masks(pred: np.ndarray, gt: np.ndarray, measures: Sequence[str] = tu
     check_measures(measures)
     pred, gt = _check_pair(pred, gt)
     values = {name: np.atleast_1d(MEASURES[name](pred, gt)) for name in measures}
-    if 'iou' in values:
-        values['union_px'] = np.atleast_1d(mask_overlap(pred, gt)[1]).astype(np.float64)
+    for name, (weight, overlap) in _POOLED.items():
+        if name in values:
+            values[weight] = np.atleast_1d(overlap(pred, gt)[1]).astype(np.float64)
     return values
 
 

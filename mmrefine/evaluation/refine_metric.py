@@ -16,7 +16,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmengine.structures import BaseDataElement
 
-from mmrefine.evaluation.functional import check_measures, measure_masks
+from mmrefine.evaluation.functional import POOLING_WEIGHTS, check_measures, measure_masks
 from mmrefine.evaluation.summary import format_scores_table, gain_intervals, summarize_by_group, summarize_refinement
 from mmrefine.registry import METRICS
 
@@ -68,9 +68,11 @@ class RefineMetric(BaseMetric):
         """Measure a batch; one entry per sample is kept, as mmengine drops the padding of a sampler by their count."""
         for sample in data_samples:
             fields = sample.to_dict() if isinstance(sample, BaseDataElement) else sample
-            gt = _masks(fields, 'gt_masks')
+            gt = read_masks(fields, 'gt_masks')
             entry = {
-                'masks': {side: measure_masks(_masks(fields, f'{side}_masks'), gt, self.measures) for side in _SIDES}
+                'masks': {
+                    side: measure_masks(read_masks(fields, f'{side}_masks'), gt, self.measures) for side in _SIDES
+                }
             }
             num_masks = len(gt) if gt.ndim == 3 else 1
             entry['img_path'] = str(fields.get('img_path') or fields.get('img_id', ''))
@@ -80,7 +82,7 @@ class RefineMetric(BaseMetric):
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Summarise what all ranks have measured, log it as a table, and write the file of single masks."""
-        names = (*self.measures, *(['union_px'] if 'iou' in self.measures else []))
+        names = (*self.measures, *(POOLING_WEIGHTS[name] for name in self.measures if name in POOLING_WEIGHTS))
         coarse, refined = (
             {name: np.concatenate([np.zeros(0), *(entry['masks'][side][name] for entry in results)]) for name in names}
             for side in _SIDES
@@ -159,7 +161,7 @@ def _defined(value: float) -> float | None:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _masks(fields: dict, key: str) -> np.ndarray:
+def read_masks(fields: dict, key: str) -> np.ndarray:
     masks = fields.get(key)
     if masks is None:
         raise ValueError(

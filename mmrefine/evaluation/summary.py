@@ -11,9 +11,16 @@ from rich.console import Console
 from rich.table import Table
 
 from mmrefine.evaluation.bootstrap import paired_bootstrap
+from mmrefine.evaluation.functional import POOLING_WEIGHTS
 
 HARM_TOLERANCE = 0.01
-_TITLES = {'iou': 'IoU', 'boundary_iou': 'boundary IoU', 'mba': 'mBA', 'pooled_iou': 'pooled IoU'}
+_TITLES = {
+    'iou': 'IoU',
+    'boundary_iou': 'boundary IoU',
+    'mba': 'mBA',
+    'pooled_iou': 'pooled IoU',
+    'pooled_boundary_iou': 'pooled boundary IoU',
+}
 _RATES = {
     'harm_rate': 'harm %',
     'win_rate': 'win %',
@@ -41,21 +48,22 @@ def summarize_refinement(
     Returns:
         Flat keys: ``coarse/<measure>``, ``refined/<measure>`` and ``gain/<measure>``, means over masks;
         ``harm_rate`` and ``win_rate``, the shares of masks whose IoU fell and rose, and ``harm_rate/<measure>`` and
-        ``win_rate/<measure>`` for every other measure; where ``union_px`` is given also ``*/pooled_iou``, all
-        intersections over all unions; with ``accepted`` ``kept_rate``, the share of coarse masks that the gate kept;
-        ``num_masks``. Without a defined value all but ``num_masks`` are NaN.
+        ``win_rate/<measure>`` for every other measure; where ``union_px`` or ``boundary_union_px`` is given also
+        ``*/pooled_iou`` or ``*/pooled_boundary_iou``, all intersections over all unions; with ``accepted``
+        ``kept_rate``, the share of coarse masks that the gate kept; ``num_masks``. Without a defined value all but
+        ``num_masks`` are NaN.
 
     Raises:
         ValueError: the two sides do not hold the same measures of the same number of masks.
     """
     columns = _check_columns(coarse, refined)
     summary: dict[str, float] = {}
-    for name in columns:
-        if name != 'union_px':
-            summary.update(_summarize_measure(name, *columns[name], harm_tolerance))
-    if 'iou' in columns and 'union_px' in columns:
-        pooled = [_pooled(iou, union_px) for iou, union_px in zip(columns['iou'], columns['union_px'], strict=True)]
-        summary.update(_side_by_side('pooled_iou', *pooled))
+    for name in _measures(columns):
+        summary.update(_summarize_measure(name, *columns[name], harm_tolerance))
+    for name, weight in POOLING_WEIGHTS.items():
+        if {name, weight} <= columns.keys():
+            pooled = [_pooled(*side) for side in zip(columns[name], columns[weight], strict=True)]
+            summary.update(_side_by_side(f'pooled_{name}', *pooled))
     summary['num_masks'] = _num_masks(columns)
     if accepted is not None:
         _check_length('accepted', accepted, summary['num_masks'])
@@ -83,7 +91,7 @@ def gain_intervals(
     images = np.arange(_num_masks(columns)) if images is None else np.array([str(image) for image in images])
     _check_length('images', images, _num_masks(columns))
     intervals = {}
-    for name in (name for name in columns if name != 'union_px'):
+    for name in _measures(columns):
         gains = columns[name][1] - columns[name][0]
         defined = ~np.isnan(gains)
         ends = (
@@ -185,6 +193,11 @@ def _summarize_part(
     if images is not None:
         summary.update(gain_intervals(coarse, refined, [images[index] for index in part]))
     return summary
+
+
+def _measures(columns: Mapping[str, object]) -> list[str]:
+    """The columns but those of weights."""
+    return [name for name in columns if name not in POOLING_WEIGHTS.values()]
 
 
 def _num_masks(columns: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> int:

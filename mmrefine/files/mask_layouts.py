@@ -42,9 +42,7 @@ class MaskLayout:
             match = re.fullmatch(self.truth, path.relative_to(root).as_posix())
             if match:
                 groups = match.groupdict()
-                yield MaskTriple(
-                    root / self.image.format(**groups), path, coarse_root / self.coarse.format(**groups)
-                )
+                yield MaskTriple(root / self.image.format(**groups), path, coarse_root / self.coarse.format(**groups))
 
     def read(self, path: Path) -> dict[int, np.ndarray]:
         """The masks of a file by label, (H, W) bool each; 1 is the label of a binary mask, grey levels are cut at 0.5.
@@ -75,9 +73,7 @@ LAYOUTS: dict[str, MaskLayout] = {
     'big': MaskLayout(r'(?P<name>.+)_gt\.png', '{name}_im.jpg', '{name}_seg.png', '2007_000256_gt.png'),
     'dis5k': MaskLayout(r'gt/(?P<name>.+)\.png', 'im/{name}.jpg', '{name}.png', 'gt/1#Accessories#1#Bag.png'),
     # Coarse masks by a video network (stm) and by superpixels (sp), beside frames and true masks.
-    'davis585-stm': MaskLayout(
-        _DAVIS585, '{clip}/{frame}.jpg', '{clip}/init_stm_{name}.png', 'bear/object1_00009.png'
-    ),
+    'davis585-stm': MaskLayout(_DAVIS585, '{clip}/{frame}.jpg', '{clip}/init_stm_{name}.png', 'bear/object1_00009.png'),
     'davis585-sp': MaskLayout(_DAVIS585, '{clip}/{frame}.jpg', '{clip}/init_sp_{name}.png', 'bear/object1_00009.png'),
     'ecssd': MaskLayout(
         r'ground_truth_mask/(?P<name>.+)\.png', 'images/{name}.jpg', '{name}.png', 'ground_truth_mask/0001.png'

@@ -9,11 +9,13 @@ import torch
 
 from mmrefine.core.error_model import MaskErrorModel, MaskErrors
 from mmrefine.datasets.transforms import (
+    ChooseObject,
     CoarseMaskCrop,
     MixedPatchCrop,
     ObjectWindow,
     PackRefineInputs,
     PasteOnBackground,
+    PerturbBoundary,
     PhotometricJitter,
     RandomMaskFlip,
     RandomObjectCrop,
@@ -47,6 +49,8 @@ def aligned(results: dict) -> bool:
         (ObjectWindow(max_side=50), None),
         (CoarseMaskCrop(size=48), 48),
         (RandomObjectCrop(size=64), 64),
+        (RandomObjectCrop(size=64, antialias=False), 64),
+        (RandomObjectCrop(size=64, margin_px=None), 64),
         (MixedPatchCrop(size=40), 40),
         (RandomMaskFlip(prob=1.0), None),
     ],
@@ -140,3 +144,61 @@ def test_simulated_masks_follow_a_measured_error_model(tmp_path):
     assert growth == pytest.approx(37 * 47 / (30 * 40), abs=0.06)
     with pytest.raises(ValueError, match='takes simulators or error_model, got both'):
         SimulateCoarseMasks(simulators=['shift'], error_model=model.to_dict())
+
+
+def test_one_object_of_an_image_is_chosen_evenly():
+    rng = np.random.default_rng(0)
+    drawn = [ChooseObject()({'instances': list('abc'), 'rng': rng})['instances'] for _ in range(300)]
+    assert all(len(one) == 1 for one in drawn)
+    assert all(80 < sum(one == [name] for one in drawn) < 120 for name in 'abc')
+    assert ChooseObject()({'instances': [], 'rng': rng}) is None
+
+
+def test_object_views_reach_every_border_of_the_image_and_never_cut_the_object():
+    shapes = []
+    for seed in range(200):
+        results = scene(seed=seed)
+        y, x = np.mgrid[:120, :160]
+        results['img'] = np.dstack([x, y, x]).astype(np.uint8)
+        view = RandomObjectCrop(size=256, margin_px=None)(results)
+        x, y = view['img'][..., 0], view['img'][..., 1]
+        shapes.append((x.min(), y.min(), x.max(), y.max()))
+        # the object is at x 40 to 79, y 30 to 59
+        assert x.min() <= 40 and y.min() <= 30 and x.max() >= 79 and y.max() >= 59
+    low, high = np.min(shapes, axis=0), np.max(shapes, axis=0)
+    assert (low[:2] <= 2).all() and (high[:2] >= (38, 28)).all() and (high[2:] >= (157, 117)).all()
+
+
+def test_mixed_patches_are_drawn_evenly():
+    """One pixel of foreground: its place in the patch is uniform, corners and borders included."""
+    places = []
+    for seed in range(400):
+        results = scene(seed=seed)
+        results['gt_masks'] = np.zeros((1, 120, 160), bool)
+        results['gt_masks'][0, 60, 80] = True
+        places.append(np.argwhere(MixedPatchCrop(size=4)(results)['gt_masks'][0])[0])
+    counts = np.bincount(np.array(places) @ (4, 1), minlength=16)
+    assert counts.min() > 8 and counts.max() < 45
+
+
+def test_boundaries_are_perturbed_before_the_crop_and_always():
+    """A thin object: SimulateCoarseMasks leaves many as they are, for they fall below its range."""
+    thin = scene(200, 200)
+    thin['gt_masks'] = np.zeros((1, 200, 200), bool)
+    cv2.line(thin['gt_masks'][0].view(np.uint8), (20, 30), (170, 160), 1, 4)
+    ious = []
+    for seed in range(60):
+        results = PerturbBoundary(iou_target=0.8)({**thin, 'rng': np.random.default_rng(seed)})
+        coarse, truth = results['coarse_masks'][0], results['gt_masks'][0]
+        ious.append(np.count_nonzero(coarse & truth) / np.count_nonzero(coarse | truth))
+    assert max(ious) < 1 and 0.4 < np.mean(ious) < 0.65
+
+
+def test_filled_and_kept_coarse_masks():
+    ring = scene()
+    ring['gt_masks'][0, 35:55, 50:70] = False
+    filled = PerturbBoundary(iou_target=1, fill_prob=1)(dict(ring, rng=np.random.default_rng(0)))['coarse_masks']
+    holed = PerturbBoundary(iou_target=1, fill_prob=0)(dict(ring, rng=np.random.default_rng(0)))['coarse_masks']
+    assert filled[0, 35:55, 50:70].mean() > 0.9 and holed[0, 35:55, 50:70].mean() < 0.6
+    kept = PerturbBoundary(prob=0)(dict(ring))
+    assert kept['coarse_masks'] is ring['coarse_masks']

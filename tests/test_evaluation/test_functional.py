@@ -18,6 +18,7 @@ from mmrefine.evaluation import (
     mask_overlap,
     mean_boundary_accuracy,
     measure_masks,
+    summarize_refinement,
 )
 
 REFERENCE = np.load(Path(__file__).parents[1] / 'data' / 'G_metrics_s0.npz')
@@ -201,3 +202,15 @@ class TestRefusals:
         for measures in (['iou', 'dice'], [], 'iou'):
             with pytest.raises(ValueError, match="list of names out of .*'boundary_iou'"):
                 measure_masks(squares(1), squares(1), measures)
+
+
+def test_pooled_boundary_iou_weighs_masks_by_their_bands():
+    """Bands of 1 px in 20x20: a ring of 36 px that is met exactly, and one of 8 px that is missed."""
+    gt, pred = np.zeros((2, 2, 20, 20), bool)
+    gt[0, 5:15, 5:15] = pred[0, 5:15, 5:15] = True
+    gt[1, :3, :3], pred[1, 17:, 17:] = True, True
+    values = measure_masks(pred, gt, ['boundary_iou'])
+    assert values['boundary_iou'].tolist() == [1, 0] and values['boundary_union_px'].tolist() == [36, 16]
+    summary = summarize_refinement(values, values)
+    assert summary['refined/boundary_iou'] == 0.5
+    assert summary['refined/pooled_boundary_iou'] == pytest.approx(36 / 52)

@@ -72,6 +72,12 @@ def test_a_photograph_without_label_map_is_named(run_tool, photographs):
     assert not (photographs / 'x.json').exists()
 
 
+def test_photographs_and_masks_in_one_folder_are_refused(run_tool, photographs):
+    folder = photographs / 'images'
+    result = run_tool('dataset_converters/label_maps_to_coco.py', folder, folder, photographs / 'x.json', '--binary')
+    assert result.returncode != 0 and 'one folder' in result.stderr and not (photographs / 'x.json').exists()
+
+
 def test_published_checkpoints_hold_weights_in_half_precision_alone(run_tool, tmp_path):
     weights = {f'denoise_model.{name}': value for name, value in tiny_weights().items()}
     torch.save({'state_dict': weights, 'optimizer': {'lr': 1.0}, 'meta': {'iter': 3}}, tmp_path / 'iter_3.pth')

@@ -65,6 +65,11 @@ def regions(label_map: np.ndarray, args: argparse.Namespace) -> list[np.ndarray]
 
 def main() -> None:
     args = parse_args()
+    if args.images.resolve() == args.labels.resolve():
+        raise SystemExit(
+            f'IMAGES and LABELS are one folder, {args.images}: photographs and masks cannot be told apart there. '
+            'For published data sets there is published_masks_to_coco.py.'
+        )
     folder = args.out.with_suffix('')
     images, annotations = [], []
     paths = sorted(path for path in args.images.rglob('*') if path.suffix.lower() in SUFFIXES)

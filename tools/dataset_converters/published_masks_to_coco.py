@@ -29,7 +29,9 @@ from mmrefine.files.mask_layouts import LAYOUTS, MaskLayout, MaskTriple
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('layout', metavar='LAYOUT', choices=sorted(LAYOUTS), help=f'one of {", ".join(sorted(LAYOUTS))}')
+    parser.add_argument(
+        'layout', metavar='LAYOUT', choices=sorted(LAYOUTS), help=f'one of {", ".join(sorted(LAYOUTS))}'
+    )
     parser.add_argument('root', metavar='ROOT', type=Path, help='folder of images and true masks')
     parser.add_argument('out', metavar='OUT', type=Path, help='folder for the two files')
     parser.add_argument('--coarse', metavar='DIR', type=Path, help='folder of coarse masks; default: ROOT')

@@ -11,10 +11,8 @@ from mmrefine.core.object_crop import random_object_crop
 from mmrefine.registry import TRANSFORMS
 
 
-def _cut(
-    results: dict, box_xyxy: np.ndarray, size_wh: tuple[int, int] | None = None, antialias: bool = True
-) -> dict:
-    """Cut the image and every mask, and resize them, made smaller by area or, without antialias, bilinear; 0.5 is mask."""
+def _cut(results: dict, box_xyxy: np.ndarray, size_wh: tuple[int, int] | None = None, antialias: bool = True) -> dict:
+    """Cut the image and every mask, and resize them, by area or bilinear; masks are cut at 0.5."""
     x1, y1, x2, y2 = (int(value) for value in box_xyxy)
     size_wh = size_wh or (x2 - x1, y2 - y1)
     smaller = size_wh[0] * size_wh[1] < (x2 - x1) * (y2 - y1)

@@ -1,0 +1,113 @@
+"""The measures of dichotomous and salient object segmentation (DIS5K, ECSSD, …), by PySODMetrics."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.structures import BaseDataElement
+from rich.console import Console
+from rich.table import Table
+
+from mmrefine.evaluation.refine_metric import read_masks
+from mmrefine.registry import METRICS
+from mmrefine.utils import require
+
+_SIDES = ('coarse', 'refined')
+# PySODMetrics asks for opencv-python-headless, which would be put over the OpenCV that is there.
+_INSTALL = 'pip install --no-deps pysodmetrics && pip install scikit-image scikit-learn'
+MEASURES = ('max_f', 'weighted_f', 'mae', 's', 'max_e', 'mean_e', 'hce')
+
+
+@METRICS.register_module()
+class DichotomousMetric(BaseMetric):
+    """Max F, weighted F, MAE, S, max and mean E, and HCE of coarse and refined masks.
+
+    Reads data samples as :class:`~mmrefine.evaluation.RefineMetric` does; every mask is an image of its own. The keys
+    are ``coarse/<measure>`` and ``refined/<measure>``, and ``<group>/coarse/…`` by group. HCE, the number of clicks and
+    polygon points that mending a mask would take (IS-Net, ECCV 2022), counts; all others lie in [0, 1].
+
+    Masks have two levels, so that the curves over thresholds, whose best point max F and max E are, have one point that
+    says anything.
+
+    Args:
+        group_by: field of the data samples that names their group, such as ``'source'``.
+        hce: HCE takes seconds for a large mask; False leaves it out.
+        collect_device, prefix: as for every metric.
+    """
+
+    def __init__(
+        self,
+        group_by: str | None = None,
+        hce: bool = True,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+    ):
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        self.group_by, self.hce = group_by, hce
+        require('py_sod_metrics', _INSTALL, 'DichotomousMetric')
+
+    def process(self, data_batch: object, data_samples: Sequence[dict | BaseDataElement]) -> None:
+        """Measure a batch; one entry per sample is kept."""
+        for sample in data_samples:
+            fields = sample.to_dict() if isinstance(sample, BaseDataElement) else sample
+            gt = _planes(read_masks(fields, 'gt_masks'))
+            entry = {'group': str(fields[self.group_by]) if self.group_by else ''}
+            for side in _SIDES:
+                masks = _planes(read_masks(fields, f'{side}_masks'))
+                entry[side] = [self._measure(mask, truth) for mask, truth in zip(masks, gt, strict=True)]
+            self.results.append(entry)
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """Means over all masks and over those of each group, logged as a table."""
+        groups = {'': results}
+        if self.group_by:
+            for entry in results:
+                groups.setdefault(entry['group'], []).append(entry)
+        metrics: dict[str, float] = {}
+        table = Table(title='dichotomous segmentation')
+        for column in ('group', 'side', *self._names()):
+            table.add_column(column)
+        for group, entries in groups.items():
+            for side in _SIDES:
+                rows = [row for entry in entries for row in entry[side]]
+                means = np.mean(rows, axis=0) if rows else np.full(len(self._names()), np.nan)
+                prefix = f'{group}/{side}' if group else side
+                metrics.update(
+                    {f'{prefix}/{name}': float(mean) for name, mean in zip(self._names(), means, strict=True)}
+                )
+                table.add_row(group or 'all', side, *(f'{mean:.3f}' for mean in means))
+        Console().print(table)
+        return metrics
+
+    def _names(self) -> tuple[str, ...]:
+        return MEASURES if self.hce else MEASURES[:-1]
+
+    def _measure(self, mask: np.ndarray, truth: np.ndarray) -> list[float]:
+        sod = require('py_sod_metrics', _INSTALL, 'DichotomousMetric')
+        pred, gt = (plane.astype(np.uint8) * 255 for plane in (mask, truth))
+        names = ['Fmeasure', 'WeightedFmeasure', 'MAE', 'Smeasure', 'Emeasure']
+        names += ['HumanCorrectionEffortMeasure'] if self.hce else []
+        found = {}
+        for name in names:
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore')  # of a successor of Fmeasure, with another default of beta
+                measure = getattr(sod, name)()
+            measure.step(pred, gt)
+            found.update(measure.get_results())
+        values = [
+            found['fm']['curve'].max(),
+            found['wfm'],
+            found['mae'],
+            found['sm'],
+            found['em']['curve'].max(),
+            found['em']['curve'].mean(),
+        ]
+        return [float(value) for value in (*values, *([found['hce']] if self.hce else []))]
+
+
+def _planes(masks: np.ndarray) -> np.ndarray:
+    """(N, H, W) bool of (N, H, W) or (H, W)."""
+    return masks.reshape(-1, *masks.shape[-2:]) > 0

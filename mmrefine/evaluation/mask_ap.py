@@ -1,0 +1,104 @@
+"""Average precision of instance masks and of their boundaries, against COCO's or LVIS's annotations.
+
+Boundary AP (Boundary IoU, Cheng et al., CVPR 2021) matches by the smaller one of mask IoU and boundary IoU; all else is
+the protocol of pycocotools, or of lvis, where a class counts only on images on which it was looked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from mmrefine.compat import restore_numpy_names
+from mmrefine.core.boundary import band_width, boundary_band
+from mmrefine.utils import require
+
+DILATION_RATIO = 0.02
+
+
+def mask_ap(
+    annotations: str | os.PathLike, results: Sequence[dict], *, federated: bool = False, boundary: bool = True
+) -> dict[str, float]:
+    """AP of a results list.
+
+    Args:
+        annotations: COCO annotation file; with ``federated`` one of LVIS, such as
+            ``tools/dataset_converters/lvis_to_coco.py`` makes.
+        results: COCO results, each with ``image_id``, ``category_id``, ``segmentation`` (RLE) and ``score``.
+        federated: the protocol of LVIS, up to 300 results per image; otherwise that of COCO, up to 100.
+        boundary: whether to measure boundary AP too.
+
+    Returns:
+        ``mask_AP``, ``mask_AP50``, ``mask_AP75``, and ``boundary_…`` likewise, in [0, 1]; -1 without an annotation.
+
+    Raises:
+        ImportError: ``federated`` without the package lvis.
+    """
+    evaluate = _evaluate_lvis if federated else _evaluate_coco
+    # The packages report on the standard output, and write into the results that they are given.
+    with contextlib.redirect_stdout(io.StringIO()):
+        sides = {'mask': evaluate(str(annotations), [dict(result) for result in results], False)}
+        if boundary:
+            sides['boundary'] = evaluate(str(annotations), [dict(result) for result in results], True)
+    return {f'{side}_{name}': value for side, values in sides.items() for name, value in values.items()}
+
+
+def _evaluate_coco(annotations: str, results: list[dict], boundary: bool) -> dict[str, float]:
+    if not results:
+        return dict.fromkeys(('AP', 'AP50', 'AP75'), 0.0)
+    truth = COCO(annotations)
+    evaluator = (_BoundaryCOCOeval if boundary else COCOeval)(truth, truth.loadRes(results), 'segm')
+    evaluator.evaluate()
+    evaluator.accumulate()
+    evaluator.summarize()
+    return dict(zip(('AP', 'AP50', 'AP75'), map(float, evaluator.stats[:3]), strict=True))
+
+
+def _evaluate_lvis(annotations: str, results: list[dict], boundary: bool) -> dict[str, float]:
+    restore_numpy_names()
+    if not results:
+        return dict.fromkeys(('AP', 'AP50', 'AP75'), 0.0)
+    lvis = require('lvis', 'pip install lvis', 'AP by the protocol of LVIS')
+
+    class BoundaryLVISEval(lvis.LVISEval):
+        def compute_iou(self, img_id: int, cat_id: int) -> Any:
+            return _with_boundaries(super().compute_iou(img_id, cat_id), *self._get_gt_dt(img_id, cat_id))
+
+    truth = lvis.LVIS(annotations)
+    found = lvis.LVISResults(truth, results, max_dets=300)
+    evaluator = (BoundaryLVISEval if boundary else lvis.LVISEval)(truth, found, 'segm')
+    evaluator.run()
+    return {name: float(evaluator.results[name]) for name in ('AP', 'AP50', 'AP75')}
+
+
+class _BoundaryCOCOeval(COCOeval):
+    def computeIoU(self, imgId: int, catId: int) -> Any:  # noqa: N802, N803  (the package's names)
+        gt, dt = ([*found[imgId, catId]] for found in (self._gts, self._dts))
+        return _with_boundaries(super().computeIoU(imgId, catId), gt, dt, self.params.maxDets[-1])
+
+
+def _with_boundaries(ious: Any, gt: list[dict], dt: list[dict], max_dets: int | None = None) -> Any:
+    """The smaller one of mask IoU (D, G) and boundary IoU, results in falling order of scores as in the packages."""
+    if not len(ious):
+        return ious
+    order = np.argsort([-result['score'] for result in dt], kind='mergesort')[:max_dets]
+    results = [_band(dt[index]) for index in order]
+    crowd = [int(annotation.get('iscrowd', 0)) for annotation in gt]
+    return np.minimum(ious, coco_mask.iou(results, [_band(annotation) for annotation in gt], crowd))
+
+
+def _band(record: dict) -> dict:
+    """RLE of the boundary band of an annotation or result; kept in it, for it is asked for again."""
+    if '_band' not in record:
+        mask = coco_mask.decode(record['segmentation']).astype(bool)  # RLE: both packages have converted polygons
+        band = boundary_band(mask, band_width(mask.shape, DILATION_RATIO))
+        record['_band'] = coco_mask.encode(np.asfortranarray(band, dtype=np.uint8))
+    return record['_band']
