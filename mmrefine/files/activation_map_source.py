@@ -10,7 +10,7 @@ import numpy as np
 from mmrefine.core.activation_maps import activation_label_map, resize_scores
 from mmrefine.core.palette import voc_palette
 from mmrefine.core.regions import VOID
-from mmrefine.files.activation_maps import load_activation_maps
+from mmrefine.files.activation_maps import DEFAULT_NAMES, MapNames, load_activation_maps
 from mmrefine.files.image_table import ImageTable
 from mmrefine.files.mask_files import MaskFile
 from mmrefine.files.mask_sources import LabelMaps, MaskTask
@@ -25,13 +25,20 @@ class ActivationMaps(LabelMaps):
         path: a file, or a folder of them (searched recursively), see
             :func:`~mmrefine.files.activation_maps.load_activation_maps`.
         threshold: what scores less in every class is background.
+        names: keys and class numbers of the tool that made the maps.
     """
 
-    def __init__(self, path: str | os.PathLike, images: ImageTable, threshold: float):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        images: ImageTable,
+        threshold: float,
+        names: MapNames = DEFAULT_NAMES,
+    ):
         if not 0 <= threshold <= 1:
             raise ValueError(f'the threshold of activation maps must lie in [0, 1], got {threshold}.')
         super().__init__(path, images, ignore_label=VOID, background_label=0)
-        self.threshold = threshold
+        self.threshold, self.names = threshold, names
 
     @staticmethod
     def list_files(path: str | os.PathLike) -> dict[str, Path]:
@@ -44,21 +51,27 @@ class ActivationMaps(LabelMaps):
         Raises:
             OSError, ValueError: its file cannot be read, or does not fit the image.
         """
-        return read_activation_labels(self.files[task.refs[0]], size_hw, self.threshold)
+        return read_activation_labels(self.files[task.refs[0]], size_hw, self.threshold, self.names)
 
 
-def read_activation_labels(path: str | os.PathLike, size_hw: tuple[int, int], threshold: float) -> MaskFile:
+def read_activation_labels(
+    path: str | os.PathLike,
+    size_hw: tuple[int, int],
+    threshold: float,
+    names: MapNames = DEFAULT_NAMES,
+) -> MaskFile:
     """The label map of a file of activation maps, with the colours of VOC.
 
     Args:
         path: see :func:`~mmrefine.files.activation_maps.load_activation_maps`.
         size_hw: size of the image; smaller maps of its aspect ratio are enlarged.
         threshold: what scores less in every class is background.
+        names: keys and class numbers of the tool that made the maps.
 
     Raises:
         OSError, ValueError: the file cannot be read, or does not fit the image.
     """
-    classes, scores = load_activation_maps(path)
+    classes, scores = load_activation_maps(path, names)
     try:
         # A file without any class has maps of no size either.
         scores = resize_scores(scores, size_hw) if len(classes) else np.zeros((0, *size_hw), np.float32)

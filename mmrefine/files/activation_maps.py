@@ -1,6 +1,6 @@
 """Class activation maps, read from files without running what is in them. Legend: K classes, H and W in pixels.
 
-Classes are counted from 0 without the background, as the tools that make such maps do.
+Classes that are read are counted from 0 without the background, as most tools that make such maps do.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,28 +24,54 @@ _ALLOWED = {
         for name in ('_reconstruct', 'scalar')
     ),
     *((module, '_frombuffer') for module in ('numpy.core.numeric', 'numpy._core.numeric')),
-    ('torch._utils', '_rebuild_tensor_v2'),
+    *(('torch._utils', name) for name in ('_rebuild_tensor_v2', '_rebuild_parameter')),
     ('collections', 'OrderedDict'),
 }
-_SCORE_KEYS = ('high_res', 'cam', 'cams')
+_SCORE_KEYS = ('high_res', 'attn_highres', 'hr_cam', 'cam', 'cams')
 _EXPECTED = (
-    '"keys" (K class numbers) beside "high_res", "cam" or "cams" (K, H, W), or one (H, W) map under each class number'
+    '"keys" (K class numbers) beside "high_res" (IRN), "attn_highres" (CLIP-ES), "hr_cam" (PuzzleCAM), "cam" or "cams" '
+    '(K, H, W), or one (H, W) map under each class number; the name of another key can be given'
 )
 
 
-def load_activation_maps(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True)
+class MapNames:
+    """How the maps of a tool are called.
+
+    Attributes:
+        scores: key of the (K, H, W) maps beside ``keys``; None: the first known one that is there.
+        first_class: number of the first class. 1: a class 0 is the background, which is left out. None: 0, or 1 where
+            there is one class number more than maps, and it is 0.
+
+    Raises:
+        ValueError: another ``first_class``.
+    """
+
+    scores: str | None = None
+    first_class: int | None = None
+
+    def __post_init__(self):
+        if self.first_class not in (None, 0, 1):
+            raise ValueError(f'the first class must have the number 0 or 1, got {self.first_class}.')
+
+
+DEFAULT_NAMES = MapNames()
+
+
+def load_activation_maps(path: str | Path, names: MapNames = DEFAULT_NAMES) -> tuple[np.ndarray, np.ndarray]:
     """Read the class activation maps of one image.
 
     Understood, in `.npz` archives and in `.npy` files that hold one dictionary: one (H, W) map per class, under the
-    class as key (a number, or its digits); or ``keys`` (K,) beside ``high_res``, ``cam`` or ``cams`` (K, H, W), in this
-    order of preference.
+    class as key (a number, or its digits); or ``keys`` (K,) beside the maps (K, H, W), whose key is ``high_res``,
+    ``attn_highres``, ``hr_cam``, ``cam`` or ``cams``, in this order of preference. Arrays or tensors of any float type.
 
     Args:
         path: of the file. Dictionaries are pickles: they are read by an unpickler that knows numpy's types and
             tensors on the CPU only.
+        names: of other tools' keys, and how they number classes.
 
     Returns:
-        classes (K,) int64 and scores (K, H, W) float32.
+        classes (K,) int64, counted from 0 without the background, and scores (K, H, W) float32.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -61,30 +88,63 @@ def load_activation_maps(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f'{path} cannot be read as activation maps: {error}') from error
     if not isinstance(content, Mapping):
         raise ValueError(f'{path}: expected a dictionary with {_EXPECTED}; got {type(content).__name__}.')
-    return _classes_and_scores(content, path)
+    try:
+        classes, scores = _numbers_and_maps(content, names.scores)
+        return _without_background(classes, scores, names.first_class)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
 
 
-def _classes_and_scores(content: Mapping, path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _numbers_and_maps(content: Mapping, score_key: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Class numbers as they stand in the file, and maps (K, H, W) float32."""
     if 'keys' in content:
-        name = next((key for key in _SCORE_KEYS if key in content), None)
+        known = _SCORE_KEYS if score_key is None else (score_key,)
+        name = next((key for key in known if key in content), None)
         if name is None:
-            raise ValueError(f'{path}: expected {_EXPECTED}; found {sorted(map(str, content))}.')
-        classes, scores = np.asarray(content['keys']), np.asarray(content[name])
+            wanted = _EXPECTED if score_key is None else f'the key {score_key!r}'
+            raise ValueError(f'expected {wanted}; found {sorted(map(str, content))}.')
+        classes, scores = _array(content['keys']), _array(content[name])
     else:
         if not all(str(key).isdigit() for key in content):
-            raise ValueError(f'{path}: expected {_EXPECTED}; found {sorted(map(str, content))[:5]}.')
+            raise ValueError(f'expected {_EXPECTED}; found {sorted(map(str, content))[:5]}.')
         classes = np.array([int(key) for key in content], np.int64)
-        maps = [np.asarray(value) for value in content.values()]
+        maps = [_array(value) for value in content.values()]
         if len({one.shape for one in maps}) > 1:
-            raise ValueError(f'{path}: the maps have different sizes, {sorted({one.shape for one in maps})}.')
+            raise ValueError(f'the maps have different sizes, {sorted({one.shape for one in maps})}.')
         scores = np.stack(maps) if maps else np.zeros((0, 0, 0))
-    if scores.ndim != 3 or len(scores) != len(classes):
-        raise ValueError(f'{path}: expected {len(classes)} maps (K, H, W), got an array of shape {scores.shape}.')
-    if not (np.issubdtype(classes.dtype, np.integer) and np.issubdtype(scores.dtype, np.floating)):
-        raise ValueError(f'{path}: expected integer classes and float maps, got {classes.dtype} and {scores.dtype}.')
-    if classes.size and classes.min() < 0:
-        raise ValueError(f'{path}: classes are counted from 0 without the background, got {classes.tolist()}.')
+    if scores.ndim != 3 or classes.ndim != 1:
+        raise ValueError(f'expected {classes.size} maps (K, H, W), got an array of shape {scores.shape}.')
+    is_numbered = not classes.size or np.issubdtype(classes.dtype, np.integer)
+    if not (is_numbered and np.issubdtype(scores.dtype, np.floating)):
+        raise ValueError(f'expected integer classes and float maps, got {classes.dtype} and {scores.dtype}.')
     return classes.astype(np.int64), scores.astype(np.float32)
+
+
+def _without_background(
+    classes: np.ndarray, scores: np.ndarray, first_class: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Classes counted from 0, and their maps."""
+    has_extra_key = len(classes) == len(scores) + 1 and classes[0] == 0
+    if first_class is None:
+        first_class = int(has_extra_key)
+    if first_class == 1:
+        if has_extra_key:
+            classes = classes[1:]
+        elif len(classes) == len(scores):
+            classes, scores = classes[classes != 0], scores[classes != 0]
+    if len(scores) != len(classes):
+        raise ValueError(f'expected {len(classes)} maps (K, H, W), got an array of shape {scores.shape}.')
+    if classes.size and classes.min() < first_class:
+        raise ValueError(f'classes are counted from {first_class} without the background, got {classes.tolist()}.')
+    return classes - first_class, scores
+
+
+def _array(value: Any) -> np.ndarray:
+    """An array of what may be a tensor; numpy knows neither gradients nor bfloat16."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach()
+        return (value.float() if value.is_floating_point() else value).numpy()
+    return np.asarray(value)
 
 
 def _load_npz(path: Path) -> dict[str, np.ndarray]:

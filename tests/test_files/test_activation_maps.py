@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmrefine.files.activation_maps import load_activation_maps
+from mmrefine.files.activation_maps import MapNames, load_activation_maps
 
 MAPS = {3: np.full((2, 3), 0.25, np.float32), 14: np.eye(2, 3, dtype=np.float32)}
 
@@ -93,3 +93,48 @@ def test_nothing_is_run_inside_of_tensors(tmp_path):
     with pytest.raises(ValueError, match='cannot be read as activation maps'):
         load_activation_maps(save_object(tmp_path / 'trap.npy', {3: FakeStorage()}))
     assert not (tmp_path / 'sprung').exists()
+
+
+SCORES = np.stack(list(MAPS.values()))
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize('wrap', [torch.Tensor.detach, torch.Tensor.requires_grad_, torch.nn.Parameter])
+def test_tensors_of_any_float_type_with_and_without_gradients(tmp_path, dtype, wrap):
+    maps = wrap(torch.from_numpy(SCORES).to(dtype))
+    check(save_object(tmp_path / 'a.npy', {'keys': torch.tensor([3, 14]), 'attn_highres': maps}))
+
+
+def test_formats_of_published_tools(tmp_path):
+    """IRN; CLIP-ES, in half precision; PuzzleCAM, whose keys begin with the background and count classes from 1."""
+    strided = torch.zeros(2, 1, 1)
+    check(save_object(tmp_path / 'irn.npy', {'keys': torch.tensor([3, 14]), 'cam': strided, 'high_res': SCORES}))
+    half = SCORES.astype(np.float16)
+    check(save_object(tmp_path / 'clip.npy', {'keys': np.array([3, 14]), 'cam': strided, 'attn_highres': half}))
+    check(save_object(tmp_path / 'puzzle.npy', {'keys': np.array([0, 4, 15]), 'cam': strided, 'hr_cam': SCORES}))
+    np.savez(tmp_path / 'own.npz', keys=[3, 14], mine=SCORES)
+    with pytest.raises(ValueError, match='found .*mine'):
+        load_activation_maps(tmp_path / 'own.npz')
+    classes, scores = load_activation_maps(tmp_path / 'own.npz', MapNames('mine'))
+    np.testing.assert_array_equal(scores, SCORES)
+    with pytest.raises(ValueError, match="the key 'other'"):
+        load_activation_maps(tmp_path / 'own.npz', MapNames('other'))
+
+
+def test_classes_from_1_and_a_map_of_the_background_are_asked_for(tmp_path):
+    with_background = np.concatenate([np.ones((1, 2, 3), np.float32), SCORES])
+    files = [
+        save_object(tmp_path / 'a.npy', {'keys': np.array([4, 15]), 'cam': SCORES}),
+        save_object(tmp_path / 'b.npy', {'keys': np.array([0, 4, 15]), 'cam': with_background}),
+        save_object(tmp_path / 'c.npy', {0: with_background[0], 4: SCORES[0], 15: SCORES[1]}),
+        save_object(tmp_path / 'd.npy', {'keys': np.array([0, 4, 15]), 'cam': SCORES}),
+    ]
+    for file in files:
+        classes, scores = load_activation_maps(file, MapNames(first_class=1))
+        assert classes.tolist() == [3, 14]
+        np.testing.assert_array_equal(scores, SCORES)
+    assert load_activation_maps(files[0])[0].tolist() == [4, 15]
+    with pytest.raises(ValueError, match='expected 3 maps'):
+        load_activation_maps(files[3], MapNames(first_class=0))
+    with pytest.raises(ValueError, match='0 or 1, got 2'):
+        MapNames(first_class=2)

@@ -18,7 +18,7 @@ from mmrefine.core.activation_maps import activation_label_map
 from mmrefine.core.palette import voc_palette
 from mmrefine.core.regions import VOID
 from mmrefine.files.activation_map_source import activation_map_paths
-from mmrefine.files.activation_maps import load_activation_maps
+from mmrefine.files.activation_maps import MapNames, load_activation_maps
 from mmrefine.files.atomic import whole_file
 from mmrefine.files.mask_files import MaskFile
 
@@ -30,7 +30,15 @@ def parse_args() -> argparse.Namespace:
     background = parser.add_mutually_exclusive_group()
     background.add_argument('--alpha', type=float, help='the background scores (1 - highest score)^alpha; default: 8')
     background.add_argument('--threshold', type=float, help='the background scores this everywhere')
+    parser.add_argument('--cam-key', metavar='NAME', help='key of the maps in the files; default: those of known tools')
+    parser.add_argument('--cam-first-class', type=int, choices=(0, 1), help=_FIRST_CLASS_HELP)
+    parser.add_argument('--check', action='store_true', help='only say what can be read')
     return parser.parse_args()
+
+
+_FIRST_CLASS_HELP = (
+    'number of the first class in the files; 1: a class 0 is the background; default: 0, or 1 where the files tell'
+)
 
 
 def main() -> int:
@@ -41,10 +49,10 @@ def main() -> int:
     except ValueError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    refused = 0
+    refused, names = 0, MapNames(args.cam_key, args.cam_first_class)
     for name, path in track_iter_progress(list(paths.items())):
         try:
-            labels, _ = activation_label_map(*load_activation_maps(path), alpha, threshold=args.threshold)
+            labels, _ = activation_label_map(*load_activation_maps(path, names), alpha, threshold=args.threshold)
             if not labels.size:
                 raise ValueError('there is no map in it, and so no size for a label map.')
             if labels.max() >= VOID:
@@ -53,9 +61,12 @@ def main() -> int:
             print(f'left out {path}: {error}', file=sys.stderr)
             refused += 1
             continue
+        if args.check:
+            continue
         labels = labels.astype(np.uint8)
         with whole_file(args.out / name, 'wb') as file:
             MaskFile(str(path), labels, voc_palette()).save(file, labels)
+    print(f'{len(paths) - refused} of {len(paths)} files of activation maps can be read')
     return 1 if refused else 0
 
 

@@ -15,6 +15,7 @@ from mmrefine.core.crops import mask_boxes
 from mmrefine.core.regions import VOID, split_label_map
 from mmrefine.core.rle import decode_segmentation
 from mmrefine.files.activation_map_source import activation_map_paths, read_activation_labels
+from mmrefine.files.activation_maps import MapNames
 from mmrefine.files.coco_file import CocoFile
 from mmrefine.files.mask_files import MaskFile, read_mask_file
 from mmrefine.files.mask_sources import mask_paths
@@ -50,6 +51,8 @@ class LoadCoarseMasks(BaseTransform):
         category_ids: category ids, or labels of label maps, in the order of the classes: labels are places in it.
             None: labels are the ids themselves, which MMDetection cannot use. A binary mask has the id 1.
         cam_threshold: what scores less is background.
+        cam_names: how a tool calls its activation maps, keyword arguments of
+            :class:`~mmrefine.files.activation_maps.MapNames`.
         ignore_label, background_label: of label maps; None if there is none.
 
     Raises:
@@ -65,6 +68,7 @@ class LoadCoarseMasks(BaseTransform):
         into: str = 'coarse_masks',
         category_ids: Sequence[int] | None = None,
         cam_threshold: float = 0.25,
+        cam_names: Mapping[str, Any] | None = None,
         ignore_label: int | None = VOID,
         background_label: int | None = 0,
     ):
@@ -78,7 +82,8 @@ class LoadCoarseMasks(BaseTransform):
             raise FileNotFoundError(f'coarse masks {path} do not exist.')
         self.path, self.kind, self.into = Path(path), kind, into
         self.classes = None if category_ids is None else {item: index for index, item in enumerate(category_ids)}
-        self.cam_threshold, self.ignore_label, self.background_label = cam_threshold, ignore_label, background_label
+        self.cam_threshold, self.cam_names = cam_threshold, MapNames(**(cam_names or {}))
+        self.ignore_label, self.background_label = ignore_label, background_label
         self.coco = CocoFile(path) if self.path.suffix.lower() == '.json' else None
         if self.coco is not None and kind != 'masks':
             raise ValueError(f"the COCO file {path} holds masks: kind must be 'masks', got {kind!r}.")
@@ -139,7 +144,7 @@ class LoadCoarseMasks(BaseTransform):
     def _read_file(self, results: dict, size_hw: tuple[int, int]) -> MaskFile:
         path = self._find(results['img_path'])
         if self.kind == 'cams':
-            return read_activation_labels(path, size_hw, self.cam_threshold)
+            return read_activation_labels(path, size_hw, self.cam_threshold, self.cam_names)
         file = read_mask_file(path)
         if file.values.shape != tuple(size_hw):
             raise ValueError(f'coarse mask {path} is {file.values.shape} (H, W) but its image {tuple(size_hw)}.')
