@@ -66,6 +66,7 @@ def parse_args() -> argparse.Namespace:
     model.add_argument('--config', help='config of another refiner, instead of --model')
     model.add_argument('--checkpoint', help='weights for --config or --model')
     model.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
+    model.add_argument('--gate', metavar='NAME=NUMBER', nargs='+', default=(), help=_GATE_HELP)
     model.add_argument('--no-gate', action='store_true', help='take every proposal, also those that look harmful')
     model.add_argument('--seed', type=int, default=0, help='of the random draws (default: %(default)s)')
     model.add_argument('--batch-masks', metavar='N', type=int, default=8, help=_BATCH_HELP)
@@ -89,6 +90,7 @@ _THRESHOLD_HELP = (
     'by --gt is taken'
 )
 _ACTORS_HELP = 'Ray actors (default: one per GPU of the cluster, or per core where there are none)'
+_GATE_HELP = 'settings of the gate to change, such as min_gain=0.02 min_score=none area_ratio=0.4,2.5; see the README'
 _BATCH_HELP = 'masks refined together, from one or several images (default: %(default)s)'
 
 
@@ -110,6 +112,7 @@ def choose_threshold(args: argparse.Namespace) -> float | None:
 def main() -> int:
     args = parse_args()
     # Imported late, so that --help answers at once.
+    from mmrefine.core.gate import parse_gate
     from mmrefine.jobs import LostProcessError, format_report, refine_dataset
     from mmrefine.jobs.cam import compare_label_maps, format_label_quality
 
@@ -125,7 +128,7 @@ def main() -> int:
             model=args.config or args.model,
             checkpoint=args.checkpoint,
             device=args.device,
-            gate=not args.no_gate,
+            gate=not args.no_gate and (parse_gate(args.gate) or True),
             seed=args.seed,
             semantic=args.semantic,
             ignore_label=args.ignore_label,

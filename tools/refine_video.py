@@ -53,6 +53,7 @@ def parse_args() -> argparse.Namespace:
     model.add_argument('--config', help='config of another refiner, instead of --model')
     model.add_argument('--checkpoint', help='weights for --config or --model')
     model.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
+    model.add_argument('--gate', metavar='NAME=NUMBER', nargs='+', default=(), help=_GATE_HELP)
     model.add_argument('--no-gate', action='store_true', help='take every proposal, also those that look harmful')
     model.add_argument('--seed', type=int, default=0, help='of the random draws (default: %(default)s)')
     model.add_argument('--min-agreement', metavar='IOU', type=float, default=0.95, help=_AGREEMENT_HELP)
@@ -62,6 +63,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+_GATE_HELP = 'settings of the gate to change, such as min_gain=0.02 min_score=none area_ratio=0.4,2.5; see the README'
 _FAST_HELP = 'with --sam2: quadrants of frames at half size, two passes of the encoder instead of five'
 _AGREEMENT_HELP = (
     'least IoU of a frame with what its neighbours say, or what the flow to them keeps where that is less; 0 leaves '
@@ -72,6 +74,7 @@ _AGREEMENT_HELP = (
 def main() -> int:
     args = parse_args()
     # Imported late, so that --help answers at once.
+    from mmrefine.core.gate import parse_gate
     from mmrefine.jobs.video import format_video_report, refine_video
 
     try:
@@ -82,7 +85,7 @@ def main() -> int:
             model=args.config or args.model,
             checkpoint=args.checkpoint,
             device=args.device,
-            gate=not args.no_gate,
+            gate=not args.no_gate and (parse_gate(args.gate) or True),
             seed=args.seed,
             min_agreement=args.min_agreement,
             sam2=args.sam2,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -24,6 +23,7 @@ def refine(
     masks: np.ndarray,
     model: str | os.PathLike | dict | BaseRefiner = DEFAULT_MODEL,
     device: str | torch.device | None = None,
+    gate: bool | Mapping = True,
 ) -> RefineResult:
     """Refine the masks of one image.
 
@@ -32,15 +32,19 @@ def refine(
         masks: (N, H, W) or (H, W); bool, binary integers (0/1 or 0/255), or float probabilities in [0, 1].
         model: see :class:`RefineInferencer`. A model given by name is kept for the next call.
         device: such as ``'cpu'`` or ``'cuda:1'``; None: a GPU where there is one.
+        gate: True, the model's own: coarse masks are kept where it doubts that its proposal is better; False, none:
+            every proposal that is not empty is taken; settings to change, such as ``dict(min_gain=0.02)``, see
+            :class:`~mmrefine.core.gate.QualityGate`.
 
     Returns:
-        ``.masks`` (N, H, W) bool in the order given, and with it scores and the gate's decisions.
+        ``.masks`` (N, H, W) bool in the order given, and with it scores, the gate's decisions and its reasons, and what
+        was proposed.
 
     Raises:
         TypeError, ValueError, FileNotFoundError: one sentence on what was expected, what came and what to do.
     """
-    inferencer = _named_inferencer(model, device) if isinstance(model, str) else RefineInferencer(model, device=device)
-    return inferencer(image, masks)
+    refiner = _named_refiner(model, device) if isinstance(model, str) else model
+    return RefineInferencer(refiner, device=None if refiner is not model else device, gate=gate)(image, masks)
 
 
 class RefineInferencer:
@@ -52,7 +56,7 @@ class RefineInferencer:
         checkpoint: weights for a config or other weights for a bundled model, see
             :func:`~mmrefine.models.model_zoo.build_refiner`.
         device: such as ``'cpu'`` or ``'cuda:1'``; None: where a given refiner is, else a GPU where there is one.
-        gate: False takes every proposal of the refiner that is not empty.
+        gate: see :func:`refine`.
         seed: of the random draws, which start anew with every image.
         batch_masks: images are handed to the refiner in groups of at most this many masks, and single images with
             more of them alone. Results do not depend on it beyond rounding.
@@ -63,7 +67,7 @@ class RefineInferencer:
         model: str | os.PathLike | dict | BaseRefiner = DEFAULT_MODEL,
         checkpoint: str | os.PathLike | None = None,
         device: str | torch.device | None = None,
-        gate: bool = True,
+        gate: bool | Mapping = True,
         seed: int = 0,
         batch_masks: int = 8,
     ):
@@ -75,10 +79,7 @@ class RefineInferencer:
             raise ValueError('checkpoint goes with a config or a name; the refiner that was given has its weights.')
         elif device is not None:
             model = model.to(pick_device(device))
-        self.refiner = model
-        if not gate:
-            self.refiner = copy.copy(model)  # shares the weights; the caller's refiner keeps its gate
-            self.refiner.gate = None
+        self.refiner = model.with_gate(gate)
         self.seed = seed
         self.batch_masks = batch_masks
 
@@ -121,5 +122,5 @@ class RefineInferencer:
 
 
 @lru_cache(maxsize=2)
-def _named_inferencer(model: str, device: str | torch.device | None) -> RefineInferencer:
-    return RefineInferencer(model, device=device)
+def _named_refiner(model: str, device: str | torch.device | None) -> BaseRefiner:
+    return build_refiner(model, device=device)

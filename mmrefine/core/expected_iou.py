@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -20,3 +21,34 @@ def expected_iou(masks: Tensor, probabilities: Tensor) -> Tensor:
     overlap = (probabilities * masks).sum((-2, -1))
     union = masks.sum((-2, -1)) + (probabilities * ~masks).sum((-2, -1))
     return overlap / union.clamp(min=1e-12)
+
+
+def boundary_sharpness(probabilities: Tensor) -> Tensor:
+    """How sure probabilities are along the boundary of the mask that they make, cut at 0.5.
+
+    Args:
+        probabilities: (B, H, W), in [0, 1].
+
+    Returns:
+        (B,): the mean of ``|2p - 1|`` over the pixels on both sides of the boundary, 0 for a coin's toss; 1 where
+        there is no boundary.
+    """
+    mask = (probabilities >= 0.5).to(probabilities.dtype)
+    on_boundary = F.max_pool2d(mask, 3, 1, 1) != -F.max_pool2d(-mask, 3, 1, 1)
+    count = on_boundary.sum((-2, -1))
+    total = ((2 * probabilities - 1).abs() * on_boundary).sum((-2, -1))
+    return (total / count.clamp(min=1)).where(count > 0, 1)
+
+
+def mask_stability(first: Tensor, last: Tensor) -> Tensor:
+    """IoU of the masks that two opinions make, cut at 0.5; 1 where both are empty.
+
+    Args:
+        first, last: (B, H, W) probabilities.
+
+    Returns:
+        (B,), in [0, 1].
+    """
+    before, after = first >= 0.5, last >= 0.5
+    union = (before | after).sum((-2, -1))
+    return ((before & after).sum((-2, -1)) / union.clamp(min=1)).where(union > 0, 1)

@@ -1,51 +1,239 @@
-"""The do-no-harm gate: take a refined mask, or keep the coarse one."""
+"""The do-no-harm gate: take a proposed mask, or keep the coarse one. Legend: N masks, H and W in pixels.
+
+It decides on evidence that needs no ground truth, numbers between about 0 and 1:
+
+================== =====================================================================================================
+``score``          the refiner's estimate of the proposal's IoU with the truth
+``expected_gain``  ``score`` less the refiner's estimate of the same for the coarse mask
+``agreement``      IoU of proposal and coarse mask
+``area_ratio``     area of the proposal over that of the coarse mask
+``relative_size``  square root of the coarse mask's share of the image
+``sharpness``      how sure the refiner is along the proposal's boundary, see
+                   :func:`~mmrefine.core.expected_iou.boundary_sharpness`
+``stability``      IoU of what the refiner said first and last
+================== =====================================================================================================
+
+The first two of the masks alone are always there, and so is ``score``; the others where the refiner has them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
+
+from mmrefine.core.agreement import agreement
+
+FEATURES = ('score', 'expected_gain', 'agreement', 'area_ratio', 'relative_size', 'sharpness', 'stability')
+# Settings that are the least value of a feature, in the order of judgement, and what a mask under it is.
+_LEAST = {
+    'min_score': ('score', 'too low a score'),
+    'min_gain': ('expected_gain', 'too little expected gain'),
+    'min_agreement': ('agreement', 'too little overlap with the coarse mask'),
+    'min_sharpness': ('sharpness', 'too unsure a boundary'),
+    'min_stability': ('stability', 'too much change from step to step'),
+}
+_TOO_SMALL, _TOO_LARGE = 'too small beside the coarse mask', 'too large beside the coarse mask'
+_UNLIKELY = 'too unlikely to help'
+# What a bound that is met in all digits that anybody reads may lack.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
 class QualityGate:
-    """Decides per mask on evidence that needs no ground truth.
+    """Decides per mask; None bars nothing.
 
     Args:
-        min_score: least quality estimate of the refiner, in [0, 1].
-        min_gain: by how much this estimate must exceed the refiner's estimate of the coarse mask, where it has one.
-        min_agreement: least IoU of the refined with the coarse mask, in [0, 1].
-        area_ratio: least and greatest area of the refined mask over that of the coarse one.
+        min_score, min_gain, min_agreement, min_sharpness, min_stability: least ``score``, ``expected_gain``,
+            ``agreement``, ``sharpness`` and ``stability``.
+        area_ratio: least and greatest ``area_ratio``.
+        weights, bias: of a logistic model that estimates the probability that a proposal helps: features by name, as
+            :func:`logistic_input` puts them, times their weights, and ``bias``. Fitted by
+            ``tools/analysis_tools/calibrate_gate.py``.
+        min_probability: least probability by it.
+
+    Raises:
+        ValueError: settings that do not fit each other.
     """
 
-    min_score: float = 0.0
-    min_gain: float = -1.0
-    min_agreement: float = 0.0
-    area_ratio: tuple[float, float] = (0.0, float('inf'))
+    min_score: float | None = None
+    min_gain: float | None = None
+    min_agreement: float | None = None
+    min_sharpness: float | None = None
+    min_stability: float | None = None
+    area_ratio: tuple[float, float] | None = None
+    weights: Mapping[str, float] | None = None
+    bias: float = 0.0
+    min_probability: float | None = None
 
-    def judge(self, coarse: np.ndarray, refined: np.ndarray, score: float, coarse_score: float = 0.0) -> str:
-        """Why ``refined`` must not replace ``coarse``, or '' if it may.
+    def __post_init__(self) -> None:
+        if self.area_ratio is not None:
+            low, high = self.area_ratio
+            if not 0 <= low <= high:
+                raise ValueError(f'area_ratio must be (least, greatest), got {self.area_ratio}.')
+        unknown = set(self.weights or ()) - set(FEATURES)
+        if unknown:
+            raise ValueError(f'weights must name features out of {FEATURES}, got {sorted(unknown)}.')
+        if self.min_probability is not None and not self.weights:
+            raise ValueError('min_probability needs the weights of a logistic model; calibrate_gate.py fits them.')
+
+    def judge(self, features: Mapping[str, float]) -> str:
+        """Why a proposal must not replace its coarse mask, in words and numbers; '' if it may.
 
         Args:
-            coarse: (H, W) bool, not empty.
-            refined: (H, W) bool.
-            score: the refiner's quality estimate of ``refined``, in [0, 1].
-            coarse_score: the same of ``coarse``.
+            features: of one mask, by name.
+
+        Raises:
+            ValueError: a feature on which this gate decides is missing.
         """
-        area_px = np.count_nonzero(refined)
-        if area_px == 0:
+        if features['area_ratio'] == 0:
             return 'refined mask is empty'
-        if not score >= self.min_score:
-            return f'score {score:.2f} < {self.min_score:.2f}'
-        if score - coarse_score < self.min_gain:
-            return f'expected gain {score - coarse_score:+.2f} < {self.min_gain:+.2f}'
-        coarse_px = np.count_nonzero(coarse)
-        ratio = area_px / coarse_px
-        low, high = self.area_ratio
-        if not low <= ratio <= high:
-            return f'area ratio {ratio:.2f} outside {low:.2f}..{high:.2f}'
-        overlap_px = np.count_nonzero(coarse & refined)
-        agreement = overlap_px / (area_px + coarse_px - overlap_px)
-        if agreement < self.min_agreement:
-            return f'IoU with coarse {agreement:.2f} < {self.min_agreement:.2f}'
+        if not math.isfinite(features['score']):
+            return 'its score is not a number'
+        for setting, (name, words) in _LEAST.items():
+            least = getattr(self, setting)
+            if least is not None:
+                value = _value(features, name, setting)
+                if not value >= least - _ROUNDING:
+                    return f'{words}: {_contrast(value, least)}'
+        if self.area_ratio is not None:
+            ratio, (low, high) = features['area_ratio'], self.area_ratio
+            if ratio < low - _ROUNDING:
+                return f'{_TOO_SMALL}: area x {_contrast(ratio, low)}'
+            if ratio > high + _ROUNDING:
+                return f'{_TOO_LARGE}: area x {_contrast(ratio, high, "at most")}'
+        if self.min_probability is not None:
+            probability = self.probability(features)
+            if not probability >= self.min_probability - _ROUNDING:
+                return f'{_UNLIKELY}: {_contrast(probability, self.min_probability)}'
         return ''
+
+    def probability(self, features: Mapping[str, float]) -> float:
+        """The logistic model's probability that a proposal helps."""
+        logit = self.bias + sum(
+            weight * logistic_input(name, _value(features, name, 'weights')) for name, weight in self.weights.items()
+        )
+        return 1 / (1 + math.exp(-max(min(logit, 500.0), -500.0)))
+
+
+def logistic_input(name: str, value: float) -> float:
+    """A feature as the logistic model takes it: areas as the size of their logarithm, which is 0 for equal ones."""
+    return abs(math.log(max(value, 1e-9))) if name == 'area_ratio' else value
+
+
+def resolve_gate(own: QualityGate | None, gate: bool | Mapping) -> QualityGate | None:
+    """The gate that a call asks for.
+
+    Args:
+        own: the refiner's.
+        gate: True, the refiner's own; False, none; settings: its own with these changed, or one of these alone where
+            it has none.
+
+    Raises:
+        ValueError: an unknown setting.
+    """
+    if isinstance(gate, bool):
+        return own if gate else None
+    unknown = set(gate) - {field.name for field in fields(QualityGate)}
+    if unknown:
+        raise ValueError(
+            f'gate has no setting {sorted(unknown)}; there are {[field.name for field in fields(QualityGate)]}.'
+        )
+    return replace(own or QualityGate(), **gate)
+
+
+def parse_gate(settings: Sequence[str]) -> dict[str, float | list[float] | None]:
+    """Settings from a command line, such as ``['min_gain=0.02', 'area_ratio=0.4,2.5', 'min_score=none']``.
+
+    Raises:
+        ValueError: one that is no setting of a gate, or no number.
+    """
+    names = [field.name for field in fields(QualityGate) if field.name != 'weights']
+    gate: dict[str, float | list[float] | None] = {}
+    for text in settings:
+        name, _, value = text.partition('=')
+        try:
+            numbers = [float(part) for part in value.split(',')] if value.lower() != 'none' else None
+        except ValueError:
+            numbers = []
+        if name not in names or (numbers is not None and len(numbers) != (2 if name == 'area_ratio' else 1)):
+            raise ValueError(
+                f'a gate is set as NAME=NUMBER, NAME=none or area_ratio=LEAST,GREATEST, with a NAME out of '
+                f'{", ".join(names)}; got {text!r}.'
+            )
+        gate[name] = numbers if numbers is None or name == 'area_ratio' else numbers[0]
+    return gate
+
+
+def gate_features(
+    coarse: np.ndarray,
+    proposed: np.ndarray,
+    scores: np.ndarray,
+    coarse_scores: np.ndarray | None = None,
+    evidence: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, np.ndarray]:
+    """What a gate decides on, (N,) float64 by name.
+
+    Args:
+        coarse: (N, H, W) bool, none of them empty.
+        proposed: (N, H, W) bool.
+        scores, coarse_scores: (N,) estimates of the quality of both, in [0, 1]; None: there are none of coarse masks.
+        evidence: further features that the refiner knows, (N,) each.
+    """
+    areas_px, proposed_px = (np.array([np.count_nonzero(m) for m in masks], np.float64) for masks in (coarse, proposed))
+    features = {
+        'score': np.asarray(scores, np.float64),
+        'agreement': agreement(coarse, proposed),
+        'area_ratio': proposed_px / areas_px,
+        'relative_size': np.sqrt(areas_px / np.prod(coarse.shape[1:])),
+    }
+    if coarse_scores is not None:
+        features['expected_gain'] = features['score'] - coarse_scores
+    return {**features, **{name: np.asarray(values, np.float64) for name, values in (evidence or {}).items()}}
+
+
+def reason_in_words(reason: str) -> str:
+    """A reason of :meth:`QualityGate.judge` without its numbers, to count alike ones."""
+    return reason.partition(':')[0]
+
+
+def explain_kept(counts: Mapping[str, int], num_masks: int, in_python: bool = False) -> str:
+    """A sentence on the coarse masks that were kept, for which reasons, and how to take the proposals.
+
+    Args:
+        counts: how many masks were kept for each of :func:`reason_in_words`.
+        num_masks: how many there were.
+        in_python: whether settings are told as Python takes them, not the command line.
+    """
+    if not counts:
+        return ''
+    most_first = sorted(counts, key=lambda words: -counts[words])
+    parts = ', '.join(f'{words} {counts[words]}' for words in most_first)
+    sentence = f'{sum(counts.values())} of {num_masks} coarse masks were kept: {parts}.'
+    settings = {words: setting for setting, (_, words) in _LEAST.items()}
+    settings |= {_TOO_SMALL: 'area_ratio', _TOO_LARGE: 'area_ratio', _UNLIKELY: 'min_probability'}
+    loosened = dict.fromkeys(settings[words] for words in most_first if words in settings)
+    if loosened:
+        on_command_line = f'--gate {" ".join(f"{name}=none" for name in loosened)}'
+        in_call = f'gate=dict({", ".join(f"{name}=None" for name in loosened)})'
+        sentence += f' {in_call if in_python else on_command_line} takes their refined masks, too.'
+    return sentence
+
+
+def _value(features: Mapping[str, float], name: str, setting: str) -> float:
+    if name not in features:
+        raise ValueError(
+            f'the gate\'s {setting} needs "{name}", of which this refiner has no estimate; it has {sorted(features)}.'
+        )
+    return features[name]
+
+
+def _contrast(value: float, bound: float, words: str = 'needs') -> str:
+    """Both numbers with as many decimals as tell them apart."""
+    for decimals in range(3, 8):
+        texts = f'{value:.{decimals}f}', f'{bound:.{decimals}f}'
+        if texts[0] != texts[1]:
+            break
+    return f'{texts[0]}, {words} {texts[1]}'

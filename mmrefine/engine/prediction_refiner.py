@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,6 +15,7 @@ import numpy as np
 import torch
 from mmengine.structures import BaseDataElement
 
+from mmrefine.core.gate import reason_in_words
 from mmrefine.core.selection import MaskSelection
 from mmrefine.engine.prediction_fields import MaskField, find_fields
 from mmrefine.engine.prediction_images import image_of
@@ -45,6 +48,7 @@ class PredictionRefiner:
 
     Attributes:
         num_masks, num_accepted: masks that the refiner was given so far, and how many of them it replaced.
+        kept_for: how many of the others stayed for which reason.
     """
 
     refiner: BaseRefiner
@@ -55,6 +59,7 @@ class PredictionRefiner:
     keep_coarse: bool = False
     num_masks: int = 0
     num_accepted: int = 0
+    kept_for: Counter[str] = dataclasses.field(default_factory=Counter)
 
     def __call__(self, predictions: Sequence[BaseDataElement], data: Any = None) -> list[BaseDataElement]:
         """Refine a batch.
@@ -94,6 +99,7 @@ class PredictionRefiner:
             if result is not None:
                 masks, scores = result.masks, result.scores
                 before.accepted = np.concatenate([before.accepted, result.accepted])
+                self.kept_for.update(reason_in_words(reason) for reason in result.reasons if reason)
             if self.keep_coarse:
                 before.set_data({field.name: _before(prediction, field)})
             refined = field.write(refined, chosen, masks, scores)

@@ -52,14 +52,18 @@ class ResultCache:
         """
         try:
             with np.load(self._path(key), allow_pickle=False) as stored:
-                masks = np.unpackbits(stored['masks'], count=coarse.size).reshape(coarse.shape).astype(bool)
-                scores, accepted = stored['scores'], stored['accepted']
+                masks, proposals = (
+                    np.unpackbits(stored[name], count=coarse.size).reshape(coarse.shape).astype(bool)
+                    for name in ('masks', 'proposals')
+                )
+                scores, accepted, proposal_scores = (stored[n] for n in ('scores', 'accepted', 'proposal_scores'))
                 reasons = tuple(stored['reasons'].tolist())
+                features = dict(zip(stored['feature_names'].tolist(), stored['features'], strict=True))
         except FileNotFoundError:
             return None
         except _DAMAGE:
             return None  # it is computed and written again
-        return RefineResult(masks, scores, accepted, coarse, reasons)
+        return RefineResult(masks, scores, accepted, coarse, reasons, proposals, proposal_scores, features)
 
     def put(self, key: str, result: RefineResult) -> None:
         """Keep a result.
@@ -79,6 +83,10 @@ class ResultCache:
                     scores=result.scores,
                     accepted=result.accepted,
                     reasons=np.array(result.reasons, str),
+                    proposals=np.packbits(result.proposals),
+                    proposal_scores=result.proposal_scores,
+                    feature_names=np.array(list(result.features), str),
+                    features=np.array(list(result.features.values()), np.float64),
                 )
             os.replace(unfinished, path)
         except BaseException:

@@ -6,7 +6,7 @@ import io
 import json
 import math
 import platform
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from mmrefine.core.gate import explain_kept, reason_in_words
 from mmrefine.evaluation import summarize_refinement
 from mmrefine.files.atomic import whole_file
 from mmrefine.jobs.truth import MEASURES
@@ -74,6 +75,7 @@ class Totals:
     counts: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(('masks', 'accepted', 'kept', 'changed_px'), 0)
     )
+    kept_for: Counter[str] = field(default_factory=Counter)
     scores: float = 0.0
     columns: dict[str, dict[str, list[float]]] = field(
         default_factory=lambda: {side: defaultdict(list) for side in ('coarse', 'refined')}
@@ -84,6 +86,8 @@ class Totals:
         self.counts['masks'] += 1
         self.counts['accepted' if entry['accepted'] else 'kept'] += 1
         self.counts['changed_px'] += entry['changed_px']
+        if not entry['accepted']:
+            self.kept_for[reason_in_words(entry['reason'])] += 1
         self.scores += entry['score']
         for side in self.columns:
             for name, value in entry.get(side, {}).items():
@@ -92,7 +96,8 @@ class Totals:
     def summary(self, num_images: int, num_failed: int) -> dict:
         """All totals, in types of JSON."""
         mean_score = round(self.scores / self.counts['masks'], 4) if self.counts['masks'] else None
-        total = {'images': num_images, 'failed_images': num_failed, **self.counts, 'mean_score': mean_score}
+        total = {'images': num_images, 'failed_images': num_failed, **self.counts, 'kept_for': dict(self.kept_for)}
+        total['mean_score'] = mean_score
         if self.columns['coarse']:
             measures = summarize_refinement(self.columns['coarse'], self.columns['refined'])
             total['measures'] = {key: None if math.isnan(value) else value for key, value in measures.items()}
@@ -121,7 +126,7 @@ def versions() -> dict[str, str]:
 
 
 def format_report(report: JobReport, max_rows: int = 50) -> str:
-    """A table of the masks, at most ``max_rows`` of them, and a line with the totals."""
+    """A table of the masks, at most ``max_rows`` of them, a line with the totals, and why coarse masks were kept."""
     measured = 'measures' in report.total
     table = Table(box=box.SIMPLE, pad_edge=False)
     for title in ('image', 'mask'):
@@ -141,6 +146,7 @@ def format_report(report: JobReport, max_rows: int = 50) -> str:
     table.add_row(*_total_cells(report.total, measured))
     console = Console(file=io.StringIO(), width=1000, markup=False, highlight=False, emoji=False, color_system=None)
     console.print(table)
+    console.print(explain_kept(report.total['kept_for'], report.total['masks']))
     return '\n'.join(line.rstrip() for line in console.file.getvalue().splitlines() if line.strip())
 
 

@@ -205,7 +205,7 @@ def _by_label(
         accepted=np.array([result.accepted[member].any() for member in members], bool),
         coarse_masks=before == columns,
         reasons=tuple(
-            f'{k.sum()} of {m.sum()} regions: {result.reasons[np.argmax(k)]}' if k.any() else ''
+            f'{result.reasons[np.argmax(k)]} ({k.sum()} of {m.sum()} regions)' if k.any() else ''
             for k, m in zip(kept, members, strict=True)
         ),
     )

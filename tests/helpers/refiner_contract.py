@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmrefine.core.gate import FEATURES
 from mmrefine.models.refiners import BaseRefiner, RefineInput
 
 
@@ -46,6 +47,23 @@ class RefinerContract:
         assert len(result) == len(result.reasons) == 3
         np.testing.assert_array_equal(result.coarse_masks, masks)
         np.testing.assert_array_equal(result.masks[~result.accepted], masks[~result.accepted])
+        np.testing.assert_array_equal(result.masks[result.accepted], result.proposals[result.accepted])
+        np.testing.assert_array_equal(result.scores[result.accepted], result.proposal_scores[result.accepted])
+        assert all(bool(reason) != accepted for reason, accepted in zip(result.reasons, result.accepted, strict=True))
+        assert {'score', 'agreement', 'area_ratio'} <= result.features.keys() <= set(FEATURES)
+        assert all(values.shape == (3,) for values in result.features.values())
+
+    def test_a_gate_changes_what_is_taken_and_not_what_is_proposed(self, refiner: BaseRefiner):
+        masks = rough_masks()
+        masks[1] = False
+        free = refiner.refine(photograph(), masks)
+        barred = refiner.with_gate({'min_score': 1.1}).refine(photograph(), masks)
+        assert not barred.accepted.any() and barred.reasons[1] == 'coarse mask is empty'
+        np.testing.assert_array_equal(barred.masks, masks)
+        np.testing.assert_array_equal(barred.proposals, free.proposals)
+        np.testing.assert_array_equal(barred.proposal_scores, free.proposal_scores)
+        assert ((barred.scores >= 0) & (barred.scores <= 1)).all() and barred.scores[1] == 0
+        assert refiner.gate is None and refiner.with_gate(True) is refiner
 
     def test_no_masks(self, refiner: BaseRefiner):
         result = refiner.refine(photograph(), np.zeros((0, 96, 128), bool))

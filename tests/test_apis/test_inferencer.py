@@ -104,6 +104,21 @@ def test_no_gate_leaves_the_given_refiner_as_it_is(image: np.ndarray, masks: np.
     assert not RefineInferencer(refiner)(image, masks).accepted.any()
 
 
+def test_a_call_may_change_the_gate(image: np.ndarray, masks: np.ndarray) -> None:
+    refiner = BrightRefiner(gate={'min_agreement': 0.99})
+    strict, free, looser = (mmrefine.refine(image, masks, refiner, gate=g) for g in (True, False, {'min_agreement': 0}))
+    assert strict.accepted.tolist() == [False] * 3 and free.accepted.tolist() == [True, False, True]
+    assert looser.accepted.tolist() == free.accepted.tolist()
+    np.testing.assert_array_equal(strict.proposals, free.masks)
+    assert strict.reasons[0].startswith('too little overlap with the coarse mask: ')
+    # The score of a kept mask, of which this refiner has no estimate, is the proposal's times the IoU of both.
+    agreement = strict.features['agreement'][0]
+    assert strict.scores[0] == pytest.approx(free.scores[0] * agreement) and agreement < 1
+    assert refiner.gate.min_agreement == 0.99
+    with pytest.raises(ValueError, match='gate has no setting'):
+        mmrefine.refine(image, masks, refiner, gate={'agreement': 0})
+
+
 def test_training_mode_and_inputs_are_left_as_they_were(image: np.ndarray, masks: np.ndarray) -> None:
     refiner = BrightRefiner().train()
     before = image.copy(), masks.copy()

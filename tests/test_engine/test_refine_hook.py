@@ -171,6 +171,15 @@ def test_options_reach_the_predictions(detector, coarse_detections):
         np.testing.assert_allclose(after['scores'], scores, rtol=1e-6)
 
 
+def test_a_gate_keeps_what_the_model_predicted(detector, coarse_detections, monkeypatch):
+    lines = []
+    monkeypatch.setattr(detector.logger, 'info', lines.append)
+    for name, sample in predict(detector, {**HOOK, 'gate': {'min_score': 1.1}}).items():
+        np.testing.assert_array_equal(masks_of(sample), masks_of(coarse_detections[name]))
+    [line] = [line for line in lines if 'RefineHook' in str(line)]
+    assert ' replaced 0 of the ' in line and line.endswith('gate=dict(min_score=None) takes their refined masks, too.')
+
+
 def test_several_hooks_refine_one_after_the_other(detector, coarse_detections):
     first = RefineHook(MODELS.build(REFINER), classes=['box'], gate=False)
     both = predict(detector, first, RefineHook(MODELS.build(REFINER), classes=[1], gate=False))
@@ -184,6 +193,8 @@ def test_what_is_wrong_with_the_hook_shows_at_once(detector):
         RefineHook(REFINER, fallback='guess')
     with pytest.raises(ValueError, match='checkpoint goes with a config or a name'):
         RefineHook(MODELS.build(REFINER), checkpoint='x.pth')
+    with pytest.raises(ValueError, match=r"gate has no setting \['least_gain'\]"):
+        RefineHook(REFINER, gate={'least_gain': 0.1}).before_run(detector)
     with pytest.raises(FileNotFoundError, match="unknown model 'no_such_model'"):
         RefineHook('no_such_model').before_run(detector)
     for classes, text in ((['tree'], "no class 'tree'; it has box, disk"), ([2], 'has 2 classes, 0 to 1')):

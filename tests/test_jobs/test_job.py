@@ -79,6 +79,17 @@ def test_kept_masks_stay_and_polygons_become_rle(scenes: Scenes) -> None:
     assert after[1:] == content['annotations'][1:]
 
 
+def test_what_the_gate_kept_is_told(scenes: Scenes) -> None:
+    report = run(scenes, 'coco.json', model=BrightRefiner(), gate={'min_score': 1.01})
+    num_masks = report.total['masks']
+    assert report.total['accepted'] == 0 and report.total['kept_for'] == {'too low a score': num_masks}
+    assert format_report(report).endswith(
+        f'{num_masks} of {num_masks} coarse masks were kept: too low a score {num_masks}. '
+        '--gate min_score=none takes their refined masks, too.'
+    )
+    assert run(scenes, 'coco.json', 'free', model=BrightRefiner()).total['kept_for'] == {}
+
+
 def test_empty_results_give_empty_results(scenes: Scenes) -> None:
     scenes.write_json('results.json', [])
     report = run(scenes, 'results.json')
@@ -157,7 +168,7 @@ def test_summary(scenes: Scenes) -> None:
             assert entry['accepted'] and entry['reason'] == '' and entry['refined']['iou'] == 1
             assert entry['refined_area_px'] == true.sum() and entry['changed_px'] == (coarse ^ true).sum()
         else:
-            assert not entry['accepted'] and entry['reason'].startswith('IoU with coarse')
+            assert not entry['accepted'] and entry['reason'].startswith('too little overlap')
             assert entry['refined'] == entry['coarse'] and entry['changed_px'] == 0
     accepted = sum(entry['accepted'] for entry in summary['masks'])
     assert 0 < accepted < 10

@@ -73,13 +73,14 @@ def test_instances_of_the_released_code():
     coarse = expected['coarse_masks'].astype(bool)
     item = RefineInput(image, coarse, generator=torch.Generator())
     with torch.no_grad():
-        ((masks, scores, coarse_scores),) = refiner._refine_batch([item])
+        ((masks, scores, coarse_scores, _, refusals),) = refiner._refine_batch([item])
     np.testing.assert_allclose(torch.cat(refiner.probabilities), expected['res'], rtol=0, atol=PROBABILITIES_ATOL)
     # The released code sorts instances by class; ours keeps the order.
     for source, released in zip(expected['out_source_index'], expected['out_masks'], strict=True):
         assert np.count_nonzero(masks[source] != released.astype(bool)) <= FLIPPED_SHARE * released.size
     tiny = np.count_nonzero(coarse, axis=(1, 2)) < 512
     np.testing.assert_array_equal(masks[tiny], coarse[tiny])
+    assert [refusal != '' for refusal in refusals] == tiny.tolist()
     assert (scores[tiny] == 0).all() and (scores[~tiny] > 0).all() and (coarse_scores[~tiny] > 0).all()
 
 
@@ -127,6 +128,9 @@ def test_small_masks_come_back_unchanged():
     result = build(min_area=101).refine(photograph(), masks)
     np.testing.assert_array_equal(result.masks[0], masks[0])
     assert result.scores[0] == 0 and result.scores[1] > 0
+    assert result.reasons == ('coarse mask is too small: 100 px, needs 101', '')
+    for values in result.features.values():
+        assert np.isnan(values[0]) and np.isfinite(values[1])
 
 
 def test_gate_keeps_the_coarse_mask_and_says_why():
@@ -134,7 +138,7 @@ def test_gate_keeps_the_coarse_mask_and_says_why():
     result = refiner.refine(photograph(), rough_masks())
     assert not result.accepted.any()
     np.testing.assert_array_equal(result.masks, rough_masks())
-    assert all('IoU with coarse' in reason for reason in result.reasons)
+    assert all(reason.startswith('too little overlap with the coarse mask') for reason in result.reasons)
 
 
 def _training_samples(seeds):

@@ -44,7 +44,7 @@ def test_masks_of_the_released_code(name):
     image = expected['img'][0].astype(np.float32).transpose(1, 2, 0)
     item = RefineInput(image, expected['coarse_mask'][None].astype(bool), generator=torch.Generator())
     with torch.no_grad():
-        ((masks, scores, coarse_scores),) = refiner._refine_batch([item])
+        ((masks, scores, coarse_scores, *_),) = refiner._refine_batch([item])
     (mask_in, (global_result, fine_probs, _)), *local = refiner.passes
     np.testing.assert_array_equal(mask_in, expected['global_mask_in'])
     np.testing.assert_allclose(global_result, expected['global_res'], rtol=0, atol=PROBABILITIES_ATOL)

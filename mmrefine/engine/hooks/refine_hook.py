@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 
+from mmrefine.core.gate import explain_kept
 from mmrefine.core.selection import MaskSelection, class_indices
 from mmrefine.engine.prediction_images import FALLBACKS
 from mmrefine.engine.prediction_refiner import PredictionRefiner
@@ -42,7 +42,8 @@ class RefineHook(Hook):
         device: where the refiner runs; None: where the model is.
         classes: names or indices of the classes to refine; None: all.
         score_thr, area_range, top_k: see :class:`~mmrefine.core.selection.MaskSelection`.
-        gate: False takes every proposal of the refiner that is not empty.
+        gate: True, the refiner's own; False takes every proposal that is not empty; or settings to change, such as
+            ``dict(min_gain=0.02)``, see :class:`~mmrefine.core.gate.QualityGate`.
         rescore: multiply the scores of refined instances by the refiner's quality estimates.
         fallback: what to do without the original image: None, an error; 'network_input', refine against what the
             pipeline gave the network, resized.
@@ -61,7 +62,7 @@ class RefineHook(Hook):
         score_thr: float = 0.0,
         area_range: tuple[float, float | None] = (0, None),
         top_k: int | None = None,
-        gate: bool = True,
+        gate: bool | Mapping = True,
         rescore: bool = False,
         fallback: str | None = None,
     ):
@@ -82,9 +83,7 @@ class RefineHook(Hook):
             # Initial weights are random draws, which would change those of the model to be trained.
             with torch.random.fork_rng(devices=[]):
                 self.refiner = build_refiner(self.refiner, self.checkpoint, device)
-        if not self.gate and self.refiner.gate is not None:
-            self.refiner = copy.copy(self.refiner)  # shares the weights; a refiner that was given keeps its gate
-            self.refiner.gate = None
+        self.refiner = self.refiner.with_gate(self.gate)
 
     def before_train(self, runner: Runner) -> None:
         """What does not fit the validation data shows before training, too."""
@@ -130,7 +129,8 @@ class RefineHook(Hook):
         runner.model = RefineWrapper(runner.model, self._refine, step_aside)
 
     def _report(self, runner: Runner) -> None:
+        told = self._refine
         runner.logger.info(
-            f'RefineHook: {type(self.refiner).__name__} replaced {self._refine.num_accepted} of the '
-            f'{self._refine.num_masks} masks that it was given.'
+            f'RefineHook: {type(self.refiner).__name__} replaced {told.num_accepted} of the {told.num_masks} masks '
+            f'that it was given. {explain_kept(told.kept_for, told.num_masks, in_python=True)}'
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABCMeta, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ import torch
 from mmengine.model import BaseModel
 
 from mmrefine.core.checks import check_image, check_masks
-from mmrefine.core.gate import QualityGate
+from mmrefine.core.gate import QualityGate, gate_features, resolve_gate
 from mmrefine.structures import RefineDataSample, RefineResult
 
 
@@ -42,11 +43,15 @@ class Proposal(NamedTuple):
         masks: (N, H, W) bool.
         scores: (N,) estimates of their quality (IoU with the truth), in [0, 1].
         coarse_scores: (N,) estimates of the quality of the coarse masks by the same means, where the refiner has any.
+        evidence: further features for the gate, (N,) each by name, see :mod:`mmrefine.core.gate`.
+        refusals: N texts: why the refiner has no proposal for a mask, which then stays; '' where it has one.
     """
 
     masks: np.ndarray
     scores: np.ndarray
     coarse_scores: np.ndarray | None = None
+    evidence: Mapping[str, np.ndarray] | None = None
+    refusals: Sequence[str] | None = None
 
 
 class BaseRefiner(BaseModel, metaclass=ABCMeta):
@@ -68,6 +73,19 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
     def config_for_checkpoint(cls, config: dict) -> dict:
         """The config to build if a checkpoint is loaded afterwards: nothing that it brings need be fetched before."""
         return config
+
+    def with_gate(self, gate: bool | Mapping) -> BaseRefiner:
+        """This refiner behind another gate: a view with the same weights; this one keeps its own.
+
+        Args:
+            gate: True, as it is; False, no gate; or settings of :class:`~mmrefine.core.gate.QualityGate` to change.
+        """
+        resolved = resolve_gate(self.gate, gate)
+        if resolved == self.gate:
+            return self
+        view = copy.copy(self)
+        view.gate = resolved
+        return view
 
     @property
     def device(self) -> torch.device:
@@ -131,7 +149,8 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
 
         Args:
             inputs: per image a (3, H, W) uint8 RGB tensor.
-            data_samples: with ``coarse_masks``; ``refined_masks``, ``scores`` and ``accepted`` are added.
+            data_samples: with ``coarse_masks``; ``refined_masks``, ``scores``, ``accepted`` and ``gate_features`` are
+                added.
         """
         items = [
             RefineInput(
@@ -145,6 +164,7 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
             sample.refined_masks = result.masks
             sample.scores = result.scores
             sample.accepted = result.accepted
+            sample.gate_features = result.features
         return list(data_samples)
 
     @staticmethod
@@ -164,18 +184,42 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
     def _assemble(self, coarse: np.ndarray, keep: np.ndarray, proposal: Proposal | None) -> RefineResult:
         """Put the proposals back among the empty masks and let the gate decide."""
         coarse = coarse.copy()
-        masks, scores = coarse.copy(), np.zeros(len(coarse), np.float32)
+        masks, proposals = coarse.copy(), coarse
+        scores, proposal_scores = np.zeros((2, len(coarse)), np.float32)
         accepted = np.zeros(len(coarse), bool)
-        reasons = ['coarse mask is empty'] * len(coarse)
+        reasons = np.full(len(coarse), 'coarse mask is empty', object)
+        features: dict[str, np.ndarray] = {}
         if proposal is not None:
-            proposed_masks, scores[keep], coarse_scores = Proposal(*proposal)
-            coarse_scores = np.zeros(len(proposed_masks)) if coarse_scores is None else coarse_scores
-            gate = self.gate or QualityGate()
-            for index, proposed, coarse_score in zip(np.flatnonzero(keep), proposed_masks, coarse_scores, strict=True):
-                reasons[index] = gate.judge(coarse[index], proposed, float(scores[index]), float(coarse_score))
-                if not reasons[index]:
-                    masks[index], accepted[index] = proposed, True
-        return RefineResult(masks, scores, accepted, coarse, tuple(reasons))
+            proposal = Proposal(*proposal)
+            refusals = proposal.refusals or [''] * len(proposal.scores)
+            seen = gate_features(coarse if keep.all() else coarse[keep], *proposal[:4])
+            coarse_scores = proposal.coarse_scores
+            if coarse_scores is None:
+                coarse_scores = np.nan_to_num(proposal.scores) * seen['agreement']
+            reasons[keep] = self._verdicts(seen, refusals)
+            accepted[keep] = reasons[keep] == ''
+            proposal_scores[keep] = proposal.scores
+            scores[keep] = np.where(accepted[keep], proposal.scores, coarse_scores)
+            if keep.all():
+                proposals = proposal.masks
+            else:
+                proposals = coarse.copy()
+                proposals[keep] = proposal.masks
+            for index in np.flatnonzero(accepted):
+                masks[index] = proposals[index]
+            asked = np.array([not refusal for refusal in refusals], bool)
+            for name, values in seen.items():
+                features[name] = np.full(len(coarse), np.nan)
+                features[name][keep] = np.where(asked, values, np.nan)
+        return RefineResult(masks, scores, accepted, coarse, tuple(reasons), proposals, proposal_scores, features)
+
+    def _verdicts(self, features: Mapping[str, np.ndarray], refusals: Sequence[str]) -> list[str]:
+        """Why coarse masks are kept: the refiner's own reason, or the gate's; '' for those that are replaced."""
+        gate = self.gate or QualityGate()
+        return [
+            refusal or gate.judge({name: float(values[index]) for name, values in features.items()})
+            for index, refusal in enumerate(refusals)
+        ]
 
 
 def _not_empty(masks: np.ndarray) -> np.ndarray:

@@ -171,20 +171,23 @@ class SAMRefiner(BaseRefiner):
 
     def _refine_windows(self, image: np.ndarray, masks: np.ndarray) -> Proposal:
         """Every mask in its own window, which is all that can change."""
-        refined, scores, coarse_scores = np.zeros_like(masks), *np.zeros((2, len(masks)), np.float32)
+        refined, (scores, coarse_scores) = np.zeros_like(masks), np.zeros((2, len(masks)), np.float32)
+        judges_coarse = 'expected_iou' in self.quality
         for index, (x1, y1, x2, y2) in enumerate(pad_boxes(mask_boxes(masks), image.shape[:2], **self.window)):
             inside = slice(y1, y2), slice(x1, x2)
             proposal = self._refine_image(np.ascontiguousarray(image[inside]), masks[index : index + 1, y1:y2, x1:x2])
             refined[index][inside] = proposal.masks[0]
             scores[index] = proposal.scores[0]
-            if proposal.coarse_scores is not None:
+            if judges_coarse:
                 coarse_scores[index] = proposal.coarse_scores[0]
-        return Proposal(refined, scores, coarse_scores)
+        return Proposal(refined, scores, coarse_scores if judges_coarse else None)
 
     def _refine_image(self, image: np.ndarray, coarse: np.ndarray) -> Proposal:
         features, size = self.encode(image), self._chunk()
         parts = [self._refine_chunk(features, coarse[start : start + size]) for start in range(0, len(coarse), size)]
-        return Proposal(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        columns = zip(*((part.masks, part.scores, part.coarse_scores) for part in parts), strict=True)
+        masks, scores, coarse_scores = map(np.concatenate, columns)
+        return Proposal(masks, scores, coarse_scores if 'expected_iou' in self.quality else None)
 
     def _refine_chunk(self, features: PromptFeatures, coarse: np.ndarray) -> Proposal:
         """Rounds over some masks of one image; those that are done take no further part."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from mmrefine.core.colour_cue import colour_cue
 from mmrefine.core.crops import crop_resize, mask_boxes, pad_boxes, paste
 from mmrefine.core.diffusion import DiffusionSchedule, ReverseResult, forward_sample, reverse_process
-from mmrefine.core.expected_iou import expected_iou
+from mmrefine.core.expected_iou import boundary_sharpness, expected_iou, mask_stability
 from mmrefine.models.refiners.base_refiner import BaseRefiner, Proposal, RefineInput
 from mmrefine.registry import MODELS
 from mmrefine.structures import RefineDataSample
@@ -197,7 +197,7 @@ class SegRefiner(BaseRefiner):
     # ---- refining ---------------------------------------------------------------------------------------------------
 
     def _refine_batch(self, inputs: Sequence[RefineInput]) -> list[Proposal]:
-        proposals = [Proposal(item.masks.copy(), *np.zeros((2, len(item.masks)), np.float32)) for item in inputs]
+        proposals = [self._no_proposal(item.masks) for item in inputs]
         jobs = list(self._jobs(inputs))
         size = self.max_batch if self.max_batch > 0 else max(len(jobs), 1)
         for start in range(0, len(jobs), size):
@@ -205,6 +205,8 @@ class SegRefiner(BaseRefiner):
             crops = [self._crop(inputs[job.image], job) for job in chunk]
             images, coarse = (torch.stack(parts).to(self.device) for parts in zip(*crops, strict=True))
             denoised = self._reverse(images, coarse, self.steps, [job.generator for job in chunk])
+            sharpness = boundary_sharpness(denoised.result[:, 0])
+            stability = mask_stability(denoised.first[:, 0], denoised.result[:, 0])
             for index, job in enumerate(chunk):
                 proposal = proposals[job.image]
                 refined, opinion = denoised.result[index, 0].cpu(), denoised.first[index, 0]
@@ -215,7 +217,20 @@ class SegRefiner(BaseRefiner):
                 # Judged by the first step's probabilities: later ones have seen their own samples and believe them.
                 proposal.scores[job.mask] = float(expected_iou(denoised.result[index, 0] >= 0.5, opinion))
                 proposal.coarse_scores[job.mask] = float(expected_iou(coarse[index, 0] >= 0.5, opinion))
+                proposal.evidence['sharpness'][job.mask] = float(sharpness[index])
+                proposal.evidence['stability'][job.mask] = float(stability[index])
         return proposals
+
+    def _no_proposal(self, masks: np.ndarray) -> Proposal:
+        """A proposal to fill in: the coarse masks with score 0, those refused that are too small."""
+        areas_px = np.count_nonzero(masks, axis=(1, 2))
+        refusals = [
+            f'coarse mask is too small: {area_px} px, needs {self.min_area:g}' if area_px < self.min_area else ''
+            for area_px in areas_px.tolist()
+        ]
+        scores, coarse_scores, sharpness, stability = np.zeros((4, len(masks)), np.float32)
+        evidence = {'sharpness': sharpness, 'stability': stability}
+        return Proposal(masks.copy(), scores, coarse_scores, evidence, refusals)
 
     def _jobs(self, inputs: Sequence[RefineInput]) -> Iterator[_CropJob]:
         """One job per mask that is large enough, each with a generator of its own."""

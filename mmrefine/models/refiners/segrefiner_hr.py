@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import nms
 
-from mmrefine.core.expected_iou import expected_iou
+from mmrefine.core.expected_iou import boundary_sharpness, expected_iou, mask_stability
 from mmrefine.models.refiners.base_refiner import Proposal, RefineInput
 from mmrefine.models.refiners.segrefiner import SegRefiner
 from mmrefine.registry import MODELS
@@ -80,7 +80,7 @@ class SegRefinerHR(SegRefiner):
     def _refine_image(self, item: RefineInput) -> Proposal:
         image = torch.from_numpy(item.image.copy()).permute(2, 0, 1)[None].float().to(self.device)
         seeds = torch.randint(2**62, (len(item.masks),), generator=item.generator).tolist()
-        proposal = Proposal(item.masks.copy(), *np.zeros((2, len(item.masks)), np.float32))
+        proposal = self._no_proposal(item.masks)
         for index, seed in enumerate(seeds):
             if np.count_nonzero(item.masks[index]) >= self.min_area:
                 coarse = torch.from_numpy(item.masks[index].copy())[None, None].float().to(self.device)
@@ -88,6 +88,8 @@ class SegRefinerHR(SegRefiner):
                 proposal.masks[index] = (probabilities >= 0.5).cpu().numpy()
                 proposal.scores[index] = float(expected_iou(probabilities >= 0.5, opinion))
                 proposal.coarse_scores[index] = float(expected_iou(coarse[0, 0] >= 0.5, opinion))
+                proposal.evidence['sharpness'][index] = float(boundary_sharpness(probabilities[None]))
+                proposal.evidence['stability'][index] = float(mask_stability(opinion[None], probabilities[None]))
         return proposal
 
     def _refine_mask(self, image: Tensor, coarse: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
