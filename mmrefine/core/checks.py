@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 MASK_THRESHOLD = 0.5
+_MAX_LABELS = 64
 
 
 def check_image(image: np.ndarray) -> np.ndarray:
@@ -33,8 +34,7 @@ def check_image(image: np.ndarray) -> np.ndarray:
 def check_masks(masks: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
     """Accept N masks of one image as (N, H, W), or one as (H, W), and return them as (N, H, W) bool.
 
-    bool is taken as it is, integers as binary (0 and 1, or 0 and 255), floats as probabilities in [0, 1] cut at 0.5.
-    The result is a copy unless the input is bool already.
+    What becomes of other dtypes says :func:`binarize`. The result is a copy unless the input is bool already.
 
     Raises:
         TypeError: not an array, or a dtype that is no mask.
@@ -46,16 +46,46 @@ def check_masks(masks: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
         masks = masks[None]
     if masks.ndim != 3:
         raise ValueError(f'masks must have shape (N, H, W) or (H, W), got {masks.shape}.')
-    if masks.shape[1:] != tuple(size_hw):
-        raise ValueError(
-            f'masks must have the size of the image, {size_hw[0]}x{size_hw[1]} (HxW), got '
-            f'{masks.shape[1]}x{masks.shape[2]}; resize them, and mind a rotation in the EXIF data of photographs.'
-        )
+    check_same_size('masks must have the size of the image: they are', masks.shape[1:], size_hw)
     return binarize(masks)
 
 
+def check_same_size(what: str, size_hw: tuple[int, int], image_hw: tuple[int, int]) -> None:
+    """Refuse masks that were drawn on an image of another size.
+
+    Args:
+        what: beginning of the sentence, up to the size of the masks.
+        size_hw: of the masks.
+        image_hw: of the image that was read.
+
+    Raises:
+        ValueError: the sizes differ.
+    """
+    (height, width), (image_height, image_width) = size_hw, image_hw
+    if (height, width) == (image_height, image_width):
+        return
+    if (height, width) == (image_width, image_height):
+        hint = (
+            'the sides are swapped: masks must be drawn on the image as viewers show it, with the rotation of its EXIF '
+            'data carried out'
+        )
+    elif height != image_height and abs(height * image_width - width * image_height) <= max(height, width):
+        hint = 'the sizes are proportional: give the image that the masks were drawn on, or resize them to this one'
+    else:
+        hint = 'they were drawn on another image'
+    raise ValueError(f'{what} {height}x{width} (HxW) but the image is {image_height}x{image_width}; {hint}.')
+
+
 def binarize(masks: np.ndarray) -> np.ndarray:
-    """Masks of any shape and accepted dtype as bool; see :func:`check_masks`."""
+    """Masks of any shape and accepted dtype as bool.
+
+    bool is taken as it is; floats are probabilities in [0, 1], cut at 0.5; integers are binary (0 and 1, 0 and 255, 0
+    and 65535 in 16 bits), or uint8 probabilities, 255 for 1, cut at 0.5.
+
+    Raises:
+        TypeError: a dtype that is no mask.
+        ValueError: NaN, values outside the range such as logits, or the labels of a label map.
+    """
     if masks.dtype == bool:
         return masks
     if np.issubdtype(masks.dtype, np.floating):
@@ -68,11 +98,28 @@ def binarize(masks: np.ndarray) -> np.ndarray:
             )
         return masks >= MASK_THRESHOLD
     if np.issubdtype(masks.dtype, np.integer):
-        values = np.unique(masks)
-        if not (np.isin(values, (0, 1)).all() or np.isin(values, (0, 255)).all()):
+        levels = np.unique(masks)
+        cut = foreground_level(levels)
+        if cut is None:
             raise ValueError(
-                f'integer masks must be binary, 0/1 or 0/255, got values {values[:6].tolist()}'
-                f'{" ..." if len(values) > 6 else ""}; a label map must be split into one mask per region first.'
+                f'integer masks must be binary, 0/1 or 0/255, got values {levels[:6].tolist()}'
+                f'{" ..." if len(levels) > 6 else ""}; a label map must be split into one mask per region first.'
             )
-        return masks > 0
+        return masks >= cut
     raise TypeError(f'masks must be bool, integer or float, got dtype {masks.dtype}.')
+
+
+def foreground_level(levels: np.ndarray) -> int | None:
+    """The lowest level of a mask's foreground: 1 of binary masks, 128 of probabilities; None of label maps.
+
+    Probabilities of few levels that are all low or 255 could be labels and void, and are taken for such.
+
+    Args:
+        levels: the different values of a mask of this integer dtype, rising.
+    """
+    full = np.iinfo(levels.dtype).max
+    if any(np.isin(levels, (0, one)).all() for one in (1, 255, full)):
+        return 1
+    half = int(np.ceil(255 * MASK_THRESHOLD))
+    is_soft = len(levels) > _MAX_LABELS or ((levels >= half) & (levels < 255)).any()
+    return half if levels.dtype == np.uint8 and is_soft else None

@@ -8,6 +8,9 @@ from __future__ import annotations
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from mmrefine.core.checks import check_same_size
+from mmrefine.core.polygons import rasterize
+
 _EXPECTED = 'expected polygons [[x, y, x, y, x, y, ...], ...], or RLE {"size": [H, W], "counts": text or list of runs}'
 
 
@@ -15,7 +18,7 @@ def decode_segmentation(segmentation: list | dict, size_hw: tuple[int, int]) -> 
     """The (H, W) bool mask of a COCO segmentation; an empty list of polygons is an empty mask.
 
     Args:
-        segmentation: polygons, uncompressed RLE or compressed RLE.
+        segmentation: polygons (see :func:`~mmrefine.core.polygons.rasterize`), uncompressed or compressed RLE.
         size_hw: size of the image, (H, W).
 
     Raises:
@@ -25,19 +28,12 @@ def decode_segmentation(segmentation: list | dict, size_hw: tuple[int, int]) -> 
         return _decode_rle(segmentation, size_hw)
     if not isinstance(segmentation, list):
         raise ValueError(f'segmentation is neither polygons nor RLE: {_EXPECTED}, got {_short(segmentation)}.')
-    if not segmentation:
-        return np.zeros(size_hw, bool)
-    for polygon in segmentation:
-        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
-            raise ValueError(
-                'a polygon must be a flat list of at least three points x, y, x, y, ... in a list of polygons, '
-                f'got {_short(polygon)}.'
-            )
-    try:
-        rle = coco_mask.merge(coco_mask.frPyObjects(segmentation, *size_hw))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f'polygons must hold numbers, got {_short(segmentation)}.') from error
-    return coco_mask.decode(rle).astype(bool)
+    return rasterize(segmentation, size_hw)
+
+
+def is_absent(segmentation: object) -> bool:
+    """Whether there is no mask: null, or no polygon with a point, as annotations of boxes alone have it."""
+    return segmentation is None or (isinstance(segmentation, list) and all(part == [] for part in segmentation))
 
 
 def encode_like(mask: np.ndarray, segmentation: list | dict) -> dict:
@@ -67,16 +63,15 @@ def box_of(mask: np.ndarray) -> list[float]:
 
 
 def _decode_rle(rle: dict, size_hw: tuple[int, int]) -> np.ndarray:
-    if not isinstance(rle['size'], (list, tuple)) or list(rle['size']) != list(size_hw):
-        raise ValueError(
-            f'RLE has the size {_short(rle["size"])} (H, W) but its image {list(size_hw)}; '
-            'masks must be drawn on the image as viewers show it, with the rotation of its EXIF data carried out.'
-        )
+    size = rle['size']
+    if not isinstance(size, (list, tuple)) or len(size) != 2 or not all(_is_count(side) for side in size):
+        raise ValueError(f'RLE cannot be read: {_EXPECTED}, got the size {_short(size)}.')
+    check_same_size('RLE is', tuple(map(int, size)), size_hw)
     runs = rle['counts']
     try:
         if isinstance(runs, (str, bytes)):
             runs = _decompress(runs)
-        fits = all(isinstance(run, int) and run >= 0 for run in runs) and sum(runs) == size_hw[0] * size_hw[1]
+        fits = all(map(_is_count, runs)) and sum(runs) == size_hw[0] * size_hw[1]
     except (TypeError, ValueError, UnicodeEncodeError) as error:
         raise ValueError(f'RLE cannot be read: {_EXPECTED}, got counts {_short(rle["counts"])}.') from error
     if not fits:
@@ -85,7 +80,14 @@ def _decode_rle(rle: dict, size_hw: tuple[int, int]) -> np.ndarray:
             f'got counts {_short(rle["counts"])}.'
         )
     values = np.arange(len(runs)) % 2 == 1
-    return np.repeat(values, runs).reshape(size_hw, order='F')
+    return np.repeat(values, np.array(runs, np.int64)).reshape(size_hw, order='F')
+
+
+def _is_count(value: object) -> bool:
+    """A whole number of pixels; some tools write 12.0."""
+    return not isinstance(value, bool) and (
+        (isinstance(value, int) and value >= 0) or (isinstance(value, float) and value.is_integer() and value >= 0)
+    )
 
 
 def _decompress(counts: str | bytes) -> list[int]:

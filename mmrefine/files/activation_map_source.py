@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from mmrefine.files.activation_maps import DEFAULT_NAMES, MapNames, load_activat
 from mmrefine.files.image_table import ImageTable
 from mmrefine.files.mask_files import MaskFile
 from mmrefine.files.mask_sources import LabelMaps, MaskTask
+from mmrefine.files.names import find_files
 
 SUFFIXES = ('.npy', '.npz')
 
@@ -89,15 +90,12 @@ def activation_map_paths(path: str | os.PathLike) -> dict[str, Path]:
     Raises:
         ValueError: there is none, or two have one name.
     """
-    path = Path(path)
-    files = sorted(path.rglob('*')) if path.is_dir() else [path]
     found: dict[str, Path] = {}
-    for file in files:
-        if file.suffix in SUFFIXES and file.is_file():
-            name = (file.relative_to(path) if path.is_dir() else Path(file.name)).with_suffix('.png').as_posix()
-            if name in found:
-                raise ValueError(f'{found[name]} and {file} are activation maps of one image; keep one of them.')
-            found[name] = file
+    for name, file in find_files(path, SUFFIXES).items():
+        label_map = PurePosixPath(name).with_suffix('.png').as_posix()
+        if label_map in found:
+            raise ValueError(f'{found[label_map]} and {file} are activation maps of one image; keep one of them.')
+        found[label_map] = file
     if not found:
         raise ValueError(f'{path} holds no activation maps: expected files that end in {" or ".join(SUFFIXES)}.')
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_LONGEST_NAME = 255  # bytes, of nearly all file systems
 
 
 class OutputError(OSError):
@@ -18,31 +20,59 @@ class OutputError(OSError):
 
 
 @contextmanager
-def whole_file(path: Path, mode: str = 'w') -> Iterator[IO]:
-    """Open a file for writing that appears under its name when it is complete, and not before.
+def whole_path(path: str | os.PathLike, shared: bool = False) -> Iterator[Path]:
+    """A name to write a file under, which appears under its own when the block has ended, and not before.
 
-    The unfinished file has one fixed name, so that a job that is killed and started again leaves nothing behind.
+    After a power cut there is the old file or the new one. The unfinished file has one fixed name, so that a job that
+    is killed and started again leaves nothing behind.
 
     Args:
         path: missing folders are made.
-        mode: ``'w'`` for text in UTF-8, ``'wb'`` for bytes.
+        shared: other processes may be writing the same file now; each has an unfinished one of its own.
 
     Raises:
         OutputError: the disk is full or the place cannot be written to.
     """
-    unfinished = path.with_name(f'.{path.name}.unfinished')
+    path = Path(path)
+    unfinished = _unfinished(path, f'.{os.getpid()}' if shared else '')
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(unfinished, mode, encoding=None if 'b' in mode else 'utf-8') as file:
-            yield file
-        os.replace(unfinished, path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            unfinished.unlink(missing_ok=True)  # a link would lead elsewhere
+            yield unfinished
+            with open(unfinished, 'rb') as file:
+                os.fsync(file.fileno())
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
     except OSError as error:
+        if isinstance(error, OutputError):
+            raise
         if error.errno in _NO_SPACE:
             raise OutputError(
                 f'the disk is full: {path} could not be written; free some space and start the same command again, '
                 'it goes on where it stopped.'
             ) from error
         raise OutputError(f'{path} cannot be written ({error.strerror or error}); choose another --out.') from error
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike, mode: str = 'w', shared: bool = False) -> Iterator[IO]:
+    """Open a file for writing that appears under its name when it is complete; see :func:`whole_path`.
+
+    Args:
+        path: missing folders are made.
+        mode: ``'w'`` for text in UTF-8, ``'wb'`` for bytes.
+        shared: other processes may be writing the same file now.
+
+    Raises:
+        OutputError: the disk is full or the place cannot be written to.
+    """
+    with (
+        whole_path(path, shared) as unfinished,
+        open(unfinished, mode.replace('w', 'x'), encoding=None if 'b' in mode else 'utf-8') as file,
+    ):
+        yield file
 
 
 def remove_results(*paths: Path) -> None:
@@ -53,9 +83,16 @@ def remove_results(*paths: Path) -> None:
     """
     try:
         for path in paths:
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f'{error.filename} cannot be deleted ({error.strerror}); choose another --out.') from error
+
+
+def _unfinished(path: Path, mark: str) -> Path:
+    name = f'.{path.name}{mark}.unfinished'
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = f'.{hashlib.sha256(os.fsencode(path.name)).hexdigest()}{mark}.unfinished'
+    return path.with_name(name)

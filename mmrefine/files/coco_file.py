@@ -4,19 +4,42 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 
+from mmrefine.core.checks import check_same_size
+from mmrefine.core.rle import decode_segmentation, is_absent
 from mmrefine.files.json_stream import Item, walk_json, write_json
+from mmrefine.files.names import name_problem
+
+NO_IMAGE = None  # stands for the image of records that name none
+
+
+class CocoImage(NamedTuple):
+    """An image of a COCO file.
+
+    Attributes:
+        name: its ``file_name``; where that is none, what is there instead.
+        size_hw: its ``height`` and ``width`` in pixels; None where they are not given.
+        problem: why it has no usable name; '' where it has one.
+    """
+
+    name: str
+    size_hw: tuple[int, int] | None
+    problem: str = ''
 
 
 class CocoFile:
     """A COCO annotation file or results list; takes about 24 bytes of memory per record, and an image's id and name.
+
+    Records are not looked into before they are read: one that cannot be used is no concern of its neighbours, see
+    :meth:`mask_of`.
 
     Args:
         path: the JSON file; it is read once to the end.
@@ -25,22 +48,24 @@ class CocoFile:
         path: of the file.
         digest: SHA-256 of the file.
         is_results: it is a list of results, not an object with ``annotations``.
-        image_ids: ids of the images that have records, in the order of their first ones.
-        image_names: names of all images by id; empty for results.
+        image_ids: ids of the images that have records, in the order of their first ones; ``NO_IMAGE`` among them for
+            records without a usable ``image_id``.
+        images: all images by id; empty for results.
         categories: their names by id; empty for results.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not JSON, not of COCO's form, a record lacks its image or its segmentation, or an image id is
-            there twice.
+        ValueError: it is not JSON, not of COCO's form, no record names an image, or an image's id is missing or there
+            twice.
     """
 
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
-        self.image_names: dict[Any, str] = {}
+        self.images: dict[Any, CocoImage] = {}
         self.categories: dict[Any, str] = {}
         self._starts, self._lengths, images = array('q'), array('i'), array('i')
         numbers: dict[Any, int] = {}
+        homeless = ''
         kinds: dict[str | None, bool] = {}  # of each key, whether there is a list
         digest = hashlib.sha256()
         for item in walk_json(path, digest):
@@ -50,25 +75,35 @@ class CocoFile:
             if item.key in (None, 'annotations'):
                 self._starts.append(item.start)
                 self._lengths.append(item.length)
-                image_id = _image_id_of(item, self.path)
+                image_id = _image_id_of(item.value)
                 images.append(numbers.setdefault(image_id, len(numbers)))
+                if image_id is NO_IMAGE and not homeless:
+                    homeless = f'{item.key or "results"}[{item.index}] must have a number or a text as "image_id", got '
+                    homeless += f'{_short(item.value)}.'
             elif item.key == 'images':
-                _add_image(self.image_names, item, self.path)
-            elif item.key == 'categories' and isinstance(item.value, dict):
-                self.categories[item.value.get('id')] = item.value.get('name', '')
+                _add_image(self.images, item, self.path)
+            elif item.key == 'categories' and isinstance(item.value, dict) and _is_id(item.value.get('id')):
+                self.categories[item.value['id']] = str(item.value.get('name', ''))
         self.digest = digest.hexdigest()
         self.is_results = None in kinds
         if not kinds.get(None if self.is_results else 'annotations'):
             raise ValueError(
                 f'{self.path} is neither a COCO results list nor a COCO file with a list under "annotations".'
             )
-        if not self.is_results and not self.image_names:
+        if not self.is_results and not self.images:
             raise ValueError(_NO_IMAGES.format(self.path))
         self.image_ids = list(numbers)
+        if self.image_ids == [NO_IMAGE]:
+            raise ValueError(f'{self.path}: {homeless}')
         self._numbers = numbers
         numbers_of_records = np.frombuffer(images, np.int32) if images else np.zeros(0, np.int32)
         self._order = np.argsort(numbers_of_records, kind='stable')
         self._bounds = np.concatenate([[0], np.cumsum(np.bincount(numbers_of_records, minlength=len(numbers)))])
+
+    @property
+    def image_names(self) -> dict[Any, str]:
+        """Names of the images by id, of those that have a usable one."""
+        return {image_id: image.name for image_id, image in self.images.items() if not image.problem}
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -98,6 +133,35 @@ class CocoFile:
                     raise ValueError(_CHANGED.format(self.path)) from error
         return records
 
+    def mask_of(
+        self, record: Any, image_hw: tuple[int, int], declared_hw: tuple[int, int] | None = None
+    ) -> np.ndarray | None:
+        """The (H, W) bool mask of a record; None where it has a box alone.
+
+        Args:
+            record: one of this file.
+            image_hw: size of the image that was read.
+            declared_hw: size of the image that the record was made for; None: what this file says of it, if anything.
+                Polygons must be of an image of this size, as RLE, which says its size itself, must.
+
+        Raises:
+            ValueError: the record cannot be used, and why.
+        """
+        if not isinstance(record, dict):
+            raise ValueError(f'an annotation must be an object, got {_short(record)}.')
+        category = record.get('category_id')
+        if category is not None and not _is_whole(category) and not (_is_id(category) and category in self.categories):
+            raise ValueError(f'"category_id" must be a whole number, got {_short(category)}.')
+        segmentation = record.get('segmentation')
+        if is_absent(segmentation):
+            return None
+        if declared_hw is None:
+            image = self.images.get(_image_id_of(record))
+            declared_hw = None if image is None else image.size_hw
+        if isinstance(segmentation, list) and declared_hw is not None:
+            check_same_size('the polygons belong to an image whose record says', declared_hw, image_hw)
+        return decode_segmentation(segmentation, image_hw)
+
     def copy(self, file: TextIO, changes: Callable[[int], dict]) -> None:
         """Write the file again, as ``json.dump`` would, with other values for some fields of its records.
 
@@ -113,60 +177,83 @@ class CocoFile:
         def changed() -> Iterator[Item]:
             for item in walk_json(self.path, digest):
                 is_record = item.key == key and item.index is not None
-                yield item._replace(value={**item.value, **changes(item.index)}) if is_record else item
+                new = changes(item.index) if is_record else None
+                yield item._replace(value={**item.value, **new}) if new else item
 
         write_json(file, changed())
         if digest.hexdigest() != self.digest:
             raise ValueError(_CHANGED.format(self.path))
 
 
-def read_image_names(path: str | os.PathLike) -> dict[Any, str]:
-    """Names of the images of a COCO file by id, read no further than to the last of them.
+def read_images(path: str | os.PathLike) -> dict[Any, CocoImage]:
+    """The images of a COCO file by id, read no further than to the last of them.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not JSON, there are no images, or one lacks its ``id`` or ``file_name``.
+        ValueError: it is not JSON, there are no images, or an id is missing or there twice.
     """
-    names: dict[Any, str] = {}
+    images: dict[Any, CocoImage] = {}
     for item in walk_json(path):
         if item.key == 'images' and item.index is not None:
-            _add_image(names, item, path)
-        elif names:
+            _add_image(images, item, path)
+        elif images:
             break
-    if not names:
+    if not images:
         raise ValueError(_NO_IMAGES.format(path))
-    return names
+    return images
 
 
 def image_name(record: dict) -> str:
-    """Name of a COCO image. LVIS gives ``coco_url`` only, whose last two parts are folder and file."""
-    return record['file_name'] if 'file_name' in record else '/'.join(record['coco_url'].split('/')[-2:])
+    """Name of a COCO image. LVIS gives ``coco_url`` only, whose last two parts are folder and file.
+
+    Raises:
+        ValueError: it has none that a file could have.
+    """
+    name = record.get('file_name')
+    if 'file_name' not in record and isinstance(record.get('coco_url'), str):
+        name = '/'.join(record['coco_url'].split('/')[-2:])
+    problem = name_problem(name)
+    if problem:
+        raise ValueError(f'the "file_name" of image {_short(record.get("id"))} names no file: {problem}.')
+    return name
 
 
 _NO_IMAGES = '{} is no COCO file with images: expected a list under the key "images".'
 _CHANGED = '{} was changed while it was being refined; start anew with --overwrite.'
 
 
-def _image_id_of(item: Item, path: Path) -> Any:
-    """The image of a result or annotation, which is checked to have one, and a segmentation."""
-    place, record = f'{path}: {item.key or "results"}[{item.index}]', item.value
-    if not isinstance(record, dict) or not {'image_id', 'segmentation'} <= record.keys():
-        raise ValueError(
-            f'{place} must have "image_id" and "segmentation", got '
-            f'{sorted(record) if isinstance(record, dict) else type(record).__name__}.'
-        )
-    if not isinstance(record['image_id'], (int, float, str)):
-        raise ValueError(f'{place} must have a number or a text as "image_id", got {str(record["image_id"])[:80]}.')
-    return record['image_id']
+def _image_id_of(record: Any) -> Any:
+    """The image of a result or annotation; ``NO_IMAGE`` where it names none."""
+    image_id = record.get('image_id') if isinstance(record, dict) else None
+    return image_id if _is_id(image_id) else NO_IMAGE
 
 
-def _add_image(names: dict[Any, str], item: Item, path: str | os.PathLike) -> None:
-    """Keep the id and name of an image, which is checked to have them."""
+def _add_image(images: dict[Any, CocoImage], item: Item, path: str | os.PathLike) -> None:
+    """Keep an image, which is checked to have an id of its own."""
     record, place = item.value, f'{path}: images[{item.index}]'
-    if not isinstance(record, dict) or 'id' not in record or not {'file_name', 'coco_url'} & record.keys():
-        raise ValueError(f'{place} must have "id" and "file_name", got {str(record)[:80]}.')
-    if not isinstance(record['id'], (int, float, str)):
-        raise ValueError(f'{place} must have a number or a text as "id", got {str(record["id"])[:80]}.')
-    if record['id'] in names:
+    if not isinstance(record, dict) or not _is_id(record.get('id')):
+        raise ValueError(f'{place} must have a number or a text as "id", got {_short(record)}.')
+    if record['id'] in images:
         raise ValueError(f'{place} has the id {record["id"]} of another image; ids must be unique.')
-    names[record['id']] = image_name(record)
+    sides = record.get('height'), record.get('width')
+    size_hw = tuple(map(int, sides)) if all(_is_whole(side) and side > 0 for side in sides) else None
+    try:
+        image = CocoImage(image_name(record), size_hw)
+    except ValueError as error:
+        image = CocoImage(_short(record.get('file_name')), size_hw, str(error))
+    images[record['id']] = image
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) or (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    )
+
+
+def _is_whole(value: Any) -> bool:
+    return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else text[:77] + '...'

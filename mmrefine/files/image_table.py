@@ -9,8 +9,9 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mmrefine.files.coco_file import read_image_names
+from mmrefine.files.coco_file import read_images
 from mmrefine.files.images import list_images
+from mmrefine.files.names import locate, name_key, without_suffix
 
 
 class ImageTable:
@@ -26,6 +27,8 @@ class ImageTable:
         names: of the images, as keys: relative to the folder, or as in the COCO file. Files that a COCO file names
             need not exist.
         ids: name of the image by its id in the COCO file; empty if the images do not come from one.
+        problems: of images in the COCO file without a usable name, by id, what is wrong with it.
+        sizes: (H, W) by name as the COCO file has them, None where it does not say; empty without one.
 
     Raises:
         FileNotFoundError: ``images`` or ``root`` does not exist.
@@ -37,6 +40,8 @@ class ImageTable:
     ):
         self.source = Path(images)
         self.ids: dict[Any, str] = {}
+        self.problems: dict[Any, str] = {}
+        self.sizes: dict[str, tuple[int, int] | None] = {}
         is_coco = self.source.suffix.lower() == '.json'
         if root is not None and not is_coco:
             raise ValueError(f'image_root goes with images from a COCO file, got {images}.')
@@ -47,7 +52,11 @@ class ImageTable:
             self.folder = Path(root) if root is not None else self.folder
             if not self.folder.is_dir():
                 raise FileNotFoundError(f'image_root {self.folder} is no folder.')
-            self.ids = read_image_names(images)
+            images_by_id = read_images(images)
+            self.problems = {image_id: image.problem for image_id, image in images_by_id.items() if image.problem}
+            usable = {image_id: image for image_id, image in images_by_id.items() if not image.problem}
+            self.ids = {image_id: image.name for image_id, image in usable.items()}
+            self.sizes = {image.name: image.size_hw for image in usable.values()}
             self.names = dict.fromkeys(self.ids.values())
         elif self.source.is_dir():
             paths = [path for path in list_images(images) if path.resolve() not in exclude]
@@ -67,8 +76,8 @@ class ImageTable:
     @cached_property
     def _by_number(self) -> dict[str, str]:
         """Names that are numbers; COCO's own images are called by their id with leading zeros."""
-        stems = {PurePosixPath(name).stem: name for name in self.names}
-        return {str(int(stem)): name for stem, name in stems.items() if stem.isdecimal()}
+        stems = {PurePosixPath(name_key(name)).stem: name for name in self.names}
+        return {str(int(stem)): name for stem, name in stems.items() if stem.isascii() and stem.isdigit()}
 
     @property
     def is_single(self) -> bool:
@@ -77,7 +86,7 @@ class ImageTable:
 
     def path(self, name: str) -> Path:
         """Where the image of this name is."""
-        return self.folder / name
+        return locate(self.folder, name)
 
     def find(self, name: str) -> str | None:
         """The image called ``name``, a path with or without folders and suffix; None if there is none.
@@ -116,14 +125,10 @@ class ImageTable:
 
 def _keys(name: str) -> list[str]:
     """Under what a name is looked up, the most exact first: as it is, without suffix, without folders, without both."""
-    path = PurePosixPath(name.replace('\\', '/'))
-    return list(dict.fromkeys([str(path), _without_suffix(name), path.name, path.stem]))
+    path = PurePosixPath(name_key(name))
+    return list(dict.fromkeys([str(path), without_suffix(name), path.name, path.stem]))
 
 
 def _is_exact(name: str, image: str) -> bool:
     """Whether two names differ in nothing but the suffix."""
-    return _without_suffix(name) == _without_suffix(image)
-
-
-def _without_suffix(name: str) -> str:
-    return str(PurePosixPath(name.replace('\\', '/')).with_suffix(''))
+    return without_suffix(name) == without_suffix(image)

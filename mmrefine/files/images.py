@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import os
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from mmrefine.files.names import check_readable, find_files
+
+_SUSPECT_PIXELS, _MAX_PIXELS = 178_956_970, 10**9
+_MAX_PIXELS_PER_BYTE = 10_000  # a white page of one bit per pixel, packed by PNG, has 8,000
+# Pillow answers damage with any of these; its text says what is wrong with the file.
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, ArithmeticError, struct.error)
+_LOCK = threading.Lock()
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 
 
@@ -28,34 +39,71 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     # PNG has no more than 16 bits; Pillow before 11 opens them as 32.
     is_deep = image.mode.startswith('I;16') or (image.mode == 'I' and image.format == 'PNG')
     # Orientation is a tag of the file, which conversions may lose: turn first.
-    image = ImageOps.exif_transpose(image)
+    try:
+        image = ImageOps.exif_transpose(image)
+    except _DAMAGE as error:
+        raise ValueError(f'image {path} has damaged EXIF data ({error}), which say how it is turned.') from error
     if is_deep:
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     elif image.mode in ('I', 'F'):
         raise ValueError(
             f'image {path} has 32-bit grey levels without a known white; save it with 8 or 16 bits per channel.'
         )
-    return np.array(image.convert('RGB'))
+    with _damage_in_words(path):
+        return np.array(image.convert('RGB'))
 
 
 def open_whole(path: str | os.PathLike) -> Image.Image:
     """Decode an image file to its last pixel.
 
+    Pillow refuses images above 179 megapixels, since a small file may claim to be one. Here such images are read up to
+    a gigapixel, if the file has bytes for what it claims.
+
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no image, or a damaged one.
+        ValueError: the file is no image, a damaged one, or larger than that.
     """
-    if not Path(path).exists():
-        raise FileNotFoundError(f'image {path} does not exist.')
+    check_readable(path, 'image')
+    with _damage_in_words(path):
+        image = _open_unbounded(path)
+    _check_plausible(image, path)
+    with _damage_in_words(path), image:
+        image.load()
+    return image
+
+
+@contextmanager
+def _damage_in_words(path: str | os.PathLike) -> Iterator[None]:
     try:
-        with Image.open(path) as image:
-            image.load()
-            return image
+        yield
     except UnidentifiedImageError as error:
         raise ValueError(f'{path} is no image file that can be read (JPEG, PNG, BMP, TIFF, WebP).') from error
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        # Pillow answers damage with any of these; its text says what is wrong with the file.
+    except _DAMAGE as error:
         raise ValueError(f'image {path} cannot be decoded ({error}); the file is damaged or cut short.') from error
+
+
+def _open_unbounded(path: str | os.PathLike) -> Image.Image:
+    """An image whose header was read, whatever size it claims."""
+    with _LOCK:  # the bound is Pillow's for the whole process
+        bound, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = bound
+
+
+def _check_plausible(image: Image.Image, path: str | os.PathLike) -> None:
+    num_pixels, num_bytes = image.width * image.height, os.path.getsize(path)
+    if num_pixels > _MAX_PIXELS:
+        raise ValueError(
+            f'image {path} claims {image.width}x{image.height} pixels, and images of up to {_MAX_PIXELS:,} are read; '
+            'cut it into tiles.'
+        )
+    if num_pixels > _SUSPECT_PIXELS and num_pixels > _MAX_PIXELS_PER_BYTE * num_bytes:
+        raise ValueError(
+            f'image {path} claims {image.width}x{image.height} pixels but has {num_bytes:,} bytes only; the file is '
+            'damaged, or made to exhaust the memory.'
+        )
 
 
 def list_images(folder: str | os.PathLike) -> list[Path]:
@@ -65,10 +113,9 @@ def list_images(folder: str | os.PathLike) -> list[Path]:
         FileNotFoundError: there is no such folder.
         ValueError: it holds no image.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
+    if not Path(folder).is_dir():
         raise FileNotFoundError(f'folder of images {folder} does not exist.')
-    paths = sorted(path for path in folder.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    paths = list(find_files(folder, IMAGE_SUFFIXES).values())
     if not paths:
         raise ValueError(f'no image under {folder}; expected files that end in {", ".join(IMAGE_SUFFIXES)}.')
     return paths

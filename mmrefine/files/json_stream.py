@@ -12,7 +12,10 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TextIO
 
+from mmrefine.files.names import check_readable
+
 _CHUNK = 1 << 20
+_BOM = '\xef\xbb\xbf'  # some editors on Windows put it before UTF-8
 _BLANK = re.compile(r'[ \t\n\r]*')
 # No token but a string is longer, so a mistake further from the end of the window does not come from cutting there.
 _LONGEST_TOKEN = 32
@@ -40,18 +43,14 @@ def walk_json(path: str | os.PathLike, digest: Any = None) -> Iterator[Item]:
     """The parts of a JSON file in order, held one at a time.
 
     Args:
-        path: file in UTF-8.
+        path: file in UTF-8, with or without a byte order mark.
         digest: object of :mod:`hashlib` that is updated with the bytes of the file.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is not JSON, or a key is there twice; what came before was yielded already.
     """
-    try:
-        file = open(path, 'rb')
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise FileNotFoundError(f'file {path} does not exist.') from error
-    with file:
+    with open(check_readable(path), 'rb') as file:
         window = _Window(file, digest)
         try:
             if window.peek() == '{':
@@ -60,8 +59,33 @@ def walk_json(path: str | os.PathLike, digest: Any = None) -> Iterator[Item]:
                 yield from _elements(window, None)
             if window.peek():
                 raise window.mistake('more than one value')
+        except UnicodeDecodeError as error:
+            raise ValueError(f'{path} is not UTF-8 text, as JSON must be; save it anew as UTF-8.') from error
         except ValueError as error:
             raise ValueError(f'{path} is not valid JSON ({error}); is it cut short?') from error
+        except RecursionError as error:
+            raise ValueError(f'{path} is no file of annotations: its lists are nested without end.') from error
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """A JSON file that fits into memory, whole.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not JSON.
+    """
+    content: dict | list = {}
+    for item in walk_json(path):
+        if item.key is None and item.index is None:
+            return item.value
+        if item.key is None:
+            content = content or []
+            content.append(item.value)
+        elif item.index is None:
+            content[item.key] = item.value
+        else:
+            content.setdefault(item.key, []).append(item.value)
+    return content
 
 
 def write_json(file: TextIO, items: Iterable[Item]) -> None:
@@ -130,6 +154,10 @@ class _Window:
     def __init__(self, file: Any, digest: Any):
         self._file, self._digest = file, digest
         self._text, self._at, self._before = '', 0, 0
+        while len(self._text) < len(_BOM) and self._read_on():
+            pass
+        if self._text.startswith(_BOM):
+            self._at = len(_BOM)
 
     @property
     def offset(self) -> int:

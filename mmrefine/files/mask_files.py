@@ -9,10 +9,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from mmrefine.core.checks import MASK_THRESHOLD
+from mmrefine.core.checks import check_same_size, foreground_level
 from mmrefine.files.images import open_whole
-
-_MAX_LABELS = 64
 
 
 @dataclass(frozen=True)
@@ -28,6 +26,15 @@ class MaskFile:
     path: str
     values: np.ndarray
     palette: bytes | None = None
+
+    def check_size(self, image_hw: tuple[int, int]) -> MaskFile:
+        """The file itself, if it has the size of its image.
+
+        Raises:
+            ValueError: it has another.
+        """
+        check_same_size(f'mask {self.path} is', self.values.shape, image_hw)
+        return self
 
     def save(self, file: BinaryIO, values: np.ndarray) -> None:
         """Write other values in the same form."""
@@ -46,18 +53,14 @@ class MaskFile:
             ValueError: it looks like a label map.
         """
         levels = np.unique(self.values)
-        full = self._full_level
-        if self._is_two_valued(levels):
-            return self.values > 0
-        # The only probabilities of few levels that are all low or 1 would be those of labels and void.
-        is_soft = len(levels) > _MAX_LABELS or ((levels >= full * MASK_THRESHOLD) & (levels < full)).any()
-        if self.palette is not None or self.values.dtype != np.uint8 or not is_soft:
+        cut = self._foreground_level(levels)
+        if cut is None:
             raise ValueError(
                 f'mask {self.path} is neither binary (0/1, 0/255, 0/65535) nor made of 8-bit probabilities: it holds '
                 f'{"the palette indices" if self.palette is not None else "the values"} {_some(levels)}; '
                 'if it is a label map, say --semantic.'
             )
-        return self.values >= full * MASK_THRESHOLD
+        return self.values >= cut
 
     def probabilities(self) -> np.ndarray:
         """The file as probabilities of one mask, (H, W) float32 in [0, 1], where it is known to hold no label map.
@@ -67,21 +70,19 @@ class MaskFile:
         Raises:
             ValueError: it has a palette, or 16 bits.
         """
-        if self._is_two_valued(np.unique(self.values)):
+        if self._foreground_level(np.unique(self.values)) == 1:
             return (self.values > 0).astype(np.float32)
         if self.palette is not None or self.values.dtype != np.uint8:
             kind = 'a palette' if self.palette is not None else f'levels of type {self.values.dtype}'
             raise ValueError(f'mask {self.path} must be binary or hold 8-bit probabilities, got {kind}.')
         return self.values.astype(np.float32) / 255
 
-    def _is_two_valued(self, levels: np.ndarray) -> bool:
-        if self.palette is not None and np.count_nonzero(levels) == 1:
-            return True
-        return any(np.isin(levels, (0, one)).all() for one in (1, 255, self._full_level))
-
-    @property
-    def _full_level(self) -> int:
-        return 1 if self.values.dtype == bool else np.iinfo(self.values.dtype).max
+    def _foreground_level(self, levels: np.ndarray) -> int | None:
+        if self.values.dtype == bool:
+            return 1
+        if self.palette is None:
+            return foreground_level(levels)
+        return 1 if np.count_nonzero(levels) == 1 or np.isin(levels, (0, 1)).all() else None
 
     def labels(self) -> np.ndarray:
         """The file as a label map, (H, W) uint8 or uint16."""

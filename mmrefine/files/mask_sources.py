@@ -12,15 +12,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mmrefine.core.regions import VOID, split_label_map
-from mmrefine.core.rle import decode_segmentation
 from mmrefine.files.coco_file import CocoFile
 from mmrefine.files.image_table import ImageTable
 from mmrefine.files.mask_files import MaskFile, read_mask_file
+from mmrefine.files.names import find_files
 
 # Bounds the memory that one image takes; an image with more masks is several tasks.
 MAX_MASKS_PER_TASK = 64
@@ -103,7 +102,7 @@ class CocoMasks(MaskSource):
 
     def _check_ids(self) -> None:
         """Every id must be known, where a COCO file says which there are."""
-        known = self.file.image_names or self.images.ids
+        known = self.file.images or self.images.ids
         unknown = [image_id for image_id in self.file.image_ids if image_id not in known]
         if known and unknown:
             raise ValueError(
@@ -131,7 +130,8 @@ class CocoMasks(MaskSource):
         masks = np.zeros((len(records), *size_hw), bool)
         for mask, name, record in zip(masks, names, records, strict=True):
             try:
-                mask[:] = decode_segmentation(record['segmentation'], size_hw)
+                decoded = self.file.mask_of(record, size_hw)
+                mask[:] = False if decoded is None else decoded
             except ValueError as error:
                 raise ValueError(f'mask {name}: {error}') from error
         categories = [self.file.categories.get(record.get('category_id'), '') for record in records]
@@ -199,12 +199,7 @@ class MaskFiles(MaskSource):
     def read(self, task: MaskTask, size_hw: tuple[int, int]) -> MaskFile:
         """The file of a task, checked to have the size of the image."""
         file = read_mask_file(self.files[task.refs[0]])
-        if file.values.shape != tuple(size_hw):
-            raise ValueError(
-                f'mask {file.path} is {_hw(file.values.shape)} (HxW) but its image {_hw(size_hw)}; masks must be drawn '
-                'on the image as viewers show it, with the rotation of its EXIF data carried out.'
-            )
-        return file
+        return file.check_size(size_hw)
 
 
 class LabelMaps(MaskFiles):
@@ -288,37 +283,10 @@ def mask_paths(path: str | os.PathLike) -> dict[str, Path]:
     Raises:
         ValueError: there is none.
     """
-    path = Path(path)
-    files = sorted(path.rglob('*')) if path.is_dir() else [path]
-    found = {
-        (file.relative_to(path).as_posix() if path.is_dir() else file.name): file
-        for file in files
-        if file.suffix.lower() == '.png' and file.is_file()
-    }
+    found = find_files(path, ('.png',))
     if not found:
         raise ValueError(f'{path} holds no masks: expected PNG files, or a COCO file that ends in .json.')
     return found
-
-
-def _coco_records(content: Any, path: str | os.PathLike) -> list[dict]:
-    """The results or annotations of a COCO file, checked to have an image and a segmentation."""
-    if isinstance(content, dict) and isinstance(content.get('annotations'), list):
-        key, records = 'annotations', content['annotations']
-    elif isinstance(content, list):
-        key, records = 'results', content
-    else:
-        raise ValueError(f'{path} is neither a COCO results list nor a COCO file with a list under "annotations".')
-    for index, record in enumerate(records):
-        if not isinstance(record, dict) or not {'image_id', 'segmentation'} <= record.keys():
-            raise ValueError(
-                f'{path}: {key}[{index}] must have "image_id" and "segmentation", got '
-                f'{sorted(record) if isinstance(record, dict) else type(record).__name__}.'
-            )
-    return records
-
-
-def _hw(size_hw: tuple[int, int]) -> str:
-    return f'{size_hw[0]}x{size_hw[1]}'
 
 
 def _some(values: list) -> str:

@@ -30,7 +30,11 @@ def test_bad_images(image, error, message):
     [
         ([[True]], TypeError, 'numpy array .* got list'),
         (np.zeros((2, 2, 4, 5), bool), ValueError, r'\(N, H, W\) or \(H, W\), got \(2, 2, 4, 5\)'),
-        (np.zeros((5, 4), bool), ValueError, r'size of the image, 4x5 \(HxW\), got 5x4; .*EXIF'),
+        (
+            np.zeros((5, 4), bool),
+            ValueError,
+            r'5x4 \(HxW\) but the image is 4x5; the sides are swapped: .*EXIF',
+        ),
         (np.full((4, 5), np.nan), ValueError, r'NaN or infinite values; expected probabilities in \[0, 1\]'),
         (np.full((4, 5), 7.5), ValueError, r'probabilities in \[0, 1\], got values from 7.5 to 7.5; apply a sigmoid'),
         (
@@ -38,6 +42,14 @@ def test_bad_images(image, error, message):
             ValueError,
             r'0/1 or 0/255, got values \[0, 1, 2, .* \.\.\.; a label map',
         ),
+        (np.full((4, 5), -3.0), ValueError, r'values from -3 to -3; apply a sigmoid to logits'),
+        (np.resize(np.array([0, 7, 255], np.uint8), (4, 5)), ValueError, 'a label map must be split'),
+        (
+            np.zeros((8, 10), bool),
+            ValueError,
+            r'are 8x10 \(HxW\) but the image is 4x5; .*proportional: .*resize',
+        ),
+        (np.zeros((4, 6), bool), ValueError, 'they were drawn on another image'),
         (np.zeros((4, 5), complex), TypeError, 'bool, integer or float, got dtype complex128'),
     ],
 )
@@ -53,6 +65,9 @@ def test_bad_masks(masks, error, message):
         np.array([[0, 1]], np.uint8),
         np.array([[0, 255]], np.uint8),
         np.array([[0, 255]], np.int64),
+        np.array([[0, 65535]], np.uint16),
+        np.array([[127, 128]], np.uint8),
+        np.array([[3, 254]], np.uint8),
         np.array([[0.49, 0.5]], np.float32),
         np.array([[0.0, 1.0]], np.float16),
     ],

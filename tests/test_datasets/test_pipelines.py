@@ -286,7 +286,7 @@ def test_bad_coarse_masks_are_refused(scenes):
     np.save(folder / 'cams/scene_2.npy', {'keys': np.array([0]), 'cam': nan[:, :, :30]})
     for sample, options, message in (
         (small, dict(path='masks'), r'scene_0.png is \(40, 60\) \(H, W\) but its image \(20, 30\)'),
-        (small, dict(path='coco.json'), 'RLE has the size'),
+        (small, dict(path='coco.json'), 'RLE is 40x60'),
         (sample_of(scenes, 1), dict(path='masks'), 'scene_1.png cannot be decoded'),
         (sample_of(scenes, 0), dict(path='strange.json'), r'unknown categories \[77\]'),
         (

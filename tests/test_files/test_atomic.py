@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -33,14 +34,51 @@ def test_old_content_stays_until_the_new_is_complete(tmp_path: Path) -> None:
     assert path.read_text() == 'new' and os.listdir(tmp_path) == ['a.txt']
 
 
-@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='needs the device that is always full')
-def test_full_disk(tmp_path: Path) -> None:
-    (tmp_path / '.a.txt.unfinished').symlink_to('/dev/full')
+def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / 'a.txt', 'old')
+
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(os, 'fsync', full)
     with pytest.raises(
         OutputError, match='the disk is full: .*a.txt could not be written; .* goes on where it stopped'
     ):
-        write(tmp_path / 'a.txt')
-    assert not (tmp_path / 'a.txt').exists()
+        write(tmp_path / 'a.txt', 'new')
+    assert (tmp_path / 'a.txt').read_text() == 'old' and os.listdir(tmp_path) == ['a.txt']
+
+
+def test_content_is_on_the_disk_before_the_name_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a power cut would leave: fsync sees all of the new content while the name still has the old."""
+    write(tmp_path / 'a.txt', 'old')
+    seen = []
+
+    def fsync(number: int) -> None:
+        seen.append((os.fstat(number).st_size, (tmp_path / 'a.txt').read_text()))
+
+    monkeypatch.setattr(os, 'fsync', fsync)
+    write(tmp_path / 'a.txt', 'content')
+    assert seen == [(7, 'old')] and (tmp_path / 'a.txt').read_text() == 'content'
+
+
+def test_a_link_in_the_place_of_the_unfinished_file_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / 'precious').write_text('precious')
+    (tmp_path / '.a.txt.unfinished').symlink_to(tmp_path / 'precious')
+    write(tmp_path / 'a.txt')
+    assert (tmp_path / 'precious').read_text() == 'precious' and not (tmp_path / 'a.txt').is_symlink()
+
+
+@pytest.mark.parametrize('name', ['a' * 251 + '.png', 'ä' * 125 + '.png', 'a' * 255])
+def test_names_as_long_as_they_can_be(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name)
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_two_processes_may_write_one_file(tmp_path: Path) -> None:
+    with whole_file(tmp_path / 'a.txt', shared=True) as file, whole_file(tmp_path / 'a.txt') as other:
+        file.write('one')
+        other.write('two')
+    assert os.listdir(tmp_path) == ['a.txt']
 
 
 def test_place_that_cannot_be_written_to(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmrefine.files.coco_file import CocoFile, read_image_names
+from mmrefine.files.coco_file import CocoFile, read_images
 
 IMAGES = [{'id': 7, 'file_name': 'größe.jpg'}, {'id': 'b', 'file_name': 'b.jpg'}]
 
@@ -68,9 +68,9 @@ def test_a_file_that_changes_under_the_job(tmp_path: Path) -> None:
     ('images', 'image_id', 'message'),
     [
         ([*IMAGES, {'id': 7, 'file_name': 'c.jpg'}], 7, r'images\[2\] has the id 7 of another image; ids must be uniq'),
-        ([{'id': [7], 'file_name': 'c.jpg'}], 7, r'images\[0\] must have a number or a text as "id", got \[7\]'),
-        (IMAGES, None, r'annotations\[0\] must have a number or a text as "image_id", got None'),
-        (IMAGES, {}, r'annotations\[0\] must have a number or a text as "image_id", got {}'),
+        ([{'id': [7], 'file_name': 'c.jpg'}], 7, r'images\[0\] must have a number or a text as "id", got {"id": \[7\]'),
+        (IMAGES, None, r'annotations\[0\] must have a number or a text as "image_id", got {"image_id": null'),
+        (IMAGES, {}, r'annotations\[0\] must have a number or a text as "image_id", got {"image_id": {}'),
     ],
 )
 def test_ids_that_cannot_be_used(tmp_path: Path, images: list, image_id: object, message: str) -> None:
@@ -82,7 +82,7 @@ def test_ids_that_cannot_be_used(tmp_path: Path, images: list, image_id: object,
 def test_image_names_are_read_from_a_file_that_is_damaged_behind_them(tmp_path: Path) -> None:
     path = coco(tmp_path / 'c.json', 7, 7)
     path.write_bytes(path.read_bytes()[:-30])
-    assert read_image_names(path) == {7: 'größe.jpg', 'b': 'b.jpg'}
+    assert {key: image.name for key, image in read_images(path).items()} == {7: 'größe.jpg', 'b': 'b.jpg'}
     with pytest.raises(ValueError, match='c.json is not valid JSON .* at byte .*; is it cut short?'):
         CocoFile(path)
 

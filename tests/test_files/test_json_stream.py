@@ -90,7 +90,7 @@ def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, me
 
 def test_no_text_and_no_file(tmp_path: Path) -> None:
     (tmp_path / 'a.json').write_bytes(b'["\xff"]')
-    with pytest.raises(ValueError, match='a.json is not valid JSON .*utf-8'):
+    with pytest.raises(ValueError, match='a.json is not UTF-8 text, as JSON must be'):
         list(walk_json(tmp_path / 'a.json'))
     with pytest.raises(FileNotFoundError, match='nowhere.json does not exist'):
         list(walk_json(tmp_path / 'nowhere.json'))

@@ -112,7 +112,7 @@ def test_png_masks_are_loaded_with_the_size_of_the_image(tmp_path: Path) -> None
     coarse = source.load(source.tasks[0], SIZE)
     np.testing.assert_array_equal(coarse.masks, np.eye(*SIZE, dtype=bool)[None])
     assert coarse.names == ['a.png']
-    with pytest.raises(ValueError, match=r'a.png is 4x6 \(HxW\) but its image 6x4; .*as viewers show it.*EXIF'):
+    with pytest.raises(ValueError, match=r'a.png is 4x6 \(HxW\) but the image is 6x4; .*as viewers show it.*EXIF'):
         source.load(source.tasks[0], SIZE[::-1])
 
 
@@ -182,7 +182,7 @@ def test_masks_are_loaded_with_names_and_categories(tmp_path: Path) -> None:
     coarse = source.load(source.tasks[0], SIZE)
     assert coarse.masks.sum(axis=(1, 2)).tolist() == [6, 24, 0]
     assert coarse.names == [90, 1, 92] and coarse.categories == ['cat', '', '']
-    with pytest.raises(ValueError, match=r'mask 1: RLE has the size \[4, 6\].*but its image \[6, 4\].*EXIF'):
+    with pytest.raises(ValueError, match=r'mask 1: RLE is 4x6 \(HxW\) but the image is 6x4.*EXIF'):
         source.load(source.tasks[0], SIZE[::-1])
 
 
@@ -224,10 +224,9 @@ def test_unknown_image_ids_are_named(tmp_path: Path) -> None:
     [
         ({'images': []}, 'neither a COCO results list nor a COCO file'),
         ('text', 'neither a COCO results list nor a COCO file'),
-        ([{'image_id': 1, 'bbox': [0, 0, 1, 1]}], r"results\[0\] must have .*got \['bbox', 'image_id'\]"),
-        ([3], r'results\[0\] must have "image_id" and "segmentation", got int'),
+        ([3], r'results\[0\] must have a number or a text as "image_id", got 3'),
         ({'annotations': [], 'images': []}, 'no COCO file with images'),
-        ({'annotations': [], 'images': [{'id': 1}]}, r'images\[0\] must have "id" and "file_name"'),
+        ({'annotations': [], 'images': [{'file_name': 'a.jpg'}]}, r'images\[0\] must have a number or a text as "id"'),
     ],
 )
 def test_json_that_is_not_of_cocos_form(tmp_path: Path, content: object, message: str) -> None:

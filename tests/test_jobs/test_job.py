@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -345,7 +347,7 @@ def test_a_damaged_record_is_a_failure_of_its_image(scenes: Scenes, size: object
     scenes.write_json('coco.json', content)
     report = run(scenes, 'coco.json')
     assert [failure['image'] for failure in report.failed] == ['scene_3.png']
-    assert 'mask 994: RLE has the size' in report.failed[0]['error']
+    assert 'mask 994: RLE cannot be read' in report.failed[0]['error']
     after = scenes.read_json('out/coco.json')['annotations']
     assert after[3] == content['annotations'][3] and after[2] != content['annotations'][2]
 
@@ -428,14 +430,17 @@ def test_output_folder_that_cannot_be_made(scenes: Scenes) -> None:
         run(scenes, 'masks', 'file/out')
 
 
-def test_disk_that_fills_up(scenes: Scenes) -> None:
+def test_disk_that_fills_up(scenes: Scenes, monkeypatch: pytest.MonkeyPatch) -> None:
     """The job stops with a sentence, and goes on when there is space again."""
-    full = scenes.folder / 'out/masks/.scene_2.png.unfinished'
-    full.parent.mkdir(parents=True)
-    full.symlink_to('/dev/full')
-    with pytest.raises(OSError, match='the disk is full: .*scene_2.png could not be written; free some space'):
-        run(scenes, 'masks', batch_masks=1)
-    full.unlink()
+
+    def fsync(number: int) -> None:
+        if 'scene_2.png' in os.readlink(f'/proc/self/fd/{number}'):
+            raise OSError(errno.ENOSPC, 'No space left on device')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, 'fsync', fsync)
+        with pytest.raises(OSError, match='the disk is full: .*scene_2.png could not be written; free some space'):
+            run(scenes, 'masks', batch_masks=1)
     run(scenes, 'masks', batch_masks=1)
     run(scenes, 'masks', 'unbroken', batch_masks=1)
     assert files_of(scenes.folder / 'out') == files_of(scenes.folder / 'unbroken')

@@ -1,0 +1,80 @@
+"""Polygons of COCO segmentations become masks. Legend: P points of a part, H and W in pixels.
+
+pycocotools rasterises them, in C and without a look at the numbers: NaN ends it, far points keep it busy for ever. So
+numbers are checked before, and what lies far outside of the image is cut off.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+_EXPECTED = 'a polygon must be a flat list of at least three points x, y, x, y, ... in a list of polygons'
+
+
+def rasterize(polygons: list, size_hw: tuple[int, int]) -> np.ndarray:
+    """The (H, W) bool mask that the parts cover together.
+
+    Args:
+        polygons: parts as [x, y, x, y, ...], or a single one. Parts of fewer than three points are dropped where others
+            have more.
+        size_hw: size of the image; what lies outside is cut off.
+
+    Raises:
+        ValueError: no part has three points, or one holds anything but finite numbers in pairs.
+    """
+    parts = [polygons] if polygons and not any(isinstance(part, list) for part in polygons) else polygons
+    kept = [part for part in (_coordinates(part) for part in parts) if len(part) >= 6]
+    if not kept and any(parts):
+        raise ValueError(f'{_EXPECTED}, got {_short(polygons)}.')
+    clipped = [part for part in (_clip(part, size_hw) for part in kept) if len(part) >= 6]
+    if not clipped:
+        return np.zeros(size_hw, bool)
+    rles = coco_mask.frPyObjects([part.tolist() for part in clipped], *size_hw)
+    return coco_mask.decode(coco_mask.merge(rles)).astype(bool)
+
+
+def _coordinates(part: Any) -> np.ndarray:
+    """A part as float64, checked to hold finite numbers, in pairs if it has three points."""
+    if not isinstance(part, list) or (len(part) >= 6 and len(part) % 2):
+        raise ValueError(f'{_EXPECTED}, got {_short(part)}.')
+    if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in part):
+        raise ValueError(f'polygons must hold numbers, got {_short(part)}.')
+    try:
+        values = np.array(part, np.float64)
+    except OverflowError:  # whole numbers may have any length
+        values = np.full(len(part), np.inf)
+    if not np.isfinite(values).all():
+        raise ValueError(f'polygons must hold finite numbers, got {_short(part)}.')
+    return values
+
+
+def _clip(part: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    """The part without what lies ten images away or further; unchanged where nothing does.
+
+    Sutherland and Hodgman, Reentrant polygon clipping (1974): side by side, points outside are replaced by where edges
+    cross the side.
+    """
+    reach = 10 * max(size_hw)
+    points = part.reshape(-1, 2)
+    for axis, side in ((0, size_hw[1]), (1, size_hw[0])):
+        for bound, sign in ((-reach, -1), (side + reach, 1)):
+            inside = sign * points[:, axis] <= sign * bound
+            if inside.all():
+                continue
+            following = np.roll(points, -1, axis=0)
+            crosses = inside != np.roll(inside, -1)
+            ends = points[crosses, axis] / 4, following[crosses, axis] / 4  # whose difference is finite
+            share = ((bound / 4 - ends[0]) / (ends[1] - ends[0]))[:, None]
+            crossings = np.zeros_like(points)
+            crossings[crosses] = points[crosses] * (1 - share) + following[crosses] * share
+            crossings[crosses, axis] = bound
+            points = np.stack([points, crossings], axis=1)[np.stack([inside, crosses], axis=1)]
+    return points.reshape(-1)
+
+
+def _short(value: Any) -> str:
+    text = repr(value[:8] if isinstance(value, list) else value)
+    return text if len(text) <= 60 else text[:57] + '...'

@@ -1,0 +1,106 @@
+"""Names of files: which are found, which are usable, when two mean the same, and how they are shown."""
+
+from __future__ import annotations
+
+import os
+import stat
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+_LONGEST_NAME = 255  # bytes, of nearly all file systems
+
+
+def find_files(path: str | os.PathLike, suffixes: Sequence[str]) -> dict[str, Path]:
+    """Files under a folder, recursively, by their names relative to it; a file alone by its own name.
+
+    Hidden files are left out, and what is in hidden folders: such as the ``._a.jpg`` that macOS leaves on other disks.
+
+    Args:
+        path: a folder, or a file.
+        suffixes: in lower case, with the dot; others are left out.
+
+    Returns:
+        In the order of the names. Pipes and broken links are listed; reading them fails.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return {path.name: path} if path.suffix.lower() in suffixes else {}
+    found = {}
+    for folder, folders, names in os.walk(path):
+        folders[:] = [name for name in folders if not name.startswith('.')]
+        for name in names:
+            if not name.startswith('.') and os.path.splitext(name)[1].lower() in suffixes:
+                file = Path(folder, name)
+                found[file.relative_to(path).as_posix()] = file
+    return dict(sorted(found.items(), key=lambda item: PurePosixPath(item[0])))
+
+
+def check_readable(path: str | os.PathLike, what: str = 'file') -> Path:
+    """Accept a file that can be opened without waiting for another process.
+
+    Raises:
+        FileNotFoundError: there is nothing under this name.
+        ValueError: it is a folder, a pipe or a device, or no file can have this name.
+    """
+    reason = name_problem(os.path.basename(os.fspath(path)) or os.fspath(path))
+    if reason:
+        raise ValueError(f'{what} {str(path)!r} cannot be there: {reason}.')
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(f'{what} {path} does not exist.') from error
+    except OSError as error:
+        raise type(error)(error.errno, f'{what} {path} cannot be read: {error.strerror}') from error
+    if not stat.S_ISREG(mode):
+        raise ValueError(
+            f'{what} {path} is {"a folder" if stat.S_ISDIR(mode) else "a pipe or a device"}; expected a file.'
+        )
+    return Path(path)
+
+
+def name_problem(name: Any) -> str:
+    """Why no file can have this name; '' for a usable one, which may start with folders."""
+    if not isinstance(name, str):
+        return f'a name must be a text, got {"null" if name is None else repr(name)[:80]}'
+    last = name.replace('\\', '/').rsplit('/', 1)[-1]
+    if last in ('', '.', '..'):
+        return f'a name must end in that of a file, got {name!r}'
+    if '\0' in name:
+        return f'a name must not hold the character NUL, got {name[:80]!r}'
+    try:
+        longest = max(len(os.fsencode(part)) for part in name.split('/'))
+    except UnicodeEncodeError:
+        return f'a name must be of characters that Unicode knows, got {name[:80]!r}'
+    if longest > _LONGEST_NAME:
+        return f'a name must have at most {_LONGEST_NAME} bytes, got {longest}'
+    return ''
+
+
+def name_key(name: str) -> str:
+    """Equal for names that mean the same: accents in one character or two, folders by / or \\."""
+    return str(PurePosixPath(unicodedata.normalize('NFC', name).replace('\\', '/')))
+
+
+def without_suffix(name: str) -> str:
+    """The :func:`name_key` of a name less its suffix."""
+    return str(PurePosixPath(name_key(name)).with_suffix(''))
+
+
+def locate(folder: Path, name: str) -> Path:
+    """Where a file of this name is: under the name itself, or another one that means the same."""
+    plain = name.replace('\\', '/')
+    candidates = [name, plain, *(unicodedata.normalize(form, plain) for form in ('NFC', 'NFD'))]
+    paths = [folder / candidate for candidate in dict.fromkeys(candidates)]
+    return next((path for path in paths if os.path.lexists(path)), paths[0])
+
+
+def printable(text: str) -> str:
+    """Text for a terminal: control characters and what is no character, as names may have, are spelled out."""
+    return ''.join(
+        character
+        if character.isprintable() or character in '\n\t'
+        else character.encode('unicode_escape', 'surrogatepass').decode('ascii')
+        for character in text
+    )
