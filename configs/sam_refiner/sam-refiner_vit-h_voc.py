@@ -1,4 +1,3 @@
-# Semantic pseudo labels of VOC, split into regions (tools/refine.py --semantic). Such regions are rough, so that boxes
-# may grow further.
-_base_ = './sam-refiner_vit-h.py'
-model = dict(margin=0.1, cache=dict(folder='work_dirs/features', max_bytes=100 * 2**30))
+# Pseudo labels of VOC from activation maps or label maps, split into regions: tools/refine.py --cam or --semantic.
+_base_ = './sam-refiner_vit-h_paper.py'
+model = dict(cache=dict(folder='work_dirs/features', max_bytes=100 * 2**30))

@@ -1,4 +1,6 @@
-# HR-SegRefiner of the paper: 40k iterations from the LR model's weights.
+# HR-SegRefiner of the paper: 40k iterations from the LR model's weights. Ours by intent: coarse masks are made on the
+# way instead of beforehand, object views and patches are drawn independently, and images smaller than a patch are
+# padded where the released code halves the patch.
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/models/segrefiner_hr.py',

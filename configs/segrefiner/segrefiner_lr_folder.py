@@ -1,11 +1,15 @@
-# The full-size network on a folder of your own images and masks, from published or earlier weights (load_from).
+# The full-size network on a folder of your own images and masks, from published or earlier weights (load_from): coarse
+# masks are made as for the paper's.
 _base_ = [
     './segrefiner_lr_lvis.py',
 ]
 
 data_root = 'data/mine/'
-load = [dict(type='LoadRGBImage'), dict(type='LoadTrueMasks')]
-degrade = [dict(type='SimulateCoarseMasks', simulators=['contour_points'], iou_range=(0.5, 0.95))]
+degraded = [
+    dict(type='LoadRGBImage'),
+    dict(type='LoadTrueMasks'),
+    dict(type='PerturbBoundary', iou_target=0.8),
+]
 train_dataloader = dict(
     dataset=dict(
         datasets=[
@@ -13,20 +17,22 @@ train_dataloader = dict(
                 _delete_=True,
                 type='MaskFolderDataset',
                 data_prefix=dict(img=data_root + 'train/images', mask=data_root + 'train/masks'),
-                pipeline=load
-                + [dict(type='RandomObjectCrop', size=256, margin_px=40)]
-                + degrade
-                + [dict(type='RandomMaskFlip', prob=0.5), dict(type='PackRefineInputs', tensors=True)],
+                pipeline=degraded + _base_.crop,
             )
         ]
     )
 )
 test_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='pseudo_collate'),
     dataset=dict(
-        _delete_=True,
         type='MaskFolderDataset',
         data_prefix=dict(img=data_root + 'val/images', mask=data_root + 'val/masks'),
         seed=2024,
-        pipeline=load + degrade + [dict(type='PackRefineInputs')],
-    )
+        pipeline=degraded + [dict(type='PackRefineInputs')],
+    ),
 )
+test_cfg = dict()
+test_evaluator = dict(type='RefineMetric')

@@ -13,6 +13,7 @@ import numpy as np
 from mmrefine.core.prompts.distance import tight_box
 
 VOID = 255
+SPLITS = ('merged', 'components', 'classes')
 
 
 def split_label_map(
@@ -21,7 +22,7 @@ def split_label_map(
     background: int | None = 0,
     void: int | None = VOID,
     min_area_px: int = 5,
-    merge: bool = True,
+    split: str = 'merged',
 ) -> tuple[np.ndarray, np.ndarray]:
     """Regions of a label map: per class its 8-connected components, small ones dropped, close ones merged.
 
@@ -33,21 +34,25 @@ def split_label_map(
         background: a label that is no object, or None.
         void: the label of pixels that are not to be judged, or None.
         min_area_px: components below this area are dropped; their pixels belong to no region.
-        merge: see :func:`merge_regions`.
+        split: 'merged', see :func:`merge_regions`; 'components', without merging; or 'classes', one region per class.
 
     Returns:
         masks (N, H, W) bool and labels (N,) int64.
 
     Raises:
-        TypeError, ValueError: not an integer array, or not (H, W).
+        TypeError, ValueError: not an integer array, not (H, W), or another ``split``.
     """
     label_map = _check_label_map(label_map)
+    if split not in SPLITS:
+        raise ValueError(f'split must be one of {SPLITS}, got {split!r}.')
     masks, labels = [], []
     for label in np.unique(label_map):
         if label in (background, void):
             continue
-        _, components = cv2.connectedComponents((label_map == label).astype(np.uint8), connectivity=8)
-        regions = regions_of_components(components, min_area_px, merge)
+        regions = [label_map == label]
+        if split != 'classes':
+            _, components = cv2.connectedComponents(regions[0].astype(np.uint8), connectivity=8)
+            regions = regions_of_components(components, min_area_px, merge=split == 'merged')
         masks.extend(regions)
         labels.extend([label] * len(regions))
     return np.array(masks, bool).reshape(-1, *label_map.shape), np.array(labels, np.int64)

@@ -91,6 +91,16 @@ def test_pairs_are_visited_once():
     assert len(merge_regions(once)) == 1
 
 
+def test_splits():
+    label_map = np.zeros((10, 40), np.uint8)
+    label_map[2:8, 0:6] = label_map[2:8, 7:13] = label_map[2:8, 36:38] = 1
+    assert numbers(split_label_map(label_map)[0]) == [72, 12]
+    assert numbers(split_label_map(label_map, split='components')[0]) == [36, 36, 12]
+    assert numbers(split_label_map(label_map, split='classes')[0]) == [84]
+    with pytest.raises(ValueError, match="'objects'"):
+        split_label_map(label_map, split='objects')
+
+
 def test_void_and_background_are_no_regions():
     label_map = np.array([[0, 255, 7], [0, 255, 7]], np.uint8)
     assert split_label_map(label_map)[1].tolist() == [7]

@@ -57,7 +57,9 @@ def small_config(repo_root, scenes):
         f"model = dict(backend=dict(_delete_=True, type='SAMBackend', arch={RANDOM!r}), cache=None)\n"
         f"data = dict(ann_file='{scenes}/truth.json', data_prefix=dict(img='{scenes}'))\n"
         'train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=data)\n'
-        'test_dataloader = dict(num_workers=0, dataset=data)\n'
+        'steps = _base_.test_dataloader.dataset.pipeline\n'
+        f"steps[2].path = '{scenes}/truth.json'\n"
+        'test_dataloader = dict(num_workers=0, dataset=dict(data, pipeline=steps))\n'
     )
     return path
 

@@ -1,7 +1,5 @@
 # Training: images and their own coarse masks as a COCO file, without any truth, as tools/dataset_converters make it.
-# Test: true masks as a COCO file, coarse ones simulated.
 data_root = 'data/mine/'
-
 train_dataloader = dict(
     batch_size=1,
     num_workers=2,
@@ -20,24 +18,3 @@ train_dataloader = dict(
         ],
     ),
 )
-test_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='pseudo_collate'),
-    dataset=dict(
-        type='CocoMaskDataset',
-        ann_file=data_root + 'truth.json',
-        data_prefix=dict(img=data_root + 'images'),
-        per='image',
-        seed=2024,
-        pipeline=[
-            dict(type='LoadRGBImage'),
-            dict(type='LoadTrueMasks'),
-            dict(type='SimulateCoarseMasks', iou_range=(0.5, 0.95)),
-            dict(type='PackRefineInputs'),
-        ],
-    ),
-)
-test_cfg = dict()
-test_evaluator = dict(type='RefineMetric')

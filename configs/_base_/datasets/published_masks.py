@@ -1,7 +1,7 @@
 # Coarse masks that others have published, with their truth, as two COCO files of the same masks in the same order:
 # tools/dataset_converters/published_masks_to_coco.py makes them of each data set's own folders.
-image_root = 'data/big/test'
-mask_root = 'data/big/deeplab/'
+image_root = 'data/published/images'
+mask_root = 'data/published/'
 test_dataloader = dict(
     batch_size=1,
     num_workers=2,

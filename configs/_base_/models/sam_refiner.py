@@ -1,5 +1,6 @@
-# What all SAMRefiner configs share; a leaf adds the segmenter. The gate refuses what is surely wrong: it is not
-# calibrated on your data.
+# What all SAMRefiner configs share; a leaf adds the segmenter. Five rounds with tight boxes, as the authors' code has
+# them. The gate is ours; it refuses what is surely wrong and is not calibrated on your data. The leaves of the paper's
+# tables have neither.
 model = dict(
     type='SAMRefiner',
     iters=5,

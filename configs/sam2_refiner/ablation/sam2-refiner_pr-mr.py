@@ -1,3 +1,3 @@
 # Table 4: Prompt Retargeting and Mask Refinement. All three modules: the config in _base_.
-_base_ = '../sam2-refiner_sam2.1-hiera-b-plus_hqseg44k.py'
+_base_ = '../sam2-refiner_sam2.1-hiera-l_hqseg44k.py'
 model = dict(core=dict(la=None))

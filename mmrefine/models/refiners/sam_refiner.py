@@ -30,6 +30,7 @@ from mmrefine.models.backends.base_backend import MASK_THRESHOLD
 from mmrefine.models.refiners.base_refiner import BaseRefiner, Proposal, RefineInput
 from mmrefine.registry import MODELS
 
+_CHOICES = ('predicted_iou', 'coarse_iou', 'first')
 _CHUNK_CPU, _CHUNK_GPU = 4, 64
 _STABILITY_OFFSET = 1.0
 
@@ -88,6 +89,8 @@ class SAMRefiner(BaseRefiner):
         margin: lambda of the context-aware elastic box, in [0, 1); 0, as in the authors' code, keeps the tight box.
         gamma: of the Gaussian-style mask; 0 trusts all pixels alike.
         strength: logit of the mask prompt; masks whose box was expanded get 1.
+        choose: which of the segmenter's outputs replaces the mask: that of the highest 'predicted_iou', as in the
+            paper; that of the highest 'coarse_iou', with the mask that was prompted; or the 'first', whichever it is.
         distance: 'chamfer' or 'euclidean', see :func:`~mmrefine.core.prompts.distance_fields`.
         stop_change: a mask is also done when a round changes fewer pixels than this share of its area.
         quality: what the score of a mask is the product of: 'predicted_iou' by the segmenter; 'stability', the IoU of
@@ -113,6 +116,7 @@ class SAMRefiner(BaseRefiner):
         margin: float = 0.0,
         gamma: float = 4.0,
         strength: float = 30.0,
+        choose: str = 'predicted_iou',
         distance: str = 'chamfer',
         stop_change: float = 0.0,
         quality: Sequence[str] = ('predicted_iou',),
@@ -130,6 +134,8 @@ class SAMRefiner(BaseRefiner):
         if iters < 1:
             raise ValueError(f'iters must be at least 1, got {iters}.')
         check_distance(distance)
+        if choose not in _CHOICES:
+            raise ValueError(f'choose must be one of {_CHOICES}, got {choose!r}.')
         if not quality or set(quality) - _QUALITIES.keys():
             raise ValueError(f'quality must name some of {tuple(_QUALITIES)}, got {tuple(quality)}.')
         self.backend = backend if isinstance(backend, PromptBackend) else MODELS.build(backend)
@@ -137,6 +143,7 @@ class SAMRefiner(BaseRefiner):
         self.use_point, self.use_box, self.use_mask = use_point, use_box, use_mask
         self.negative_point = negative_point
         self.margin, self.gamma, self.strength = margin, gamma, strength
+        self.choose = choose
         self.distance = distance
         self.stop_change = stop_change
         self.quality = tuple(quality)
@@ -225,9 +232,23 @@ class SAMRefiner(BaseRefiner):
         """The segmenter's best answers to (n, H, W) masks: logits (n, H, W) and predicted IoU (n,)."""
         fields = distance_fields(masks, self.distance, self.released_behaviour)
         logits, iou = self.backend.predict(features, **self._prompts(features, fields))
-        best = iou.argmax(dim=1, keepdim=True)
+        best = self._choose(features, logits, iou, masks)[:, None]
         logits = logits.take_along_dim(best[:, :, None, None], dim=1)[:, 0]
         return self.backend.upscale(features.frame, logits), iou.gather(1, best)[:, 0]
+
+    def _choose(self, features: PromptFeatures, logits: Tensor, iou: Tensor, masks: np.ndarray) -> Tensor:
+        """Which of the outputs to take for each of n masks, (n,)."""
+        if self.choose == 'first':
+            return torch.zeros(len(iou), dtype=torch.long, device=iou.device)
+        if self.choose == 'coarse_iou':
+            iou = self._output_iou(features, logits, masks)
+        return iou.argmax(dim=1)
+
+    def _output_iou(self, features: PromptFeatures, logits: Tensor, masks: np.ndarray) -> Tensor:
+        """IoU of the segmenter's outputs with (n, H, W) masks: (n, M)."""
+        wanted = torch.from_numpy(masks).to(logits.device)
+        outputs = (self.backend.upscale(features.frame, output) > MASK_THRESHOLD for output in logits.unbind(dim=1))
+        return torch.stack([mask_iou(output, wanted) for output in outputs], dim=1)
 
     # ---- prompts ----------------------------------------------------------------------------------------------------
 
@@ -258,6 +279,12 @@ class SAMRefiner(BaseRefiner):
             via_hw=self.backend.prompt_hw,
             released_behaviour=self.released_behaviour,
         )
+
+
+def mask_iou(masks: Tensor, others: Tensor) -> Tensor:
+    """IoU of pairs of masks (n, H, W) bool: (n,) float32, 0 where both are empty."""
+    overlap = (masks & others).sum(dim=(1, 2))
+    return overlap / (masks | others).sum(dim=(1, 2)).clamp(min=1)
 
 
 def _to_published_names(module: SAMRefiner, state: dict[str, Tensor], prefix: str, metadata: dict) -> None:

@@ -16,7 +16,6 @@ from torch.nn import functional as F
 
 from mmrefine.core.prompts import distance_fields, tight_box
 from mmrefine.models.backends import PromptFeatures
-from mmrefine.models.backends.base_backend import MASK_THRESHOLD
 from mmrefine.models.refiners.sam_refiner import SAMRefiner
 from mmrefine.registry import MODELS
 from mmrefine.structures import RefineDataSample
@@ -135,18 +134,7 @@ class SAMRefinerPP(SAMRefiner):
     ) -> tuple[Tensor, Tensor]:
         """Predicted IoU of the outputs for some prompts, and their IoU with (n, H, W) masks: (n, M) each."""
         logits, predicted = self.backend.predict(features, **prompts)
-        wanted = torch.from_numpy(masks).to(logits.device)
-        quality = [
-            mask_iou(self.backend.upscale(features.frame, output) > MASK_THRESHOLD, wanted)
-            for output in logits.unbind(dim=1)
-        ]
-        return predicted, torch.stack(quality, dim=1)
-
-
-def mask_iou(masks: Tensor, others: Tensor) -> Tensor:
-    """IoU of pairs of masks (n, H, W) bool: (n,) float32, 0 where both are empty."""
-    overlap = (masks & others).sum(dim=(1, 2))
-    return overlap / (masks | others).sum(dim=(1, 2)).clamp(min=1)
+        return predicted, self._output_iou(features, logits, masks)
 
 
 def _keep_trained(module: nn.Module, state: dict[str, Tensor], prefix: str, metadata: dict) -> None:

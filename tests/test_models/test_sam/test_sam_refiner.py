@@ -103,6 +103,20 @@ def test_every_option_has_an_effect(backend, scene, options):
     assert not np.array_equal(usual.scores, other.scores)
 
 
+def test_the_output_nearest_to_the_coarse_mask_can_be_chosen(backend, scene):
+    image, coarse, _ = scene
+    results = {
+        name: SAMRefiner(backend, iters=1, choose=name).refine(image, coarse).masks
+        for name in ('predicted_iou', 'coarse_iou', 'first')
+    }
+    agreement = {name: iou(masks, coarse) for name, masks in results.items()}
+    assert (agreement['coarse_iou'] >= agreement['predicted_iou'] - 1e-9).all()
+    assert (agreement['coarse_iou'] >= agreement['first'] - 1e-9).all()
+    assert not np.array_equal(results['coarse_iou'], results['predicted_iou'])
+    with pytest.raises(ValueError, match='largest'):
+        SAMRefiner(backend, choose='largest')
+
+
 def test_reduced_precision_of_the_encoder_keeps_the_masks():
     """The bound that the documentation gives for bfloat16: mask IoU with float32 of 0.99 on average."""
     backend = trained_backend()

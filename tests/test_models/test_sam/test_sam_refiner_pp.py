@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 from mmrefine.models.losses import IoURankingLoss
 from mmrefine.models.model_zoo import build_refiner, read_weights
 from mmrefine.models.refiners import SAMRefiner, SAMRefinerPP
-from mmrefine.models.refiners.sam_refiner_pp import mask_iou
+from mmrefine.models.refiners.sam_refiner import mask_iou
 from mmrefine.structures import RefineDataSample
 from tests.helpers.synthetic_scenes import make_scene
 from tests.helpers.tiny_sam import RANDOM, random_sam, trained_backend

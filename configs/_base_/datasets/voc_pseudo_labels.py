@@ -1,0 +1,24 @@
+# Pseudo labels of VOC with their truth, class by class, as two COCO files of the same masks in the same order:
+# tools/dataset_converters/published_masks_to_coco.py voc data/voc data/voc/pseudo --coarse FOLDER makes them.
+image_root = 'data/voc'
+mask_root = 'data/voc/pseudo/'
+test_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='pseudo_collate'),
+    dataset=dict(
+        type='CocoMaskDataset',
+        ann_file=mask_root + 'truth.json',
+        data_prefix=dict(img=image_root),
+        per='image',
+        pipeline=[
+            dict(type='LoadRGBImage'),
+            dict(type='LoadTrueMasks'),
+            dict(type='LoadCoarseMasks', path=mask_root + 'coarse.json'),
+            dict(type='PackRefineInputs'),
+        ],
+    ),
+)
+test_cfg = dict()
+test_evaluator = dict(type='RefineMetric', measures=['iou', 'boundary_iou', 'mba'])

@@ -1,0 +1,3 @@
+# Ablation: the positive point alone beside box and mask.
+_base_ = '../sam-refiner_vit-h_davis585.py'
+model = dict(negative_point=False)

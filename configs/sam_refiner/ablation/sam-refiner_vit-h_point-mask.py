@@ -1,0 +1,3 @@
+# Ablation: points and masks.
+_base_ = '../sam-refiner_vit-h_davis585.py'
+model = dict(use_box=False)

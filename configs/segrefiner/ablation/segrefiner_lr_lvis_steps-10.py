@@ -1,0 +1,3 @@
+# Ablation of the diffusion: 10 steps instead of 6.
+_base_ = '../segrefiner_lr_lvis.py'
+model = dict(denoiser=dict(num_steps=10), schedule=dict(num_steps=10))
