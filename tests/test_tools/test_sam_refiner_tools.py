@@ -114,3 +114,17 @@ def test_results_become_annotations(run_tool, scenes):
     (scenes / 'results.json').write_text(json.dumps([{**results[0], 'image_id': 77}]))
     done = run_tool('dataset_converters/results_to_coco.py', *paths)
     assert done.returncode != 0 and '77' in done.stderr
+
+
+def test_results_are_paired_with_the_annotations_that_they_meet(run_tool, scenes):
+    truth = json.loads((scenes / 'truth.json').read_text())
+    last = truth['annotations'][-1]
+    shape = {'image_id': last['image_id'], 'category_id': 1, 'segmentation': last['segmentation'], 'score': 0.9}
+    elsewhere = {**shape, 'segmentation': encode(np.eye(60, 80) > 0)}
+    (scenes / 'results.json').write_text(json.dumps([elsewhere, {**shape, 'category_id': 2}, shape]))
+    paths = scenes / 'results.json', scenes / 'truth.json', scenes / 'pairs'
+    done = run_tool('dataset_converters/results_to_coco.py', *paths, '--match')
+    assert done.returncode == 0, done.stderr
+    coarse, true = (json.loads((scenes / 'pairs' / f'{side}.json').read_text()) for side in ('coarse', 'truth'))
+    assert [one['segmentation'] for one in coarse['annotations']] == [last['segmentation']]
+    assert [one['area'] for one in true['annotations']] == [last['area']] and true['annotations'][0]['id'] == 1

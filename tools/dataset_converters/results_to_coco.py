@@ -1,17 +1,23 @@
 """A detector's masks as a data set: tools/dataset_converters/results_to_coco.py RESULTS IMAGES OUT.
 
 RESULTS is a COCO results list with masks, IMAGES any COCO file with the images that it refers to, OUT the annotation
-file to be written. SAMRefiner++ is trained on such files.
+file to be written. SAMRefiner++ is trained on such files. With --match OUT is a folder of two files that hold the same
+masks in the same order: OUT/coarse.json, the results that meet an annotation of IMAGES of their class at an IoU of
+0.5, and OUT/truth.json, those annotations.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 from pycocotools import mask as coco_mask
 
+from mmrefine.core.rle import decode_segmentation
+from mmrefine.evaluation import match_masks
 from mmrefine.files.atomic import whole_file
 
 
@@ -21,6 +27,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('images', metavar='IMAGES', type=Path)
     parser.add_argument('out', metavar='OUT', type=Path)
     parser.add_argument('--min-score', type=float, default=0.5, help='leave out less certain ones (default: 0.5)')
+    parser.add_argument('--match', action='store_true', help='write pairs of results and annotations')
     return parser.parse_args()
 
 
@@ -34,6 +41,30 @@ def to_annotations(results: list[dict], min_score: float) -> list[dict]:
     return annotations
 
 
+def match(found: list[dict], truth: dict) -> tuple[list[dict], list[dict]]:
+    """The results that meet an annotation, and those annotations, numbered alike."""
+    by_image = defaultdict(lambda: ([], []))
+    for side, records in enumerate((found, truth['annotations'])):
+        for record in records:
+            if not record.get('iscrowd'):
+                by_image[record['image_id']][side].append(record)
+    pairs = []
+    for image in truth['images']:
+        results, annotations = by_image[image['id']]
+        if results and annotations:
+            size_hw = image['height'], image['width']
+            masks = [
+                np.stack([decode_segmentation(record['segmentation'], size_hw) for record in side])
+                for side in (results, annotations)
+            ]
+            labels = [np.array([record['category_id'] for record in side]) for side in (results, annotations)]
+            scores = np.array([record.get('score', 1.0) for record in results])
+            matched = match_masks(masks[0], labels[0], scores, masks[1], labels[1])
+            pairs += [(results[k], annotations[n]) for k, n in zip(*matched, strict=True)]
+    sides = zip(*pairs, strict=True) if pairs else ([], [])
+    return tuple([{**record, 'id': number} for number, record in enumerate(side, 1)] for side in sides)
+
+
 def main() -> None:
     args = parse_args()
     truth = json.loads(args.images.read_text())
@@ -42,10 +73,15 @@ def main() -> None:
     unknown = sorted({annotation['image_id'] for annotation in annotations} - known)
     if unknown:
         raise SystemExit(f'{args.results} refers to images that {args.images} does not have, such as {unknown[:3]}.')
-    content = {'images': truth['images'], 'categories': truth.get('categories', []), 'annotations': annotations}
-    with whole_file(args.out) as file:
-        json.dump(content, file)
-    print(f'{len(annotations)} masks of {len(truth["images"])} images in {args.out}')
+    files = {args.out: annotations}
+    if args.match:
+        coarse, true = match(annotations, truth)
+        files = {args.out / 'truth.json': true, args.out / 'coarse.json': coarse}
+    for path, records in files.items():
+        content = {'images': truth['images'], 'categories': truth.get('categories', []), 'annotations': records}
+        with whole_file(path) as file:
+            json.dump(content, file)
+        print(f'{len(records)} masks of {len(truth["images"])} images in {path}')
 
 
 if __name__ == '__main__':
