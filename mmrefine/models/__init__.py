@@ -1,3 +1,10 @@
 """Refiners and the networks and losses that they are made of."""
 
-from mmrefine.models import backends, denoisers, losses, refiners, sam2_refiner  # noqa: F401  (fill the registry)
+from mmrefine.models import (  # noqa: F401  (fill the registry)
+    backends,
+    denoisers,
+    encoders,
+    losses,
+    refiners,
+    sam2_refiner,
+)

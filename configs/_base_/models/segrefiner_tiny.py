@@ -1,18 +1,13 @@
-# A narrow U-Net on 160-px crops with two colour cues: small and quick enough for a laptop CPU.
+# A light decoder on a pretrained EfficientNet-Lite0, 224-px crops, two colour cues: small enough for a laptop CPU.
 model = dict(
     type='SegRefiner',
-    denoiser=dict(
-        type='DenoiseUNet',
-        in_channels=6,
-        model_channels=32,
-        channel_mult=(1, 2, 3, 4),
-        num_res_blocks=1,
-        attention_strides=(8,),
-        num_steps=6,
-        patch_size=2,
-    ),
+    encoder=dict(type='TimmEncoder', name='tf_efficientnet_lite0'),
+    denoiser=dict(type='PyramidDenoiser', in_channels=6, widths=(32, 64, 128, 160, 256), num_steps=6),
+    # The encoder was pretrained on images normalised like this.
+    mean=(127.0, 127.0, 127.0),
+    std=(128.0, 128.0, 128.0),
     schedule=dict(num_steps=6, first=0.8, last=0.0),
-    input_size=160,
+    input_size=224,
     margin_px=2,
     margin_ratio=0.2,
     min_area=64,

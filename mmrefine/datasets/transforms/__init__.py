@@ -17,6 +17,7 @@ from mmrefine.datasets.transforms.object_crops import (
     ObjectWindow,
     RandomObjectCrop,
 )
+from mmrefine.datasets.transforms.one_of import OneOf
 from mmrefine.datasets.transforms.packing import PackRefineInputs
 from mmrefine.datasets.transforms.perturb_boundary import PerturbBoundary
 from mmrefine.datasets.transforms.refine_masks import RefineMasks
@@ -30,6 +31,7 @@ __all__ = [
     'LoadTrueMasks',
     'MixedPatchCrop',
     'ObjectWindow',
+    'OneOf',
     'PackInteractiveInputs',
     'PackRefineInputs',
     'PasteOnBackground',

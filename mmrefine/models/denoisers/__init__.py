@@ -1,5 +1,6 @@
 """Networks that estimate the true mask from a partly coarse one."""
 
 from mmrefine.models.denoisers.denoise_unet import DenoiseUNet
+from mmrefine.models.denoisers.pyramid_denoiser import PyramidDenoiser
 
-__all__ = ['DenoiseUNet']
+__all__ = ['DenoiseUNet', 'PyramidDenoiser']

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -34,12 +35,26 @@ class _CropJob:
     generator: torch.Generator
 
 
+class Condition(NamedTuple):
+    """What the denoiser sees besides x_t, the same at every step.
+
+    Attributes:
+        planes: (B, 3 + cues, h, w) float32, normalised RGB and cues.
+        features: the image encoder's levels, each (B, C, h / stride, w / stride); None without an encoder.
+    """
+
+    planes: Tensor
+    features: Sequence[Tensor] | None = None
+
+
 @MODELS.register_module()
 class SegRefiner(BaseRefiner):
     """Refines instance masks: every mask is cropped, denoised at a fixed size and pasted back (the paper's LR model).
 
     Args:
-        denoiser: config of the U-Net; its ``in_channels`` are 3 (RGB), 1 (mask) and one per cue.
+        denoiser: config of the denoising network; its ``in_channels`` are 3 (RGB), 1 (mask) and one per cue.
+        encoder: config of an image encoder that runs once per crop and whose ``channels`` the denoiser takes as
+            ``feature_channels``; None, as in the paper: the denoiser sees the image by itself.
         schedule: keyword arguments of :class:`~mmrefine.core.diffusion.DiffusionSchedule`.
         input_size: S.
         margin_px, margin_ratio: context around the coarse mask's box, see :func:`~mmrefine.core.crops.pad_boxes`.
@@ -60,6 +75,7 @@ class SegRefiner(BaseRefiner):
     def __init__(
         self,
         denoiser: dict,
+        encoder: dict | None = None,
         schedule: dict | None = None,
         input_size: int = 256,
         margin_px: float = 20,
@@ -80,6 +96,9 @@ class SegRefiner(BaseRefiner):
         init_cfg: dict | None = None,
     ):
         super().__init__(gate, data_preprocessor, init_cfg)
+        self.image_encoder = None if encoder is None else MODELS.build(encoder)
+        if self.image_encoder is not None:
+            denoiser = {'feature_channels': self.image_encoder.channels, **denoiser}
         self.denoise_model = MODELS.build(denoiser)
         self.schedule = DiffusionSchedule(**(schedule or {}))
         self.input_size = input_size
@@ -112,33 +131,36 @@ class SegRefiner(BaseRefiner):
 
     # ---- network ----------------------------------------------------------------------------------------------------
 
-    def condition(self, images: Tensor, coarse: Tensor) -> Tensor:
-        """What the network sees besides x_t: normalised images and cues.
+    def condition(self, images: Tensor, coarse: Tensor) -> Condition:
+        """What the network sees besides x_t.
 
         Args:
             images: (B, 3, h, w) RGB in 0..255.
             coarse: (B, 1, h, w), 0 or 1.
-
-        Returns:
-            (B, 3 + cues, h, w) float32.
         """
         normalized = (images.float() - self.mean) / self.std
-        if not self.cues:
-            return normalized
+        features = None
+        if self.image_encoder is not None:
+            features = self.image_encoder(normalized.contiguous(memory_format=torch.channels_last))
+        return Condition(torch.cat([normalized, self._cue_planes(images, coarse)], dim=1), features)
+
+    def _cue_planes(self, images: Tensor, coarse: Tensor) -> Tensor:
+        """(B, cues, h, w) float32 in [-1, 1]."""
         pixels = images.round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
         masks = coarse[:, 0].bool().cpu().numpy()
-        channels = np.stack(
-            [
-                np.stack([colour_cue(image, mask, **cue) for cue in self.cues])
-                for image, mask in zip(pixels, masks, strict=True)
-            ]
-        )
-        return torch.cat([normalized, torch.from_numpy(channels).to(normalized.device)], dim=1)
+        planes = np.zeros((len(images), len(self.cues), *images.shape[2:]), np.float32)
+        for own, image, mask in zip(planes, pixels, masks, strict=True):
+            for plane, cue in zip(own, self.cues, strict=True):
+                plane[:] = colour_cue(image, mask, **cue)
+        return torch.from_numpy(planes).to(images.device)
 
-    def denoise(self, condition: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+    def denoise(self, condition: Condition, x_t: Tensor, t: Tensor) -> Tensor:
         """Logits (B, 1, h, w) of the true masks; the partly coarse mask, 0 or 1, is the fourth channel."""
-        inputs = torch.cat([condition[:, :3], x_t.float(), condition[:, 3:]], dim=1)
-        return self.denoise_model(inputs, t)
+        planes = condition.planes
+        inputs = torch.cat([planes[:, :3], x_t.float(), planes[:, 3:]], dim=1)
+        if condition.features is None:
+            return self.denoise_model(inputs, t)
+        return self.denoise_model(inputs.contiguous(memory_format=torch.channels_last), t, condition.features)
 
     # ---- training ---------------------------------------------------------------------------------------------------
 
@@ -166,7 +188,7 @@ class SegRefiner(BaseRefiner):
         t, uniform = self._training_draws([sample.get('seed') for sample in data_samples], coarse.shape[-2:])
         return self.loss(condition, coarse, target, t.to(images.device), uniform.to(images.device))
 
-    def loss(self, condition: Tensor, coarse: Tensor, target: Tensor, t: Tensor, uniform: Tensor) -> dict[str, Tensor]:
+    def loss(self, condition: Condition, coarse: Tensor, target: Tensor, t: Tensor, uniform: Tensor) -> dict[str, Tensor]:
         """Losses of one batch with all its draws given.
 
         Args:

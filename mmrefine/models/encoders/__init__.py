@@ -1,0 +1,5 @@
+"""Pretrained image encoders, run once per crop."""
+
+from mmrefine.models.encoders.timm_encoder import TimmEncoder
+
+__all__ = ['TimmEncoder']

