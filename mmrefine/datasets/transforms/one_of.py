@@ -26,7 +26,7 @@ class OneOf(BaseTransform):
         weights = np.ones(len(pipelines)) if weights is None else np.asarray(weights, np.float64)
         if weights.shape != (len(pipelines),) or not (weights >= 0).all() or not weights.sum() > 0:
             raise ValueError(f'OneOf needs a weight for each of {len(pipelines)} pipelines, got {weights.tolist()}.')
-        self.pipelines = [Compose(list(pipeline)) for pipeline in pipelines]
+        self.pipelines = [Compose([TRANSFORMS.build(step) for step in pipeline]) for pipeline in pipelines]
         self.shares = weights / weights.sum()
 
     def transform(self, results: dict) -> dict | None:

@@ -13,7 +13,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmrefine.models.encoders.efficientnet_lite_weights import efficientnet_lite_to_timm
-from mmrefine.models.state_dicts import read_state_dict
+from mmrefine.models.state_dicts import in_words, read_state_dict, reshaped
 from mmrefine.registry import MODELS
 from mmrefine.utils import require
 
@@ -31,7 +31,7 @@ class TimmEncoder(BaseModule):
     Batch norm always uses the statistics of the pretraining.
 
     Args:
-        name: of the timm model, such as ``'tf_efficientnet_lite0'`` or ``'resnet18'``; it must support ``features_only``.
+        name: of a timm model that supports ``features_only``, such as ``'tf_efficientnet_lite0'`` or ``'resnet18'``.
         pretrained: download the weights of timm's hub.
         weights: weights to start from instead: a file of arrays by timm's names, or ``'package:PACKAGE/PATH'`` for a
             file inside an installed Python package. A checkpoint that is loaded afterwards replaces them.
@@ -71,12 +71,15 @@ class TimmEncoder(BaseModule):
         state = read_state_dict(_weights_path(weights))
         if converter is not None:
             state = _CONVERTERS[converter](state, self.backbone)
-        missing = self.backbone.load_state_dict(state, strict=False).missing_keys
-        if missing:
+        wanted = self.backbone.state_dict()
+        missing = [key for key in wanted if key not in state and not key.endswith('num_batches_tracked')]
+        differences = in_words(missing, [], list(reshaped(wanted, state).values()))
+        if differences:
             raise ValueError(
-                f'{weights} lacks {len(missing)} of the arrays of timm model {name!r}, such as {missing[0]!r}; '
+                f'{weights} does not hold the weights of the timm model {name!r}: {differences}; '
                 'give weights of this model, and the converter that fits their names.'
             )
+        self.backbone.load_state_dict(state, strict=False)  # head and classifier are left over
 
     def _freeze(self, stages: int) -> None:
         if not stages:

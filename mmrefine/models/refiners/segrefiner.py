@@ -129,6 +129,15 @@ class SegRefiner(BaseRefiner):
         for axis in 'xy':
             state_dict.pop(f'{prefix}loss_texture.sobel.conv_{axis}.weight', None)
 
+    @classmethod
+    def config_for_checkpoint(cls, config: dict) -> dict:
+        """The config without the pretrained weights of the encoder, which the checkpoint holds."""
+        encoder = config.get('encoder')
+        if encoder is None:
+            return config
+        start = ('pretrained', 'weights', 'converter')
+        return {**config, 'encoder': {key: value for key, value in encoder.items() if key not in start}}
+
     # ---- network ----------------------------------------------------------------------------------------------------
 
     def condition(self, images: Tensor, coarse: Tensor) -> Condition:
@@ -188,7 +197,9 @@ class SegRefiner(BaseRefiner):
         t, uniform = self._training_draws([sample.get('seed') for sample in data_samples], coarse.shape[-2:])
         return self.loss(condition, coarse, target, t.to(images.device), uniform.to(images.device))
 
-    def loss(self, condition: Condition, coarse: Tensor, target: Tensor, t: Tensor, uniform: Tensor) -> dict[str, Tensor]:
+    def loss(
+        self, condition: Condition, coarse: Tensor, target: Tensor, t: Tensor, uniform: Tensor
+    ) -> dict[str, Tensor]:
         """Losses of one batch with all its draws given.
 
         Args:
