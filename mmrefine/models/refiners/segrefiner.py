@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mmrefine.core.colour_cue import colour_cue
+from mmrefine.core.contour_windows import blending_weights, contour_windows
 from mmrefine.core.crops import crop_resize, mask_boxes, pad_boxes, paste
 from mmrefine.core.diffusion import DiffusionSchedule, ReverseResult, forward_sample, reverse_process
 from mmrefine.core.expected_iou import boundary_sharpness, expected_iou, mask_stability
@@ -62,6 +63,10 @@ class SegRefiner(BaseRefiner):
         cues: keyword arguments of :func:`~mmrefine.core.colour_cue.colour_cue`, one further input channel each.
         steps: the steps that refining runs, falling; None: all of T-1 .. 0, as in the paper.
         confidence_power: see :func:`~mmrefine.core.diffusion.reverse_fine_probs`.
+        window_steps: for masks whose crop is larger than ``window_ratio`` times S, the steps that are run once more on
+            windows of S pixels at native resolution along the refined contour, the idea of the paper's HR model;
+            ``()``: no windows.
+        window_ratio: see ``window_steps``.
         final_step_prob: in training, the probability of t = T-1, at which the network sees the coarse mask alone;
             otherwise t is uniform, as always in the paper (0).
         losses: losses on the logits by name.
@@ -84,6 +89,8 @@ class SegRefiner(BaseRefiner):
         cues: Sequence[dict] = (),
         steps: Sequence[int] | None = None,
         confidence_power: float = 1.0,
+        window_steps: Sequence[int] = (),
+        window_ratio: float = 1.5,
         final_step_prob: float = 0.0,
         losses: dict[str, dict] | None = None,
         max_batch: int = 8,
@@ -106,6 +113,7 @@ class SegRefiner(BaseRefiner):
         self.cues = tuple(cues)
         self.steps = self._check_steps(steps, self.schedule.num_steps)
         self.confidence_power = confidence_power
+        self.window_steps, self.window_ratio = tuple(window_steps), window_ratio
         self.final_step_prob = final_step_prob
         losses = losses or {'loss_mask': {'type': 'MaskBCELoss'}, 'loss_texture': {'type': 'TextureL1Loss'}}
         self.losses = torch.nn.ModuleDict({name: MODELS.build(loss) for name, loss in losses.items()})
@@ -247,6 +255,8 @@ class SegRefiner(BaseRefiner):
                 target = proposal.masks[job.mask]
                 target[:] = False
                 target[y1:y2, x1:x2] = (paste(refined, job.box_xyxy, self.paste_border) >= 0.5).numpy()
+                if self.window_steps and max(x2 - x1, y2 - y1) > self.window_ratio * self.input_size:
+                    self._refine_windows(inputs[job.image].image, target, job.generator)
                 # Judged by the first step's probabilities: later ones have seen their own samples and believe them.
                 proposal.scores[job.mask] = float(expected_iou(denoised.result[index, 0] >= 0.5, opinion))
                 proposal.coarse_scores[job.mask] = float(expected_iou(coarse[index, 0] >= 0.5, opinion))
@@ -283,6 +293,27 @@ class SegRefiner(BaseRefiner):
         mask = torch.from_numpy(item.masks[job.mask, y1:y2, x1:x2].copy())[None]
         image = crop_resize(image, local_box, self.input_size, self.antialias)
         return image, (crop_resize(mask, local_box, self.input_size) >= 0.5).float()
+
+    def _refine_windows(self, image: np.ndarray, mask: np.ndarray, generator: torch.Generator) -> None:
+        """Refine (H, W) ``mask`` in place on windows at native resolution, blended where they overlap."""
+        windows = contour_windows(mask, self.input_size)
+        weights = torch.from_numpy(blending_weights(self.input_size))
+        total, weight = torch.zeros((2, *mask.shape))
+        size = self.max_batch if self.max_batch > 0 else max(len(windows), 1)
+        for start in range(0, len(windows), size):
+            chunk = windows[start : start + size]
+            places = [(slice(y1, y2), slice(x1, x2)) for x1, y1, x2, y2 in chunk.tolist()]
+            images = torch.stack([torch.from_numpy(image[place].copy()).permute(2, 0, 1) for place in places])
+            coarse = torch.stack([torch.from_numpy(mask[place].copy())[None] for place in places])
+            generators = [generator] * len(chunk)
+            result = self._reverse(
+                images.to(self.device).float(), coarse.to(self.device).float(), self.window_steps, generators
+            ).result
+            for place, probabilities in zip(places, result[:, 0].cpu(), strict=True):
+                total[place] += weights * probabilities
+                weight[place] += weights
+        refined = (total >= 0.5 * weight).numpy()
+        mask[:] = np.where(weight.numpy() > 0, refined, mask)
 
     def _reverse(
         self, images: Tensor, coarse: Tensor, steps: Sequence[int], generators: Sequence[torch.Generator]
