@@ -3,8 +3,9 @@
   python tools/analysis_tools/benchmark.py             everything, about three minutes on two CPU cores
   python tools/analysis_tools/benchmark.py --only overhead batching
 
-network   one refined mask: the bundled model as it is (crop, cues, three passes, paste) against the six passes of the
-          paper's full-size U-Net (118.6 M parameters) alone; a single pass of it is timed and counted six times.
+network   one refined mask in CPU seconds: the bundled model and that of the release before as they are (crop, cues,
+          passes, paste); the paper's U-Net alone, one pass counted six times; CascadePSP's network alone, with
+          random weights.
 overhead  the share of refining 100 masks on 640x480 images that is spent outside the network
 batching  100 masks through one refine_batch call against 100 refine calls of one mask
 memory    peak memory of a job over 1,000 masks on 1,000 images against one over 100 masks on 100 images
@@ -31,6 +32,21 @@ from mmrefine.registry import MODELS
 from mmrefine.utils import find_config
 
 SIZE_HW = (480, 640)
+# The bundled model of the release before, to compare with: a narrow U-Net without an image encoder.
+BUNDLED_0_1 = {
+    'type': 'SegRefiner',
+    'denoiser': {
+        'type': 'DenoiseUNet', 'in_channels': 6, 'model_channels': 32, 'channel_mult': (1, 2, 3, 4),
+        'num_res_blocks': 1, 'attention_strides': (8,), 'patch_size': 2,
+    },
+    'input_size': 160,
+    'margin_px': 2,
+    'margin_ratio': 0.2,
+    'min_area': 64,
+    'cues': ({'bins': 16, 'cells': 1}, {'bins': 8, 'cells': 6}),
+    'steps': (5, 3, 1),
+    'antialias': True,
+}  # fmt: skip
 
 
 def parse_args() -> argparse.Namespace:
@@ -78,18 +94,47 @@ def time_inside(refiner: SegRefiner) -> list[float]:
 def compare_networks() -> None:
     from mmengine.config import Config
 
-    tiny = build_refiner('segrefiner_tiny', device='cpu')
-    full = MODELS.build(Config.fromfile(find_config('segrefiner/segrefiner_lr_lvis.py')).model).eval()
     image, masks = scene(0)
-    steps = len(full.steps)
-    with torch.no_grad():
-        inputs, t = torch.rand(1, 4, full.input_size, full.input_size), torch.tensor([5])
-        full_s = steps * min(seconds(lambda: full.denoise_model(inputs, t)) for _ in range(2))
-    tiny.refine(image, masks)
-    tiny_s = float(np.median([seconds(lambda: tiny.refine(image, masks)) for _ in range(5)]))
-    sizes = [sum(parameter.numel() for parameter in model.parameters()) / 1e6 for model in (tiny, full)]
-    print(f'one mask: bundled model ({sizes[0]:.1f} M) {tiny_s:.3f} s, full-size ({sizes[1]:.1f} M) {full_s:.1f} s')
-    print(f'  ratio full-size / bundled: {full_s / tiny_s:.0f}')
+    published = MODELS.build(Config.fromfile(find_config('segrefiner/segrefiner_lr_lvis.py')).model).eval()
+    refiners = {
+        'bundled model': build_refiner('segrefiner_tiny', device='cpu'),
+        'bundled model of 0.1': MODELS.build(BUNDLED_0_1).eval(),
+    }
+    rows = [(name, refiner, lambda refiner=refiner: refiner.refine(image, masks)) for name, refiner in refiners.items()]
+    inputs, t = torch.rand(1, 4, published.input_size, published.input_size), torch.tensor([5])
+    one_pass = seconds_of_cpu(lambda: published.denoise_model(inputs, t), repeats=2)
+    cascade = cascade_psp()
+    if cascade is not None:
+        crop, mask = torch.rand(1, 3, 224, 224), torch.rand(1, 1, 224, 224)
+        rows.append(('CascadePSP, its three passes at 224 px', cascade, lambda: cascade(crop, mask)))
+    times = {name: seconds_of_cpu(function) for name, _, function in rows}
+    times['published U-Net, six passes at 256 px'] = len(published.steps) * one_pass
+    models = [model for _, model, _ in rows] + [published]
+    print('one mask, seconds of CPU')
+    for (name, time_s), model in zip(times.items(), models, strict=True):
+        size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+        print(f'  {name:40} {size:6.1f} M parameters {time_s:8.3f} s, {time_s / times["bundled model"]:6.2f} times')
+
+
+def cascade_psp() -> torch.nn.Module | None:
+    """CascadePSP's network with random weights, where its package is installed."""
+    try:
+        from segmentation_refinement.models.psp.pspnet import RefinementModule
+    except ImportError:
+        print('CascadePSP is left out: pip install segmentation-refinement')
+        return None
+    return RefinementModule().eval()
+
+
+@torch.no_grad()
+def seconds_of_cpu(function: Callable[[], object], repeats: int = 5) -> float:
+    """The least CPU time of several calls, after one that does not count."""
+    times = []
+    for _ in range(repeats + 1):
+        start = time.process_time()
+        function()
+        times.append(time.process_time() - start)
+    return min(times[1:])
 
 
 def measure_overhead() -> None:

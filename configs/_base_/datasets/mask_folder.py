@@ -1,8 +1,20 @@
-# Your own data: data_root/{train,val}/images and .../masks, one binary mask per image under the same name.
+# Your own data: data_root/{train,val}/images and .../masks, one binary mask per image under the same name; coarse masks
+# are simulated.
 data_root = 'data/mine/'
-input_size = 160
+input_size = 224
 simulators = None  # all of mmrefine.core.coarse_masks
 
+load = [dict(type='LoadRGBImage'), dict(type='LoadTrueMasks')]
+simulate = [
+    dict(type='ObjectWindow', margin_ratio=0.6, max_side=360),
+    dict(type='SimulateCoarseMasks', simulators=simulators, iou_range=(0.55, 1.0)),
+]
+crop_and_augment = [
+    dict(type='CoarseMaskCrop', size=input_size),
+    dict(type='RandomMaskFlip', prob=0.5),
+    dict(type='PhotometricJitter', strength=0.5),
+    dict(type='PackRefineInputs', tensors=True),
+]
 train_dataloader = dict(
     batch_size=16,
     num_workers=2,
@@ -17,16 +29,7 @@ train_dataloader = dict(
             dict(
                 type='MaskFolderDataset',
                 data_prefix=dict(img=data_root + 'train/images', mask=data_root + 'train/masks'),
-                pipeline=[
-                    dict(type='LoadRGBImage'),
-                    dict(type='LoadTrueMasks'),
-                    dict(type='ObjectWindow', margin_ratio=0.6, max_side=288),
-                    dict(type='SimulateCoarseMasks', simulators=simulators, iou_range=(0.55, 1.0)),
-                    dict(type='CoarseMaskCrop', size=input_size),
-                    dict(type='RandomMaskFlip', prob=0.5),
-                    dict(type='PhotometricJitter', strength=0.5),
-                    dict(type='PackRefineInputs', tensors=True),
-                ],
+                pipeline=load + simulate + crop_and_augment,
             )
         ],
     ),
@@ -40,9 +43,8 @@ val_dataloader = dict(
         type='MaskFolderDataset',
         data_prefix=dict(img=data_root + 'val/images', mask=data_root + 'val/masks'),
         seed=2024,
-        pipeline=[
-            dict(type='LoadRGBImage'),
-            dict(type='LoadTrueMasks'),
+        pipeline=load
+        + [
             dict(type='SimulateCoarseMasks', simulators=simulators, iou_range=(0.6, 1.0)),
             dict(type='PackRefineInputs'),
         ],

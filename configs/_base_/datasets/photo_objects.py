@@ -106,9 +106,7 @@ folder_datasets = [
 real_datasets = [
     dict(
         type='MaskFolderDataset',
-        data_prefix=dict(
-            img=f'{more}{name}/images', mask=f'{more}{name}/masks', coarse=f'{coarse_real}{model}/{name}'
-        ),
+        data_prefix=dict(img=f'{more}{name}/images', mask=f'{more}{name}/masks', coarse=f'{coarse_real}{model}/{name}'),
         split=training,
         coarse_threshold=(0.35, 0.65),
         min_coarse_iou=0.45,
