@@ -28,9 +28,10 @@ def command(script: str, data_root: Path, work_dir: Path, *arguments: str) -> li
         'train_dataloader.batch_size': 2,
         'train_dataloader.dataset.datasets.0.data_prefix.img': data_root / 'train/images',
         'train_dataloader.dataset.datasets.0.data_prefix.mask': data_root / 'train/masks',
-        'train_dataloader.dataset.datasets.0.pipeline.4.size': 32,
-        'model.input_size': 32,
-        'model.denoiser.channel_mult': '1,1',
+        'train_dataloader.dataset.datasets.0.pipeline.4.size': 64,
+        'model.input_size': 64,
+        'model.denoiser.widths': '32,32,32,32,32',
+        'load_from': 'None',
         'test_dataloader.num_workers': 0,
         'test_dataloader.persistent_workers': False,
     }

@@ -53,8 +53,8 @@ coco_sources = [
     ('davis_train', 0.05, True),
     ('ccp_person', 0.03, True),
     ('ccp_garments', 0.04, False),
-    ('bsds_train', 0.10, False),
-    ('bsds_val', 0.05, False),
+    ('bsds_train', 0.20, False),
+    ('bsds_val', 0.09, False),
     ('leaf', 0.01, True),
     ('nuclei', 0.03, False),
 ]
@@ -74,10 +74,10 @@ folder_sources = [
 ]
 # Coarse masks of real models: model, folder, weight.
 real_sources = [
-    ('selfie', 'human290', 0.065),
-    ('selfie', 'ccp_rest', 0.055),
-    ('prisma', 'human290', 0.065),
-    ('prisma', 'ccp_rest', 0.055),
+    ('selfie', 'human290', 0.06),
+    ('selfie', 'ccp_rest', 0.05),
+    ('prisma', 'human290', 0.06),
+    ('prisma', 'ccp_rest', 0.04),
     ('isnet512', 'weizmann_horses', 0.06),
     ('isnet512', 'davis_between', 0.05),
     ('isnet512', 'feral_cats', 0.04),
