@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmrefine.models.sam2_refiner import SAM2RefinerPredictor
 from mmrefine.registry import MODELS
 from tests.helpers.synthetic_scenes import make_scene
+from tests.helpers.tiny_sam import RANDOM
 
 pytest.importorskip('sam2')
 
@@ -131,8 +132,10 @@ def test_scores_of_known_masks(tool):
     sample = {'img': None, 'img_id': 'a', 'source': 's', 'gt_masks': truth[None]}
     scores = tool.evaluate_image(predictor, sample, ['box'], seed=0)['scores']['box']
     # Bands of round(0.02 * 56.6) = 1 pixel: 76 pixels around the square, 56 around its half, which share 10 + 10 + 18.
-    assert scores['coarse'] == pytest.approx({'iou': 0.5, 'boundary_iou': 38 / (76 + 56 - 38), 'union_px': 400})
-    assert scores['refined'] == {'iou': 1, 'boundary_iou': 1, 'union_px': 400}
+    assert scores['coarse'] == pytest.approx(
+        {'iou': 0.5, 'boundary_iou': 38 / (76 + 56 - 38), 'union_px': 400, 'boundary_union_px': 76 + 56 - 38}
+    )
+    assert scores['refined'] == {'iou': 1, 'boundary_iou': 1, 'union_px': 400, 'boundary_union_px': 76}
     sample['gt_masks'] = np.zeros((1, 40, 40), bool)
     assert tool.evaluate_image(predictor, sample, ['box'], seed=0)['scores'] == {}
 
@@ -152,3 +155,27 @@ def test_own_folders_and_what_is_wrong_with_them(tool, model_files, data, tmp_pa
         tool.main([*model_files, '--data', str(data), '--out', str(tmp_path / 'new')])
     with pytest.raises(SystemExit):
         tool.main(arguments(model_files, data, tmp_path / 'new', '--prompts', 'click'))
+
+
+def test_a_segmenter_is_measured_beside_it(tool, data, tmp_path, repo_root, capsys):
+    """A config of SAMRefiner: its segmenter answers boxes and clicks, and both sides are its."""
+    config = tmp_path / 'sam.py'
+    config.write_text(
+        f"_base_ = '{repo_root / 'configs/sam_refiner/sam-refiner_vit-b.py'}'\n"
+        f"model = dict(backend=dict(_delete_=True, type='SAMBackend', arch={RANDOM!r}))\n"
+    )
+    options = ['--data', str(data), '--sets', 'HRSOD', '--device', 'cpu', '--prompts', 'box', '2']
+    tool.main([str(config), *options, '--out', str(tmp_path / 'out')])
+    summary = json.loads((tmp_path / 'out/results.json').read_text())['summary']
+    assert list(summary) == ['HRSOD, box', 'mean of sets, box', 'HRSOD, clicks: 2', 'mean of sets, clicks: 2']
+    for scores in summary.values():
+        assert scores['coarse/iou'] == scores['refined/iou'] and 0 <= scores['coarse/iou'] <= 1
+    with pytest.raises(SystemExit, match='without CHECKPOINT'):
+        tool.main(
+            [
+                str(repo_root / 'configs/sam2_refiner/sam2-refiner_tiny_folder.py'),
+                *options,
+                '--out',
+                str(tmp_path / 'x'),
+            ]
+        )

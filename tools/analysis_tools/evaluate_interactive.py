@@ -2,6 +2,9 @@
 
   python tools/analysis_tools/evaluate_interactive.py CONFIG CHECKPOINT --data data/sam-hq --out work_dirs/interactive
 
+CONFIG may also be one of SAMRefiner, without CHECKPOINT: its segmenter (SAM, HQ-SAM, SAM 2) is asked for the same
+boxes and clicks, and the output for which it predicts the highest IoU is taken; both sides of the table are then its.
+
 The sets are DIS-VD, COIFT, HRSOD and ThinObject5K-TE in the folders of HQ-SAM's data; --folders names others. Every
 image is encoded once for all prompts. Prompts are drawn from the truth by --seed; masks are compared at the size of the
 image. Started again, the command goes on where it stopped.
@@ -13,7 +16,10 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
+import torch
 from mmengine.config import Config, DictAction
 from tqdm import tqdm
 
@@ -27,10 +33,13 @@ from mmrefine.evaluation import (
 )
 from mmrefine.files.atomic import remove_results, whole_file
 from mmrefine.jobs.files import PartStore
+from mmrefine.models.backends.base_backend import MASK_THRESHOLD
 from mmrefine.models.model_zoo import load_weights, pick_device
+from mmrefine.models.refiners import SAMRefiner
 from mmrefine.models.sam2_refiner import SAM2Refiner, SAM2RefinerPredictor
 from mmrefine.registry import DATASETS, MODELS
 from mmrefine.structures import ObjectPrompt
+from mmrefine.structures.object_prompt import BOX_CORNERS, NO_POINT
 from mmrefine.utils import find_config
 
 THIN = 'thin_object_detection'
@@ -47,7 +56,7 @@ SIDES = ('coarse', 'refined')
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config')
-    parser.add_argument('checkpoint', help='what tools/train.py made of it')
+    parser.add_argument('checkpoint', nargs='?', help='what tools/train.py made of it')
     parser.add_argument('--data', type=Path, default=Path('data/sam-hq'), help='default: %(default)s')
     parser.add_argument('--sets', nargs='+', choices=SETS, default=list(SETS), help='default: all four')
     parser.add_argument(
@@ -83,17 +92,53 @@ def open_sets(args: argparse.Namespace) -> dict[str, MaskFolderDataset]:
     }
 
 
-def build_predictor(args: argparse.Namespace) -> SAM2RefinerPredictor:
+class SegmenterPredictor:
+    """A segmenter of SAMRefiner, asked in the way of a SAM2RefinerPredictor; it has nothing to refine."""
+
+    def __init__(self, refiner: SAMRefiner):
+        self.refiner, self.features = refiner, None
+
+    def set_image(self, image: np.ndarray) -> None:
+        """Encode (H, W, 3) uint8 RGB."""
+        self.features = self.refiner.encode(image)
+
+    @torch.no_grad()
+    def predict_objects(self, prompts: Sequence[ObjectPrompt], refine: bool = True) -> SimpleNamespace:
+        """Masks (K, H, W) bool of K prompts with boxes or points."""
+        return SimpleNamespace(masks=np.stack([self._predict(prompt) for prompt in prompts]))
+
+    def _predict(self, prompt: ObjectPrompt) -> np.ndarray:
+        coords, labels = prompt.point_coords.numpy(), prompt.point_labels.numpy()
+        corners, points = np.isin(labels, BOX_CORNERS), labels != NO_POINT
+        points &= ~corners
+        given = {'boxes': coords[corners].reshape(1, 4)} if corners.any() else {}
+        if points.any():
+            given |= {'points': coords[None, points], 'labels': labels[None, points]}
+        backend = self.refiner.backend
+        logits, iou = backend.predict(self.features, **given)
+        best = logits[:, int(iou[0].argmax())]
+        return (backend.upscale(self.features.frame, best)[0] > MASK_THRESHOLD).cpu().numpy()
+
+
+def build_predictor(args: argparse.Namespace) -> SAM2RefinerPredictor | SegmenterPredictor:
     config = Config.fromfile(find_config(args.config))
     config.merge_from_dict(args.cfg_options or {})
     model = MODELS.build(config.model)
-    if not isinstance(model, SAM2Refiner):
-        raise SystemExit(f'{args.config} describes a {type(model).__name__}; give a config of SAM2Refiner.')
+    if isinstance(model, SAMRefiner) and not args.checkpoint:
+        return SegmenterPredictor(model.to(pick_device(args.device)).eval())
+    if not isinstance(model, SAM2Refiner) or not args.checkpoint:
+        given = 'with' if args.checkpoint else 'without'
+        raise SystemExit(
+            f'{args.config} describes a {type(model).__name__}, {given} CHECKPOINT; give a config of SAM2Refiner and '
+            'its checkpoint, or one of SAMRefiner alone.'
+        )
     load_weights(model, args.checkpoint)
     return SAM2RefinerPredictor(model.to(pick_device(args.device)), args.precision)
 
 
-def evaluate_image(predictor: SAM2RefinerPredictor, sample: dict, prompts: Sequence[str | int], seed: int) -> dict:
+def evaluate_image(
+    predictor: SAM2RefinerPredictor | SegmenterPredictor, sample: dict, prompts: Sequence[str | int], seed: int
+) -> dict:
     """Scores of one image: those of SAM 2 and of the refiner for every prompt; none if the truth is empty."""
     truth = sample['gt_masks'].any(axis=0)
     scores = {}
