@@ -131,7 +131,7 @@ def test_label_maps_keep_void_and_labels(scenes: Scenes) -> None:
 
 
 def _union(entry: dict) -> dict:
-    return {'union_px': entry['refined']['union_px']}
+    return {name: entry['refined'][name] for name in ('union_px', 'boundary_union_px')}
 
 
 def test_labels_that_meet_are_settled_by_score(scenes: Scenes) -> None:
