@@ -7,8 +7,6 @@ draw from it, so a sample is the same whoever loads it: any number of workers or
 from __future__ import annotations
 
 import hashlib
-import json
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,9 +17,12 @@ from mmengine.logging import print_log
 
 from mmrefine.core.agreement import agreement
 from mmrefine.core.checks import MASK_THRESHOLD
-from mmrefine.files.coco_file import image_name
+from mmrefine.core.rle import is_absent
+from mmrefine.datasets.left_out import BrokenSampleError, LeftOut
+from mmrefine.files.coco_file import CocoFile, record_problem
 from mmrefine.files.images import IMAGE_SUFFIXES
 from mmrefine.files.mask_files import read_mask_file
+from mmrefine.files.names import find_files, locate
 from mmrefine.registry import DATASETS
 
 
@@ -62,14 +63,15 @@ class _SeededDataset(BaseDataset):
 
 @DATASETS.register_module()
 class CocoMaskDataset(_SeededDataset):
-    """Masks of a COCO-format file (COCO, LVIS, or one's own).
+    """Masks of a COCO-format file (COCO, LVIS, or one's own), without those marked ``iscrowd``.
+
+    Annotations that cannot be used are left out with a warning.
 
     Args:
         ann_file: COCO JSON; segmentations are polygons or RLE.
         data_prefix: ``dict(img=folder)``. LVIS files that give a ``coco_url`` instead of a ``file_name`` work too.
         per: 'object', one sample per annotation, for training; 'image', one per image with all its masks.
         min_area: annotations under it are left out, in pixels.
-        with_crowd: keep annotations marked ``iscrowd``.
         seed: with the index, it decides all draws of a sample.
         source: the data set's name in reports; default: the stem of the annotation file.
         kind, split: see :class:`MaskFolderDataset`.
@@ -80,39 +82,51 @@ class CocoMaskDataset(_SeededDataset):
         *args: Any,
         per: str = 'object',
         min_area: float = 0,
-        with_crowd: bool = False,
         **kwargs: Any,
     ):
         if per not in ('object', 'image'):
             raise ValueError(f"per must be 'object' or 'image', got {per!r}.")
-        self.per, self.min_area, self.with_crowd = per, min_area, with_crowd
+        self.per, self.min_area = per, min_area
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        with open(self.ann_file, encoding='utf-8') as file:
-            content = json.load(file)
-        if not isinstance(content, dict) or not {'images', 'annotations'} <= set(content):
+        file = CocoFile(self.ann_file)
+        if file.is_results:
             raise ValueError(f'{self.ann_file} is no COCO annotation file: expected keys "images" and "annotations".')
-        instances = defaultdict(list)
-        for annotation in content['annotations']:
-            crowd = annotation.get('iscrowd', 0) and not self.with_crowd
-            if not crowd and annotation.get('area', np.inf) >= self.min_area:
-                instances[annotation['image_id']].append(
-                    {key: annotation[key] for key in ('id', 'segmentation', 'category_id') if key in annotation}
-                )
+        left_out = LeftOut(f'annotations of {self.ann_file}')
+        for image_id in file.image_ids:
+            problem = file.images[image_id].problem if image_id in file.images else 'its "image_id" names no image.'
+            if problem:
+                left_out.add(f'{self.ann_file}: image {image_id}', problem)
         source = self.source or Path(self.ann_file).stem
         data_list = []
-        for image in content['images']:
+        for image_id, image in file.images.items():
             info = {
-                'img_path': str(Path(self.data_prefix.get('img', '')) / image_name(image)),
-                'img_id': image['id'],
-                'ori_shape': (image['height'], image['width']),
+                'img_path': str(locate(Path(self.data_prefix.get('img', '')), image.name)),
+                'img_id': image_id,
+                'ori_shape': image.size_hw,
                 'source': source,
             }
-            own = instances.get(image['id'], [])
+            places = [] if image.problem else file.records_of(image_id)
+            own = [self._instance(file, *pair, left_out) for pair in zip(places, file.read(places), strict=True)]
+            own = [instance for instance in own if instance is not None]
             groups = [[instance] for instance in own] if self.per == 'object' else [own] if own else []
             data_list += [{**info, 'instances': group} for group in groups]
         return data_list
+
+    def _instance(self, file: CocoFile, place: int, record: Any, left_out: LeftOut) -> dict | None:
+        """What is kept of an annotation; None of a crowd, a small one, a box without a mask, one that is no use."""
+        problem = record_problem(record, file.categories)
+        if problem:
+            left_out.add(f'{self.ann_file}: annotations[{place}]', problem)
+            return None
+        left_out.see()
+        area = record.get('area')
+        is_small = isinstance(area, (int, float)) and area < self.min_area
+        if record.get('iscrowd') or is_small or is_absent(record.get('segmentation')):
+            return None
+        kept = {key: record[key] for key in ('id', 'segmentation', 'category_id') if record.get(key) is not None}
+        return {**kept, 'size_hw': file.images[record['image_id']].size_hw}
 
 
 @DATASETS.register_module()
@@ -190,7 +204,10 @@ class MaskFolderDataset(_SeededDataset):
         self.full_init()
         info = {**self.get_data_info(idx), 'rng': rng}
         if 'coarse_path' in info:
-            probabilities = read_mask_file(info['coarse_path']).probabilities()
+            try:
+                probabilities = read_mask_file(info['coarse_path']).probabilities()
+            except (OSError, ValueError) as error:
+                raise BrokenSampleError(str(error)) from error
             info['coarse_masks'] = (probabilities >= rng.uniform(*self.coarse_threshold))[None]
         return self.pipeline(info)
 
@@ -214,11 +231,7 @@ class MaskFolderDataset(_SeededDataset):
         if not folder.is_dir():
             raise FileNotFoundError(f"data_prefix['{role}'] must be a folder, {folder} is none.")
         suffixes = (self.suffixes[role],) if role in self.suffixes else IMAGE_SUFFIXES
-        return {
-            path.relative_to(folder).with_suffix(''): path
-            for path in sorted(folder.rglob('*'))
-            if path.suffix.lower() in suffixes
-        }
+        return {Path(name).with_suffix(''): path for name, path in find_files(folder, suffixes).items()}
 
 
 def _coarse_iou(info: dict) -> float:
@@ -237,7 +250,8 @@ def _hash(name: str) -> int:
 class MixtureDataset:
     """Endless draws from several data sets in given proportions.
 
-    Draw k follows from ``seed`` and k alone, also which data set and which sample it takes.
+    Draw k follows from ``seed`` and k alone, also which data set and which sample it takes. Samples that cannot be read
+    are left out with a warning, see :class:`~mmrefine.datasets.left_out.LeftOut`.
 
     Args:
         datasets: configs or data sets of this module.
@@ -262,6 +276,7 @@ class MixtureDataset:
         self.shares = np.asarray(weights, np.float64) / np.sum(weights)
         self.length, self.seed, self.max_refetch = length, seed, max_refetch
         self.metainfo: dict = {}
+        self._left_out = LeftOut('images')
         if not lazy_init:
             self.full_init()
 
@@ -277,7 +292,13 @@ class MixtureDataset:
         rng = np.random.default_rng([self.seed, k])
         for _ in range(self.max_refetch):
             dataset = self.datasets[rng.choice(len(self.datasets), p=self.shares)]
-            sample = dataset.draw(int(rng.integers(len(dataset))), rng)
+            index = int(rng.integers(len(dataset)))
+            try:
+                sample = dataset.draw(index, rng)
+            except BrokenSampleError as error:
+                self._left_out.add(dataset.get_data_info(index)['img_path'], str(error))
+                continue
+            self._left_out.see()
             if sample is not None:
                 return sample
         raise RuntimeError(

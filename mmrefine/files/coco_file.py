@@ -7,7 +7,7 @@ import json
 import math
 import os
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -136,31 +136,15 @@ class CocoFile:
     def mask_of(
         self, record: Any, image_hw: tuple[int, int], declared_hw: tuple[int, int] | None = None
     ) -> np.ndarray | None:
-        """The (H, W) bool mask of a record; None where it has a box alone.
+        """The (H, W) bool mask of a record of this file; see :func:`decode_record`.
 
         Args:
-            record: one of this file.
-            image_hw: size of the image that was read.
-            declared_hw: size of the image that the record was made for; None: what this file says of it, if anything.
-                Polygons must be of an image of this size, as RLE, which says its size itself, must.
-
-        Raises:
-            ValueError: the record cannot be used, and why.
+            declared_hw: None: the size that this file says the record's image has, if it does.
         """
-        if not isinstance(record, dict):
-            raise ValueError(f'an annotation must be an object, got {_short(record)}.')
-        category = record.get('category_id')
-        if category is not None and not _is_whole(category) and not (_is_id(category) and category in self.categories):
-            raise ValueError(f'"category_id" must be a whole number, got {_short(category)}.')
-        segmentation = record.get('segmentation')
-        if is_absent(segmentation):
-            return None
         if declared_hw is None:
             image = self.images.get(_image_id_of(record))
             declared_hw = None if image is None else image.size_hw
-        if isinstance(segmentation, list) and declared_hw is not None:
-            check_same_size('the polygons belong to an image whose record says', declared_hw, image_hw)
-        return decode_segmentation(segmentation, image_hw)
+        return decode_record(record, image_hw, declared_hw, self.categories)
 
     def copy(self, file: TextIO, changes: Callable[[int], dict]) -> None:
         """Write the file again, as ``json.dump`` would, with other values for some fields of its records.
@@ -183,6 +167,44 @@ class CocoFile:
         write_json(file, changed())
         if digest.hexdigest() != self.digest:
             raise ValueError(_CHANGED.format(self.path))
+
+
+def decode_record(
+    record: Any,
+    image_hw: tuple[int, int],
+    declared_hw: tuple[int, int] | None = None,
+    categories: Container = (),
+) -> np.ndarray | None:
+    """The (H, W) bool mask of an annotation or result; None where it has a box alone.
+
+    Args:
+        image_hw: size of the image that was read.
+        declared_hw: size of the image that the record was made for; None if nothing says. Polygons must be of an image
+            of this size, as RLE, which says its size itself, must.
+        categories: ids that are known besides whole numbers.
+
+    Raises:
+        ValueError: the record cannot be used, and why.
+    """
+    problem = record_problem(record, categories)
+    if problem:
+        raise ValueError(problem)
+    segmentation = record.get('segmentation')
+    if is_absent(segmentation):
+        return None
+    if isinstance(segmentation, list) and declared_hw is not None:
+        check_same_size('the polygons belong to an image whose record says', declared_hw, image_hw)
+    return decode_segmentation(segmentation, image_hw)
+
+
+def record_problem(record: Any, categories: Container = ()) -> str:
+    """What is wrong with an annotation or result before its mask is looked at; '' for nothing."""
+    if not isinstance(record, dict):
+        return f'an annotation must be an object, got {_short(record)}.'
+    category = record.get('category_id')
+    if category is not None and not _is_whole(category) and not (_is_id(category) and category in categories):
+        return f'"category_id" must be a whole number, got {_short(category)}.'
+    return ''
 
 
 def read_images(path: str | os.PathLike) -> dict[Any, CocoImage]:

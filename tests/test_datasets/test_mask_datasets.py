@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import cv2
 import numpy as np
 import pytest
 from mmengine.dataset import pseudo_collate
+from mmengine.logging import MMLogger
 from pycocotools import mask as coco_mask
 from torch.utils.data import DataLoader
 
 from mmrefine.datasets import CocoMaskDataset, MaskFolderDataset, MixtureDataset, SequentialShareSampler
+from mmrefine.datasets.left_out import LeftOut
 from mmrefine.registry import DATASETS, TRANSFORMS  # noqa: F401
 
 LOAD = [{'type': 'mmrefine.LoadRGBImage'}, {'type': 'mmrefine.LoadTrueMasks'}]
@@ -111,7 +114,7 @@ def test_folders(tmp_path):
     cv2.imwrite(str(tmp_path / 'masks/sub/x.png'), mask // 255)
     np.testing.assert_array_equal(dataset[0]['gt_masks'][0], mask > 0)
     cv2.imwrite(str(tmp_path / 'masks/sub/x.png'), mask.T)
-    with pytest.raises(ValueError, match=r'x.jpg is \(20, 30\) \(H, W\) but one of its masks is \(30, 20\)'):
+    with pytest.raises(ValueError, match=r'x.jpg has no mask .*: mask .*x.png is 30x20 \(HxW\) but the image is 20x30'):
         dataset[0]
     (tmp_path / 'masks/sub/x.png').rename(tmp_path / 'masks/y.png')
     with pytest.raises(ValueError, match=r"1 images and 1 masks were found, without a partner: \['sub/x', 'y'\]"):
@@ -232,3 +235,100 @@ def test_a_source_without_usable_objects_is_named(coco):
 def test_sampler_goes_on_where_it_is_told():
     sampler = SequentialShareSampler(range(10), start=4)
     assert list(sampler) == [4, 5, 6, 7, 8, 9] and len(sampler) == 10
+
+
+@pytest.fixture
+def warnings():
+    """What is logged as a warning, in the process's logger."""
+    lines: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: lines.append(record.getMessage())
+    MMLogger.get_current_instance().addHandler(handler)
+    yield lines
+    MMLogger.get_current_instance().removeHandler(handler)
+
+
+BAD_RECORDS = [
+    {'segmentation': [[10, 10, 40, 10, float('nan'), 30]]},
+    {'segmentation': [[10, 10, 40, 10, float('inf'), 30]]},
+    {'segmentation': [[1, 2]]},
+    {'segmentation': {'size': [60, 80], 'counts': [3]}},
+    {'segmentation': {'size': [80, 60], 'counts': [4800]}},
+    {'segmentation': 'text'},
+    {'segmentation': [[10, 10, 40, 10, 40, 30]], 'category_id': [1]},
+    {'segmentation': [[10, 10, 40, 10, 40, 30]], 'category_id': 'cat'},
+]
+
+
+@pytest.mark.parametrize('bad', BAD_RECORDS, ids=lambda bad: str(list(bad.values())[-1])[:30])
+def test_one_annotation_that_cannot_be_used_is_left_out_with_one_warning(coco, warnings, bad):
+    path, masks = coco
+    content = json.loads(path.read_text())
+    content['annotations'].insert(1, {'id': 70, 'image_id': 1, 'category_id': 1, 'area': 600, **bad})
+    path.write_text(json.dumps(content))
+    dataset = coco_dataset(path, per='image', min_area=10)
+    for _ in range(2):
+        np.testing.assert_array_equal(dataset[0]['gt_masks'], masks[:2])
+    assert len([line for line in warnings if 'is left out' in line]) == 1
+
+
+def test_boxes_without_a_mask_are_no_objects_and_no_mistakes(coco, warnings):
+    path, masks = coco
+    content = json.loads(path.read_text())
+    for nothing in ({'segmentation': None}, {'segmentation': []}, {'segmentation': [[]]}, {}):
+        content['annotations'].insert(0, {'id': 70, 'image_id': 1, 'category_id': 1, 'bbox': [1, 2, 3, 4], **nothing})
+    path.write_text(json.dumps(content))
+    np.testing.assert_array_equal(coco_dataset(path, per='image', min_area=10)[0]['gt_masks'], masks[:2])
+    assert not warnings
+
+
+def test_images_and_records_without_a_name_are_left_out(coco, warnings):
+    path, masks = coco
+    content = json.loads(path.read_text())
+    content['images'][1]['file_name'] = None
+    content['annotations'] += [None, {'id': 71, 'image_id': 99, 'segmentation': [[1, 1, 9, 1, 9, 9]]}]
+    path.write_text(json.dumps(content))
+    dataset = coco_dataset(path, per='image', min_area=10)
+    assert len(dataset) == 1 and len(dataset[0]['gt_masks']) == 2
+    assert len(warnings) == 3 and 'names no file: a name must be a text, got null' in ''.join(warnings)
+
+
+def test_polygons_of_an_image_of_another_size_are_no_truth(coco):
+    path, _ = coco
+    content = json.loads(path.read_text())
+    content['images'][0].update(height=80, width=60)
+    path.write_text(json.dumps(content))
+    dataset = coco_dataset(path)
+    with pytest.raises(ValueError, match=r'says 80x60 \(HxW\) but the image is 60x80; the sides are swapped: .*EXIF'):
+        dataset[0]
+    assert dataset[1]['gt_masks'].any()  # RLE says its size itself
+
+
+def test_a_broken_image_in_the_middle_is_left_out_with_a_warning(coco, warnings):
+    path, _ = coco
+    mixture = MixtureDataset([coco_dataset(path, min_area=10)], [1.0], seed=3)
+    whole = [mixture[k]['img_id'] for k in range(20)]
+    assert set(whole) == {1, 2}
+    (path.parent / 'a.png').write_bytes((path.parent / 'a.png').read_bytes()[:500])
+    assert [mixture[k]['img_id'] for k in range(20)] == [2] * 20
+    assert [mixture[k]['gt_masks'].sum() for k in range(3)] == [mixture[k]['gt_masks'].sum() for k in range(3)]
+    assert len(warnings) == 1 and 'a.png is left out: image' in warnings[0] and 'damaged or cut short' in warnings[0]
+    with pytest.raises(ValueError, match='damaged or cut short'):
+        coco_dataset(path)[0]  # outside of a training nothing is replaced
+    (path.parent / 'b.png').unlink()
+    with pytest.raises(RuntimeError, match='100 samples in a row gave no usable object'):
+        mixture[0]
+
+
+def test_too_many_broken_images_end_a_training(warnings):
+    left_out = LeftOut('images', limit=3)
+    left_out.see(10)
+    for k in (0, 1, 2, 2, 1):
+        left_out.add(f'{k}.png', 'broken.')
+    assert len(warnings) == 3
+    with pytest.raises(RuntimeError, match='4 images cannot be used, the last one 3.png: broken. Mend the data set.'):
+        left_out.add('3.png', 'broken.')
+    many = LeftOut('images', limit=3)
+    many.see(1000)
+    for k in range(40):  # less than a twentieth
+        many.add(f'{k}.png', 'broken.')

@@ -285,8 +285,7 @@ def test_bad_coarse_masks_are_refused(scenes):
     np.save(folder / 'cams/scene_1.npy', {'keys': np.array([0]), 'cam': nan})
     np.save(folder / 'cams/scene_2.npy', {'keys': np.array([0]), 'cam': nan[:, :, :30]})
     for sample, options, message in (
-        (small, dict(path='masks'), r'scene_0.png is \(40, 60\) \(H, W\) but its image \(20, 30\)'),
-        (small, dict(path='coco.json'), 'RLE is 40x60'),
+        (small, dict(path='masks'), r'scene_0.png is 40x60 \(HxW\) but the image is 20x30; .*proportional'),
         (sample_of(scenes, 1), dict(path='masks'), 'scene_1.png cannot be decoded'),
         (sample_of(scenes, 0), dict(path='strange.json'), r'unknown categories \[77\]'),
         (
@@ -301,6 +300,24 @@ def test_bad_coarse_masks_are_refused(scenes):
         load = LoadCoarseMasks(**{**options, 'path': folder / options['path']})
         with pytest.raises(ValueError, match=message):
             load(dict(sample))
+
+
+def test_annotations_that_cannot_be_used_are_left_out(scenes):
+    """Their neighbours stay; boxes without a mask are no masks."""
+    content = scenes.read_json('coco.json')
+    of_first = [record for record in content['annotations'] if record['image_id'] == 10]
+    expected = LoadCoarseMasks(path=scenes.folder / 'coco.json')(sample_of(scenes))
+    for bad in (
+        {'segmentation': [[1, 1, 9, 1, float('nan'), 9]]},
+        {'segmentation': {'size': [3, 3], 'counts': [9]}},
+        {'segmentation': None},
+        {'category_id': {}},
+    ):
+        record = {**of_first[0], 'id': 5000, **bad}
+        path = scenes.write_json('bad.json', {**content, 'annotations': [record, *content['annotations']]})
+        found = LoadCoarseMasks(path=path)(sample_of(scenes))
+        np.testing.assert_array_equal(found['coarse_masks'], expected['coarse_masks'])
+        np.testing.assert_array_equal(found['labels'], expected['labels'])
 
 
 def test_arguments_that_do_not_fit_are_refused(scenes):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmrefine.files.coco_file import CocoFile, read_images
+from mmrefine.files.coco_file import NO_IMAGE, CocoFile, read_images
 
 IMAGES = [{'id': 7, 'file_name': 'größe.jpg'}, {'id': 'b', 'file_name': 'b.jpg'}]
 
@@ -77,6 +77,79 @@ def test_ids_that_cannot_be_used(tmp_path: Path, images: list, image_id: object,
     path = coco(tmp_path / 'c.json', image_id, images=images)
     with pytest.raises(ValueError, match=f'c.json: {message}'):
         CocoFile(path)
+
+
+def test_what_one_record_lacks_is_no_concern_of_the_file(tmp_path: Path) -> None:
+    path = coco(tmp_path / 'c.json', 7, 'b')
+    content = json.loads(path.read_text(encoding='utf-8'))
+    strangers = [None, 5, {}, {'image_id': None}, {'image_id': True}, {'image_id': []}, {'image_id': float('nan')}]
+    content['annotations'] = [strangers[0], content['annotations'][0], *strangers[1:], {'image_id': 7}]
+    content['images'][1]['file_name'] = None
+    file = CocoFile(save(path, content))
+    assert file.records_of(7) == [1, 8] and file.records_of(NO_IMAGE) == [0, 2, 3, 4, 5, 6, 7]
+    assert file.image_names == {7: 'größe.jpg'} and 'names no file' in file.images['b'].problem
+    written = io.StringIO()
+    file.copy(written, lambda index: {'note': 1} if index == 1 else {})
+    content['annotations'][1]['note'] = 1
+    assert written.getvalue() == json.dumps(content)
+
+
+@pytest.mark.parametrize(
+    ('more', 'size_hw'),
+    [
+        ({'height': 4, 'width': 6}, (4, 6)),
+        ({'height': 4.0, 'width': 6.0}, (4, 6)),
+        *[({'height': side, 'width': 6}, None) for side in (None, '4', 0, -4, 4.5, float('nan'), [4], True)],
+        ({'width': 6}, None),
+    ],
+)
+def test_sizes_of_images(tmp_path: Path, more: dict, size_hw: tuple | None) -> None:
+    path = coco(tmp_path / 'c.json', 7, images=[{**IMAGES[0], **more}])
+    assert CocoFile(path).images[7].size_hw == read_images(path)[7].size_hw == size_hw
+
+
+POLYGON = [[1, 1, 4, 1, 4, 3, 1, 3]]
+
+
+@pytest.mark.parametrize(
+    ('more', 'message'),
+    [
+        ({'segmentation': [[1, 1, 4, 1, 4, float('nan')]]}, 'finite numbers'),
+        ({'segmentation': {'size': [7, 5], 'counts': [35]}}, '7x5 .* but the image is 5x7; the sides are swapped'),
+        ({'segmentation': 5}, 'neither polygons nor RLE'),
+        *[({'category_id': value}, '"category_id" must be a whole number') for value in ([1], {}, 'dog', 1.5, True)],
+    ],
+)
+def test_records_that_cannot_be_used(tmp_path: Path, more: dict, message: str) -> None:
+    file = CocoFile(coco(tmp_path / 'c.json', 7, categories=[{'id': 1, 'name': 'cat'}, {'id': 'cat'}]))
+    good = {'image_id': 7, 'segmentation': POLYGON, 'category_id': 1}
+    for fine in (good, {**good, 'category_id': 'cat'}, {**good, 'category_id': None}, {**good, 'category_id': 1.0}):
+        assert file.mask_of(fine, (5, 7)).sum() == 6
+    for nothing in (None, [], [[]]):
+        assert file.mask_of({**good, 'segmentation': nothing}, (5, 7)) is None
+    assert file.mask_of({'image_id': 7}, (5, 7)) is None
+    with pytest.raises(ValueError, match=message):
+        file.mask_of({**good, **more}, (5, 7))
+    with pytest.raises(ValueError, match='an annotation must be an object, got null'):
+        file.mask_of(None, (5, 7))
+
+
+@pytest.mark.parametrize(
+    ('declared_hw', 'hint'),
+    [((7, 5), 'sides are swapped: .*EXIF'), ((10, 14), 'proportional: .*resize'), ((5, 9), 'drawn on another image')],
+)
+def test_polygons_are_held_to_the_size_that_the_file_says(tmp_path: Path, declared_hw: tuple, hint: str) -> None:
+    image = {**IMAGES[0], 'height': declared_hw[0], 'width': declared_hw[1]}
+    file = CocoFile(coco(tmp_path / 'c.json', 7, images=[image]))
+    said = f'record says {declared_hw[0]}x{declared_hw[1]} .HxW. but the image is 5x7; .*{hint}'
+    with pytest.raises(ValueError, match=said):
+        file.mask_of({'image_id': 7, 'segmentation': POLYGON}, (5, 7))
+    rle = {'size': [5, 7], 'counts': [35]}
+    assert not file.mask_of({'image_id': 7, 'segmentation': rle}, (5, 7)).any()
+    results = CocoFile(save(tmp_path / 'r.json', [{'image_id': 7, 'segmentation': POLYGON}]))
+    assert results.mask_of(results.read([0])[0], (5, 7)).sum() == 6
+    with pytest.raises(ValueError, match=said):
+        results.mask_of(results.read([0])[0], (5, 7), declared_hw)
 
 
 def test_image_names_are_read_from_a_file_that_is_damaged_behind_them(tmp_path: Path) -> None:

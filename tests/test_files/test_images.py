@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mmrefine.files import images
 from mmrefine.files.images import list_images, read_image
 
 # Where the corner pixels of the stored picture appear to a viewer, for the eight values of the EXIF orientation
@@ -94,3 +96,60 @@ def test_images_are_listed_recursively_in_order(tmp_path: Path) -> None:
     (tmp_path / 'empty').mkdir()
     with pytest.raises(ValueError, match='no image under .*empty'):
         list_images(tmp_path / 'empty')
+
+
+def test_images_above_pillows_bound_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to one's own, which is checked before anything is decoded; Pillow's stays as it was."""
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 1000)
+    Image.new('L', (100, 90), 7).save(tmp_path / 'large.png')
+    assert read_image(tmp_path / 'large.png').shape == (90, 100, 3) and Image.MAX_IMAGE_PIXELS == 1000
+    monkeypatch.setattr(images, '_MAX_PIXELS', 8000)
+    with pytest.raises(ValueError, match='large.png claims 100x90 pixels, and images of up to 8,000 are read; cut it'):
+        read_image(tmp_path / 'large.png')
+
+
+def test_files_that_claim_more_than_they_have_bytes_for(tmp_path: Path) -> None:
+    Image.new('1', (8, 8)).save(tmp_path / 'bomb.png')
+    data = bytearray((tmp_path / 'bomb.png').read_bytes())
+    data[16:24] = (30_000).to_bytes(4, 'big') * 2  # width and height
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, 'big')
+    (tmp_path / 'bomb.png').write_bytes(data)
+    with pytest.raises(ValueError, match='bomb.png claims 30000x30000 pixels but has [0-9]+ bytes only; .* exhaust'):
+        read_image(tmp_path / 'bomb.png')
+    data[16:24] = b'\x7f' * 8
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, 'big')
+    (tmp_path / 'bomb.png').write_bytes(data)
+    with pytest.raises(ValueError, match='images of up to 1,000,000,000 are read'):
+        read_image(tmp_path / 'bomb.png')
+
+
+def test_damaged_exif_data(tmp_path: Path, photo: np.ndarray) -> None:
+    """Nobody knows how the picture is turned; whatever Pillow stumbles over is told in a sentence."""
+    for number, exif in enumerate(
+        (b'Exif\0\0II', b'Exif\0\0II*\0\xff\xff\xff\xff', b'Exif\0\0rubbish!', b'Exif\0\0MM\0*')
+    ):
+        path = tmp_path / f'{number}.jpg'
+        Image.fromarray(photo).save(path, exif=exif)
+        try:
+            assert read_image(path).shape == photo.shape
+        except ValueError as error:
+            assert 'damaged EXIF data' in str(error)
+
+
+@pytest.mark.parametrize('suffix', ['jpg', 'png', 'bmp', 'tif', 'webp'])
+def test_no_damage_is_answered_with_anything_but_a_sentence(tmp_path: Path, suffix: str) -> None:
+    """Bytes of good files are changed and cut off at random; the error is always one that names the file."""
+    rng = np.random.default_rng(0)
+    good = tmp_path / f'good.{suffix}'
+    Image.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(good, exif=Image.Exif())
+    data = good.read_bytes()
+    for _ in range(60):
+        broken = bytearray(data[: rng.integers(1, len(data) + 1)])
+        for place in rng.integers(0, len(broken), 4):
+            broken[place] = rng.integers(256)
+        path = tmp_path / f'broken.{suffix}'
+        path.write_bytes(broken)
+        try:
+            assert read_image(path).ndim == 3
+        except ValueError as error:
+            assert f'broken.{suffix}' in str(error)

@@ -13,12 +13,13 @@ from mmcv.transforms import BaseTransform
 
 from mmrefine.core.crops import mask_boxes
 from mmrefine.core.regions import VOID, split_label_map
-from mmrefine.core.rle import decode_segmentation
+from mmrefine.datasets.left_out import LeftOut
 from mmrefine.files.activation_map_source import activation_map_paths, read_activation_labels
 from mmrefine.files.activation_maps import MapNames
 from mmrefine.files.coco_file import CocoFile
 from mmrefine.files.mask_files import MaskFile, read_mask_file
 from mmrefine.files.mask_sources import mask_paths
+from mmrefine.files.names import without_suffix
 from mmrefine.registry import TRANSFORMS
 from mmrefine.utils import require
 
@@ -39,7 +40,7 @@ class LoadCoarseMasks(BaseTransform):
     """Load coarse masks; the step stands behind the one that loads the image.
 
     A file belongs to the image of its name, whose folders may go on to the left: ``a/1.png`` to ``photos/a/1.jpg``.
-    COCO results, which have no names, go by ``img_id``.
+    COCO results, which have no names, go by ``img_id``. Annotations that cannot be used are left out with a warning.
 
     Args:
         path: COCO annotations or results (RLE or polygons), a PNG file or a folder of them, or of activation maps.
@@ -88,6 +89,7 @@ class LoadCoarseMasks(BaseTransform):
         if self.coco is not None and kind != 'masks':
             raise ValueError(f"the COCO file {path} holds masks: kind must be 'masks', got {kind!r}.")
         self._by_name = self._list_names()
+        self._left_out = LeftOut('masks')
 
     def transform(self, results: dict) -> dict:
         size_hw = results['img'].shape[:2]
@@ -105,12 +107,12 @@ class LoadCoarseMasks(BaseTransform):
     def _list_names(self) -> Mapping[str, Any]:
         """Files, or ids of COCO images, by name without suffix."""
         if self.coco is not None:
-            return {_without_suffix(name): image_id for image_id, name in self.coco.image_names.items()}
+            return {without_suffix(name): image_id for image_id, name in self.coco.image_names.items()}
         files = activation_map_paths(self.path) if self.kind == 'cams' else mask_paths(self.path)
-        return {_without_suffix(name): file for name, file in files.items()}
+        return {without_suffix(name): file for name, file in files.items()}
 
     def _find(self, img_path: str) -> Any:
-        parts = PurePath(_without_suffix(img_path)).parts
+        parts = PurePath(without_suffix(img_path)).parts
         for start in range(len(parts)):
             found = self._by_name.get('/'.join(parts[start:]))
             if found is not None:
@@ -128,27 +130,30 @@ class LoadCoarseMasks(BaseTransform):
 
     def _load_records(self, results: dict, size_hw: tuple[int, int]) -> _Loaded:
         image_id = self._find(results['img_path']) if self.coco.image_names else results['img_id']
-        records = self.coco.read(self.coco.records_of(image_id))
-        masks = np.zeros((len(records), *size_hw), bool)
-        for mask, record in zip(masks, records, strict=True):
+        places = self.coco.records_of(image_id)
+        masks, usable = [], []
+        for place, record in zip(places, self.coco.read(places), strict=True):
             try:
-                mask[:] = decode_segmentation(record['segmentation'], size_hw)
+                mask = self.coco.mask_of(record, size_hw)
             except ValueError as error:
-                raise ValueError(f'{self.path}, mask of {results["img_path"]}: {error}') from error
-        categories = np.array([record.get('category_id', 0) for record in records], np.int64)
+                self._left_out.add(f'{self.path}: mask {record.get("id", place)} of {results["img_path"]}', str(error))
+                continue
+            if mask is not None:
+                masks.append(mask)
+                usable.append(record)
+        self._left_out.see(len(masks))
+        categories = np.array([record.get('category_id') or 0 for record in usable], np.int64)
         unknown = set(categories.tolist()) - self.coco.categories.keys()
         if self.coco.categories and unknown:
             raise ValueError(f'{self.path} has masks of unknown categories {sorted(unknown)} on {results["img_path"]}.')
-        return _Loaded(masks, categories, np.array([bool(record.get('iscrowd')) for record in records], bool))
+        is_crowd = np.array([bool(record.get('iscrowd')) for record in usable], bool)
+        return _Loaded(np.array(masks, bool).reshape(-1, *size_hw), categories, is_crowd)
 
     def _read_file(self, results: dict, size_hw: tuple[int, int]) -> MaskFile:
         path = self._find(results['img_path'])
         if self.kind == 'cams':
             return read_activation_labels(path, size_hw, self.cam_threshold, self.cam_names)
-        file = read_mask_file(path)
-        if file.values.shape != tuple(size_hw):
-            raise ValueError(f'coarse mask {path} is {file.values.shape} (H, W) but its image {tuple(size_hw)}.')
-        return file
+        return read_mask_file(path).check_size(size_hw)
 
     def _labels(self, categories: np.ndarray) -> np.ndarray:
         if self.classes is None:
@@ -181,7 +186,3 @@ def _put_label_map(results: dict, label_map: np.ndarray) -> None:
         )
     results['gt_seg_map'] = label_map
     results.setdefault('seg_fields', []).append('gt_seg_map')
-
-
-def _without_suffix(name: str) -> str:
-    return PurePath(name).with_suffix('').as_posix()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmrefine.core.rle import decode_segmentation
+from mmrefine.datasets.left_out import BrokenSampleError, LeftOut
+from mmrefine.files.coco_file import decode_record
 from mmrefine.files.images import read_image
 from mmrefine.files.mask_files import read_mask_file
 from mmrefine.registry import TRANSFORMS
@@ -13,34 +14,60 @@ from mmrefine.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class LoadRGBImage(BaseTransform):
-    """``img_path`` -> ``img`` (H, W, 3) uint8 RGB."""
+    """``img_path`` -> ``img`` (H, W, 3) uint8 RGB.
+
+    Raises:
+        BrokenSampleError: it cannot be read.
+    """
 
     def transform(self, results: dict) -> dict:
-        results['img'] = read_image(results['img_path'])
+        try:
+            results['img'] = read_image(results['img_path'])
+        except (OSError, ValueError) as error:
+            raise BrokenSampleError(str(error)) from error
         results['ori_shape'] = results['img'].shape[:2]
         return results
 
 
 @TRANSFORMS.register_module()
 class LoadTrueMasks(BaseTransform):
-    """``instances`` (COCO segmentations or mask files) -> ``gt_masks`` (N, H, W) bool.
+    """``instances`` (COCO segmentations or mask files) -> ``gt_masks`` (N, H, W) bool and ``labels`` (N,) int64.
+
+    Masks that cannot be used are left out with a warning.
 
     Raises:
-        ValueError: a mask of another size than the image, or a mask file that cannot be read.
+        BrokenSampleError: none of them can.
     """
+
+    def __init__(self):
+        self._left_out = LeftOut('masks')
 
     def transform(self, results: dict) -> dict:
         size_hw = results['img'].shape[:2]
-        masks = [self._load(instance, size_hw) for instance in results['instances']]
-        for mask in masks:
-            if mask.shape != size_hw:
-                raise ValueError(f'{results["img_path"]} is {size_hw} (H, W) but one of its masks is {mask.shape}.')
+        masks, labels, reasons = [], [], []
+        for instance in results['instances']:
+            try:
+                masks.append(_load(instance, size_hw))
+            except (OSError, ValueError) as error:
+                reasons.append((instance.get('id', 'the mask'), str(error)))
+            else:
+                labels.append(instance.get('category_id', 0))
+        self._left_out.see(len(masks))
+        if reasons and not masks:
+            raise BrokenSampleError(f'{results["img_path"]} has no mask that can be used: {reasons[0][1]}')
+        for name, reason in reasons:
+            self._left_out.add(f'mask {name} of {results["img_path"]}', reason)
         results['gt_masks'] = np.stack(masks) if masks else np.zeros((0, *size_hw), bool)
-        results['labels'] = np.array([instance.get('category_id', 0) for instance in results['instances']], np.int64)
+        results['labels'] = np.array([int(label) if _is_number(label) else 0 for label in labels], np.int64)
         return results
 
-    @staticmethod
-    def _load(instance: dict, size_hw: tuple[int, int]) -> np.ndarray:
-        if 'mask_path' in instance:
-            return read_mask_file(instance['mask_path']).binary()
-        return decode_segmentation(instance['segmentation'], size_hw)
+
+def _load(instance: dict, size_hw: tuple[int, int]) -> np.ndarray:
+    if 'mask_path' in instance:
+        return read_mask_file(instance['mask_path']).check_size(size_hw).binary()
+    mask = decode_record({'segmentation': instance['segmentation']}, size_hw, instance.get('size_hw'))
+    return np.zeros(size_hw, bool) if mask is None else mask
+
+
+def _is_number(label: object) -> bool:
+    return isinstance(label, (int, float))
