@@ -5,17 +5,24 @@ from __future__ import annotations
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from mmrefine.files.images import IMAGE_SUFFIXES, read_image
+from mmrefine.files.names import check_readable, find_files, name_key
 
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v')
 _DEFAULT_FPS = 24.0
 _KEPT = 16
+# These say how many frames they have; of others it is computed from their length in seconds.
+_EXACT_SUFFIXES, _LEAST_SHARE = ('.mp4', '.mov', '.m4v', '.avi'), 0.9
+_INTEGER, _DECIMAL = re.compile(r'([0-9]+)'), re.compile(r'([0-9]+)\.([0-9]+)')
+_NUMBER = re.compile(r'([0-9]+(?:\.[0-9]+)?)')
 
 
 class VideoFrames(Sequence):
@@ -75,7 +82,7 @@ class FrameFiles(VideoFrames):
 
     Args:
         path: their folder, for reports.
-        files: at least one.
+        files: their places.
         allow_gaps: False refuses names whose last numbers do not rise by one step throughout, as a lost frame would
             show as a jump.
 
@@ -84,8 +91,10 @@ class FrameFiles(VideoFrames):
     """
 
     def __init__(self, path: Path, files: Sequence[Path], allow_gaps: bool = False):
+        if not files:
+            raise ValueError(f'clip {path} has no frames; expected at least one.')
         if not allow_gaps:
-            _check_steps(path, [file.stem for file in files])
+            check_steps(path, [file.stem for file in files])
         self._files, self.suffix = list(files), files[0].suffix
         super().__init__(path, [file.stem for file in files])
 
@@ -94,32 +103,43 @@ class FrameFiles(VideoFrames):
 
 
 class VideoFile(VideoFrames):
-    """A video file. Frames are counted when it is opened, since what a file says about their number is a guess.
+    """A video file. Frames are counted when it is opened, since what a file says about their number may be a guess.
 
     Reading forwards decodes every frame once; a step back decodes from the start to that place.
 
+    Args:
+        path: of the file.
+        allow_gaps: take what can be decoded of a file that has fewer frames than it says.
+
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it cannot be decoded.
+        ValueError: it cannot be decoded, or not to its end.
     """
 
-    def __init__(self, path: str | os.PathLike):
-        path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f'video {path} does not exist.')
-        self._capture, self._next = cv2.VideoCapture(str(path)), 0
+    def __init__(self, path: str | os.PathLike, allow_gaps: bool = False):
+        path = check_readable(path, 'video')
+        self._rewind(path)
         count = 0
         while self._capture.isOpened() and self._capture.grab():
             count += 1
         if not count:
             raise ValueError(f'video {path} cannot be decoded; convert it to MP4 (H.264), or give a folder of frames.')
+        declared = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        least = declared if path.suffix.lower() in _EXACT_SUFFIXES else int(_LEAST_SHARE * declared)
+        if count < least and not allow_gaps:
+            raise ValueError(
+                f'video {path} says that it has {declared} frames but only {count} can be decoded; the file is cut '
+                'short or damaged: make it anew, or take what is there (--allow-gaps).'
+            )
         self.fps = self._capture.get(cv2.CAP_PROP_FPS) or _DEFAULT_FPS
         self._rewind(path)
         super().__init__(path, [f'{index:05d}' for index in range(count)])
 
     def _rewind(self, path: Path) -> None:
-        self._capture.release()
-        self._capture, self._next = cv2.VideoCapture(str(path)), 0
+        try:
+            self._capture, self._next = cv2.VideoCapture(str(path)), 0
+        except (cv2.error, SystemError, UnicodeError) as error:
+            raise ValueError(f'video {path} cannot be opened ({error}); rename it with plain characters.') from error
 
     def _read(self, index: int) -> np.ndarray:
         if index < self._next:
@@ -139,7 +159,7 @@ class VideoFile(VideoFrames):
 
 
 def open_frames(path: str | os.PathLike, allow_gaps: bool = False) -> VideoFrames:
-    """The frames of a clip: a folder of images, in the order of the last numbers in their names, or a video file.
+    """The frames of a clip: a folder of images, in natural order (``f2`` before ``f10``), or a video file.
 
     Raises:
         FileNotFoundError: it does not exist.
@@ -149,11 +169,15 @@ def open_frames(path: str | os.PathLike, allow_gaps: bool = False) -> VideoFrame
     if not path.exists():
         raise FileNotFoundError(f'clip {path} does not exist: expected a folder of frames or a video file.')
     if not path.is_dir():
-        return VideoFile(path)
-    files = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and not _is_hidden(file)]
+        return VideoFile(path, allow_gaps)
+    found = [file for file in find_files(path, IMAGE_SUFFIXES).values() if file.parent == path]
+    files = {file.stem: file for file in found}
     if not files:
         raise ValueError(f'no frame in {path}; expected images that end in {", ".join(IMAGE_SUFFIXES)}.')
-    return FrameFiles(path, sorted(files, key=lambda file: (frame_number(file.stem) or 0, file.stem)), allow_gaps)
+    if len(files) < len(found):
+        doubled = next(file for file in found if files[file.stem] != file)
+        raise ValueError(f'{doubled} and {files[doubled.stem]} are one frame twice; keep one of them.')
+    return FrameFiles(path, [files[stem] for stem in natural_order(files)], allow_gaps)
 
 
 def find_clips(path: str | os.PathLike) -> dict[str, Path]:
@@ -168,8 +192,8 @@ def find_clips(path: str | os.PathLike) -> dict[str, Path]:
         raise FileNotFoundError(f'frames {path} do not exist: expected a video file, a folder of frames or of clips.')
     if path.is_file() or _holds_frames(path):
         return {path.stem if path.is_file() else path.resolve().name: path}
-    found = [folder for folder in sorted(path.rglob('*')) if folder.is_dir() and _holds_frames(folder)]
-    found += [file for file in sorted(path.rglob('*')) if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file()]
+    folders = {file.parent for file in find_files(path, IMAGE_SUFFIXES).values()}
+    found = [*sorted(folders), *find_files(path, VIDEO_SUFFIXES).values()]
     if not found:
         raise ValueError(
             f'no clip under {path}: expected folders of images, or video files ({", ".join(VIDEO_SUFFIXES)}).'
@@ -180,28 +204,91 @@ def find_clips(path: str | os.PathLike) -> dict[str, Path]:
 
 
 def _holds_frames(folder: Path) -> bool:
-    return any(file.suffix.lower() in IMAGE_SUFFIXES and not _is_hidden(file) for file in folder.iterdir())
+    return any(file.parent == folder for file in find_files(folder, IMAGE_SUFFIXES).values())
 
 
-def _is_hidden(file: Path) -> bool:
-    return file.name.startswith('.')
+def natural_order(stems: Iterable[str]) -> list[str]:
+    """Names without suffix, sorted by all their numbers as numbers and by what is between them as text.
+
+    Digits on both sides of a point are one decimal number, as in time stamps, where nothing tells otherwise: numbers
+    with ``9`` and ``10`` behind the point are counted there.
+    """
+    stems = list(stems)
+    fractions = [fraction for stem in stems for _, fraction in _DECIMAL.findall(stem)]
+    shortest = min(map(len, fractions), default=0)
+    are_counted = any(len(fraction) > shortest and fraction.endswith('0') for fraction in fractions)
+    pattern = _INTEGER if are_counted else _NUMBER
+
+    def key(stem: str) -> tuple:
+        parts = pattern.split(name_key(stem))
+        return [Fraction(part) if place % 2 else part for place, part in enumerate(parts)], stem
+
+    return sorted(stems, key=key)
 
 
 def frame_number(stem: str) -> int | None:
     """The last number in a name: 7 of ``frame_0007``."""
-    digits = re.findall(r'\d+', stem)
+    digits = _INTEGER.findall(stem)
     return int(digits[-1]) if digits else None
 
 
-def _check_steps(path: Path, stems: list[str]) -> None:
+def match_frames(files: Sequence[Path], names: Sequence[str], clip: str | os.PathLike) -> dict[int, Path]:
+    """Files by the index of their frame: that of the same name, else of the same numbers, else of the same last number.
+
+    Numbers count where no two frames share them. A file alone that fits none belongs to the first frame.
+
+    Args:
+        files: such as masks.
+        names: of the frames, without suffix.
+        clip: where the frames are, for reports.
+
+    Raises:
+        ValueError: a file fits no frame, or two fit one.
+    """
+    keys = (name_key, lambda stem: tuple(map(int, _INTEGER.findall(stem))) or None, frame_number)
+    tables = [_unique({key(name): index for index, name in enumerate(names)}, len(names)) for key in keys]
+    found: dict[int, Path] = {}
+    lost = []
+    for file in files:
+        places = [table.get(key(file.stem)) for key, table in zip(keys, tables, strict=True)]
+        index = next((place for place in places if place is not None), None)
+        if index is None:
+            lost.append(file.name)
+        elif index in found:
+            raise ValueError(
+                f'{found[index]} and {file} both belong to frame {names[index]} of {clip}; put the objects of a frame '
+                'into one label map.'
+            )
+        else:
+            found[index] = file
+    if lost and len(files) == 1:
+        return {0: files[0]}
+    if lost:
+        some = ', '.join(lost[:5]) + (', …' if len(lost) > 5 else '')
+        raise ValueError(f'{len(lost)} masks belong to no frame of {clip}: {some}; names must agree.')
+    return dict(sorted(found.items()))
+
+
+def _unique(table: dict, count: int) -> dict:
+    """The table, if each of the frames has a key of its own."""
+    return table if len(table) == count and None not in table else {}
+
+
+def check_steps(path: Path, stems: Sequence[str]) -> None:
+    """Refuse a clip that lacks frames: last numbers that rise by multiples of one step, not always by one.
+
+    Raises:
+        ValueError: frames are missing.
+    """
     numbers = [frame_number(stem) for stem in stems]
-    if None in numbers or len(numbers) < 3:
+    if None in numbers or len(numbers) < 3 or any(_DECIMAL.search(stem) for stem in stems):
         return
-    steps = np.diff(numbers)
-    gaps = np.flatnonzero(steps != steps.min())
-    if steps.min() > 0 and len(gaps):
+    steps = [after - before for before, after in pairwise(numbers)]
+    step = min(steps)
+    gaps = [place for place, size in enumerate(steps) if size != step]
+    if step > 0 and gaps and all(size % step == 0 for size in steps):
         first = gaps[0]
         raise ValueError(
             f'{path} lacks {len(gaps)} or more frames: after {stems[first]} comes {stems[first + 1]}, elsewhere names '
-            f'rise by {steps.min()}; add what is missing, or allow gaps (--allow-gaps).'
+            f'rise by {step}; add what is missing, or allow gaps (--allow-gaps).'
         )

@@ -19,12 +19,14 @@ from typing import Any
 
 import numpy as np
 
+from mmrefine.core.checks import foreground_level
+from mmrefine.core.regions import VOID
 from mmrefine.core.rle import decode_segmentation
 from mmrefine.files.coco_file import image_name
 from mmrefine.files.mask_files import read_mask_file
-from mmrefine.files.video_frames import FrameFiles, VideoFrames, find_clips, frame_number, open_frames
+from mmrefine.files.video_frames import FrameFiles, VideoFrames, find_clips, match_frames, open_frames
 
-VOID = 255
+_GREY, _WHITE = 128, 250  # least levels of one object's only level, and of its brightest where there are more
 
 
 class ClipMasks(ABC):
@@ -91,7 +93,8 @@ class VideoSource(ABC):
 
 
 class PngClipMasks(ClipMasks):
-    """Label maps of a clip: labels are objects, 0 is background, 255 void; files of 0 and 255 alone hold one object.
+    """Masks of a clip in PNG files: label maps, whose labels are objects, 0 background and 255 void; or masks of one
+    object as of images (see :meth:`~mmrefine.files.mask_files.MaskFile.binary`), if all files are such and white.
 
     Args:
         files: one for each frame that has masks, by the frame's index.
@@ -101,37 +104,34 @@ class PngClipMasks(ClipMasks):
     def __init__(self, files: dict[int, Path], frames: VideoFrames):
         self.files, self.frames = files, frames
         self.records = []
-        seen: Counter[int] = Counter()
-        self._is_binary = True
-        for path in files.values():
-            file = read_mask_file(path)
-            levels = np.unique(file.values).tolist()
-            self._is_binary &= file.palette is None and set(map(int, levels)) <= {0, 255}
-            seen.update(map(int, levels))
-        if self._is_binary:
-            self.object_ids = [1] if seen[255] else []
-        else:
-            self.object_ids = sorted(label for label in seen if label not in (0, VOID))
+        levels = [self._levels(path) for path in files.values()]
+        self._is_one_object = all(is_white for _, is_white in levels)
+        seen = Counter(label for labels, _ in levels for label in labels)
+        if self._is_one_object:
+            seen = Counter({1: sum(1 for labels, _ in levels if labels)})
+        self.object_ids = sorted(label for label, count in seen.items() if count and label != VOID)
         if not self.object_ids:
             raise ValueError(
                 f'the masks of {frames.path} are empty: no label but background in {_some(files.values())}.'
             )
         self.categories = [None] * len(self.object_ids)
-        self.are_prompts = len(frames) > 1 and max(seen[self._label(k)] for k in self.object_ids) == 1
+        self.are_prompts = len(frames) > 1 and max(seen[k] for k in self.object_ids) == 1
 
-    def _label(self, object_id: int) -> int:
-        return VOID if self._is_binary else object_id
+    @staticmethod
+    def _levels(path: Path) -> tuple[list[int], bool]:
+        """What a file holds besides 0, and whether it is white on black, perhaps with a soft edge, or empty."""
+        file = read_mask_file(path)
+        levels = np.unique(file.labels())
+        found = levels[levels > 0].tolist()
+        is_mask = file.palette is None and foreground_level(levels) is not None
+        is_white = not found or (is_mask and (found[-1] >= _WHITE or (len(found) == 1 and found[0] >= _GREY)))
+        return found, is_white
 
     def load(self, index: int) -> list[np.ndarray | None]:
         if index not in self.files:
             return [None] * len(self.object_ids)
-        values = read_mask_file(self.files[index]).values
-        if values.shape != self.frames.size_hw:
-            raise ValueError(
-                f'mask {self.files[index]} has the size {values.shape} (H, W), but the frames of {self.frames.path} '
-                f'{self.frames.size_hw}.'
-            )
-        masks = [values == self._label(object_id) for object_id in self.object_ids]
+        file = read_mask_file(self.files[index]).check_size(self.frames.size_hw)
+        masks = [file.binary()] if self._is_one_object else [file.labels() == label for label in self.object_ids]
         return [None if self.are_prompts and not mask.any() else mask for mask in masks]
 
 
@@ -182,16 +182,7 @@ class PngVideos(VideoSource):
 
     def _by_frame(self, files: list[Path], frames: VideoFrames) -> dict[int, Path]:
         """Masks belong to the frame of their name or number; a file alone that fits none to the first frame."""
-        by_name = {name: index for index, name in enumerate(frames.names)}
-        by_number = {frame_number(name): index for index, name in enumerate(frames.names)}
-        by_number.pop(None, None)
-        found = {file: by_name.get(file.stem, by_number.get(frame_number(file.stem))) for file in files}
-        lost = [file.name for file, index in found.items() if index is None]
-        if lost and len(files) == 1:
-            return {0: files[0]}
-        if lost:
-            raise ValueError(f'{len(lost)} masks belong to no frame of {frames.path}: {_some(lost)}; names must agree.')
-        return {index: file for file, index in sorted(found.items(), key=lambda pair: pair[1])}
+        return match_frames(files, frames.names, frames.path)
 
 
 class JsonClipMasks(ClipMasks):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmrefine.files.video_frames import find_clips, open_frames
+from mmrefine.files.video_frames import find_clips, match_frames, natural_order, open_frames
 
 
 def frame(index: int, size_hw: tuple[int, int] = (48, 64)) -> np.ndarray:
@@ -104,3 +104,84 @@ def test_clips_are_found_by_name(tmp_path):
         find_clips(tmp_path / 'nothing')
     with pytest.raises(FileNotFoundError, match='do not exist'):
         find_clips(tmp_path / 'absent')
+
+
+@pytest.mark.parametrize(
+    'stems',
+    [
+        ['f1_cam0', 'f2_cam0', 'f10_cam0'],
+        ['t1_0.5', 't1_1.0', 't1_1.5', 't2_0.5', 't10_0.25'],
+        ['1305031102.175304', '1305031102.211214', '1305031103.043227', '1305031110.000001'],
+        ['t0.25', 't0.5', 't0.75', 't1.0', 't1.25'],  # decimals of different lengths
+        ['s2.8', 's2.9', 's2.10', 's2.11'],  # counted behind the point
+        ['v1.9_2', 'v1.9_10', 'v1.10_1'],
+        ['a2b3', 'a2b20', 'a10b3', 'b1'],
+        ['1', '02', '3', '0010'],
+        ['1403636579763555584', '1403636579813555456', '1403636579863555584'],
+        ['frame', 'frame2', 'frame10'],
+        ['2024-01-09_0001', '2024-01-10_0001', '2024-02-01_0001'],
+    ],
+    ids=lambda stems: stems[0],
+)
+def test_natural_order_over_all_numbers(tmp_path, stems):
+    assert natural_order(reversed(stems)) == natural_order(sorted(stems)) == stems
+    frames = open_frames(write_folder(tmp_path / 'clip', [f'{stem}.png' for stem in stems]))
+    assert frames.names == stems and [brightness(image) for image in frames] == list(range(len(stems)))
+
+
+def test_hidden_files_are_no_frames(tmp_path):
+    folder = write_folder(tmp_path / 'clip', ['0.png', '1.png'])
+    for name in ('._0.png', '.2.png'):
+        (folder / name).write_bytes(b'rubbish')
+    assert open_frames(folder).names == ['0', '1'] and list(find_clips(tmp_path)) == ['clip']
+
+
+def test_a_frame_that_is_there_twice(tmp_path):
+    folder = write_folder(tmp_path / 'clip', ['0.png', '1.png', '1.jpg'])
+    with pytest.raises(ValueError, match=r'1.jpg and .*1.png are one frame twice'):
+        open_frames(folder)
+
+
+@pytest.mark.parametrize('suffix', ['avi', 'mp4'])
+def test_a_video_file_that_is_cut_short(tmp_path, suffix):
+    """It says how many frames it has; what can be decoded of it is taken only on demand."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / f'clip.{suffix}'
+    writer = cv2.VideoWriter(
+        str(path), cv2.VideoWriter_fourcc(*('MJPG' if suffix == 'avi' else 'mp4v')), 12.0, (64, 48)
+    )
+    for _ in range(8):
+        writer.write(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8))
+    writer.release()
+    assert len(open_frames(path)) == 8
+    data = path.read_bytes()
+    if suffix == 'mp4':  # the table of contents, at the end, says where frames are
+        data = data[:48] + bytes(len(data[48:]) // 2) + data[48 + len(data[48:]) // 2 :]
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match='decoded'):
+            [frame for frame in open_frames(path)]
+        return
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(
+        ValueError, match='clip.avi says that it has 8 frames but only [1-6] can be decoded; .*cut short'
+    ):
+        open_frames(path)
+    assert 0 < len(open_frames(path, allow_gaps=True)) < 8
+
+
+def test_masks_belong_to_frames_by_name_or_numbers():
+    def match(files, names):
+        return {index: path.name for index, path in match_frames([Path(name) for name in files], names, 'clip').items()}
+
+    assert match(['b.png', 'a.png'], ['a', 'b', 'c']) == {0: 'a.png', 1: 'b.png'}
+    assert match(['m_2_0.png'], ['f1_cam0', 'f2_cam0', 'f10_cam0']) == {1: 'm_2_0.png'}
+    assert match(['mask2_00010.png', 'mask2_00002.png'], ['v7_2', 'v7_10']) == {
+        0: 'mask2_00002.png',
+        1: 'mask2_00010.png',
+    }
+    assert match(['gro\u0308sse.png'], ['a', 'gr\xf6sse']) == {1: 'gro\u0308sse.png'}
+    assert match(['anything.png'], ['x', 'y']) == {0: 'anything.png'}
+    with pytest.raises(ValueError, match='2 masks belong to no frame of clip: p.png, q.png'):
+        match(['p.png', 'q.png'], ['x', 'y'])
+    with pytest.raises(ValueError, match='x_1.png and y_1.png both belong to frame f1 of clip; put the objects'):
+        match(['x_1.png', 'y_1.png'], ['f1', 'f2'])

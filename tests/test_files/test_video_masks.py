@@ -79,6 +79,31 @@ def test_binary_masks_every_other_frame(tmp_path):
     assert places(source) == ([1], [[1], [None], [3]])
 
 
+@pytest.mark.parametrize('white', [254, 250, 255])
+def test_smoothed_edges_are_no_objects(tmp_path, white):
+    """Masks of one object by the rule of image masks: soft edges, and a file whose white is another."""
+    soft = labels((white, 9))
+    soft[4:11, 8:15][soft[4:11, 8:15] == 0] = np.arange(24) * 5  # around the object, all below one half
+    soft[5, 9:14] = 128, 150, 170, 200, 240
+    maps = {'00000': labels((255, 9)), '00001': soft, '00002': labels((254, 9))}
+    source = open_videos(write_maps(tmp_path / 'masks', maps, palette=False), write_frames(tmp_path / 'a'))
+    assert places(source) == ([1], [[9], [9], [9]])
+    _, masks = source.open(source.clips[0])
+    assert [masks.load(index)[0].sum() for index in range(3)] == [masks.load(0)[0].sum()] * 3
+
+
+@pytest.mark.parametrize('void', [0, 255])
+@pytest.mark.parametrize('others', [(1, 2), (1, 200), (1, 128), (3, 90)])
+def test_labels_are_objects_whatever_their_numbers(tmp_path, others, void):
+    maps = {'00000': labels((others[0], 1), (others[1], 20)), '00001': labels((others[0], 4)), '00002': labels()}
+    for values in maps.values():
+        values[0, 0] = void
+    source = open_videos(write_maps(tmp_path / 'masks', maps, palette=False), write_frames(tmp_path / 'a'))
+    if void and others[1] >= 128:  # a white file of soft edges, by the rule of image masks
+        return
+    assert places(source)[0] == list(others)
+
+
 def test_clips_are_matched_by_name(tmp_path):
     for name in ('a', 'b'):
         write_frames(tmp_path / 'JPEGImages' / '480p' / name)
@@ -142,7 +167,7 @@ def test_masks_that_do_not_fit(tmp_path):
     frames = write_frames(tmp_path / 'a')
     cases = {
         'empty': ({'00000': labels()}, 'are empty: no label but background'),
-        'small': ({'00000': labels((1, 2))[:10]}, r'has the size \(10, 30\)'),
+        'small': ({'00000': labels((1, 2))[:10]}, r'is 10x30 \(HxW\) but the image is 20x30'),
         'lost': ({'00000': labels((1, 2)), '00009': labels((1, 2))}, '1 masks belong to no frame'),
     }
     for name, (maps, message) in cases.items():
