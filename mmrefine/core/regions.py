@@ -5,15 +5,18 @@ Legend: N regions, H and W in pixels. A region is one binary mask of one class.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+from scipy import ndimage
 
 from mmrefine.core.prompts.distance import tight_box
 
 VOID = 255
 SPLITS = ('merged', 'components', 'classes')
+_BLOCK = 512
 
 
 def split_label_map(
@@ -42,28 +45,62 @@ def split_label_map(
     Raises:
         TypeError, ValueError: not an integer array, not (H, W), or another ``split``.
     """
+    regions = label_regions(label_map, background=background, void=void, min_area_px=min_area_px, split=split)
+    masks = np.zeros((len(regions), *label_map.shape), bool)
+    for mask, region in zip(masks, regions, strict=True):
+        mask[region.slices] = region.crop
+    return masks, np.array([region.label for region in regions], np.int64)
+
+
+class Region(NamedTuple):
+    """A region of a label map, cut out: a map of noise has more regions than full masks of them fit into memory.
+
+    Attributes:
+        label: of its class.
+        slices: rows and columns of its box.
+        crop: (h, w) bool, its pixels in the box.
+    """
+
+    label: int
+    slices: tuple[slice, slice]
+    crop: np.ndarray
+
+    def mask(self, size_hw: tuple[int, int]) -> np.ndarray:
+        """The region as an (H, W) bool mask."""
+        mask = np.zeros(size_hw, bool)
+        mask[self.slices] = self.crop
+        return mask
+
+
+def label_regions(
+    label_map: np.ndarray,
+    *,
+    background: int | None = 0,
+    void: int | None = VOID,
+    min_area_px: int = 5,
+    split: str = 'merged',
+) -> list[Region]:
+    """The regions of :func:`split_label_map`, cut out."""
     label_map = _check_label_map(label_map)
     if split not in SPLITS:
         raise ValueError(f'split must be one of {SPLITS}, got {split!r}.')
-    masks, labels = [], []
-    for label in np.unique(label_map):
+    regions = []
+    for label in np.unique(label_map).tolist():
         if label in (background, void):
             continue
-        regions = [label_map == label]
+        components = (label_map == label).astype(np.int32)
         if split != 'classes':
-            _, components = cv2.connectedComponents(regions[0].astype(np.uint8), connectivity=8)
-            regions = regions_of_components(components, min_area_px, merge=split == 'merged')
-        masks.extend(regions)
-        labels.extend([label] * len(regions))
-    return np.array(masks, bool).reshape(-1, *label_map.shape), np.array(labels, np.int64)
+            _, components = cv2.connectedComponents(components.astype(np.uint8), connectivity=8)
+        for numbers, slices in _grouped(components, min_area_px, split == 'merged'):
+            crop = components[slices]
+            crop = crop == numbers[0] if len(numbers) == 1 else np.isin(crop, numbers)
+            regions.append(Region(label, slices, crop))
+    return regions
 
 
 def regions_of_components(components: np.ndarray, min_area_px: int = 5, merge: bool = True) -> list[np.ndarray]:
     """Masks of numbered components (H, W), 0 being none; see :func:`split_label_map`."""
-    regions = [components == number for number in range(1, int(components.max()) + 1)]
-    if len(regions) > 1:
-        regions = [region for region in regions if np.count_nonzero(region) >= min_area_px]
-    return merge_regions(regions) if merge else regions
+    return [np.isin(components, numbers) for numbers, _ in _grouped(components, min_area_px, merge)]
 
 
 def merge_regions(regions: list[np.ndarray]) -> list[np.ndarray]:
@@ -78,47 +115,76 @@ def merge_regions(regions: list[np.ndarray]) -> list[np.ndarray]:
     Args:
         regions: (H, W) bool, none of them empty.
     """
-    merged = []
-    waiting = [_Region(region, np.array(tight_box(region)), np.count_nonzero(region)) for region in regions]
-    while waiting:
-        grown, *others = waiting
-        waiting = []
-        for other in others:
-            if _belong_together(grown, other):
-                grown = _Region(
-                    grown.mask | other.mask, _hull(grown.box_xyxy, other.box_xyxy), grown.area_px + other.area_px
-                )
-            else:
-                waiting.append(other)
-        merged.append(grown.mask)
-    return merged
+    if not regions:
+        return []
+    boxes = np.array([tight_box(region) for region in regions], np.int64)
+    areas_px = np.array([np.count_nonzero(region) for region in regions], np.int64)
+    return [np.any([regions[member] for member in group], axis=0) for group in _merge(boxes, areas_px)]
 
 
-class _Region(NamedTuple):
-    """A mask (H, W) bool, its box of inclusive indices (4,), and its number of pixels."""
+def _grouped(components: np.ndarray, min_area_px: int, merge: bool) -> Iterator[tuple[list[int], tuple[slice, slice]]]:
+    """Numbers of the components of each region, and its box."""
+    boxes = ndimage.find_objects(components)
+    areas_px = np.bincount(components.ravel(), minlength=len(boxes) + 1)[1:]
+    numbers = np.array([index for index, box in enumerate(boxes) if box is not None], np.int64)
+    if len(numbers) > 1:
+        numbers = numbers[areas_px[numbers] >= min_area_px]
+    corners = [
+        (boxes[n][1].start, boxes[n][0].start, boxes[n][1].stop - 1, boxes[n][0].stop - 1) for n in numbers.tolist()
+    ]
+    corners = np.array(corners, np.int64).reshape(-1, 4)
+    for group in _merge(corners, areas_px[numbers]) if merge else [[index] for index in range(len(numbers))]:
+        left, top = corners[group, :2].min(axis=0).tolist()
+        right, bottom = corners[group, 2:].max(axis=0).tolist()
+        yield (numbers[group] + 1).tolist(), (slice(top, bottom + 1), slice(left, right + 1))
 
-    mask: np.ndarray
-    box_xyxy: np.ndarray
-    area_px: int
 
-    @property
-    def box_area_px(self) -> int:
-        return int((self.box_xyxy[2:] - self.box_xyxy[:2] + 1).prod())
+def _merge(boxes: np.ndarray, areas_px: np.ndarray) -> list[list[int]]:
+    """Which regions are one, by :func:`merge_regions`; (R, 4) boxes of inclusive indices, (R,) areas."""
+    groups = []
+    waiting = np.arange(len(boxes))
+    while len(waiting):
+        first, others = int(waiting[0]), waiting[1:]
+        box, area_px, group = boxes[first], areas_px[first], [first]
+        taken = np.zeros(len(others), bool)
+        place = 0
+        while place < len(others):
+            # A block at a time: after each one taken in, the rest is compared with a larger region.
+            block = others[place : place + _BLOCK]
+            belongs = np.flatnonzero(_belong_together(box, area_px, boxes[block], areas_px[block]))
+            if not len(belongs):
+                place += len(block)
+                continue
+            place += int(belongs[0])
+            other = int(others[place])
+            taken[place] = True
+            group.append(other)
+            box, area_px = _hull(box, boxes[other]), area_px + areas_px[other]
+            place += 1
+        groups.append(group)
+        waiting = others[~taken]
+    return groups
 
 
-def _hull(box: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return np.hstack([np.minimum(box, other)[:2], np.maximum(box, other)[2:]])
+def _hull(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+    corners = np.minimum(box[..., :2], others[..., :2]), np.maximum(box[..., 2:], others[..., 2:])
+    return np.concatenate(corners, axis=-1)
 
 
-def _belong_together(region: _Region, other: _Region) -> bool:
-    """The criterion of :func:`merge_regions`."""
-    hull = _hull(region.box_xyxy, other.box_xyxy)
-    hull_area = int((hull[2:] - hull[:2]).prod())
-    if hull_area == 0:
-        return True
-    fill = min(region.area_px / region.box_area_px, other.area_px / other.box_area_px)
-    is_near = region.box_area_px + other.box_area_px > 0.5 * hull_area
-    return is_near and (region.area_px + other.area_px) / hull_area > min(0.5, fill - 0.1)
+def _box_area_px(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[..., 2:] - boxes[..., :2] + 1).prod(axis=-1)
+
+
+def _belong_together(box: np.ndarray, area_px: int, boxes: np.ndarray, areas_px: np.ndarray) -> np.ndarray:
+    """(R,) bool: the criterion of :func:`merge_regions` for one region with each of R others."""
+    hulls = _hull(box, boxes)
+    hull_areas = (hulls[:, 2:] - hulls[:, :2]).prod(axis=1)
+    own, theirs = _box_area_px(box), _box_area_px(boxes)
+    fill = np.minimum(area_px / own, areas_px / theirs)
+    is_near = own + theirs > 0.5 * hull_areas
+    # A hull without an area is divided by 1, and answered beforehand.
+    is_dense = (area_px + areas_px) / np.maximum(hull_areas, 1) > np.minimum(0.5, fill - 0.1)
+    return (hull_areas == 0) | (is_near & is_dense)
 
 
 def resolve_overlaps(masks: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -132,8 +198,7 @@ def resolve_overlaps(masks: np.ndarray, scores: np.ndarray) -> np.ndarray:
         (H, W) int64, the index of the owner, -1 where there is none.
     """
     owner = np.full(masks.shape[1:], -1, np.int64)
-    areas_px = np.count_nonzero(masks, axis=(1, 2))
-    for index in np.lexsort((-np.arange(len(masks)), -areas_px, np.asarray(scores))):
+    for index in painting_order(scores, np.count_nonzero(masks, axis=(1, 2))):
         owner[masks[index]] = index
     return owner
 
@@ -173,12 +238,38 @@ def paint_regions(
             f'coarse and refined must be (N, {label_map.shape[0]}, {label_map.shape[1]}) for N labels and scores, got '
             f'{coarse.shape}, {refined.shape}, {len(labels)} labels and {len(scores)} scores.'
         )
+    areas_px = np.count_nonzero(refined, axis=(1, 2))
+    given_up = coarse.any(axis=0)
+    order = painting_order(scores, areas_px)
+    painted = ((labels[index], refined[index]) for index in order)
+    return paint_in_order(label_map, given_up, painted, background=background, void=void)
+
+
+def painting_order(scores: np.ndarray, areas_px: np.ndarray) -> np.ndarray:
+    """Indices of N masks such that, painted one over the other, each pixel ends as :func:`resolve_overlaps` says."""
+    return np.lexsort((-np.arange(len(areas_px)), -np.asarray(areas_px), np.asarray(scores)))
+
+
+def paint_in_order(
+    label_map: np.ndarray,
+    in_regions: np.ndarray,
+    regions: Iterable[tuple[int, np.ndarray]],
+    *,
+    background: int | None = 0,
+    void: int | None = VOID,
+) -> np.ndarray:
+    """What :func:`paint_regions` says, with one region in memory at a time.
+
+    Args:
+        label_map: (H, W) integer, what was split.
+        in_regions: (H, W) bool, the pixels of all regions before refinement.
+        regions: labels and (H, W) bool refined masks, in the order of :func:`painting_order`.
+    """
     painted = label_map.copy()
     if background is not None:
-        painted[coarse.any(axis=0)] = background
-    owner = resolve_overlaps(refined, scores)
-    claimed = owner >= 0
-    painted[claimed] = np.asarray(labels)[owner[claimed]]
+        painted[in_regions] = background
+    for label, mask in regions:
+        painted[mask] = label
     if void is not None:
         painted[label_map == void] = void
     return painted

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmrefine.core import regions as regions_module
 from mmrefine.core.regions import (
+    label_regions,
     merge_regions,
     paint_regions,
     regions_of_components,
@@ -144,3 +146,29 @@ def test_wrong_input_is_named():
     with pytest.raises(ValueError, match='2 labels'):
         empty = np.zeros((1, 4, 4), bool)
         paint_regions(np.zeros((4, 4), np.uint8), empty, empty, np.array([1, 2]), np.ones(2))
+
+
+@pytest.mark.parametrize('labels', [2, 3, 5, 20])
+def test_regions_of_noise(labels):
+    """Tens of thousands of components: regions are disjoint, lie in their class, and the dense ones are the same."""
+    label_map = np.random.default_rng(labels).integers(1, labels + 1, (300, 300)).astype(np.uint8)
+    regions = label_regions(label_map)
+    seen = np.zeros(label_map.shape, bool)
+    for region in regions:
+        mask = region.mask(label_map.shape)
+        assert (label_map[mask] == region.label).all() and not seen[mask].any()
+        assert region.crop[0].any() and region.crop[-1].any() and region.crop[:, 0].any() and region.crop[:, -1].any()
+        seen |= mask
+    masks, numbers = split_label_map(label_map)
+    assert numbers.tolist() == [region.label for region in regions]
+    assert all(np.array_equal(mask, region.mask(label_map.shape)) for mask, region in zip(masks, regions, strict=True))
+
+
+def test_merging_in_blocks_is_merging(monkeypatch):
+    """However many are compared at a time."""
+    rng = np.random.default_rng(1)
+    label_map = (rng.random((80, 80)) < 0.3).astype(np.uint8)
+    whole = split_label_map(label_map)[0]
+    for block in (1, 3):
+        monkeypatch.setattr(regions_module, '_BLOCK', block)
+        assert np.array_equal(split_label_map(label_map)[0], whole)
