@@ -23,12 +23,15 @@ upright as their EXIF data says; masks must be drawn on the upright view.
 """
 EPILOG = """\
 The job can be stopped at any time: the same command goes on where it was, and ends with the same files.
-Images that are missing or broken are skipped and listed at the end and in summary.json.
+Images that are missing or broken are skipped, masks that cannot be used stay as they came; both are listed at the end
+and in summary.json. Called again, it does again what has changed: images, masks, weights and configs. DIR holds results
+and .job/; nothing else is written or deleted.
 
 Large data sets: tools/dist_refine.sh and tools/slurm_refine.sh share the work among processes, --launcher ray among the
 actors of a Ray cluster; all must see the same disk. See docs/scaling.md.
 
-exit status: 0 all masks refined; 1 some images were skipped; 2 the job could not start or not go on.
+exit status: 0 all masks refined; 1 some images were skipped, or some masks could not be used; 2 the job could not start
+or not go on.
 
 examples:
   tools/refine.py photos/ predictions.json --out refined/ --pictures 20
@@ -50,7 +53,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--gt', metavar='MASKS', help='ground truth of the same kind: adds IoU and boundary IoU')
     parser.add_argument('--pictures', metavar='N', nargs='?', type=int, const=-1, default=0, help=_PICTURES_HELP)
-    parser.add_argument('--overwrite', action='store_true', help='start anew, also where DIR holds another job')
+    parser.add_argument('--format', metavar='NAME', help=_FORMAT_HELP)
+    parser.add_argument('--overwrite', action='store_true', help=_OVERWRITE_HELP)
+    parser.add_argument('--debug', action='store_true', help='show where in the code an image failed')
 
     label_maps = parser.add_argument_group('label maps')
     label_maps.add_argument('--semantic', action='store_true', help='the PNG files are label maps')
@@ -78,6 +83,8 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+_FORMAT_HELP = 'format of MASKS, where it does not tell itself; see docs/formats.md'
+_OVERWRITE_HELP = 'start anew: what a job has written in DIR before is deleted, whatever its settings were'
 _PICTURES_HELP = 'draw photo, coarse and refined side by side for the first N images, or for all'
 _IGNORE_HELP = 'void, left untouched (default: 255); "none" if there is none'
 _BACKGROUND_HELP = (
@@ -92,6 +99,9 @@ _THRESHOLD_HELP = (
 _ACTORS_HELP = 'Ray actors (default: one per GPU of the cluster, or per core where there are none)'
 _GATE_HELP = 'settings of the gate to change, such as min_gain=0.02 min_score=none area_ratio=0.4,2.5; see the README'
 _BATCH_HELP = 'masks refined together, from one or several images (default: %(default)s)'
+
+
+_MAX_PROBLEMS = 20
 
 
 def _label(text: str) -> int | None:
@@ -113,6 +123,7 @@ def main() -> int:
     args = parse_args()
     # Imported late, so that --help answers at once.
     from mmrefine.core.gate import parse_gate
+    from mmrefine.files.names import printable
     from mmrefine.jobs import LostProcessError, format_report, refine_dataset
     from mmrefine.jobs.cam import compare_label_maps, format_label_quality
 
@@ -130,6 +141,7 @@ def main() -> int:
             device=args.device,
             gate=not args.no_gate and (parse_gate(args.gate) or True),
             seed=args.seed,
+            format=args.format,
             semantic=args.semantic,
             ignore_label=args.ignore_label,
             background_label=args.background_label,
@@ -143,13 +155,16 @@ def main() -> int:
             overwrite=args.overwrite,
             launcher=args.launcher,
             actors=args.actors,
+            debug=args.debug,
         )
         quality = None
         if report is not None and report.total['masks'] and args.gt and (args.cam or args.semantic):
             void = 255 if args.cam else args.ignore_label
             quality = compare_label_maps(args.masks, args.out, args.gt, threshold, void)
     except (ValueError, TypeError, OSError, ImportError, LostProcessError) as error:
-        print(f'error: {error}', file=sys.stderr)
+        if args.debug:
+            raise
+        print(printable(f'error: {error}'), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print('stopped; the same command goes on from here.', file=sys.stderr)
@@ -160,11 +175,16 @@ def main() -> int:
     if quality is not None:
         print(format_label_quality(quality))
     for failure in report.failed:
-        print(f'skipped {failure["image"]}: {failure["error"]}', file=sys.stderr)
+        print(printable(f'skipped {failure["image"]}: {failure["error"]}'), file=sys.stderr)
+    for problem in report.problems[:_MAX_PROBLEMS]:
+        mask = '' if problem['mask'] is None else f', mask {problem["mask"]}'
+        print(printable(f'not used {problem["image"]}{mask}: {problem["error"]}'), file=sys.stderr)
     if report.failed:
         print(f'{len(report.failed)} images were skipped.', file=sys.stderr)
-    print(f'results are in {args.out}')
-    return 1 if report.failed else 0
+    if report.problems:
+        print(f'{report.total["problems"]} masks could not be used; see {args.out}/summary.json.', file=sys.stderr)
+    print(printable(f'results are in {args.out}'))
+    return 0 if report.is_clean else 1
 
 
 if __name__ == '__main__':

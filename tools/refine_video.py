@@ -24,9 +24,11 @@ DIR/overlays/<clip>.mp4 with --overlay; DIR/summary.json.
 EPILOG = """\
 Flicker is how much masks change from frame to frame beyond the motion (docs/video.md): compare before and after.
 The job can be stopped at any time: the same command goes on with the clip where it was.
-Clips that cannot be read are skipped and listed at the end and in summary.json.
+Clips that cannot be read are skipped, masks that cannot be used stay as they came; both are listed at the end and in
+summary.json. DIR holds results and .job/; nothing else is written or deleted.
 
-exit status: 0 all clips refined; 1 some were skipped; 2 the job could not start or not go on.
+exit status: 0 all clips refined; 1 some were skipped, or some masks could not be used; 2 the job could not start or not
+go on.
 
 examples:
   tools/refine_video.py clip.mp4 first_frame.png --out refined/ --overlay
@@ -46,7 +48,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--write', nargs='+', choices=('png', 'json'), help='formats; default: as the masks came')
     parser.add_argument('--overlay', action='store_true', help='videos of the masks over the frames')
     parser.add_argument('--allow-gaps', action='store_true', help='frame numbers may jump')
-    parser.add_argument('--overwrite', action='store_true', help='start anew, also where DIR holds another job')
+    parser.add_argument('--overwrite', action='store_true', help=_OVERWRITE_HELP)
+    parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi', 'ray'), default='none')
+    parser.add_argument('--actors', metavar='N', type=int, help='Ray actors (default: one per GPU, or per core)')
+    parser.add_argument('--debug', action='store_true', help='show where in the code a clip failed')
 
     model = parser.add_argument_group('refiner')
     model.add_argument('--model', default='segrefiner_tiny', help='name of a bundled model (default: %(default)s)')
@@ -64,6 +69,7 @@ def parse_args() -> argparse.Namespace:
 
 
 _GATE_HELP = 'settings of the gate to change, such as min_gain=0.02 min_score=none area_ratio=0.4,2.5; see the README'
+_OVERWRITE_HELP = 'start anew: what a job has written in DIR before is deleted, whatever its settings were'
 _FAST_HELP = 'with --sam2: quadrants of frames at half size, two passes of the encoder instead of five'
 _AGREEMENT_HELP = (
     'least IoU of a frame with what its neighbours say, or what the flow to them keeps where that is less; 0 leaves '
@@ -71,11 +77,15 @@ _AGREEMENT_HELP = (
 )
 
 
+_MAX_PROBLEMS = 20
+
+
 def main() -> int:
     args = parse_args()
     # Imported late, so that --help answers at once.
     from mmrefine.core.gate import parse_gate
-    from mmrefine.jobs.video import format_video_report, refine_video
+    from mmrefine.files.names import printable
+    from mmrefine.jobs import LostProcessError, format_video_report, refine_video
 
     try:
         report = refine_video(
@@ -96,18 +106,28 @@ def main() -> int:
             allow_gaps=args.allow_gaps,
             videos=args.videos,
             overwrite=args.overwrite,
+            launcher=args.launcher,
+            actors=args.actors,
+            debug=args.debug,
         )
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        print(f'error: {error}', file=sys.stderr)
+    except (ValueError, TypeError, OSError, ImportError, LostProcessError) as error:
+        if args.debug:
+            raise
+        print(printable(f'error: {error}'), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print('stopped; the same command goes on from here.', file=sys.stderr)
         return 130
+    if report is None:  # the first process tells
+        return 0
     print(format_video_report(report))
     for failure in report.failed:
-        print(f'skipped {failure["clip"]}: {failure["error"]}', file=sys.stderr)
-    print(f'results are in {args.out}')
-    return 1 if report.failed else 0
+        print(printable(f'skipped {failure["clip"]}: {failure["error"]}'), file=sys.stderr)
+    for problem in report.problems[:_MAX_PROBLEMS]:
+        where = f'{problem["clip"]}, frame {problem["frame"]}, object {problem["object"]}'
+        print(printable(f'not used {where}: {problem["error"]}'), file=sys.stderr)
+    print(printable(f'results are in {args.out}'))
+    return 0 if report.is_clean else 1
 
 
 if __name__ == '__main__':

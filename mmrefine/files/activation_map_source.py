@@ -1,4 +1,4 @@
-"""Class activation maps as a job's coarse masks: they become label maps, whose regions are refined."""
+"""Label maps out of files of class activation maps."""
 
 from __future__ import annotations
 
@@ -11,48 +11,10 @@ from mmrefine.core.activation_maps import activation_label_map, resize_scores
 from mmrefine.core.palette import voc_palette
 from mmrefine.core.regions import VOID
 from mmrefine.files.activation_maps import DEFAULT_NAMES, MapNames, load_activation_maps
-from mmrefine.files.image_table import ImageTable
 from mmrefine.files.mask_files import MaskFile
-from mmrefine.files.mask_sources import LabelMaps, MaskTask
 from mmrefine.files.names import find_files
 
 SUFFIXES = ('.npy', '.npz')
-
-
-class ActivationMaps(LabelMaps):
-    """Label maps out of class activation maps: 0 is the background, class k is k + 1, 255 is void.
-
-    Args:
-        path: a file, or a folder of them (searched recursively), see
-            :func:`~mmrefine.files.activation_maps.load_activation_maps`.
-        threshold: what scores less in every class is background.
-        names: keys and class numbers of the tool that made the maps.
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike,
-        images: ImageTable,
-        threshold: float,
-        names: MapNames = DEFAULT_NAMES,
-    ):
-        if not 0 <= threshold <= 1:
-            raise ValueError(f'the threshold of activation maps must lie in [0, 1], got {threshold}.')
-        super().__init__(path, images, ignore_label=VOID, background_label=0)
-        self.threshold, self.names = threshold, names
-
-    @staticmethod
-    def list_files(path: str | os.PathLike) -> dict[str, Path]:
-        """Files by the name of their label map, which is a PNG file."""
-        return activation_map_paths(path)
-
-    def read(self, task: MaskTask, size_hw: tuple[int, int]) -> MaskFile:
-        """The label map of a task at the size of its image.
-
-        Raises:
-            OSError, ValueError: its file cannot be read, or does not fit the image.
-        """
-        return read_activation_labels(self.files[task.refs[0]], size_hw, self.threshold, self.names)
 
 
 def read_activation_labels(

@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -20,7 +20,7 @@ class OutputError(OSError):
 
 
 @contextmanager
-def whole_path(path: str | os.PathLike, shared: bool = False) -> Iterator[Path]:
+def whole_path(path: str | os.PathLike, shared: bool = False, unfinished: Path | None = None) -> Iterator[Path]:
     """A name to write a file under, which appears under its own when the block has ended, and not before.
 
     After a power cut there is the old file or the new one. The unfinished file has one fixed name, so that a job that
@@ -29,20 +29,23 @@ def whole_path(path: str | os.PathLike, shared: bool = False) -> Iterator[Path]:
     Args:
         path: missing folders are made.
         shared: other processes may be writing the same file now; each has an unfinished one of its own.
+        unfinished: that name, on the same disk; None: one beside the file.
 
     Raises:
         OutputError: the disk is full or the place cannot be written to.
     """
     path = Path(path)
-    unfinished = _unfinished(path, f'.{os.getpid()}' if shared else '')
+    unfinished = unfinished or _unfinished(path, f'.{os.getpid()}' if shared else '')
     try:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            unfinished.parent.mkdir(parents=True, exist_ok=True)
             unfinished.unlink(missing_ok=True)  # a link would lead elsewhere
             yield unfinished
             with open(unfinished, 'rb') as file:
                 os.fsync(file.fileno())
             os.replace(unfinished, path)
+            _sync_folder(path.parent)
         finally:
             unfinished.unlink(missing_ok=True)
     except OSError as error:
@@ -57,20 +60,22 @@ def whole_path(path: str | os.PathLike, shared: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike, mode: str = 'w', shared: bool = False) -> Iterator[IO]:
+def whole_file(
+    path: str | os.PathLike, mode: str = 'w', shared: bool = False, unfinished: Path | None = None
+) -> Iterator[IO]:
     """Open a file for writing that appears under its name when it is complete; see :func:`whole_path`.
 
     Args:
         path: missing folders are made.
         mode: ``'w'`` for text in UTF-8, ``'wb'`` for bytes.
-        shared: other processes may be writing the same file now.
+        shared, unfinished: see :func:`whole_path`.
 
     Raises:
         OutputError: the disk is full or the place cannot be written to.
     """
     with (
-        whole_path(path, shared) as unfinished,
-        open(unfinished, mode.replace('w', 'x'), encoding=None if 'b' in mode else 'utf-8') as file,
+        whole_path(path, shared, unfinished) as name,
+        open(name, mode.replace('w', 'x'), encoding=None if 'b' in mode else 'utf-8') as file,
     ):
         yield file
 
@@ -89,6 +94,16 @@ def remove_results(*paths: Path) -> None:
                 path.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f'{error.filename} cannot be deleted ({error.strerror}); choose another --out.') from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk, where the system can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _unfinished(path: Path, mark: str) -> Path:

@@ -88,15 +88,18 @@ class ImageTable:
         """Where the image of this name is."""
         return locate(self.folder, name)
 
-    def find(self, name: str) -> str | None:
+    def find(self, name: str, suffix_counts: bool = True) -> str | None:
         """The image called ``name``, a path with or without folders and suffix; None if there is none.
+
+        Args:
+            suffix_counts: False: the name is that of a mask, whose suffix says nothing about the image's.
 
         Raises:
             ValueError: there are several.
         """
-        if name in self.names:
+        if suffix_counts and name in self.names:
             return name
-        for key in _keys(name):
+        for key in _keys(name)[0 if suffix_counts else 1 :]:
             names = self._by_key.get(key, [])
             if len(names) > 1:
                 raise ValueError(
@@ -112,13 +115,16 @@ class ImageTable:
             return self.ids[image_id]
         return self.find(str(image_id)) or self._by_number.get(str(image_id))
 
-    def match(self, names: Iterable[str]) -> dict[str, str | None]:
+    def match(self, names: Iterable[str], suffix_counts: bool = True) -> dict[str, str | None]:
         """The image of each of the ``names`` that belong together.
 
         Other folders do not matter (see :meth:`find`), unless another name is exactly the image's: of ``x/a.png`` and
         ``y/a.png`` only the first belongs to ``x/a.jpg``.
+
+        Args:
+            suffix_counts: see :meth:`find`.
         """
-        found = {name: self.find(name) for name in names}
+        found = {name: self.find(name, suffix_counts) for name in names}
         exact = {image for name, image in found.items() if image is not None and _is_exact(name, image)}
         return {name: None if image in exact and not _is_exact(name, image) else image for name, image in found.items()}
 

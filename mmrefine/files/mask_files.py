@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from mmrefine.core.checks import check_same_size, foreground_level
 from mmrefine.files.images import open_whole
+from mmrefine.files.names import find_files
 
 
 @dataclass(frozen=True)
@@ -131,3 +133,15 @@ def _single_channel(values: np.ndarray, path: str, has_alpha: bool) -> np.ndarra
 
 def _some(levels: np.ndarray) -> str:
     return ', '.join(map(str, levels[:6].tolist())) + (', …' if len(levels) > 6 else '')
+
+
+def mask_paths(path: str | os.PathLike) -> dict[str, Path]:
+    """PNG files by name: relative to the folder, or the one file's own.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = find_files(path, ('.png',))
+    if not found:
+        raise ValueError(f'{path} holds no masks: expected PNG files, or a COCO file that ends in .json.')
+    return found

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from mmrefine.files.manifest import is_job_folder, read_manifest
+
 _LONGEST_NAME = 255  # bytes, of nearly all file systems
 
 
@@ -16,6 +18,7 @@ def find_files(path: str | os.PathLike, suffixes: Sequence[str]) -> dict[str, Pa
     """Files under a folder, recursively, by their names relative to it; a file alone by its own name.
 
     Hidden files are left out, and what is in hidden folders: such as the ``._a.jpg`` that macOS leaves on other disks.
+    So are the results of jobs: folders under this one that hold some, and what the manifest of this one names.
 
     Args:
         path: a folder, or a file.
@@ -28,12 +31,15 @@ def find_files(path: str | os.PathLike, suffixes: Sequence[str]) -> dict[str, Pa
     if not path.is_dir():
         return {path.name: path} if path.suffix.lower() in suffixes else {}
     found = {}
+    results = read_manifest(path)
     for folder, folders, names in os.walk(path):
-        folders[:] = [name for name in folders if not name.startswith('.')]
+        folders[:] = [name for name in folders if not name.startswith('.') and not is_job_folder(Path(folder, name))]
         for name in names:
             if not name.startswith('.') and os.path.splitext(name)[1].lower() in suffixes:
                 file = Path(folder, name)
                 found[file.relative_to(path).as_posix()] = file
+    for name in results & found.keys():
+        del found[name]
     return dict(sorted(found.items(), key=lambda item: PurePosixPath(item[0])))
 
 

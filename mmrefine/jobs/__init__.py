@@ -1,10 +1,11 @@
 """Refinement of files: whole data sets and clips, started, stopped and continued."""
 
 from mmrefine.files.atomic import OutputError
-from mmrefine.jobs.job import refine_dataset
+from mmrefine.jobs.clip_work import VideoReport, format_video_report
+from mmrefine.jobs.clips import refine_video
+from mmrefine.jobs.images import refine_dataset
 from mmrefine.jobs.launch.processes import LostProcessError
 from mmrefine.jobs.report import JobReport, format_report
-from mmrefine.jobs.video import VideoReport, format_video_report, refine_video
 
 __all__ = [
     'JobReport',

@@ -47,7 +47,7 @@ def sweep_thresholds(
     """Label maps out of activation maps at several thresholds, before any refinement.
 
     Args:
-        maps: folder of activation maps, see :class:`~mmrefine.files.activation_map_source.ActivationMaps`.
+        maps: folder of activation maps, see :class:`~mmrefine.jobs.formats.activation_maps.ActivationMaps`.
         thresholds: T numbers in [0, 1].
         gt: folder of true label maps with the names of the maps; 255 is not judged. Maps without truth are left out,
             as are files that cannot be read.
@@ -133,8 +133,8 @@ def compare_label_maps(
     for path in sorted(folders['refined'].rglob('*.png')) if folders else ():
         name = path.relative_to(folders['refined']).as_posix()
         truth = find_truth(name)
-        if truth is None:
-            continue
+        if truth is None or (read_coarse is None and name not in map_paths):
+            continue  # the result of an input that is gone
         if read_coarse is None:
             before = read_activation_labels(map_paths[name], truth.shape, threshold).labels()
         else:

@@ -7,7 +7,7 @@ import json
 import math
 import platform
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,11 +19,16 @@ from rich.console import Console
 from rich.table import Table
 
 from mmrefine.core.gate import explain_kept, reason_in_words
-from mmrefine.evaluation import summarize_refinement
-from mmrefine.files.atomic import whole_file
-from mmrefine.jobs.truth import MEASURES
-from mmrefine.jobs.writers import Written
+from mmrefine.evaluation import measure_masks, summarize_refinement
+from mmrefine.files.json_stream import walk_json
+from mmrefine.files.names import printable
+from mmrefine.jobs.engine import SUMMARY
+from mmrefine.jobs.formats.base import MaskPair
+from mmrefine.jobs.outputs import OutputFolder
 from mmrefine.version import __version__
+
+MEASURES = ('iou', 'boundary_iou')
+_ENTRIES_IN_REPORT = 1000
 
 
 @dataclass(frozen=True)
@@ -34,84 +39,122 @@ class JobReport:
         total: counts of images and masks, and where there is ground truth the measures of
             :func:`~mmrefine.evaluation.summarize_refinement`.
         failed: ``{'image': ..., 'error': ...}`` for each image that was skipped.
-        masks: the entries of :func:`mask_entries`, of a long job only the first.
+        masks: the entries of :func:`mask_entry`, of a long job only the first.
+        problems: ``{'image': ..., 'mask': ..., 'error': ...}`` for each mask that could not be used or measured; of a
+            long job only the first.
     """
 
     total: dict
     failed: list[dict]
     masks: list[dict]
+    problems: list[dict] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        """Nothing was skipped, and every mask could be used."""
+        return not self.failed and not self.problems
 
 
-def mask_entries(image: str, written: Written, measures: Sequence[dict]) -> list[dict]:
-    """One entry for each mask of a task, in types of JSON.
+def mask_entry(image: str, pair: MaskPair, measures: dict) -> dict:
+    """What is told of a mask, in types of JSON.
 
     Args:
         image: its name.
-        written: the M masks.
-        measures: M results of :func:`mmrefine.jobs.truth.measure`.
+        pair: the mask.
+        measures: see :func:`measure`.
     """
-    result = written.result
-    areas_px = [np.count_nonzero(masks, axis=(1, 2)).tolist() for masks in (result.coarse_masks, result.masks)]
-    columns = (
-        written.names,
-        written.categories,
-        *areas_px,
-        result.changed_px.tolist(),
-        [round(float(score), 4) for score in result.scores],
-        result.accepted.tolist(),
-        result.reasons,
-    )
-    keys = ('mask', 'category', 'area_px', 'refined_area_px', 'changed_px', 'score', 'accepted', 'reason')
-    rows = zip(*columns, strict=True)
-    return [
-        {'image': image, **dict(zip(keys, row, strict=True)), **more} for row, more in zip(rows, measures, strict=True)
-    ]
+    return {
+        'image': image,
+        'mask': pair.name,
+        'category': pair.category,
+        'area_px': int(np.count_nonzero(pair.coarse)),
+        'refined_area_px': int(np.count_nonzero(pair.refined)),
+        'changed_px': int(np.count_nonzero(pair.coarse != pair.refined)),
+        'score': round(float(pair.score), 4),
+        'accepted': bool(pair.accepted),
+        'reason': pair.reason,
+        **measures,
+    }
 
 
-@dataclass
+def measure(pair: MaskPair, truth: np.ndarray | None, valid: np.ndarray | None) -> dict[str, dict[str, float]]:
+    """The measures of a mask before and after, ``{'coarse': ..., 'refined': ...}``; {} where the truth is unknown.
+
+    Args:
+        pair: the mask.
+        truth: (H, W) bool; None where there is none.
+        valid: (H, W) bool, the pixels that are measured; None: all.
+    """
+    if truth is None:
+        return {}
+    measured = {}
+    for side, mask in (('coarse', pair.coarse), ('refined', pair.refined)):
+        masks = (mask, truth) if valid is None else (mask & valid, truth & valid)
+        columns = measure_masks(masks[0][None], masks[1][None], MEASURES)
+        measured[side] = {name: float(column[0]) for name, column in columns.items()}
+    return measured
+
+
 class Totals:
-    """Sums over the entries of a job, taken one by one."""
+    """Sums over the entries of a job, taken image by image."""
 
-    counts: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys(('masks', 'accepted', 'kept', 'changed_px'), 0)
-    )
-    kept_for: Counter[str] = field(default_factory=Counter)
-    scores: float = 0.0
-    columns: dict[str, dict[str, list[float]]] = field(
-        default_factory=lambda: {side: defaultdict(list) for side in ('coarse', 'refined')}
-    )
+    def __init__(self) -> None:
+        self._counts = dict.fromkeys(('images', 'masks', 'accepted', 'kept', 'changed_px'), 0)
+        self._kept_for: Counter[str] = Counter()
+        self._scores = 0.0
+        self._columns: dict[str, dict[str, list[float]]] = {side: defaultdict(list) for side in ('coarse', 'refined')}
 
-    def add(self, entry: dict) -> None:
-        """Count an entry in."""
-        self.counts['masks'] += 1
-        self.counts['accepted' if entry['accepted'] else 'kept'] += 1
-        self.counts['changed_px'] += entry['changed_px']
-        if not entry['accepted']:
-            self.kept_for[reason_in_words(entry['reason'])] += 1
-        self.scores += entry['score']
-        for side in self.columns:
-            for name, value in entry.get(side, {}).items():
-                self.columns[side][name].append(value)
+    def add_image(self, entries: Iterable[dict]) -> None:
+        """Count the masks of an image in."""
+        self._counts['images'] += 1
+        for entry in entries:
+            self._counts['masks'] += 1
+            self._counts['accepted' if entry['accepted'] else 'kept'] += 1
+            self._counts['changed_px'] += entry['changed_px']
+            self._scores += entry['score']
+            if not entry['accepted']:
+                self._kept_for[reason_in_words(entry['reason'])] += 1
+            for side, columns in self._columns.items():
+                for name, value in entry.get(side, {}).items():
+                    columns[name].append(value)
 
-    def summary(self, num_images: int, num_failed: int) -> dict:
+    def summary(self, failed_images: int, problems: int) -> dict:
         """All totals, in types of JSON."""
-        mean_score = round(self.scores / self.counts['masks'], 4) if self.counts['masks'] else None
-        total = {'images': num_images, 'failed_images': num_failed, **self.counts, 'kept_for': dict(self.kept_for)}
-        total['mean_score'] = mean_score
-        if self.columns['coarse']:
-            measures = summarize_refinement(self.columns['coarse'], self.columns['refined'])
+        counts = dict(self._counts)
+        total = {'images': counts.pop('images'), 'failed_images': failed_images, 'problems': problems, **counts}
+        total['mean_score'] = round(self._scores / counts['masks'], 4) if counts['masks'] else None
+        total['kept_for'] = dict(self._kept_for)
+        if self._columns['coarse']:
+            measures = summarize_refinement(self._columns['coarse'], self._columns['refined'])
             total['measures'] = {key: None if math.isnan(value) else value for key, value in measures.items()}
         return total
 
 
-def write_summary(path: Path, settings: dict, total: dict, failed: list[dict], entries: Iterable[dict]) -> None:
-    """Write ``summary.json``, one line per mask; entries are taken as they come."""
-    head = {'total': total, 'failed': failed, 'settings': settings, 'versions': versions()}
-    with whole_file(path) as file:
-        file.write(json.dumps(head, indent=1)[:-2] + ',\n "masks": [')
+def write_summary(out: OutputFolder, head: dict, entries: Iterable[dict]) -> list[dict]:
+    """Write the summary, one line per mask; entries are taken as they come. Returns the first of them."""
+    first = []
+    with out.open(SUMMARY) as file:
+        file.write(json.dumps({**head, 'versions': versions()}, indent=1)[:-2] + ',\n "masks": [')
         for number, entry in enumerate(entries):
             file.write((',\n  ' if number else '\n  ') + json.dumps(entry))
+            if number < _ENTRIES_IN_REPORT:
+                first.append(entry)
         file.write('\n ]\n}\n')
+    return first
+
+
+def read_report(summary: Path) -> JobReport:
+    """The report of a job that was concluded."""
+    content: dict[str, list] = {'masks': [], 'failed': [], 'problems': []}
+    total: dict = {}
+    for item in walk_json(summary):  # masks, which may be a million, come last
+        if len(content['masks']) == _ENTRIES_IN_REPORT:
+            break
+        if item.key in content and item.index is not None:
+            content[item.key].append(item.value)
+        elif item.key == 'total':
+            total = item.value
+    return JobReport(total, content['failed'], content['masks'], content['problems'])
 
 
 def versions() -> dict[str, str]:
@@ -146,19 +189,19 @@ def format_report(report: JobReport, max_rows: int = 50) -> str:
     table.add_row(*_total_cells(report.total, measured))
     console = Console(file=io.StringIO(), width=1000, markup=False, highlight=False, emoji=False, color_system=None)
     console.print(table)
-    console.print(explain_kept(report.total['kept_for'], report.total['masks']))
+    console.print(printable(explain_kept(report.total['kept_for'], report.total['masks'])))
     return '\n'.join(line.rstrip() for line in console.file.getvalue().splitlines() if line.strip())
 
 
 def _cells(entry: dict, measured: bool) -> list[str]:
     change = 100 * entry['changed_px'] / entry['area_px'] if entry['area_px'] else 0.0
     cells = [
-        entry['image'],
-        f'{entry["mask"]} {entry["category"]}'.strip(),
+        printable(str(entry['image'])),
+        printable(f'{entry["mask"]} {entry["category"]}'.strip()),
         str(entry['area_px']),
         f'{change:.1f}',
         f'{entry["score"]:.2f}',
-        ('accepted' if entry['accepted'] else 'kept') + (f': {entry["reason"]}' if entry['reason'] else ''),
+        ('accepted' if entry['accepted'] else 'kept') + (f': {printable(entry["reason"])}' if entry['reason'] else ''),
     ]
     if measured:
         sides = [entry.get(side) for side in ('coarse', 'refined')]

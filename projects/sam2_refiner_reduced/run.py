@@ -25,7 +25,7 @@ from reduced.variants import train_variants
 from torch import nn
 
 from mmrefine.files.atomic import remove_results, whole_file
-from mmrefine.jobs.files import check_same_settings
+from mmrefine.jobs.engine import check_choices
 from mmrefine.models.sam2_refiner import build_base
 from mmrefine.models.sam2_refiner.base import INPUT_MULTIPLE
 
@@ -89,7 +89,7 @@ def keep_settings(args: argparse.Namespace) -> None:
     settings = {name: value for name, value in vars(args).items() if name not in _MAY_CHANGE}
     settings['data'] = None if args.data is None else str(args.data)
     if path.is_file():
-        check_same_settings(json.loads(path.read_text(encoding='utf-8')), settings, args.out)
+        check_choices(json.loads(path.read_text(encoding='utf-8')), settings, args.out)
     else:
         with whole_file(path) as file:
             json.dump(settings, file, indent=1)

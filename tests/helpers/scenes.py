@@ -92,5 +92,6 @@ class Scenes:
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    """What is in the files under a folder, by name."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+    """Files by name, without what a job keeps for itself."""
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob('*') if path.is_file()}
+    return {name: path.read_bytes() for name, path in files.items() if '.job' not in name.split('/')}

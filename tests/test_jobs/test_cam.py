@@ -120,7 +120,7 @@ def test_bad_files_are_reported_and_the_others_done(scenes, maps):
 
 
 def test_resumed_jobs_end_the_same(scenes, maps):
-    class Stop(RuntimeError):
+    class Stop(BaseException):
         pass
 
     class Stopping(BrightRefiner):
@@ -132,7 +132,7 @@ def test_resumed_jobs_end_the_same(scenes, maps):
     refiner = Stopping()
     with pytest.raises(Stop):
         run(scenes, model=refiner, ignore_band=True, batch_masks=2)
-    assert (scenes.folder / 'out/.parts').is_dir() and not (scenes.folder / 'out/summary.json').exists()
+    assert (scenes.folder / 'out/.job/parts').is_dir() and not (scenes.folder / 'out/summary.json').exists()
     refiner.batches.clear()
     refiner.batches.extend([[0]] * 3)
     run(scenes, model=refiner, ignore_band=True, batch_masks=2)

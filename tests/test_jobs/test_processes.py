@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,12 +11,14 @@ from pathlib import Path
 import pytest
 import torch.distributed
 
-from mmrefine.files.mask_sources import open_masks
 from mmrefine.jobs import LostProcessError, refine_dataset
+from mmrefine.jobs.engine import Job as EngineJob
+from mmrefine.jobs.engine import Step
+from mmrefine.jobs.formats import open_masks
+from mmrefine.jobs.image_work import ImageWork
 from mmrefine.jobs.launch import processes as processes_module
 from mmrefine.jobs.launch.join import join_processes
 from mmrefine.jobs.launch.processes import Crew
-from mmrefine.jobs.refine_job import RefineJob, Step
 from tests.helpers.scenes import Scenes, files_of
 
 CONFIG = """
@@ -88,8 +89,7 @@ class Job:
         return stdout, stderr
 
     def written(self, out: str = 'refined') -> dict[str, bytes]:
-        """Files of the job, but for the parts that are kept for the image that failed."""
-        shutil.rmtree(self.scenes.folder / out / '.parts')
+        """Results of the job."""
         return files_of(self.scenes.folder / out)
 
 
@@ -118,7 +118,7 @@ def test_a_killed_process_is_noticed_and_one_process_goes_on(job: Job, free_port
     assert last_line.startswith('error: process 1 of 2 was not heard of for ')
     assert last_line.endswith('start the same command again, with as many processes as you like.')
     assert not (job.scenes.folder / 'refined/summary.json').exists()
-    assert 2 <= len(list((job.scenes.folder / 'refined/.parts/000000').iterdir())) < COUNT - 1
+    assert 2 <= len(list((job.scenes.folder / 'refined/.job/parts').rglob('*.json'))) < COUNT - 1
     _, stderr = job.run('python tools/refine.py photos/ coco.json --out refined/')
     assert f'/{COUNT} ' not in stderr  # only what was left is work
     assert job.written() == job.expected
@@ -141,8 +141,9 @@ def test_slurm_starts_the_tool(job: Job, free_port: Callable[[], str]) -> None:
 def test_shards_are_stable_complete_and_even(make_scenes: Callable[[int], Scenes]) -> None:
     scenes = make_scenes(40)
     source = open_masks(scenes.folder / 'masks', scenes.folder / 'photos')
-    job = RefineJob(source, scenes.folder / 'out', {}, batch_masks=1)
-    shards = job.shards(job.left(), 4)
+    job = EngineJob(ImageWork(source, {}, '', batch_masks=1), scenes.folder / 'out')
+    with job:
+        shards = job.shards(job.start(), 4)
     assert sorted(group.start for shard in shards for group in shard) == list(range(40))
     # Binomial with 40 draws of 1/4: 10 +- 2.7.
     assert all(2 <= len(shard) <= 18 for shard in shards)

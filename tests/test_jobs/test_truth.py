@@ -6,24 +6,29 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmrefine.files.mask_sources import MaskSource, open_masks
-from mmrefine.jobs.truth import measure, open_truth
-from mmrefine.structures import RefineResult
+from mmrefine.jobs.formats import FormatOptions, MaskFormat, open_masks
+from mmrefine.jobs.formats.base import CoarseMasks, MaskPair, TrueMasks
+from mmrefine.jobs.report import measure
 from tests.helpers.scenes import SIZE_HW, Scenes
 
 
-def source_of(scenes: Scenes, masks: str, **options: object) -> MaskSource:
-    return open_masks(scenes.folder / masks, scenes.folder / 'photos', **options)
+def source_of(scenes: Scenes, masks: str, semantic: bool = False) -> MaskFormat:
+    return open_masks(scenes.folder / masks, scenes.folder / 'photos', options=FormatOptions(semantic))
 
 
-def load(scenes: Scenes, source: MaskSource, truth: str):
-    task = source.tasks[0]
-    return open_truth(scenes.folder / truth, source).load(task, source.load(task, SIZE_HW))
+def load(scenes: Scenes, source: MaskFormat, truth: str) -> tuple[CoarseMasks, TrueMasks]:
+    """Coarse and true masks of the first image."""
+    coarse = source.read(source.tasks[0], SIZE_HW)
+    return coarse, source.open_truth(scenes.folder / truth).read(source.tasks[0], coarse)
 
 
-def as_result(coarse: np.ndarray, refined: np.ndarray) -> RefineResult:
-    count = len(coarse)
-    return RefineResult(refined, np.ones(count, np.float32), np.ones(count, bool), coarse, ('',) * count)
+def known(coarse: CoarseMasks, true: TrueMasks) -> list[bool]:
+    return [true.mask(index, coarse.mask(index)) is not None for index in range(len(coarse))]
+
+
+def measured(coarse: np.ndarray, refined: np.ndarray, true: TrueMasks, position: int = 0) -> dict:
+    pair = MaskPair('a', '', coarse, refined, 1.0, True, '')
+    return measure(pair, true.mask(position, coarse), true.valid)
 
 
 def test_annotations_by_id_on_the_same_image(scenes: Scenes) -> None:
@@ -32,17 +37,18 @@ def test_annotations_by_id_on_the_same_image(scenes: Scenes) -> None:
     right = next(item for item in content['annotations'] if item['id'] == 999)
     right['image_id'] = 14  # the id of a mask of another image is no truth
     scenes.write_json('truth.json', content)
-    true = load(scenes, source_of(scenes, 'coco.json'), 'truth.json')
-    assert true.known.tolist() == [True, False] and true.valid.all()
-    np.testing.assert_array_equal(true.masks[0], scenes.true[0, 0])
+    coarse, true = load(scenes, source_of(scenes, 'coco.json'), 'truth.json')
+    assert known(coarse, true) == [True, False] and true.valid is None
+    np.testing.assert_array_equal(true.mask(0, coarse.mask(0)), scenes.true[0, 0])
 
 
 def test_ids_that_are_there_twice_on_an_image(scenes: Scenes) -> None:
     content = scenes.read_json('truth.json')
     content['annotations'].append(content['annotations'][0])
     scenes.write_json('truth.json', content)
+    coarse, true = load(scenes, source_of(scenes, 'coco.json'), 'truth.json')
     with pytest.raises(ValueError, match='truth.json has 2 masks with the id 1000; ids must be unique'):
-        load(scenes, source_of(scenes, 'coco.json'), 'truth.json')
+        true.mask(0, coarse.mask(0))
 
 
 def test_results_by_overlap_within_their_category(scenes: Scenes) -> None:
@@ -51,32 +57,29 @@ def test_results_by_overlap_within_their_category(scenes: Scenes) -> None:
         'results.json', [{**results[0], 'image_id': 10}, {**results[0], 'image_id': 10, 'category_id': 2}]
     )
     images = {'images': scenes.folder / 'coco.json', 'image_root': scenes.folder / 'photos'}
-    source = open_masks(scenes.folder / 'results.json', **images)
-    true = load(scenes, source, 'truth.json')
-    assert true.known.tolist() == [True, False]  # the truth of category 2 is elsewhere
-    np.testing.assert_array_equal(true.masks[0], scenes.true[0, 0])
+    coarse, true = load(scenes, open_masks(scenes.folder / 'results.json', **images), 'truth.json')
+    assert known(coarse, true) == [True, False]  # the truth of category 2 is elsewhere
+    np.testing.assert_array_equal(true.mask(0, coarse.mask(0)), scenes.true[0, 0])
 
 
 def test_mask_without_a_file_is_unknown(scenes: Scenes) -> None:
     (scenes.folder / 'truth/scene_0.png').unlink()
-    source = source_of(scenes, 'masks')
-    true = load(scenes, source, 'truth')
-    assert true.known.tolist() == [False]
-    assert measure(as_result(scenes.coarse[0, :1], scenes.true[0, :1]), true) == [{}]
+    coarse, true = load(scenes, source_of(scenes, 'masks'), 'truth')
+    assert known(coarse, true) == [False]
+    assert measured(scenes.coarse[0, 0], scenes.true[0, 0], true) == {}
 
 
 def test_void_is_not_measured(scenes: Scenes) -> None:
     truth = scenes.label_map(scenes.true[0])
     truth[:12] = 255
     Image.fromarray(truth.astype(np.uint8)).save(scenes.folder / 'true_labels/scene_0.png')
-    source = source_of(scenes, 'labels', semantic=True)
-    true = load(scenes, source, 'true_labels')
+    _, true = load(scenes, source_of(scenes, 'labels', semantic=True), 'true_labels')
     coarse, refined = scenes.coarse[0], scenes.true[0].copy()
     refined[:, :12] = True  # wrong, but nobody knows
-    measured = measure(as_result(coarse, refined), true)
     seen = np.ones(SIZE_HW, bool)
     seen[:12], seen[:, 50] = False, False
-    for index, entry in enumerate(measured):
+    for index in range(2):
+        entry = measured(coarse[index], refined[index], true, index)
         a, b = coarse[index] & seen, scenes.true[0, index] & seen
         assert entry['coarse']['iou'] == pytest.approx((a & b).sum() / (a | b).sum())
         assert entry['refined']['iou'] == 1
@@ -84,5 +87,5 @@ def test_void_is_not_measured(scenes: Scenes) -> None:
 
 def test_truth_of_another_size(scenes: Scenes) -> None:
     Image.new('L', (5, 5)).save(scenes.folder / 'truth/scene_0.png')
-    with pytest.raises(ValueError, match=r'truth.*scene_0.png has the size \(5, 5\) \(H, W\) but its mask \(40, 60\)'):
+    with pytest.raises(ValueError, match=r'truth.*scene_0.png is 5x5 \(HxW\) but the image is 40x60'):
         load(scenes, source_of(scenes, 'masks'), 'truth')

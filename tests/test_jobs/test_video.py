@@ -12,7 +12,7 @@ from PIL import Image
 
 from mmrefine.core.palette import voc_palette
 from mmrefine.core.rle import decode_segmentation, encode_rle
-from mmrefine.jobs.video import format_video_report, refine_video
+from mmrefine.jobs import format_video_report, refine_video
 from tests.helpers.bright_refiner import BrightRefiner
 
 SIZE_HW = (48, 64)
@@ -83,7 +83,7 @@ def test_maps_come_out_as_maps(clips):
     assert report.total['clips'] == 2 and report.total['frames'] == 2 * COUNT and report.total['masks'] == 4 * COUNT
     assert 0 <= report.total['flicker_refined'] < 0.3
     assert 'total: 2 clips: 8 frames, 16 masks' in format_video_report(report)
-    assert sorted(path.name for path in (clips.folder / 'out').iterdir()) == ['masks', 'summary.json']
+    assert sorted(path.name for path in (clips.folder / 'out').iterdir()) == ['.job', 'masks', 'summary.json']
 
 
 def test_youtube_vis_comes_out_as_youtube_vis(clips):
@@ -217,7 +217,7 @@ def test_finished_job_is_not_done_again(clips):
 def test_bad_arguments(clips):
     with pytest.raises(ValueError, match='formats out of'):
         clips.refine(write=('gif',))
-    with pytest.raises(ValueError, match='overwrite the coarse ones'):
+    with pytest.raises(ValueError, match='would .* the coarse masks'):
         clips.refine(out='.')
     with pytest.raises(ValueError, match='fast .* needs sam2'):
         clips.refine(fast=True)

@@ -117,7 +117,7 @@ def test_killed_and_started_again_ends_as_if_unbroken(folder: Path, start: Calla
     assert unbroken.returncode == 0, stderr
     assert f'total: {COUNT} images' in stdout and f'{COUNT}/{COUNT}' in stderr and 'masks/s, 0:00:00 left' in stderr
 
-    parts = folder / 'broken/.parts'
+    parts = folder / 'broken/.job/parts'
     killed = start(*job, '--out', 'broken')
     while killed.poll() is None and len(list(parts.glob('*/*.json'))) < COUNT // 3:
         time.sleep(0.001)
@@ -165,7 +165,7 @@ def test_skipped_images_are_counted_and_give_status_1(
         (('photos', 'coarse.json', '--config', 'small.py', '--checkpoint', 'gone.pth'), 'gone.pth does not exist'),
         (('photos', 'coarse.json', *MODEL[:-1], 'warp'), "device 'warp' cannot be used here"),
         (('photos', 'coarse.json', *MODEL, '--out', 'small.py/x'), 'cannot be written (Not a directory)'),
-        (('photos', 'coarse.json', *MODEL, '--out', '.'), 'would overwrite the coarse ones'),
+        (('photos', 'coarse.json', *MODEL, '--out', '.'), 'would overwrite the coarse masks'),
         (('photos', 'coarse.json', *MODEL, '--gt', 'photos'), 'ground truth must be of the kind of the masks'),
         (('photos', 'coarse.json', *MODEL, '--batch-masks', '0'), 'batch_masks must be at least 1, got 0'),
         (('photos', 'coarse.json', *MODEL, '--workers', '0'), 'workers must be at least 1, got 0'),

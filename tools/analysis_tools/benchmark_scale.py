@@ -73,46 +73,54 @@ class Stages:
 
     def __init__(self, folder: Path):
         from mmrefine.files.image_table import ImageTable
-        from mmrefine.files.mask_sources import CocoMasks
-        from mmrefine.jobs.refine_job import RefineJob
+        from mmrefine.jobs.engine import Job
+        from mmrefine.jobs.formats import FormatOptions
+        from mmrefine.jobs.formats.coco import CocoMasks
+        from mmrefine.jobs.image_work import ImageWork
 
         start = time.process_time()
-        self.source = CocoMasks(folder / 'coco.json', ImageTable(folder / 'coco.json'))
+        self.source = CocoMasks(folder / 'coco.json', ImageTable(folder / 'coco.json'), FormatOptions())
         self.index_s = time.process_time() - start
-        self.job = RefineJob(self.source, folder / 'out', {})
+        self.job = Job(ImageWork(self.source, {}, ''), folder / 'out')
 
     def index(self) -> tuple[int, float]:
         return len(self.source.file), self.index_s
 
     def read(self) -> tuple[int, float]:
         start = time.process_time()
-        masks = sum(len(self.source.load(task, SIZE_HW).masks) for task in islice(self.source.tasks, SAMPLE_TASKS))
+        masks = 0
+        for task in islice(self.source.tasks, SAMPLE_TASKS):
+            coarse = self.source.read(task, SIZE_HW)
+            masks += sum(1 for index in range(len(coarse)) if coarse.mask(index) is not None)
         return masks, time.process_time() - start
 
     def parts(self) -> tuple[int, float]:
         """Those behind the sample are written too, with the masks of the sample."""
-        from mmrefine.jobs.report import mask_entries
-        from mmrefine.structures import RefineResult
+        from mmrefine.core.rle import encode_rle
+        from mmrefine.jobs.formats.base import pairs
+        from mmrefine.jobs.refined_masks import RefinedMask, RefinedMasks
+        from mmrefine.jobs.report import mask_entry
 
-        self.job.start()
-        coarse = self.source.load(self.source.tasks[0], SIZE_HW)
-        count, known, seconds = len(coarse.masks), [], 0.0
-        accepted = np.ones(count, bool)
-        result = RefineResult(coarse.masks, np.ones(count, np.float32), accepted, coarse.masks, ('',) * count)
-        start = time.process_time()
+        known, seconds, start = [], 0.0, time.process_time()
         for task in self.source.tasks:
             if task.index < SAMPLE_TASKS:
-                written = self.job.writer.write(task, coarse, result)
-                entries = mask_entries(task.image, written, [{}] * count)
-                known.append((entries, written.output))
+                coarse = self.source.read(task, SIZE_HW)
+                items = [RefinedMask(encode_rle(coarse.mask(i)), 1.0, 1.0, True) for i in range(len(coarse))]
+                refined = RefinedMasks(SIZE_HW, items)
+                entries = [mask_entry(task.image, pair, {}) for pair in pairs(coarse, refined)]
+                told = {'entries': entries, 'problems': []}
+                known.append({'masks': refined.as_json(), 'delivered': {'files': {}, 'told': told}})
                 seconds = time.process_time() - start
-            entries, output = known[task.index % SAMPLE_TASKS]
-            output = [[index, change] for index, (_, change) in zip(task.refs, output, strict=False)]
-            self.job.parts.write(task.index, {'entries': entries, 'output': output})
-        return len(known) * count, seconds
+            inputs = {'masks': self.source.fingerprint(task).as_json()} if task.index < SAMPLE_TASKS else {}
+            record = {'name': task.name, 'inputs': inputs, **known[task.index % SAMPLE_TASKS]}
+            self.job.records.write(task.key, record)
+            if task.index < SAMPLE_TASKS:
+                seconds = time.process_time() - start
+        return len(known) * MASKS_PER_IMAGE, seconds
 
     def finish(self) -> tuple[int, float]:
         start = time.process_time()
+        self.job.out.plan(['coco.json', 'summary.json'])
         self.job.conclude([])
         return len(self.source.file), time.process_time() - start
 

@@ -32,7 +32,8 @@ from mmrefine.evaluation import (
     summarize_refinement,
 )
 from mmrefine.files.atomic import remove_results, whole_file
-from mmrefine.jobs.files import PartStore
+from mmrefine.jobs.engine import check_choices
+from mmrefine.jobs.records import Records
 from mmrefine.models.backends.base_backend import MASK_THRESHOLD
 from mmrefine.models.model_zoo import load_weights, pick_device
 from mmrefine.models.refiners import SAMRefiner
@@ -178,13 +179,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings |= {'options': str(args.cfg_options), 'sets': {name: len(dataset) for name, dataset in sets.items()}}
     if args.overwrite:
         remove_results(args.out / 'parts')
-    store = PartStore(args.out / 'parts', settings)
-    missing = [number for number in range(len(places)) if not store.has(number)]
+    settings_path = args.out / 'parts' / 'settings.json'
+    if settings_path.is_file():
+        check_choices(json.loads(settings_path.read_text(encoding='utf-8')), settings, args.out)
+    with whole_file(settings_path) as file:
+        json.dump(settings, file)
+    records = Records(args.out / 'parts')
+    missing = [number for number in range(len(places)) if not records.has(str(number))]
     predictor = build_predictor(args) if missing else None
     for number in tqdm(missing, unit='image'):
         dataset, index = places[number]
-        store.write(number, evaluate_image(predictor, dataset[index], args.prompts, args.seed))
-    parts = [store.read(number) for number in range(len(places))]
+        records.write(str(number), evaluate_image(predictor, dataset[index], args.prompts, args.seed))
+    parts = [records.read(str(number)) for number in range(len(places))]
     empty = [part['image'] for part in parts if not part['scores']]
     if empty:
         print(f'{len(empty)} images without a true object were left out: {", ".join(empty[:5])}')

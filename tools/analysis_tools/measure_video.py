@@ -21,7 +21,8 @@ from mmrefine.apis.inferencer import RefineInferencer
 from mmrefine.core.coarse_masks import simulate_coarse_mask
 from mmrefine.core.temporal import flicker
 from mmrefine.evaluation import measure_masks, summarize_refinement
-from mmrefine.files.video_masks import ClipMasks, open_videos
+from mmrefine.files.video_masks import ClipMasks
+from mmrefine.jobs.formats import open_clips
 from mmrefine.models.video import FlowPropagator, FramewiseVideoRefiner
 
 MEASURES = ('iou', 'boundary_iou')
@@ -64,10 +65,10 @@ def degrade(frames: Sequence[np.ndarray], truth: list[np.ndarray], args: argpars
 def main() -> int:
     args = parse_args()
     refiner = RefineInferencer(args.model, args.checkpoint).refiner
-    source = open_videos(args.truth, args.frames, allow_gaps=True)
+    source = open_clips(args.truth, args.frames, allow_gaps=True)
     print('clip                 masks     IoU %  boundary IoU %  harm %  flicker  anew  seconds')
     measured: list[dict[str, Measured]] = []
-    for clip in source.clips:
+    for clip in source.tasks:
         if args.clips and clip.name not in args.clips:
             continue
         frames, masks = source.open(clip)

@@ -17,8 +17,7 @@ from mmrefine.datasets.left_out import LeftOut
 from mmrefine.files.activation_map_source import activation_map_paths, read_activation_labels
 from mmrefine.files.activation_maps import MapNames
 from mmrefine.files.coco_file import CocoFile
-from mmrefine.files.mask_files import MaskFile, read_mask_file
-from mmrefine.files.mask_sources import mask_paths
+from mmrefine.files.mask_files import MaskFile, mask_paths, read_mask_file
 from mmrefine.files.names import without_suffix
 from mmrefine.registry import TRANSFORMS
 from mmrefine.utils import require

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mmengine.dist import broadcast_object_list, get_dist_info
 
-from mmrefine.apis.inferencer import RefineInferencer
 from mmrefine.files.atomic import OutputError, remove_results, whole_file
+from mmrefine.jobs.engine import Job, Share, Step
 from mmrefine.jobs.progress import JobProgress
-from mmrefine.jobs.refine_job import RefineJob, Step
-from mmrefine.jobs.report import JobReport
 
 _BEAT_S = 5.0
 _PATIENCE_S = 120.0  # disks of clusters show files of other machines with up to a minute's delay
@@ -26,33 +26,56 @@ class LostProcessError(RuntimeError):
     """Another process of the job has died or failed; the text says which, and what to do."""
 
 
-def run_in_processes(
-    job: RefineJob, inferencer: RefineInferencer, overwrite: bool = False, progress: bool = True
-) -> JobReport | None:
+def run_in_processes(job: Job, model: Any, overwrite: bool = False, progress: bool = True) -> Any:
     """Do what is not done yet, in this process and those with which it shares a process group.
+
+    Args:
+        job: not started.
+        model: what its work refines with.
 
     Returns:
         The report in the first process, None in the others.
 
     Raises:
         LostProcessError: another process has died; what is done is kept.
-        ValueError, OutputError: as :meth:`~mmrefine.jobs.refine_job.RefineJob.start` and ``refine`` say.
+        ValueError, OutputError: as :meth:`~mmrefine.jobs.engine.Job.start` and ``refine`` say.
     """
-    crew = Crew(job.parts_folder / 'processes')
+    crew = Crew(job.state / 'processes')
 
-    def begin() -> tuple[JobReport | None, list[range]]:
-        report = job.start(overwrite)
-        return report, job.left() if report is None else []
+    def begin() -> tuple[Any, list[Share]]:
+        left = job.start(overwrite)
+        return (job.report() if not left and job.is_concluded() else None), left
 
-    report, left = crew.decide(begin)
-    if report is not None:
-        return report if crew.is_first else None
-    with crew, JobProgress(sum(map(len, left)), progress and crew.is_first) as bar:
-        for step in job.refine(inferencer, job.shards(left, crew.size)[crew.rank]):
-            crew.add(step)
-            bar.show(*crew.done())
-        failed = crew.wait(bar.show)
-    return job.conclude(failed) if crew.is_first else None
+    with job, stopped_in_order():
+        report, left = crew.decide(begin)
+        if report is not None:
+            return report if crew.is_first else None
+        with crew, JobProgress(job.work.count(left), progress and crew.is_first, job.work.unit) as bar:
+
+            def tell(step: Step) -> None:
+                crew.add(step)
+                bar.show(*crew.done())
+
+            job.refine(model, job.shards(left, crew.size)[crew.rank], tell)
+            failed = crew.wait(bar.show)
+        return job.conclude(failed) if crew.is_first else None
+
+
+@contextmanager
+def stopped_in_order() -> Iterator[None]:
+    """Being told to stop, as by a cluster's queue, ends the work in good order: nothing is to blame for it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @dataclass
@@ -61,13 +84,13 @@ class Status:
 
     Attributes:
         beats: rises as long as the process lives.
-        images, masks: done since it was started.
-        failed: see :class:`~mmrefine.jobs.job.Step`; told at the end.
+        units, masks: done since it was started.
+        failed: see :class:`~mmrefine.jobs.engine.Step`; told at the end.
         end: None while it works, '' when it has done its share, else what went wrong.
     """
 
     beats: int = 0
-    images: int = 0
+    units: int = 0
     masks: int = 0
     failed: list[dict] = field(default_factory=list)
     end: str | None = None
@@ -129,16 +152,16 @@ class Crew:
 
     def add(self, step: Step) -> None:
         """This process has done so much more."""
-        self._own.images += step.images
+        self._own.units += step.units
         self._own.masks += step.masks
         self._own.failed += step.failed
 
     def done(self) -> tuple[int, int]:
-        """Images and masks that this process, and the others as far as it has heard, have done."""
+        """Units and masks that this process, and the others as far as it has heard, have done."""
         if time.monotonic() - self._last_look > min(_BEAT_S, 1.0):
             self._look()
         known = [self._own, *self._others.values()]
-        return sum(status.images for status in known), sum(status.masks for status in known)
+        return sum(status.units for status in known), sum(status.masks for status in known)
 
     def wait(self, show: Callable[[int, int], None]) -> list[dict]:
         """Wait, in the first process, until all have done their share; answer with all that failed."""
@@ -159,7 +182,7 @@ class Crew:
         for rank, known in self._others.items():
             try:
                 status = Status(**json.loads(self._path(rank).read_text(encoding='utf-8')))
-            except OSError:  # not there yet, or just being replaced
+            except (OSError, ValueError, TypeError):  # not there yet, or just being replaced
                 status = known
             if status != known:
                 self._others[rank], self._last_signs[rank] = status, self._last_look
@@ -179,7 +202,7 @@ class Crew:
         while not self._leaving.wait(_BEAT_S):
             self._own.beats += 1
             try:
-                self._tell(Status(self._own.beats, self._own.images, self._own.masks))
+                self._tell(Status(self._own.beats, self._own.units, self._own.masks))
             except OutputError:  # if it lasts, the work itself meets it and says so
                 continue
 

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from mmrefine.apis.inferencer import RefineInferencer
 from mmrefine.files.atomic import OutputError
+from mmrefine.jobs.engine import Job, Share, Step
+from mmrefine.jobs.launch.processes import stopped_in_order
 from mmrefine.jobs.progress import JobProgress
-from mmrefine.jobs.refine_job import RefineJob
-from mmrefine.jobs.report import JobReport
 from mmrefine.utils import require
 
 # Small enough that little is lost with an actor, and that the last ones end together.
@@ -21,48 +20,49 @@ _SHARDS_PER_ACTOR = 16
 
 
 def run_on_ray(
-    job: RefineJob,
-    make_inferencer: Callable[[], RefineInferencer],
+    job: Job,
+    make_model: Callable[[], Any],
     actors: int | None = None,
     overwrite: bool = False,
     progress: bool = True,
-) -> JobReport:
+) -> Any:
     """Do what is not done yet, in actors of the cluster that this process is in, or of a new one on this machine.
 
     Args:
-        make_inferencer: called in each actor.
+        job: not started.
+        make_model: what its work refines with; called in each actor.
         actors: how many; None: one per GPU, or per core where there are none.
 
     Raises:
         ImportError: Ray Data is not installed.
-        ValueError, OutputError: as :meth:`~mmrefine.jobs.refine_job.RefineJob.start` and ``refine`` say.
+        ValueError, OutputError: as :meth:`~mmrefine.jobs.engine.Job.start` and ``refine`` say.
     """
     ray = require('ray', 'pip install "ray[data]"', 'the launcher "ray"')
     data = require('ray.data', 'pip install "ray[data]"', 'the launcher "ray"')
-    report = job.start(overwrite)
-    if report is not None:
-        return report
-    ray.init(ignore_reinit_error=True, logging_level='warning', include_dashboard=False)
-    data.DataContext.get_current().enable_progress_bars = False
-    logging.getLogger('ray.data').setLevel(logging.WARNING)
-    left, failed = job.left(), []
-    num_gpus = int(ray.cluster_resources().get('GPU', 0))
-    actors = actors or num_gpus or int(ray.cluster_resources()['CPU'])
-    shards = [shard for shard in job.shards(left, actors * _SHARDS_PER_ACTOR) if shard]
-    with JobProgress(sum(map(len, left)), progress) as bar:
-        images = masks = 0
-        for told in _refine_shards(data, ray.put(job), make_inferencer, shards, min(actors, len(shards)), num_gpus > 0):
-            images, masks = images + told['images'], masks + told['masks']
-            failed += told['failed']
-            bar.show(images, masks)
-    return job.conclude(failed)
+    with job, stopped_in_order():
+        left, failed = job.start(overwrite), []
+        if not left and job.is_concluded():
+            return job.report()
+        ray.init(ignore_reinit_error=True, logging_level='warning', include_dashboard=False)
+        data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger('ray.data').setLevel(logging.WARNING)
+        num_gpus = int(ray.cluster_resources().get('GPU', 0))
+        actors = actors or num_gpus or int(ray.cluster_resources()['CPU'])
+        shards = [shard for shard in job.shards(left, actors * _SHARDS_PER_ACTOR) if shard]
+        with JobProgress(job.work.count(left), progress, job.work.unit) as bar:
+            units = masks = 0
+            for told in _refine_shards(data, ray.put(job), make_model, shards, min(actors, len(shards)), num_gpus > 0):
+                units, masks = units + told['units'], masks + told['masks']
+                failed += told['failed']
+                bar.show(units, masks)
+        return job.conclude(failed)
 
 
 def _refine_shards(
     data: Any,
     job: Any,
-    make_inferencer: Callable[[], RefineInferencer],
-    shards: list[list[range]],
+    make_model: Callable[[], Any],
+    shards: list[list[Share]],
     actors: int,
     with_gpus: bool,
 ) -> Any:
@@ -70,12 +70,12 @@ def _refine_shards(
     if not shards:
         return
     rows = data.from_items(
-        [{'shard': json.dumps([[group.start, group.stop] for group in shard])} for shard in shards],
+        [{'shard': json.dumps(shard)} for shard in shards],
         override_num_blocks=len(shards),
     )
     told = rows.map_batches(
         _Worker,
-        fn_constructor_args=(job, make_inferencer),
+        fn_constructor_args=(job, make_model),
         batch_size=1,
         compute=data.ActorPoolStrategy(size=actors),
         num_gpus=1 if with_gpus else None,
@@ -90,24 +90,26 @@ def _refine_shards(
 class _Worker:
     """Refines shards in an actor; those that a lost actor began are begun again, without what it had finished."""
 
-    def __init__(self, job: Any, make_inferencer: Callable[[], RefineInferencer]):
+    def __init__(self, job: Any, make_model: Callable[[], Any]):
         import ray
 
-        self.job: RefineJob = ray.get(job)
-        self.inferencer = make_inferencer()
+        self.job: Job = ray.get(job)
+        self.model = make_model()
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[str]]:
         return {'told': [self._refine(json.loads(shard)) for shard in batch['shard']]}
 
-    def _refine(self, shard: list[list[int]]) -> str:
-        groups = [range(*pair) for pair in shard]
-        groups = [group for group in groups if not all(map(self.job.parts.has, group))]
-        told: dict[str, Any] = {'images': 0, 'masks': 0, 'failed': []}
+    def _refine(self, shard: list[list]) -> str:
+        shares = self.job.still_left(Share(*share) for share in shard)
+        told: dict[str, Any] = {'units': 0, 'masks': 0, 'failed': []}
+
+        def tell(step: Step) -> None:
+            told['units'] += step.units
+            told['masks'] += step.masks
+            told['failed'] += step.failed
+
         try:
-            for step in self.job.refine(self.inferencer, groups):
-                told['images'] += step.images
-                told['masks'] += step.masks
-                told['failed'] += step.failed
+            self.job.refine(self.model, shares, tell)
         except OutputError as error:  # Ray would wrap it in pages of its own
             return json.dumps({'error': str(error)})
         return json.dumps(told)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmrefine.files.image_table import ImageTable
-from mmrefine.files.mask_sources import MAX_MASKS_PER_TASK, MaskSource, open_masks
+from mmrefine.jobs.formats import FORMATS, FormatOptions, MaskFormat, open_masks
+from mmrefine.jobs.formats.base import CoarseMasks
 
 SIZE = (4, 6)
 SQUARE = [[1, 1, 4, 1, 4, 3, 1, 3]]
@@ -49,13 +49,17 @@ def results(path: Path, *image_ids: object) -> Path:
     return save_json(path, [{'image_id': image_id, 'segmentation': SQUARE} for image_id in image_ids])
 
 
-def pairs(source: MaskSource) -> list[tuple]:
+def pairs(source: MaskFormat) -> list[tuple]:
     """What each task refers to and the image that was found for it."""
     root = source.images.source if source.images.source.is_dir() else source.images.source.parent
     return [
         (*task.refs, None if task.image_path is None else task.image_path.relative_to(root).as_posix())
         for task in source.tasks
     ]
+
+
+def decoded(coarse: CoarseMasks) -> np.ndarray:
+    return np.stack([coarse.mask(index) for index in range(len(coarse))])
 
 
 # ---- PNG ----
@@ -96,6 +100,14 @@ def test_single_files_match_whatever_they_are_called(tmp_path: Path) -> None:
     assert [task.image_path for task in open_masks(results(tmp_path / 'r.json', 7, 7), image).tasks] == [image]
 
 
+def test_images_that_differ_in_their_suffix_alone(tmp_path: Path) -> None:
+    """One of them may be an earlier result: a mask does not choose."""
+    images = touch_images(tmp_path / 'i', 'a.jpg', 'a.png')
+    with pytest.raises(ValueError, match=r'a.png could belong to a.(jpg|png) or a.(png|jpg)'):
+        open_masks(save_masks(tmp_path / 'm', 'a.png'), images)
+    assert pairs(open_masks(coco(tmp_path / 'c.json', {1: 'a.png'}, [(1, 1)]), images)) == [(0, 'a.png')]
+
+
 def test_masks_beside_their_images(tmp_path: Path) -> None:
     folder = save_masks(touch_images(tmp_path / 'both', 'a.jpg', 'b.jpg'), 'a.png', 'b.png')
     assert pairs(open_masks(folder, folder)) == [('a.png', 'a.jpg'), ('b.png', 'b.jpg')]
@@ -109,11 +121,11 @@ def test_ambiguous_name(tmp_path: Path) -> None:
 
 def test_png_masks_are_loaded_with_the_size_of_the_image(tmp_path: Path) -> None:
     source = open_masks(save_masks(tmp_path / 'm', 'a.png'), touch_images(tmp_path / 'i', 'a.jpg'))
-    coarse = source.load(source.tasks[0], SIZE)
-    np.testing.assert_array_equal(coarse.masks, np.eye(*SIZE, dtype=bool)[None])
+    coarse = source.read(source.tasks[0], SIZE)
+    np.testing.assert_array_equal(decoded(coarse), np.eye(*SIZE, dtype=bool)[None])
     assert coarse.names == ['a.png']
     with pytest.raises(ValueError, match=r'a.png is 4x6 \(HxW\) but the image is 6x4; .*as viewers show it.*EXIF'):
-        source.load(source.tasks[0], SIZE[::-1])
+        source.read(source.tasks[0], SIZE[::-1])
 
 
 def test_label_maps_become_regions(tmp_path: Path) -> None:
@@ -124,13 +136,13 @@ def test_label_maps_become_regions(tmp_path: Path) -> None:
     labels[:, 20] = 255
     masks = save_masks(tmp_path / 'm', 'a.png', values=labels)
     images = touch_images(tmp_path / 'i', 'a.jpg')
-    source = open_masks(masks, images, semantic=True)
-    coarse = source.load(source.tasks[0], labels.shape)
+    source = open_masks(masks, images, options=FormatOptions(semantic=True))
+    coarse = source.read(source.tasks[0], labels.shape)
     assert coarse.names == [3, 7, 7]
-    np.testing.assert_array_equal(coarse.masks[0], labels == 3)
-    np.testing.assert_array_equal(coarse.masks[1] | coarse.masks[2], labels == 7)
-    source = open_masks(masks, images, semantic=True, ignore_label=7, background_label=None)
-    assert set(source.load(source.tasks[0], labels.shape).names) == {0, 3, 255}
+    np.testing.assert_array_equal(coarse.mask(0), labels == 3)
+    np.testing.assert_array_equal(coarse.mask(1) | coarse.mask(2), labels == 7)
+    source = open_masks(masks, images, options=FormatOptions(True, 7, None))
+    assert set(source.read(source.tasks[0], labels.shape).names) == {0, 3, 255}
 
 
 # ---- COCO ----
@@ -179,31 +191,38 @@ def test_masks_are_loaded_with_names_and_categories(tmp_path: Path) -> None:
         ],
     }
     source = open_masks(save_json(tmp_path / 'c.json', content), touch_images(tmp_path / 'i', 'a.jpg'))
-    coarse = source.load(source.tasks[0], SIZE)
-    assert coarse.masks.sum(axis=(1, 2)).tolist() == [6, 24, 0]
+    coarse = source.read(source.tasks[0], SIZE)
+    assert decoded(coarse).sum(axis=(1, 2)).tolist() == [6, 24, 0]
     assert coarse.names == [90, 1, 92] and coarse.categories == ['cat', '', '']
-    with pytest.raises(ValueError, match=r'mask 1: RLE is 4x6 \(HxW\) but the image is 6x4.*EXIF'):
-        source.load(source.tasks[0], SIZE[::-1])
-
-
-def test_an_image_with_many_masks_is_several_tasks(tmp_path: Path) -> None:
-    file = results(tmp_path / 'r.json', *[1] * (2 * MAX_MASKS_PER_TASK + 3))
-    source = open_masks(file, touch_images(tmp_path / 'i', '1.jpg'))
-    assert [task.num_masks for task in source.tasks] == [MAX_MASKS_PER_TASK, MAX_MASKS_PER_TASK, 3]
-    assert sum((task.refs for task in source.tasks), ()) == tuple(range(2 * MAX_MASKS_PER_TASK + 3))
+    turned = source.read(source.tasks[0], SIZE[::-1])
+    with pytest.raises(ValueError, match=r'RLE is 4x6 \(HxW\) but the image is 6x4.*EXIF'):
+        turned.mask(1)
 
 
 def test_empty_results_are_no_tasks(tmp_path: Path) -> None:
     assert len(open_masks(results(tmp_path / 'r.json'), touch_images(tmp_path / 'i', '1.jpg')).tasks) == 0
 
 
-def test_digest_changes_with_the_masks(tmp_path: Path) -> None:
+def test_fingerprints_change_with_the_masks_of_the_image_alone(tmp_path: Path) -> None:
     images = touch_images(tmp_path / 'i', '1.jpg', '2.jpg')
-    digests = {open_masks(results(tmp_path / 'r.json', image_id), images).digest for image_id in (1, 2, 1)}
-    assert len(digests) == 2
-    masks = save_masks(tmp_path / 'm', '1.png')
-    first = open_masks(masks, images).digest
-    assert first == open_masks(masks, images).digest != open_masks(save_masks(masks, '2.png'), images).digest
+
+    def prints(file: Path) -> dict[str, list[str]]:
+        source = open_masks(file, images)
+        return {task.key: source.fingerprint(task).as_json() for task in source.tasks}
+
+    one = prints(results(tmp_path / 'r.json', 1))
+    more = results(tmp_path / 'r.json', 2, 1)
+    source = open_masks(more, images)
+    assert source.fingerprint(source.tasks[1]).agrees(one['1'])
+    assert prints(more)['1'][0] != one['1'][0]  # the file has changed, the mask has not
+    save_json(more, [{'image_id': 1, 'segmentation': [[1, 1, 4, 1, 4, 2]]}])
+    source = open_masks(more, images)
+    assert not source.fingerprint(source.tasks[0]).agrees(one['1'])
+    masks = save_masks(tmp_path / 'm', '1.png', '2.png')
+    before = prints(masks)
+    save_masks(masks, '1.png', values=np.ones(SIZE, np.uint8))
+    source = open_masks(masks, images)
+    assert [source.fingerprint(task).agrees(before[task.key]) for task in source.tasks] == [False, True]
 
 
 # ---- refusals ----
@@ -238,7 +257,7 @@ def test_paths_that_are_wrong(tmp_path: Path) -> None:
     images, masks = touch_images(tmp_path / 'i', 'a.jpg'), save_masks(tmp_path / 'm', 'b.png')
     (tmp_path / 'cut.json').write_text('[{"image_id": 1, ', encoding='utf-8')
     (tmp_path / 'empty').mkdir()
-    with pytest.raises(FileNotFoundError, match='masks .*nowhere do not exist: expected a COCO file, a PNG file or'):
+    with pytest.raises(FileNotFoundError, match='masks .*nowhere do not exist: expected a file or a folder of masks'):
         open_masks(tmp_path / 'nowhere', images)
     with pytest.raises(FileNotFoundError, match='images .*nowhere do not exist: expected an image, a folder or a COCO'):
         open_masks(masks, tmp_path / 'nowhere')
@@ -254,14 +273,17 @@ def test_paths_that_are_wrong(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match='image_root .*nowhere is no folder'):
         open_masks(file, file, image_root=tmp_path / 'nowhere')
     with pytest.raises(ValueError, match='semantic goes with label maps in PNG files'):
-        open_masks(file, images, semantic=True)
+        open_masks(file, images, options=FormatOptions(semantic=True))
 
 
-def test_image_table_finds_by_the_most_exact_name(tmp_path: Path) -> None:
-    table = ImageTable(touch_images(tmp_path, 'a.jpg', 'a.png', 'x/a.jpg', 'b.v2.jpg'))
-    assert table.find('a.png') == 'a.png'
-    assert table.find('x/a.png') == 'x/a.jpg'
-    assert table.find('b.v2.png') == 'b.v2.jpg'
-    assert table.find('c.png') is None
-    with pytest.raises(ValueError, match='a.bmp could belong to a.jpg or a.png'):
-        table.find('a.bmp')
+def test_a_format_is_a_file_of_its_own() -> None:
+    """Every module of the folder has registered what it holds, under a name that a user can say."""
+    assert {'coco', 'png', 'label-maps', 'activation-maps'} <= FORMATS.keys()
+    assert all(kind.name == name for name, kind in FORMATS.items())
+
+
+def test_format_by_name(tmp_path: Path) -> None:
+    images, masks = touch_images(tmp_path / 'i', 'a.jpg'), save_masks(tmp_path / 'm', 'a.png')
+    assert open_masks(masks, images, format='label-maps').name == 'label-maps'
+    with pytest.raises(ValueError, match="format must be one of activation-maps, coco, .*got 'cococo'"):
+        open_masks(masks, images, format='cococo')

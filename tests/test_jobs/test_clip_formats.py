@@ -11,7 +11,7 @@ from PIL import Image
 
 from mmrefine.core.palette import voc_palette
 from mmrefine.core.rle import encode_rle
-from mmrefine.files.video_masks import VideoSource, open_videos
+from mmrefine.jobs.formats import ClipFormat, open_clips
 
 SIZE_HW = (20, 30)
 
@@ -41,9 +41,9 @@ def write_maps(folder: Path, maps: dict[str, np.ndarray], palette: bool = True) 
     return folder
 
 
-def places(source: VideoSource, clip: int = 0) -> tuple[list[int], list[list[int | None]]]:
+def places(source: ClipFormat, clip: int = 0) -> tuple[list[int], list[list[int | None]]]:
     """Object ids, and for each frame the left column of each object: None where nothing is said, -1 where it is not."""
-    frames, masks = source.open(source.clips[clip])
+    frames, masks = source.open(source.tasks[clip])
     rows = [masks.load(index) for index in range(len(frames))]
 
     def place(mask: np.ndarray | None) -> int | None:
@@ -55,27 +55,27 @@ def places(source: VideoSource, clip: int = 0) -> tuple[list[int], list[list[int
 def test_maps_on_all_frames(tmp_path):
     """A label that a frame lacks is an object that is not there; 255 is void."""
     maps = {'00000': labels((2, 1), (7, 20)), '00001': labels((7, 21), (255, 1)), '00002': labels((2, 3))}
-    source = open_videos(write_maps(tmp_path / 'masks' / 'a', maps), write_frames(tmp_path / 'a'))
-    assert [clip.name for clip in source.clips] == ['a']
+    source = open_clips(write_maps(tmp_path / 'masks' / 'a', maps), write_frames(tmp_path / 'a'))
+    assert [clip.name for clip in source.tasks] == ['a']
     assert places(source) == ([2, 7], [[1, 20], [-1, 21], [3, -1]])
 
 
 def test_prompts_on_first_frames(tmp_path):
     """YouTube-VOS: every object's first frame only; nothing is said of others on it."""
     maps = {'00000': labels((1, 1)), '00002': labels((2, 9))}
-    source = open_videos(write_maps(tmp_path / 'masks', maps), write_frames(tmp_path / 'a'))
+    source = open_clips(write_maps(tmp_path / 'masks', maps), write_frames(tmp_path / 'a'))
     assert places(source) == ([1, 2], [[1, None], [None, None], [None, 9]])
 
 
 def test_single_file_is_the_first_frame(tmp_path):
     write_maps(tmp_path, {'anything': labels((255, 4))}, palette=False)
-    source = open_videos(tmp_path / 'anything.png', write_frames(tmp_path / 'a'))
+    source = open_clips(tmp_path / 'anything.png', write_frames(tmp_path / 'a'))
     assert places(source) == ([1], [[4], [None], [None]])
 
 
 def test_binary_masks_every_other_frame(tmp_path):
     maps = {'00000': labels((255, 1)), '00002': labels((255, 3))}
-    source = open_videos(write_maps(tmp_path / 'masks', maps, palette=False), write_frames(tmp_path / 'a'))
+    source = open_clips(write_maps(tmp_path / 'masks', maps, palette=False), write_frames(tmp_path / 'a'))
     assert places(source) == ([1], [[1], [None], [3]])
 
 
@@ -109,11 +109,11 @@ def test_clips_are_matched_by_name(tmp_path):
         write_frames(tmp_path / 'JPEGImages' / '480p' / name)
         write_maps(tmp_path / 'results' / name, {'00000': labels((1, 5 if name == 'b' else 0))})
     write_maps(tmp_path / 'results' / 'c', {'00000': labels((1, 1))})
-    source = open_videos(tmp_path / 'results', tmp_path / 'JPEGImages')
-    assert [clip.name for clip in source.clips] == ['a', 'b', 'c']
+    source = open_clips(tmp_path / 'results', tmp_path / 'JPEGImages')
+    assert [clip.name for clip in source.tasks] == ['a', 'b', 'c']
     assert places(source, 1)[1][0] == [5]
     with pytest.raises(FileNotFoundError, match='clip c has masks .* but no frames'):
-        source.open(source.clips[2])
+        source.open(source.tasks[2])
 
 
 def youtube_vis(segmentations: list[list]) -> dict:
@@ -138,16 +138,16 @@ def test_youtube_vis(tmp_path):
     write_frames(tmp_path / 'frames' / 'a')
     polygon = [[4, 5, 9, 5, 9, 10, 4, 10]]
     content = youtube_vis([[rle(1), None, rle(3)], [None, polygon, rle(8)]])
-    source = open_videos(write_json(tmp_path / 'a.json', content), tmp_path / 'frames')
+    source = open_clips(write_json(tmp_path / 'a.json', content), tmp_path / 'frames')
     assert places(source) == ([1, 2], [[1, -1], [-1, 4], [3, 8]])
     results = write_json(tmp_path / 'results.json', content['annotations'])
-    assert places(open_videos(results, tmp_path / 'frames', videos=tmp_path / 'a.json'))[1] == places(source)[1]
+    assert places(open_clips(results, tmp_path / 'frames', videos=tmp_path / 'a.json'))[1] == places(source)[1]
 
 
 def test_youtube_vis_prompts(tmp_path):
     write_frames(tmp_path / 'frames' / 'a')
     path = write_json(tmp_path / 'a.json', youtube_vis([[rle(1), None, None], [None, rle(4), None]]))
-    assert places(open_videos(path, tmp_path / 'frames'))[1] == [[1, None], [None, 4], [None, None]]
+    assert places(open_clips(path, tmp_path / 'frames'))[1] == [[1, None], [None, 4], [None, None]]
 
 
 def test_coco_with_videos(tmp_path):
@@ -159,7 +159,7 @@ def test_coco_with_videos(tmp_path):
         for k, (frame, instance, left) in enumerate([(0, 77, 1), (1, 77, 2), (2, 78, 9)])
     ]
     content = {'videos': [{'id': 5, 'name': 'a'}], 'images': images, 'annotations': annotations}
-    source = open_videos(write_json(tmp_path / 'a.json', content), tmp_path / 'frames')
+    source = open_clips(write_json(tmp_path / 'a.json', content), tmp_path / 'frames')
     assert places(source) == ([1, 2], [[1, -1], [2, -1], [-1, 9]])
 
 
@@ -171,7 +171,7 @@ def test_masks_that_do_not_fit(tmp_path):
         'lost': ({'00000': labels((1, 2)), '00009': labels((1, 2))}, '1 masks belong to no frame'),
     }
     for name, (maps, message) in cases.items():
-        source = open_videos(write_maps(tmp_path / name, maps), frames)
+        source = open_clips(write_maps(tmp_path / name, maps), frames)
         with pytest.raises(ValueError, match=message):
             places(source)
 
@@ -192,12 +192,12 @@ def test_files_that_do_not_fit(tmp_path):
         ('unknown.json', ValueError, 'annotation 0 must have'),
     ):
         with pytest.raises(error, match=message):
-            open_videos(tmp_path / name, tmp_path / 'frames')
+            open_clips(tmp_path / name, tmp_path / 'frames')
     for content, message in ((short, '3 frames but an object with 1'), (empty, 'has no mask')):
-        source = open_videos(write_json(tmp_path / 'a.json', content), tmp_path / 'frames')
+        source = open_clips(write_json(tmp_path / 'a.json', content), tmp_path / 'frames')
         with pytest.raises(ValueError, match=message):
-            source.open(source.clips[0])
+            source.open(source.tasks[0])
     maps = write_maps(tmp_path / 'maps' / 'z', {'00000': labels((1, 1))})
     write_maps(tmp_path / 'maps' / 'y', {'00000': labels((1, 1))})
     with pytest.raises(ValueError, match='none of the clips y, z'):
-        open_videos(maps.parent, tmp_path / 'frames')
+        open_clips(maps.parent, tmp_path / 'frames')

@@ -1,0 +1,288 @@
+"""The work of a job over clips: refine frame by frame, keep the masks as RLE, write clip by clip.
+
+Legend: N objects, H and W in pixels.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mmrefine.core.rle import encode_rle
+from mmrefine.core.temporal import change
+from mmrefine.files.names import printable
+from mmrefine.files.video_frames import VideoFrames
+from mmrefine.files.video_masks import ClipMasks
+from mmrefine.jobs.engine import SUMMARY, Share, Step, Work
+from mmrefine.jobs.fingerprints import Fingerprint, digest_of, fingerprint_value
+from mmrefine.jobs.formats.clips import ClipFormat, ClipTask, ClipWriter, RefinedClip
+from mmrefine.jobs.outputs import OutputFolder
+from mmrefine.jobs.report import versions
+from mmrefine.models.video import FlowPropagator, FrameResult, VideoRefiner
+from mmrefine.visualization.overlay import OverlayVideo, draw_overlay
+
+
+@dataclass(frozen=True)
+class VideoReport:
+    """What a job did.
+
+    Attributes:
+        clips: one entry for each clip that was done, with counts and flicker.
+        failed: ``{'clip': ..., 'error': ...}`` for each that was skipped.
+        problems: ``{'clip': ..., 'frame': ..., 'object': ..., 'error': ...}`` for each mask that could not be used.
+    """
+
+    clips: list[dict]
+    failed: list[dict]
+    problems: list[dict] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        """Nothing was skipped, and every mask could be used."""
+        return not self.failed and not self.problems
+
+    @property
+    def total(self) -> dict[str, Any]:
+        """Sums of the counts, and flicker over all steps of all objects; None where there is none."""
+        total: dict[str, Any] = {'clips': len(self.clips), 'failed_clips': len(self.failed)}
+        total |= {key: sum(clip[key] for clip in self.clips) for key in ('frames', 'masks', 'anew')}
+        total['problems'] = len(self.problems)
+        for side in ('coarse', 'refined'):
+            pairs = [clip['flicker'][side] for clip in self.clips]
+            steps = sum(count for _, count in pairs)
+            total[f'flicker_{side}'] = sum(amount for amount, _ in pairs) / steps if steps else None
+        return total
+
+
+class ClipRefiners(NamedTuple):
+    """What clips are refined with.
+
+    Attributes:
+        refiner: of clips with masks on all frames.
+        tracker: of clips whose masks are prompts.
+    """
+
+    refiner: VideoRefiner
+    tracker: VideoRefiner
+
+
+class LoadedClip(NamedTuple):
+    """A clip that was opened; its frames are read when they are wanted."""
+
+    task: ClipTask
+    frames: VideoFrames
+    masks: ClipMasks
+
+
+class ClipWork(Work):
+    """Refines the masks of clips; the model is :class:`ClipRefiners`.
+
+    Args:
+        source: the coarse masks.
+        writers: of the refined ones.
+        choices, refiner, about: see :class:`~mmrefine.jobs.engine.Work`.
+        overlay: draw the masks over the frames.
+        paths: inputs of the user's besides the masks, by what they are called.
+    """
+
+    unit = 'frames'
+    tells_progress = True
+
+    def __init__(
+        self,
+        source: ClipFormat,
+        writers: list[ClipWriter],
+        choices: dict[str, Any],
+        refiner: str,
+        about: dict[str, Any] | None = None,
+        overlay: bool = False,
+        paths: Iterable[tuple[str, Path]] = (),
+    ):
+        self.source, self.writers, self.tasks = source, writers, source.tasks
+        self.choices, self.about, self.overlay = choices, about or {}, overlay
+        self.refiner = digest_of([source.name, choices, refiner])
+        self._more_paths = list(paths)
+        self._outputs: dict[int, list[str]] = {}
+
+    # ---- what there is ----
+
+    def groups(self) -> list[range]:
+        return [range(task.index, task.index + 1) for task in self.tasks]
+
+    def count(self, shares: Iterable[Share]) -> int:
+        return sum(len(self._frame_names(self.tasks[index])) for share in shares for index in share.todo)
+
+    def paths(self) -> Iterator[tuple[str, Path]]:
+        yield 'coarse masks', self.source.path
+        yield from self._more_paths
+        for task in self.tasks:
+            yield from (('frame', path) for path in self.source.frame_paths(task))
+
+    def inputs(self, task: ClipTask) -> dict[str, Fingerprint]:
+        return {'frames': self.source.frames_fingerprint(task), 'masks': self.source.masks_fingerprint(task)}
+
+    def outputs(self, task: ClipTask) -> list[str]:
+        if task.index not in self._outputs:
+            self._outputs[task.index] = self._list_outputs(task)
+        return self._outputs[task.index]
+
+    def _list_outputs(self, task: ClipTask) -> list[str]:
+        if not self._frame_names(task):  # loading it tells why
+            return []
+        names = [name for writer in self.writers for name in writer.outputs(task)]
+        return [*names, *([f'overlays/{task.name}.mp4'] if self.overlay else [])]
+
+    def _frame_names(self, task: ClipTask) -> list[str]:
+        try:
+            return self.source.frame_names(task)
+        except (OSError, ValueError):
+            return []
+
+    def final_outputs(self) -> list[str]:
+        return [name for writer in self.writers for name in writer.final_outputs()]
+
+    def told_of(self, task: ClipTask) -> Fingerprint:
+        return fingerprint_value(None)
+
+    # ---- a clip ----
+
+    def load(self, task: ClipTask) -> LoadedClip:
+        return LoadedClip(task, *self.source.open(task))
+
+    def refine(
+        self, model: ClipRefiners, loaded: list[LoadedClip], tell: Callable[[Step], None]
+    ) -> list[dict | Exception]:
+        return [self._refine_clip(model, clip, tell) for clip in loaded]
+
+    def _refine_clip(self, model: ClipRefiners, clip: LoadedClip, tell: Callable[[Step], None]) -> dict:
+        frames, masks = clip.frames, clip.masks
+        chosen = model.tracker if masks.are_prompts else model.refiner
+        # Where the refiner computes flow itself it is not done twice.
+        own = getattr(chosen, 'propagator', None)
+        tally = _Tally(frames, own if isinstance(own, FlowPropagator) else FlowPropagator())
+        rles, scores = [], []
+        for result in chosen.refine_clip(frames, masks):
+            tally.add(result)
+            rles.append([encode_rle(mask) if mask.any() else None for mask in result.masks])
+            scores.append([round(float(score), 6) if np.isfinite(score) else 0.0 for score in result.scores])
+            tell(Step(1, len(result.masks), []))
+        refined = RefinedClip(
+            frames.size_hw,
+            masks.object_ids,
+            masks.categories,
+            list(frames.names),
+            frames.suffix,
+            rles,
+            scores,
+            getattr(masks, 'unusable', []),
+        )
+        return {**asdict(refined), 'tally': tally.entry()}
+
+    def deliver(self, loaded: LoadedClip, masks: dict, out: OutputFolder) -> dict:
+        task, clip = loaded.task, refined_clip(masks)
+        for writer in self.writers:
+            writer.write(task, clip, out)
+        if self.overlay:
+            self._draw(loaded, clip, out)
+        problems = [
+            {'frame': clip.frame_names[frame], 'object': clip.object_ids[row], 'error': reason}
+            for frame, row, reason in clip.unusable
+        ]
+        return {'entry': {'clip': task.name, **masks['tally']}, 'problems': problems}
+
+    @staticmethod
+    def _draw(loaded: LoadedClip, clip: RefinedClip, out: OutputFolder) -> None:
+        name = f'overlays/{loaded.task.name}.mp4'
+        unfinished = out.unfinished(name).with_suffix('.drawn.mp4')  # OpenCV writes to names only
+        unfinished.parent.mkdir(parents=True, exist_ok=True)
+        with OverlayVideo(unfinished, clip.size_hw, loaded.frames.fps) as video:
+            for index, frame in enumerate(loaded.frames):
+                video.add(draw_overlay(frame, clip.masks(index), clip.object_ids))
+        with out.open(name, 'wb') as file, open(unfinished, 'rb') as drawn:
+            while chunk := drawn.read(2**20):
+                file.write(chunk)
+        unfinished.unlink()
+
+    # ---- all of them ----
+
+    def conclude(
+        self,
+        done: Callable[[], Iterator[tuple[ClipTask, dict]]],
+        failed: list[dict],
+        head: dict,
+        out: OutputFolder,
+    ) -> VideoReport:
+        clips, problems = [], []
+        for task, record in done():
+            told = record['delivered']['told']
+            clips.append(told['entry'])
+            problems += [{'clip': task.name, **problem} for problem in told['problems']]
+        failures = [{'clip': failure['name'], 'error': failure['error']} for failure in failed]
+        report = VideoReport(clips, failures, problems)
+        for writer in self.writers:
+            writer.finish(((task, refined_clip(record['masks'])) for task, record in done()), out)
+        content = {'total': report.total, 'failed': failures, 'problems': problems, **head, 'versions': versions()}
+        with out.open(SUMMARY) as file:
+            json.dump({**content, 'clips': clips}, file, indent=1)
+        return report
+
+    def read_report(self, summary: Path) -> VideoReport:
+        known = json.loads(summary.read_text(encoding='utf-8'))
+        return VideoReport(known['clips'], known['failed'], known['problems'])
+
+
+def refined_clip(masks: dict) -> RefinedClip:
+    """What a record keeps of a clip."""
+    known = {key: value for key, value in masks.items() if key != 'tally'}
+    return RefinedClip(**{**known, 'size_hw': tuple(known['size_hw'])})
+
+
+class _Tally:
+    """Counts over the frames of a clip, and the steps of :func:`mmrefine.core.temporal.flicker`, one by one."""
+
+    def __init__(self, frames: VideoFrames, flows: FlowPropagator):
+        self.frames, self.flows = frames, flows
+        self.counts = dict.fromkeys(('frames', 'masks', 'anew'), 0)
+        self.steps: dict[str, list[float]] = {'coarse': [], 'refined': []}
+        self.before: FrameResult | None = None
+        flows.start_clip()
+
+    def add(self, result: FrameResult) -> None:
+        """The next frame."""
+        self.counts['frames'] += 1
+        self.counts['masks'] += int(np.count_nonzero(result.masks.any(axis=(1, 2))))
+        self.counts['anew'] += int(np.count_nonzero(result.anew))
+        if self.before is not None:
+            flow = self.flows.flow(self.frames, result.index, self.before.index)
+            for place in range(len(result.masks)):
+                self._step('refined', self.before.masks[place], result.masks[place], flow)
+                if result.given[place] and self.before.given[place]:
+                    self._step('coarse', self.before.coarse_masks[place], result.coarse_masks[place], flow)
+        self.before = result
+
+    def _step(self, side: str, before: np.ndarray, mask: np.ndarray, flow: np.ndarray) -> None:
+        amount = change(before, mask, flow)
+        if amount is not None:
+            self.steps[side].append(amount)
+
+    def entry(self) -> dict:
+        """Counts, and by side the sum and the number of flicker's steps."""
+        return {**self.counts, 'flicker': {side: [math.fsum(steps), len(steps)] for side, steps in self.steps.items()}}
+
+
+def format_video_report(report: VideoReport) -> str:
+    """A line for each clip and one with the totals."""
+    lines = [_line(printable(entry['clip']), VideoReport([entry], []).total) for entry in report.clips]
+    return '\n'.join([*lines, _line(f'total: {len(report.clips)} clips', report.total)])
+
+
+def _line(name: str, total: dict) -> str:
+    flickers = [total[f'flicker_{side}'] for side in ('coarse', 'refined')]
+    shown = ' -> '.join('-' if value is None else f'{value:.3f}' for value in flickers)
+    return f'{name}: {total["frames"]} frames, {total["masks"]} masks, {total["anew"]} started anew, flicker {shown}'

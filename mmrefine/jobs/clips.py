@@ -1,0 +1,166 @@
+"""Refining the masks of clips: the same job as over images, whose tasks are clips."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmrefine.apis.inferencer import DEFAULT_MODEL, RefineInferencer
+from mmrefine.jobs.clip_work import ClipRefiners, ClipWork, VideoReport
+from mmrefine.jobs.engine import Job
+from mmrefine.jobs.fingerprints import digest_of, plain
+from mmrefine.jobs.formats import CLIP_WRITERS, open_clips
+from mmrefine.jobs.images import check_launch, config_paths, model_name, refiner_digest
+from mmrefine.jobs.launch.join import join_processes
+from mmrefine.jobs.launch.processes import run_in_processes
+from mmrefine.jobs.launch.ray_cluster import run_on_ray
+from mmrefine.models.model_zoo import load_config
+from mmrefine.models.refiners import BaseRefiner
+from mmrefine.models.video import FramewiseVideoRefiner, VideoRefiner
+
+
+def refine_video(
+    frames: str | os.PathLike,
+    masks: str | os.PathLike,
+    out: str | os.PathLike,
+    *,
+    model: str | os.PathLike | dict | BaseRefiner | VideoRefiner = DEFAULT_MODEL,
+    checkpoint: str | os.PathLike | None = None,
+    device: str | torch.device | None = None,
+    gate: bool | Mapping = True,
+    seed: int = 0,
+    min_agreement: float = 0.95,
+    sam2: str | os.PathLike | dict | None = None,
+    sam2_checkpoint: str | os.PathLike | None = None,
+    fast: bool = False,
+    write: tuple[str, ...] | None = None,
+    overlay: bool = False,
+    allow_gaps: bool = False,
+    videos: str | os.PathLike | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+    launcher: str = 'none',
+    actors: int | None = None,
+    debug: bool = False,
+) -> VideoReport | None:
+    """Refine masks of clips, see :class:`~mmrefine.models.video.FramewiseVideoRefiner`.
+
+    Under ``out`` are ``masks/<clip>/<frame>.png``, a JSON file, ``overlays/<clip>.mp4`` and ``summary.json``. A job
+    that was killed goes on with the clip where it was. Clips that cannot be read are skipped and reported; a next call
+    tries them again, and does again what has changed: frames, masks, weights and configs are compared by content.
+
+    Args:
+        frames, masks, allow_gaps, videos: see :func:`~mmrefine.jobs.formats.open_clips`.
+        out: folder for the results.
+        model: a refiner for single frames, see :class:`~mmrefine.apis.inferencer.RefineInferencer`; or one for clips,
+            which is used as it is.
+        checkpoint, device, gate, seed: of a refiner for single frames, see the same.
+        min_agreement: see :class:`~mmrefine.models.video.FramewiseVideoRefiner`.
+        sam2: config of a SAM2Refiner. Objects of clips whose masks are prompts are followed by it, without the refiner
+            for single frames; in other clips it takes the place of optical flow.
+        sam2_checkpoint: its weights.
+        fast: SAM2Refiner encodes the quadrants of frames at half size: two passes of the encoder instead of five.
+        write: formats, of 'png' and 'json'; None: that in which the masks came.
+        overlay: draw the masks over the frames.
+        overwrite: start anew; all that a job has written there before is deleted.
+        progress: show it on standard error.
+        launcher, actors: see :func:`~mmrefine.jobs.images.refine_dataset`.
+        debug: show where in the code what made a clip fail was raised.
+
+    Returns:
+        What was done; None in all processes of a launcher but the first.
+
+    Raises:
+        TypeError, ValueError, FileNotFoundError: the arguments are wrong; nothing was written.
+        OutputError: results cannot be written, or another run is writing there.
+        LostProcessError: another process has died; a next call goes on.
+    """
+    check_launch(launcher, actors)
+    if fast and sam2 is None:
+        raise ValueError('fast is about the quadrants of SAM2Refiner; it needs sam2.')
+    join_processes(launcher)
+    source = open_clips(masks, frames, allow_gaps, videos)
+    write = tuple(dict.fromkeys(write or (source.writes,)))
+    if set(write) - set(CLIP_WRITERS):
+        raise ValueError(f'write must name formats out of {tuple(sorted(CLIP_WRITERS))}, got {write}.')
+    options = {'checkpoint': checkpoint, 'gate': gate, 'seed': seed, 'min_agreement': min_agreement}
+    make = partial(build_refiners, model, sam2=sam2, sam2_checkpoint=sam2_checkpoint, fast=fast, **options)
+    refiners = make(device='cpu' if launcher == 'ray' else device)
+    work = ClipWork(
+        source,
+        [CLIP_WRITERS[name](source) for name in write],
+        choices={
+            'gate': gate if isinstance(gate, bool) else dict(gate),
+            'seed': seed,
+            'min_agreement': min_agreement,
+            'sam2': sam2 is not None,
+            'fast': fast,
+            'allow_gaps': allow_gaps,
+        },
+        refiner=_digest(refiners, model, sam2, sam2_checkpoint),
+        about={
+            'frames': str(frames),
+            'masks': str(masks),
+            'format': source.name,
+            'model': type(model).__name__ if isinstance(model, VideoRefiner) else model_name(model, _single(refiners)),
+            'checkpoint': None if checkpoint is None else str(checkpoint),
+        },
+        overlay=overlay,
+        paths=[
+            ('frames', Path(frames)),
+            *([] if videos is None else [('videos', Path(videos))]),
+            *config_paths(model, checkpoint, sam2, sam2_checkpoint),
+        ],
+    )
+    job = Job(work, Path(out), debug)
+    if launcher == 'ray':
+        return run_on_ray(job, partial(make, device=device), actors, overwrite, progress)
+    return run_in_processes(job, refiners, overwrite, progress)
+
+
+def build_refiners(
+    model: str | os.PathLike | dict | BaseRefiner | VideoRefiner,
+    *,
+    checkpoint: str | os.PathLike | None,
+    device: str | torch.device | None,
+    gate: bool | Mapping,
+    seed: int,
+    min_agreement: float,
+    sam2: str | os.PathLike | dict | None,
+    sam2_checkpoint: str | os.PathLike | None,
+    fast: bool,
+) -> ClipRefiners:
+    """What clips are refined with; the arguments are those of :func:`refine_video`."""
+    if isinstance(model, VideoRefiner):
+        return ClipRefiners(model, model)
+    inferencer = RefineInferencer(model, checkpoint, device, gate, seed)
+    tracker = propagator = None
+    if sam2 is not None:
+        from mmrefine.models.sam2_refiner import SAM2Propagator, TrackingVideoRefiner, build_video_predictor
+
+        # Neighbouring frames are asked one after the other: three sets of features are kept.
+        cached = {'cached_frames': 3, 'prompt_reuse': 'pr_gated', 'tile_scale': 0.5 if fast else None}
+        predictor = build_video_predictor(sam2, sam2_checkpoint, device, **cached)
+        tracker, propagator = TrackingVideoRefiner(predictor), SAM2Propagator(predictor)
+    refiner = FramewiseVideoRefiner(inferencer.refiner, propagator, min_agreement, seed=seed)
+    return ClipRefiners(refiner, tracker or refiner)
+
+
+def _single(refiners: ClipRefiners) -> BaseRefiner:
+    """The refiner for single frames."""
+    return refiners.refiner.refiner
+
+
+def _digest(refiners: ClipRefiners, model: Any, sam2: Any, sam2_checkpoint: Any) -> str:
+    """Of everything that refined masks of clips depend on besides the choices."""
+    own = type(model).__name__ if isinstance(model, VideoRefiner) else refiner_digest(_single(refiners), model)
+    if sam2 is None:
+        return digest_of([own])
+    config, default_checkpoint = load_config(sam2)
+    weights = sam2_checkpoint if sam2_checkpoint is not None else default_checkpoint
+    return digest_of([own, plain(config['model']), plain(None if weights is None else str(weights))])

@@ -1,0 +1,91 @@
+"""Whether inputs have changed: first by size and time, which is cheap, then by content, which is true.
+
+A fingerprint goes into JSON and is kept with each result. Paths are not in it, so that a folder may be moved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmrefine.files.result_cache import file_digest
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Something that a result depends on.
+
+    Args:
+        quick: changes with almost every change, and without one when a file is copied; cheap.
+        content: digest of the content; called when it is wanted.
+    """
+
+    quick: str
+    content: Callable[[], str]
+
+    def as_json(self) -> list[str]:
+        """To be kept with a result."""
+        return [self.quick, self.content()]
+
+    def agrees(self, known: Any) -> bool:
+        """Whether what was kept is the same content."""
+        if not isinstance(known, list) or len(known) != 2:
+            return False
+        return known[0] == self.quick or known[1] == self.content()
+
+
+def fingerprint_files(paths: Iterable[Path]) -> Fingerprint:
+    """Of files in an order; one that is missing is a content of its own.
+
+    Raises:
+        OSError: a file cannot be read; from ``content`` only.
+    """
+    paths = list(paths)
+    quick = digest_of([[path.name, _stat(path)] for path in paths])
+    return Fingerprint(quick, lambda: digest_of([[path.name, _content(path)] for path in paths]))
+
+
+def fingerprint_value(value: Any) -> Fingerprint:
+    """Of a value in types of JSON."""
+    digest = digest_of(value)
+    return Fingerprint(digest, lambda: digest)
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of a value in types of JSON, shortened to 128 bits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def plain(value: Any) -> Any:
+    """A config in types of JSON, in which names of files are replaced by their content's digest."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (str, Path)) and (os.path.isabs(value) or _is_file(value)):
+        return file_digest(value) if _is_file(value) and os.path.getsize(value) else 'no content'
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def _stat(path: Path) -> list[int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return [stat.st_size, stat.st_mtime_ns]
+
+
+def _content(path: Path) -> str | None:
+    return file_digest(path) if path.is_file() else None
+
+
+def _is_file(value: str | Path) -> bool:
+    try:
+        return Path(value).is_file()
+    except (OSError, ValueError):  # too long for a name, or with a zero byte
+        return False

@@ -1,0 +1,109 @@
+"""Formats of masks, one file each; see :mod:`mmrefine.jobs.formats.base` for how to add one."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+from pathlib import Path
+
+from mmrefine.files.image_table import ImageTable
+from mmrefine.jobs.formats.base import FORMATS, FormatOptions, MaskFormat, register_format
+from mmrefine.jobs.formats.clips import CLIP_FORMATS, CLIP_WRITERS, ClipFormat
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f'{__name__}.{_module.name}')
+
+__all__ = [
+    'CLIP_FORMATS',
+    'CLIP_WRITERS',
+    'ClipFormat',
+    'FORMATS',
+    'FormatOptions',
+    'MaskFormat',
+    'format_names',
+    'open_clips',
+    'open_masks',
+    'register_format',
+]
+
+
+def format_names() -> list[str]:
+    """Names of all formats of masks of images."""
+    return sorted(FORMATS)
+
+
+def open_masks(
+    masks: str | os.PathLike,
+    images: str | os.PathLike,
+    *,
+    image_root: str | os.PathLike | None = None,
+    format: str | None = None,
+    options: FormatOptions | None = None,
+) -> MaskFormat:
+    """The masks of a job, matched with its images.
+
+    Args:
+        masks: a file or a folder, of any of the formats.
+        images: see :class:`~mmrefine.files.image_table.ImageTable`.
+        image_root: folder from which the names in a COCO file start, if ``images`` is one.
+        format: name of the format; None: the one that recognises the masks.
+        options: what the user says about the masks.
+
+    Raises:
+        FileNotFoundError: masks or images do not exist.
+        ValueError: they are not what they should be, or none of the masks has an image.
+    """
+    masks, options = Path(masks), options or FormatOptions()
+    if not masks.exists():
+        raise FileNotFoundError(f'masks {masks} do not exist: expected a file or a folder of masks.')
+    if not (masks.is_file() or masks.is_dir()):
+        raise ValueError(f'masks {masks} are neither a file nor a folder.')
+    kind = _kind_of(masks, format, options)
+    source = kind(masks, ImageTable(images, image_root, kind.files_at(masks)), options)
+    if source.tasks and not any(task.image_path is not None and task.image_path.exists() for task in source.tasks):
+        names = ', '.join(task.image for task in source.tasks[:5]) + (', …' if len(source.tasks) > 5 else '')
+        raise ValueError(
+            f'none of the {len(source.tasks)} images that {masks} speaks of is under {images}: looked for {names}. '
+            'Names must agree, suffixes may differ.'
+        )
+    return source
+
+
+def _kind_of(masks: Path, name: str | None, options: FormatOptions) -> type[MaskFormat]:
+    if name is not None:
+        if name not in FORMATS:
+            raise ValueError(f'format must be one of {", ".join(format_names())}, got {name!r}.')
+        return FORMATS[name]
+    for kind in sorted(FORMATS.values(), key=lambda kind: (kind.is_fallback, kind.name)):
+        if kind.recognises(masks, options):
+            return kind
+    raise ValueError(f'{masks} holds masks of no known format; expected one of {", ".join(format_names())}.')
+
+
+def open_clips(
+    masks: str | os.PathLike,
+    frames: str | os.PathLike,
+    allow_gaps: bool = False,
+    videos: str | os.PathLike | None = None,
+) -> ClipFormat:
+    """The clips of a job and their masks.
+
+    Args:
+        masks: a PNG file or a folder, see :class:`~mmrefine.jobs.formats.davis.DavisClips`; or a JSON file, see
+            :class:`~mmrefine.jobs.formats.youtube_vis.YoutubeVisClips`.
+        frames: a folder of frames, a video file, or a folder of such.
+        allow_gaps: frame numbers may jump.
+        videos: for results in a JSON file: the annotation file that describes their videos.
+
+    Raises:
+        FileNotFoundError: masks or frames do not exist.
+        ValueError: they are not what they should be, or do not belong together.
+    """
+    masks = Path(masks)
+    if not masks.exists():
+        raise FileNotFoundError(f'masks {masks} do not exist: expected a PNG file, a folder of them, or a JSON file.')
+    for kind in CLIP_FORMATS.values():
+        if kind.recognises(masks):
+            return kind(masks, frames, allow_gaps, videos)
+    raise ValueError(f'{masks} holds masks of no known format; expected one of {", ".join(sorted(CLIP_FORMATS))}.')

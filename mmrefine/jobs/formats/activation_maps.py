@@ -1,0 +1,49 @@
+"""Class activation maps: they become label maps, whose regions are refined."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from mmrefine.core.regions import VOID
+from mmrefine.files.activation_map_source import activation_map_paths, read_activation_labels
+from mmrefine.files.image_table import ImageTable
+from mmrefine.files.mask_files import MaskFile
+from mmrefine.jobs.formats.base import FormatOptions, MaskTask, register_format
+from mmrefine.jobs.formats.label_maps import LabelMaps
+
+
+@register_format('activation-maps')
+class ActivationMaps(LabelMaps):
+    """``.npy`` and ``.npz`` files, cut at a threshold: 0 is the background, class k is k + 1, 255 is void."""
+
+    def __init__(self, path: Path, images: ImageTable, options: FormatOptions):
+        if options.semantic:
+            raise ValueError(f'activation maps are .npy and .npz files, not label maps, got {path}.')
+        threshold = options.cam_threshold
+        if threshold is None or not 0 <= threshold <= 1:
+            raise ValueError(f'the threshold of activation maps must lie in [0, 1], got {threshold}.')
+        super().__init__(path, images, replace(options, ignore_label=VOID, background_label=0))
+        self.threshold = threshold
+        self.choices = {'cam_threshold': threshold}
+
+    @classmethod
+    def recognises(cls, path: Path, options: FormatOptions) -> bool:
+        if options.cam_threshold is None:
+            return False
+        if options.semantic or path.suffix.lower() == '.json':
+            raise ValueError(
+                f'activation maps are .npy and .npz files, neither a COCO file nor label maps, got {path}.'
+            )
+        return True
+
+    @staticmethod
+    def list_files(path: Path) -> dict[str, Path]:
+        return activation_map_paths(path)
+
+    @classmethod
+    def files_at(cls, path: Path) -> frozenset[Path]:
+        return frozenset()  # no image ends like them
+
+    def read_file(self, task: MaskTask, size_hw: tuple[int, int]) -> MaskFile:
+        return read_activation_labels(self.files[task.key], size_hw, self.threshold, self.options.cam_names)

@@ -1,0 +1,272 @@
+"""What a format of masks is to a job: it reads them, writes them, and pairs them with ground truth.
+
+**Adding a format is adding one file to this folder**: a subclass of :class:`MaskFormat` under
+``@register_format('its-name')``, found without being imported anywhere else. It says
+
+- which paths are of its kind (:meth:`MaskFormat.recognises`; ``--format its-name`` insists),
+- the work: ``self.tasks``, one :class:`MaskTask` per image, made in ``__init__`` (images are found with
+  :meth:`~mmrefine.files.image_table.ImageTable.match`),
+- how the masks of an image are decoded (:meth:`~MaskFormat.read`) and told from changed ones
+  (:meth:`~MaskFormat.fingerprint`),
+- and how they go out: either files of each image's own (:meth:`~MaskFormat.outputs` and
+  :meth:`~MaskFormat.write`), or one file for all of them (:meth:`~MaskFormat.final_outputs` and
+  :meth:`~MaskFormat.finish`).
+
+Everything else is the engine's: batches, failures, going on after a kill, what is stale, where files may be written.
+A record that cannot be used fails that mask alone: :meth:`CoarseMasks.mask` raises ``ValueError`` for it.
+
+Legend: N masks of an image, H and W its size in pixels. Masks travel as RLE and are decoded one by one, so that memory
+does not grow with N.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from mmrefine.core.regions import VOID
+from mmrefine.files.activation_maps import DEFAULT_NAMES, MapNames
+from mmrefine.files.image_table import ImageTable
+from mmrefine.jobs.fingerprints import Fingerprint
+from mmrefine.jobs.refined_masks import RefinedMasks
+
+if TYPE_CHECKING:
+    from mmrefine.jobs.outputs import OutputFolder
+
+
+@dataclass(frozen=True)
+class MaskTask:
+    """The masks of one image.
+
+    Attributes:
+        index: place among the tasks.
+        key: names the task among those of the job, in every run on these files; it does not depend on other images.
+        image: the image's name in reports.
+        image_path: where it is; None if no image was found.
+        refs: where the masks are, as the format likes: indices of records, a name of a file.
+        num_masks: how many there are; None if only reading them will tell.
+        problem: why there is no image, where more can be said than that none was found.
+    """
+
+    index: int
+    key: str
+    image: str
+    image_path: Path | None
+    refs: tuple
+    num_masks: int | None = None
+    problem: str = ''
+
+    @property
+    def name(self) -> str:
+        """What the engine calls a task in reports."""
+        return self.image
+
+
+class CoarseMasks(ABC):
+    """The N coarse masks of an image, decoded when they are wanted.
+
+    Attributes:
+        size_hw: (H, W).
+        names: N names for reports: ids, labels or file names; they must go into JSON.
+        categories: N names of categories, '' where unknown.
+        left_alone: by index, why a mask is not refined although nothing is wrong with it, such as ``'crowd'``.
+    """
+
+    def __init__(
+        self,
+        size_hw: tuple[int, int],
+        names: Sequence[Any],
+        categories: Sequence[str] | None = None,
+        left_alone: dict[int, str] | None = None,
+    ):
+        self.size_hw = tuple(size_hw)
+        self.names = list(names)
+        self.categories = [''] * len(self.names) if categories is None else list(categories)
+        self.left_alone = left_alone or {}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @abstractmethod
+    def mask(self, index: int) -> np.ndarray:
+        """Decode one mask: (H, W) bool.
+
+        Raises:
+            ValueError: it cannot be used, and why; its neighbours go on.
+        """
+
+
+@dataclass(frozen=True)
+class MaskPair:
+    """A mask as it is reported: before and after.
+
+    Attributes:
+        name, category: for reports.
+        coarse, refined: (H, W) bool; both empty where the coarse mask could not be used.
+        score: the refiner's estimate of its proposal's quality, in [0, 1].
+        accepted: the proposal was taken.
+        reason: why not; '' if it was.
+        failed: the coarse mask could not be used.
+    """
+
+    name: Any
+    category: str
+    coarse: np.ndarray
+    refined: np.ndarray
+    score: float
+    accepted: bool
+    reason: str
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class TrueMasks:
+    """Ground truth of an image, for its masks as they are reported.
+
+    Attributes:
+        mask: the (H, W) bool truth of the mask at a position; None where there is none.
+        valid: (H, W) bool, pixels whose truth is known; None: all.
+    """
+
+    mask: Callable[[int, np.ndarray], np.ndarray | None]
+    valid: np.ndarray | None = None
+
+
+class Truth(ABC):
+    """Ground truth for all tasks of a format.
+
+    Attributes:
+        paths: files and folders that it is in.
+    """
+
+    paths: list[Path]
+
+    @abstractmethod
+    def fingerprint(self, task: MaskTask) -> Fingerprint:
+        """Tells whether the truth of a task has changed."""
+
+    @abstractmethod
+    def read(self, task: MaskTask, coarse: CoarseMasks) -> TrueMasks:
+        """The truth of a task.
+
+        Raises:
+            OSError, ValueError: it cannot be read, or does not fit the masks.
+        """
+
+
+@dataclass(frozen=True)
+class FormatOptions:
+    """What a user may say about masks, whatever their format; see :func:`~mmrefine.jobs.formats.open_masks`."""
+
+    semantic: bool = False
+    ignore_label: int | None = VOID
+    background_label: int | None = 0
+    cam_threshold: float | None = None
+    ignore_band: bool = False
+    cam_names: MapNames = DEFAULT_NAMES
+
+
+class MaskFormat(ABC):
+    """Masks of a set of images in files of one kind; see the module for how to add one.
+
+    Args:
+        path: what was given as masks; it exists.
+        images: the images of the job.
+        options: what the user said.
+
+    Attributes:
+        name: set by :func:`register_format`.
+        is_fallback: others are asked first whether masks are theirs.
+        tasks: the work, in the order of the masks.
+        choices: what a user chose that the refined masks depend on, in types of JSON.
+
+    Raises:
+        OSError, ValueError: it cannot be read, or none of it belongs to the images.
+    """
+
+    name: ClassVar[str] = ''
+    is_fallback: ClassVar[bool] = False
+
+    def __init__(self, path: Path, images: ImageTable, options: FormatOptions):
+        self.path, self.images, self.options = Path(path), images, options
+        self.tasks: Sequence[MaskTask] = []
+        self.choices: dict[str, Any] = {}
+
+    @classmethod
+    @abstractmethod
+    def recognises(cls, path: Path, options: FormatOptions) -> bool:
+        """Whether masks at this path are of this format; reads no more than the beginning of a file."""
+
+    @classmethod
+    def files_at(cls, path: Path) -> frozenset[Path]:
+        """Resolved paths of mask files that may be mistaken for images, where both are in one folder."""
+        return frozenset()
+
+    @abstractmethod
+    def fingerprint(self, task: MaskTask) -> Fingerprint:
+        """Tells whether the masks of a task have changed, see :mod:`mmrefine.jobs.fingerprints`."""
+
+    @abstractmethod
+    def read(self, task: MaskTask, size_hw: tuple[int, int]) -> CoarseMasks:
+        """The masks of a task.
+
+        Raises:
+            OSError, ValueError: none of them can be read, or they do not fit the image's size (H, W).
+        """
+
+    def outputs(self, task: MaskTask) -> list[str]:
+        """Names, under the folder of the results, of the files that :meth:`write` writes for a task."""
+        return []
+
+    def write(
+        self, task: MaskTask, coarse: CoarseMasks, refined: RefinedMasks, out: OutputFolder
+    ) -> Iterable[MaskPair]:
+        """Write the files of a task, and tell what became of its masks, each once."""
+        return pairs(coarse, refined)
+
+    def final_outputs(self) -> list[str]:
+        """Names of the files that :meth:`finish` writes."""
+        return []
+
+    def finish(self, done: Iterable[tuple[MaskTask, RefinedMasks]], out: OutputFolder) -> None:  # noqa: B027
+        """Write what holds the masks of all tasks; those of tasks that are not among the done stay as they came."""
+
+    def open_truth(self, path: Path) -> Truth:
+        """Ground truth of the same format, for these tasks.
+
+        Raises:
+            OSError, ValueError: it cannot be read, or none of it belongs to the masks.
+        """
+        raise ValueError(f'ground truth for {self.name} masks cannot be read; leave --gt out.')
+
+
+def pairs(coarse: CoarseMasks, refined: RefinedMasks) -> Iterator[MaskPair]:
+    """The masks of an image before and after, one by one."""
+    for index, name in enumerate(coarse.names):
+        item = refined[index]
+        before = np.zeros(coarse.size_hw, bool) if item.failed else coarse.mask(index)
+        after = item.decode() if item.accepted else before
+        yield MaskPair(
+            name, coarse.categories[index], before, after, item.score, item.accepted, item.reason, item.failed
+        )
+
+
+FORMATS: dict[str, type[MaskFormat]] = {}
+
+
+def register_format(name: str) -> Callable[[type[MaskFormat]], type[MaskFormat]]:
+    """Make a subclass of :class:`MaskFormat` known under a name."""
+
+    def register(kind: type[MaskFormat]) -> type[MaskFormat]:
+        if name in FORMATS and FORMATS[name].__qualname__ != kind.__qualname__:
+            raise ValueError(f'the format {name!r} is there already: {FORMATS[name]}.')
+        kind.name = name
+        FORMATS[name] = kind
+        return kind
+
+    return register

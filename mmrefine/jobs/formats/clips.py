@@ -1,0 +1,177 @@
+"""What a format of clips is to a job: it reads frames and masks of objects, and writes refined ones.
+
+Adding one is adding one file to this folder, as for images (:mod:`mmrefine.jobs.formats.base`): a subclass of
+:class:`ClipFormat` that reads, under ``@register_clip_format``, and one of :class:`ClipWriter` that writes; any clip
+can be written in any of the formats. Legend: N objects, H and W in pixels.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from mmrefine.core.rle import decode_segmentation
+from mmrefine.files.video_frames import VideoFrames
+from mmrefine.files.video_masks import ClipMasks
+from mmrefine.jobs.fingerprints import Fingerprint
+
+if TYPE_CHECKING:
+    from mmrefine.jobs.outputs import OutputFolder
+
+_MAX_NAME_BYTES = 200
+
+
+@dataclass(frozen=True)
+class ClipTask:
+    """A clip of a job.
+
+    Attributes:
+        index: place among the clips.
+        key: names the clip in every run on these files.
+        name: in reports and results; a relative path that stays in its folder.
+        source: what the format knows it by.
+    """
+
+    index: int
+    key: str
+    name: str
+    source: Any = None
+
+
+@dataclass(frozen=True)
+class RefinedClip:
+    """The refined masks of a clip, in a form that is small and goes into JSON.
+
+    Attributes:
+        size_hw: of the frames.
+        object_ids: of the N objects.
+        categories: ids of their categories, None where unknown.
+        frame_names: names of the frames without suffix.
+        frame_suffix: of the frames' files.
+        rles: for each frame N compressed RLE, None where the object is not there.
+        scores: for each frame N estimates of the masks' quality, in [0, 1].
+        unusable: ``[frame, object, reason]`` of coarse masks that could not be used; they stay as they came.
+    """
+
+    size_hw: tuple[int, int]
+    object_ids: list[int]
+    categories: list[Any]
+    frame_names: list[str]
+    frame_suffix: str
+    rles: list[list[dict | None]]
+    scores: list[list[float]]
+    unusable: list[list] = field(default_factory=list)
+
+    def masks(self, frame: int) -> np.ndarray:
+        """The masks of a frame, (N, H, W) bool."""
+        masks = np.zeros((len(self.object_ids), *self.size_hw), bool)
+        for mask, rle in zip(masks, self.rles[frame], strict=True):
+            if rle is not None:
+                mask[:] = decode_segmentation(rle, self.size_hw)
+        return masks
+
+
+class ClipFormat(ABC):
+    """Masks of clips in files of one kind.
+
+    Attributes:
+        name: set by :func:`register_clip_format`.
+        path: what was given as masks.
+        tasks: the work.
+        writes: name of the format in which the refined masks go out if nothing else is said.
+    """
+
+    name: ClassVar[str] = ''
+
+    def __init__(self, path: Path, allow_gaps: bool):
+        self.path, self.allow_gaps = path, allow_gaps
+        self.tasks: Sequence[ClipTask] = []
+
+    @classmethod
+    @abstractmethod
+    def recognises(cls, path: Path) -> bool:
+        """Whether masks at this path are of this format."""
+
+    @abstractmethod
+    def frame_names(self, task: ClipTask) -> list[str]:
+        """Names of the frames without suffix, in order.
+
+        Raises:
+            OSError, ValueError: they cannot be found.
+        """
+
+    @abstractmethod
+    def frames_fingerprint(self, task: ClipTask) -> Fingerprint:
+        """Tells whether the frames of a clip have changed."""
+
+    @abstractmethod
+    def masks_fingerprint(self, task: ClipTask) -> Fingerprint:
+        """Tells whether the masks of a clip have changed."""
+
+    @abstractmethod
+    def frame_paths(self, task: ClipTask) -> list[Path]:
+        """The files that the frames are in."""
+
+    @abstractmethod
+    def open(self, task: ClipTask) -> tuple[VideoFrames, ClipMasks]:
+        """Frames and masks of a clip.
+
+        Raises:
+            OSError, ValueError: they cannot be read, or do not fit each other.
+        """
+
+
+class ClipWriter:
+    """Writes refined clips in one format.
+
+    Args:
+        source: where the clips come from.
+    """
+
+    def __init__(self, source: ClipFormat):
+        self.source = source
+
+    def outputs(self, task: ClipTask) -> list[str]:
+        """Names of the files that :meth:`write` writes for a clip."""
+        return []
+
+    def write(self, task: ClipTask, clip: RefinedClip, out: OutputFolder) -> None:
+        """Write the files of a clip."""
+
+    def final_outputs(self) -> list[str]:
+        """Names of the files that :meth:`finish` writes."""
+        return []
+
+    def finish(self, done: Iterable[tuple[ClipTask, RefinedClip]], out: OutputFolder) -> None:
+        """Write what holds all clips; those that are not among the done stay as they came."""
+
+
+CLIP_FORMATS: dict[str, type[ClipFormat]] = {}
+CLIP_WRITERS: dict[str, type[ClipWriter]] = {}
+
+
+def register_clip_format(name: str, writer_name: str, writer: type[ClipWriter]) -> Callable:
+    """Make a format of clips known under a name, and its writer under that by which ``--write`` calls it."""
+
+    def register(kind: type[ClipFormat]) -> type[ClipFormat]:
+        kind.name, kind.writes = name, writer_name
+        CLIP_FORMATS[name], CLIP_WRITERS[writer_name] = kind, writer
+        return kind
+
+    return register
+
+
+def safe_name(name: Any, fallback: str) -> str:
+    """A name out of a file as a relative path that stays where it is put; the fallback where nothing is left of it."""
+    parts = str(name).replace('\\', '/').split('/')
+    parts = [re.sub(r'[\x00-\x1f\x7f:]', '_', part) for part in parts if part.strip() not in ('', '.', '..')]
+    parts = [part for part in parts if not re.fullmatch(r'[A-Za-z]_', part)]  # a drive's letter
+    if not parts or any(len(part.encode('utf-8', 'surrogatepass')) > _MAX_NAME_BYTES for part in parts):
+        return fallback
+    return '/'.join(parts)

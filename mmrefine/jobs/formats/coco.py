@@ -1,0 +1,283 @@
+"""COCO annotation files and results lists: the same records in the same order, with refined masks as RLE."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmrefine.core.rle import decode_segmentation, encode_like, is_absent
+from mmrefine.evaluation import mask_iou
+from mmrefine.files.coco_file import NO_IMAGE, CocoFile
+from mmrefine.files.image_table import ImageTable
+from mmrefine.jobs.fingerprints import Fingerprint, digest_of
+from mmrefine.jobs.formats.base import (
+    CoarseMasks,
+    FormatOptions,
+    MaskFormat,
+    MaskTask,
+    TrueMasks,
+    Truth,
+    register_format,
+)
+from mmrefine.jobs.outputs import OutputFolder
+from mmrefine.jobs.refined_masks import RefinedMask, RefinedMasks
+
+# Below it two masks do not mean the same object.
+_MIN_OVERLAP = 0.25
+
+
+@register_format('coco')
+class CocoMasks(MaskFormat):
+    """Masks of a COCO annotation file or results list.
+
+    In the refined file ``area`` and ``bbox`` follow the mask where a record has them; all other fields stay. Polygons
+    become compressed RLE; uncompressed RLE stays uncompressed. Crowds, records without a segmentation and records of
+    images that failed stay as they came.
+
+    Attributes:
+        file: the annotations or results.
+    """
+
+    is_fallback = True
+
+    def __init__(self, path: Path, images: ImageTable, options: FormatOptions):
+        super().__init__(path, images, options)
+        if options.semantic or options.cam_threshold is not None:
+            raise ValueError(f'{path} is a COCO file; --semantic and --cam go with label maps and activation maps.')
+        if options.ignore_band:
+            raise ValueError(f'an ignore band goes with label maps and activation maps, got masks of {path}.')
+        self.file = CocoFile(path)
+        self._check_ids()
+        self.tasks = _CocoTasks(self.file, images, self._find())
+
+    @classmethod
+    def recognises(cls, path: Path, options: FormatOptions) -> bool:
+        return path.suffix.lower() == '.json'
+
+    def _check_ids(self) -> None:
+        """Every id must be known, where a COCO file says which there are."""
+        known = self.file.images or self.images.ids
+        unknown = [i for i in self.file.image_ids if i not in known and i is not NO_IMAGE]
+        if known and unknown:
+            some = ', '.join(map(str, unknown[:5])) + (', …' if len(unknown) > 5 else '')
+            raise ValueError(
+                f'{self.path} has masks of {len(unknown)} unknown images: image_id {some} '
+                f'not among the images of {self.path if self.file.images else self.images.source}.'
+            )
+
+    def _find(self) -> list[str | None]:
+        """The image of each id: by the name that the file has for it, else by the id."""
+        image_ids, names = self.file.image_ids, self.file.image_names
+        if self.images.is_single and len(image_ids) == 1:
+            return list(self.images.names)
+        matched = self.images.match(names[image_id] for image_id in image_ids if image_id in names)
+        by_name = [matched.get(names.get(image_id, '')) for image_id in image_ids]
+        if names and not self.images.ids:
+            return by_name
+        return [
+            self.images.find_id(image_id) if image is None and image_id is not NO_IMAGE else image
+            for image_id, image in zip(image_ids, by_name, strict=True)
+        ]
+
+    def fingerprint(self, task: MaskTask) -> Fingerprint:
+        # The records are hashed only where the file as a whole has changed.
+        return Fingerprint(digest_of([self.file.digest, task.key]), lambda: digest_of(self.file.read(task.refs)))
+
+    def read(self, task: MaskTask, size_hw: tuple[int, int]) -> CoarseMasks:
+        records = self.file.read(task.refs)
+        names = [record.get('id', index) for record, index in zip(records, task.refs, strict=True)]
+        categories = [_category(self.file, record) for record in records]
+        return _Records(size_hw, names, categories, records, lambda record: self.mask_of(task, record, size_hw))
+
+    def mask_of(self, task: MaskTask, record: dict, size_hw: tuple[int, int]) -> np.ndarray | None:
+        """The mask of a record, see :meth:`~mmrefine.files.coco_file.CocoFile.mask_of`."""
+        # Results do not say how large their images were; the file that names the images may.
+        declared_hw = self.images.sizes.get(task.image) if self.file.is_results else None
+        return self.file.mask_of(record, size_hw, declared_hw)
+
+    def final_outputs(self) -> list[str]:
+        return [self.path.name]
+
+    def finish(self, done: Iterable[tuple[MaskTask, RefinedMasks]], out: OutputFolder) -> None:
+        with out.open(self.path.name) as file, _Changes(out.state, len(self.file)) as changes:
+            for task, refined in done:
+                records = self.file.read(task.refs)
+                for index, record, item in zip(task.refs, records, refined, strict=True):
+                    changes.keep(index, self._change(task, record, item, refined.size_hw))
+            self.file.copy(file, changes.of)
+
+    def _change(self, task: MaskTask, record: dict, item: RefinedMask, size_hw: tuple[int, int]) -> dict:
+        """New values for fields of a record."""
+        segmentation = record.get('segmentation')
+        if item.failed or _left_alone(record) or (not item.accepted and isinstance(segmentation, dict)):
+            return {}
+        if not item.accepted:
+            return {'segmentation': encode_like(self.mask_of(task, record, size_hw), segmentation)}
+        is_runs = isinstance(segmentation, dict) and isinstance(segmentation['counts'], list)
+        change: dict[str, Any] = {'segmentation': encode_like(item.decode(), segmentation) if is_runs else item.rle}
+        if 'area' in record:
+            change['area'] = item.area_px
+        if 'bbox' in record:
+            change['bbox'] = item.box_xywh
+        return change
+
+    def open_truth(self, path: Path) -> Truth:
+        if path.suffix.lower() != '.json':
+            raise ValueError(
+                f'ground truth must be of the kind of the masks: {path} is PNG files, they are a COCO file.'
+            )
+        return CocoTruth(path, self)
+
+
+class _Records(CoarseMasks):
+    """The masks of COCO records."""
+
+    def __init__(
+        self,
+        size_hw: tuple[int, int],
+        names: list,
+        categories: list[str],
+        records: list[dict],
+        mask_of: Callable[[dict], np.ndarray | None],
+    ):
+        left_alone = {index: reason for index, record in enumerate(records) if (reason := _left_alone(record))}
+        super().__init__(size_hw, names, categories, left_alone)
+        self._records, self._mask_of = records, mask_of
+
+    def mask(self, index: int) -> np.ndarray:
+        mask = self._mask_of(self._records[index])
+        return np.zeros(self.size_hw, bool) if mask is None else mask
+
+
+_NO_MASK = 'no segmentation'
+
+
+def _left_alone(record: dict) -> str:
+    """Why a record is not refined though nothing is wrong with it; '' if it is."""
+    if is_absent(record.get('segmentation')):
+        return _NO_MASK
+    return 'crowd' if record.get('iscrowd') in (1, True) else ''
+
+
+def _category(file: CocoFile, record: dict) -> str:
+    category_id = record.get('category_id')
+    name = file.categories.get(category_id, '') if isinstance(category_id, (int, float, str)) else ''
+    return name if isinstance(name, str) else ''
+
+
+class _CocoTasks(Sequence):
+    """The tasks of a COCO file, made when they are wanted: a million of them would fill the memory.
+
+    Args:
+        file: the records.
+        images: where the images are.
+        found: name of the image of each of the ``file.image_ids``; None if none was found.
+    """
+
+    def __init__(self, file: CocoFile, images: ImageTable, found: list[str | None]):
+        self._file, self._images, self._found = file, images, found
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __getitem__(self, index: int | slice) -> MaskTask | list[MaskTask]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        image_id, image = self._file.image_ids[index], self._found[index]
+        refs = tuple(self._file.records_of(image_id))
+        path = None if image is None else self._images.path(image)
+        described = self._file.images.get(image_id)
+        label = image or (f'image_id {image_id}' if described is None else described.name)
+        problem = self._images.problems.get(image_id, '') if described is None else described.problem
+        if image_id is NO_IMAGE:
+            label = f'without an image in {self._file.path.name}'
+            problem = 'its records name no image: "image_id" must be a number or a text.'
+        return MaskTask(index % len(self), json.dumps(image_id), label, path, refs, len(refs), problem)
+
+
+class _Changes:
+    """Changes of records in a nameless file: they come image by image, and are wanted in the order of the records.
+
+    Args:
+        folder: on the disk where the results go, which has room for them.
+        num_records: of the COCO file; each takes eight bytes of memory.
+    """
+
+    def __init__(self, folder: Path, num_records: int):
+        self._file = tempfile.TemporaryFile(dir=folder)
+        self._starts = np.full(num_records, -1, np.int64)
+
+    def __enter__(self) -> _Changes:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def keep(self, index: int, change: dict) -> None:
+        """Remember the change of the record at this index."""
+        if change:
+            self._starts[index] = self._file.seek(0, os.SEEK_END)
+            self._file.write(json.dumps(change).encode() + b'\n')
+
+    def of(self, index: int) -> dict:
+        """The change of a record; nothing where none was kept."""
+        if self._starts[index] < 0:
+            return {}
+        self._file.seek(self._starts[index])
+        return json.loads(self._file.readline())
+
+
+class CocoTruth(Truth):
+    """A COCO annotation file.
+
+    The truth of an annotation is that with the same id on the same image. Results, which have no ids, take the one of
+    their category on the same image that overlaps them the most, from an IoU of 0.25.
+    """
+
+    def __init__(self, path: Path, source: CocoMasks):
+        self.source, self.paths = source, [path]
+        self.by_id = not source.file.is_results
+        self.file = CocoMasks(path, source.images, FormatOptions()).file
+
+    def _candidates(self, task: MaskTask) -> list[dict]:
+        return self.file.read(self.file.records_of(json.loads(task.key)))
+
+    def fingerprint(self, task: MaskTask) -> Fingerprint:
+        quick = digest_of([self.file.digest, task.key])
+        return Fingerprint(quick, lambda: digest_of(self._candidates(task)))
+
+    def read(self, task: MaskTask, coarse: CoarseMasks) -> TrueMasks:
+        records, candidates = self.source.file.read(task.refs), self._candidates(task)
+
+        def find(position: int, mask: np.ndarray) -> np.ndarray | None:
+            if self.by_id:
+                return self._find_by_id(candidates, records[position], coarse.size_hw)
+            return self._find_by_overlap(candidates, records[position], mask)
+
+        return TrueMasks(find)
+
+    def _find_by_id(self, candidates: list[dict], record: dict, size_hw: tuple[int, int]) -> np.ndarray | None:
+        same = [item for item in candidates if 'id' in record and item.get('id') == record['id']]
+        if len(same) > 1:
+            raise ValueError(f'{self.file.path} has {len(same)} masks with the id {record["id"]}; ids must be unique.')
+        if not same or _left_alone(same[0]) == _NO_MASK:
+            return None
+        return decode_segmentation(same[0]['segmentation'], size_hw)
+
+    @staticmethod
+    def _find_by_overlap(candidates: list[dict], record: dict, coarse: np.ndarray) -> np.ndarray | None:
+        best, best_iou = None, _MIN_OVERLAP
+        for item in candidates:
+            if item.get('category_id') != record.get('category_id') or _left_alone(item) == _NO_MASK:
+                continue
+            mask = decode_segmentation(item['segmentation'], coarse.shape)
+            iou = mask_iou(coarse, mask)
+            if iou >= best_iou and (best is None or iou > best_iou):
+                best, best_iou = mask, iou
+        return best

@@ -1,0 +1,166 @@
+"""Refining the masks of a whole data set: read, refine, write as it comes, go on after a kill."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmrefine.apis.inferencer import DEFAULT_MODEL, RefineInferencer
+from mmrefine.jobs.engine import Job
+from mmrefine.jobs.fingerprints import digest_of, plain
+from mmrefine.jobs.formats import FormatOptions, open_masks
+from mmrefine.jobs.image_work import ImageWork
+from mmrefine.jobs.launch.join import join_processes
+from mmrefine.jobs.launch.processes import run_in_processes
+from mmrefine.jobs.launch.ray_cluster import run_on_ray
+from mmrefine.jobs.report import JobReport
+from mmrefine.models.model_zoo import load_config
+from mmrefine.models.refiners import BaseRefiner
+
+
+def refine_dataset(
+    images: str | os.PathLike,
+    masks: str | os.PathLike,
+    out: str | os.PathLike,
+    *,
+    model: str | os.PathLike | dict | BaseRefiner = DEFAULT_MODEL,
+    checkpoint: str | os.PathLike | None = None,
+    device: str | torch.device | None = None,
+    gate: bool | Mapping = True,
+    seed: int = 0,
+    format: str | None = None,
+    semantic: bool = False,
+    ignore_label: int | None = 255,
+    background_label: int | None = 0,
+    cam_threshold: float | None = None,
+    ignore_band: bool = False,
+    image_root: str | os.PathLike | None = None,
+    gt: str | os.PathLike | None = None,
+    pictures: int | None = 0,
+    batch_masks: int = 8,
+    workers: int = 2,
+    overwrite: bool = False,
+    progress: bool = True,
+    launcher: str = 'none',
+    actors: int | None = None,
+    debug: bool = False,
+) -> JobReport | None:
+    """Refine masks in files and write them in the kind in which they came, with a ``summary.json``.
+
+    A job that was killed goes on where it was when it is called again with the same arguments, and ends with the same
+    files; so does one that is done by several processes, whose number may change. Called again later, it does again
+    what has changed: images, masks, weights and configs are compared by content. Images that cannot be read or
+    refined, or do not fit their masks, are skipped and reported; a next call tries them again.
+
+    Args:
+        images, masks, format, image_root: see :func:`~mmrefine.jobs.formats.open_masks`.
+        semantic: the PNG files are label maps.
+        ignore_label: void of label maps, which is left alone; None if there is none.
+        background_label: of label maps: what is no object and left to the others; None if every label is one.
+        cam_threshold: the masks are class activation maps, cut at this score.
+        ignore_band: see :class:`~mmrefine.jobs.formats.label_maps.LabelMaps`.
+        out: folder for the results.
+        model, checkpoint, device, gate, seed, batch_masks: see :class:`~mmrefine.apis.inferencer.RefineInferencer`.
+        gt: ground truth of the same format as the masks.
+        pictures: of how many images before/after pictures are drawn; None for all.
+        workers: threads that read images ahead.
+        overwrite: start anew; all that a job has written there before is deleted.
+        progress: show it on standard error.
+        launcher: what started this process and others like it, which must share the disk: ``'pytorch'``, ``'slurm'`` or
+            ``'mpi'``, see :func:`~mmrefine.jobs.launch.join.join_processes`; ``'ray'`` hands the work to a Ray cluster.
+        actors: how many Ray actors; None: one per GPU of the cluster, or per core where there are none.
+        debug: show where in the code what made an image fail was raised.
+
+    Returns:
+        What was done; None in all processes of a launcher but the first.
+
+    Raises:
+        TypeError, ValueError, FileNotFoundError: the arguments are wrong; nothing was written.
+        OutputError: results cannot be written, or another run is writing there.
+        LostProcessError: another process has died; a next call goes on.
+    """
+    check_launch(launcher, actors, workers)
+    join_processes(launcher)
+    options = FormatOptions(semantic, ignore_label, background_label, cam_threshold, ignore_band)
+    source = open_masks(masks, images, image_root=image_root, format=format, options=options)
+    truth = None
+    if gt is not None:
+        if not Path(gt).exists():
+            raise FileNotFoundError(f'ground truth {gt} does not exist.')
+        truth = source.open_truth(Path(gt))
+    make_inferencer = partial(RefineInferencer, model, checkpoint, gate=gate, seed=seed, batch_masks=batch_masks)
+    inferencer = make_inferencer(device='cpu' if launcher == 'ray' else device)
+    work = ImageWork(
+        source,
+        choices={'gate': gate if isinstance(gate, bool) else dict(gate), 'seed': seed},
+        refiner=refiner_digest(inferencer.refiner, model),
+        about={
+            'images': str(images),
+            'masks': str(masks),
+            'format': source.name,
+            'gt': None if gt is None else str(gt),
+            'model': model_name(model, inferencer.refiner),
+            'checkpoint': None if checkpoint is None else str(checkpoint),
+        },
+        truth=truth,
+        pictures=pictures,
+        batch_masks=batch_masks,
+        workers=workers,
+        paths=config_paths(model, checkpoint),
+    )
+    job = Job(work, Path(out), debug)
+    if launcher == 'ray':
+        return run_on_ray(job, partial(make_inferencer, device=device), actors, overwrite, progress)
+    return run_in_processes(job, inferencer, overwrite, progress)
+
+
+def check_launch(launcher: str, actors: int | None, workers: int = 1) -> None:
+    """Refuse what does not go together.
+
+    Raises:
+        ValueError: a number out of range, or actors without Ray.
+    """
+    if workers < 1:
+        raise ValueError(f'workers must be at least 1, got {workers}.')
+    if actors is not None and (launcher != 'ray' or actors < 1):
+        raise ValueError(f'actors goes with launcher "ray" and must be at least 1, got {actors} with "{launcher}".')
+
+
+def refiner_digest(refiner: BaseRefiner, model: Any) -> str:
+    """Of everything in a refiner that results depend on: its config, of files in it the content, and its weights."""
+    config = None if isinstance(model, BaseRefiner) else plain(load_config(model)[0]['model'])
+    gate = refiner.gate
+    gate = dataclasses.asdict(gate) if dataclasses.is_dataclass(gate) else str(gate)
+    return digest_of([type(refiner).__name__, config, gate, _weights_digest(refiner)])
+
+
+def model_name(model: Any, refiner: BaseRefiner) -> str:
+    """What a refiner is called in the summary."""
+    return str(model) if isinstance(model, (str, os.PathLike)) else type(refiner).__name__
+
+
+def config_paths(*names: Any) -> list[tuple[str, Path]]:
+    """The files among configs and checkpoints, and what they are called."""
+    return [('config or weights', Path(name)) for name in names if _is_file(name)]
+
+
+def _is_file(name: Any) -> bool:
+    try:
+        return isinstance(name, (str, os.PathLike)) and Path(name).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _weights_digest(refiner: BaseRefiner) -> str:
+    digest = hashlib.sha256()
+    for name, array in sorted(refiner.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(array.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,94 @@
+"""One run at a time in a folder of results."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+
+from mmrefine.files.atomic import OutputError
+
+_BEAT_S = 10.0
+_STALE_S = 120.0  # disks of clusters show changes of other machines with up to a minute's delay
+
+
+class Lock:
+    """A context in which no other run writes into the folder.
+
+    On one machine the operating system holds the lock, and frees it when the process is gone. Machines that share a
+    disk also look at how old the owner's last sign of life is, so the lock of a machine that is gone is taken over.
+
+    Args:
+        path: of the lock file, which says who holds it and since when.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._handle: int | None = None
+        self._leaving = threading.Event()
+        self._pulse: threading.Thread | None = None
+
+    def __enter__(self) -> Lock:
+        """Take the lock.
+
+        Raises:
+            OutputError: another run holds it, or the folder cannot be written to.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise OutputError(
+                f'{self.path} cannot be written ({error.strerror or error}); choose another --out.'
+            ) from error
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._refuse()
+        except OSError:
+            pass  # a disk without locks: the sign of life has to do
+        owner = self._owner()
+        silence_s = time.time() - os.fstat(self._handle).st_mtime
+        if owner and owner.get('host') != socket.gethostname() and silence_s < _STALE_S:
+            self._refuse()
+        text = json.dumps({'host': socket.gethostname(), 'process': os.getpid(), 'since': time.strftime('%F %T %Z')})
+        os.ftruncate(self._handle, 0)
+        os.pwrite(self._handle, text.encode(), 0)
+        self._pulse = threading.Thread(target=self._beat, daemon=True)
+        self._pulse.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._leaving.set()
+        self._pulse.join()
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+        os.close(self._handle)
+
+    def _beat(self) -> None:
+        while not self._leaving.wait(_BEAT_S):
+            with contextlib.suppress(OSError):
+                os.utime(self._handle)
+
+    def _owner(self) -> dict:
+        try:
+            owner = json.loads(os.pread(self._handle, 4096, 0))
+        except ValueError:  # empty, or damaged
+            return {}
+        return owner if isinstance(owner, dict) else {}
+
+    def _refuse(self) -> None:
+        owner = self._owner()
+        os.close(self._handle)
+        raise OutputError(
+            f'{self.path.parent.parent} is in use by process {owner.get("process", "?")} on {owner.get("host", "?")} '
+            f'since {owner.get("since", "?")}; wait for it, or choose another --out.'
+        )

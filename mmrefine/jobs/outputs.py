@@ -1,0 +1,183 @@
+"""Where a job may write: under its own folder, and there only files that its manifest names.
+
+Beside the results lies ``.job/``, in which a job keeps what it needs to go on: the manifest, the lock, the records.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from mmrefine.files.atomic import OutputError, remove_results, whole_file
+from mmrefine.files.manifest import JOB_FOLDER, MANIFEST, read_manifest
+from mmrefine.files.result_cache import file_digest
+
+
+class OutputFolder:
+    """The folder of a job's results.
+
+    Args:
+        root: need not exist.
+
+    Attributes:
+        state: what the job keeps for itself.
+        owned: names of the results, relative to the root, that this job or an earlier one here has written or will.
+    """
+
+    def __init__(self, root: str | os.PathLike):
+        self.root = Path(root)
+        self.state = self.root / JOB_FOLDER
+        self.owned = read_manifest(self.root)
+
+    def path(self, name: str) -> Path:
+        """Where the result of a name is.
+
+        Raises:
+            OutputError: it would be outside the folder.
+        """
+        parts = name.split('/')
+        if any(part in ('', '.', '..') or '\0' in part for part in parts) or parts[0] == JOB_FOLDER:
+            raise OutputError(f'{name!r} is no name for a file under {self.root}.')
+        path = self.root.joinpath(*parts)
+        root = self.root.resolve()
+        folder = path.parent.resolve()
+        if folder != root and root not in folder.parents:
+            raise OutputError(f'{path} leads out of {self.root} by a link; remove the link, or choose another --out.')
+        return path
+
+    def plan(self, names: Iterable[str]) -> None:
+        """Own these results from now on; must be called, alone, before they are written.
+
+        Raises:
+            OutputError: a file is there that no job has written, or the folder cannot be written to.
+        """
+        new = [name for name in names if name not in self.owned]
+        for name in new:
+            path = self.path(name)
+            if os.path.lexists(path):
+                raise OutputError(f'{path} is there already and was not written by this job; choose another --out.')
+        if new or not (self.state / MANIFEST).exists():
+            self.owned.update(new)
+            self._write_manifest()
+
+    @contextmanager
+    def open(self, name: str, mode: str = 'w') -> Iterator[IO]:
+        """Write a result, see :func:`~mmrefine.files.atomic.whole_file`.
+
+        Raises:
+            OutputError: it is not planned, or cannot be written.
+        """
+        if name not in self.owned:
+            self.owned |= read_manifest(self.root)  # another process has planned it
+            if name not in self.owned:
+                raise OutputError(f'{self.path(name)} is not in the manifest of this job.')
+        path = self.path(name)
+        if path.is_dir() and not path.is_symlink():
+            raise OutputError(f'{path} is a folder; a result must be written there. Choose another --out.')
+        with whole_file(path, mode, unfinished=self.unfinished(name)) as file:
+            yield file
+
+    def unfinished(self, name: str) -> Path:
+        """Where a result is while it is being written."""
+        suffix = Path(name).suffix if len(Path(name).suffix) < 8 else ''
+        return self.state / 'unfinished' / (hashlib.sha256(os.fsencode(name)).hexdigest()[:32] + suffix)
+
+    def digest(self, name: str) -> str | None:
+        """SHA-256 of a result; None where it is not there, or cannot be read."""
+        try:
+            path = self.path(name)
+            return None if path.is_symlink() else file_digest(path)
+        except OSError:
+            return None
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Delete results that the manifest names, and folders that become empty.
+
+        Raises:
+            OutputError: they cannot be deleted.
+        """
+        removed = []
+        for name in names:
+            if name not in self.owned:
+                continue
+            try:
+                path = self.path(name)
+            except OutputError:  # by a link that somebody has made since
+                continue
+            if path.is_dir() and not path.is_symlink():
+                continue  # not what was written
+            if os.path.lexists(path):
+                remove_results(path)
+            removed.append(path)
+        for folder in sorted({path.parent for path in removed}, key=lambda path: -len(path.parts)):
+            self._remove_empty(folder)
+
+    def clear(self) -> None:
+        """Delete all results and all that the job keeps, but the lock.
+
+        Raises:
+            OutputError: they cannot be deleted.
+        """
+        self.remove(self.owned)
+        self.owned.clear()
+        self._write_manifest()
+        remove_results(
+            *(path for path in self.state.iterdir() if path.name not in (MANIFEST, 'lock') and not path.is_symlink())
+        )
+
+    def _remove_empty(self, folder: Path) -> None:
+        while folder != self.root and self.root in folder.parents:
+            try:
+                folder.rmdir()
+            except OSError:
+                return
+            folder = folder.parent
+
+    def _write_manifest(self) -> None:
+        path = self.state / MANIFEST
+        with whole_file(path, unfinished=self.state / 'unfinished' / MANIFEST) as file:
+            file.writelines(json.dumps(name) + '\n' for name in sorted(self.owned))
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse that two results have one name.
+
+    Raises:
+        ValueError: they have.
+    """
+    counts = Counter(names)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise ValueError(f'{twice[0]} has the name that a file of the job will have; rename it.')
+
+
+def check_apart(out: OutputFolder, names: Iterable[str], inputs: Iterable[tuple[str, Path]]) -> None:
+    """Refuse to write where inputs are.
+
+    Args:
+        names: of the results.
+        inputs: what they are called, such as ``'masks'``, and where they are; files or folders.
+
+    Raises:
+        ValueError: a result would be, contain or lie in an input.
+    """
+    # Of results in folders it is the folder that must be free of inputs.
+    places = {(out.root / name.split('/')[0]).resolve() for name in names} | {out.state.resolve()}
+    for what, path in inputs:
+        path = path.resolve()
+        for place in places:
+            if place == path:
+                problem = f'results would overwrite the {what} {path}'
+            elif place in path.parents:
+                problem = f'results would be written to {place}, which holds the {what} {path}'
+            elif path in place.parents and path.is_dir():
+                problem = f'results would be written to {place}, among the {what} {path}'
+            else:
+                continue
+            raise ValueError(f'{problem}; choose another --out.')
