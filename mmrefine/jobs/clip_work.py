@@ -16,9 +16,9 @@ import numpy as np
 
 from mmrefine.core.rle import encode_rle
 from mmrefine.core.temporal import change
+from mmrefine.files.clip_masks import ClipMasks
 from mmrefine.files.names import printable
 from mmrefine.files.video_frames import VideoFrames
-from mmrefine.files.video_masks import ClipMasks
 from mmrefine.jobs.engine import SUMMARY, Share, Step, Work
 from mmrefine.jobs.fingerprints import Fingerprint, digest_of, fingerprint_value
 from mmrefine.jobs.formats.clips import ClipFormat, ClipTask, ClipWriter, RefinedClip

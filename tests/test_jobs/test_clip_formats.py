@@ -86,9 +86,9 @@ def test_smoothed_edges_are_no_objects(tmp_path, white):
     soft[4:11, 8:15][soft[4:11, 8:15] == 0] = np.arange(24) * 5  # around the object, all below one half
     soft[5, 9:14] = 128, 150, 170, 200, 240
     maps = {'00000': labels((255, 9)), '00001': soft, '00002': labels((254, 9))}
-    source = open_videos(write_maps(tmp_path / 'masks', maps, palette=False), write_frames(tmp_path / 'a'))
+    source = open_clips(write_maps(tmp_path / 'masks', maps, palette=False), write_frames(tmp_path / 'a'))
     assert places(source) == ([1], [[9], [9], [9]])
-    _, masks = source.open(source.clips[0])
+    _, masks = source.open(source.tasks[0])
     assert [masks.load(index)[0].sum() for index in range(3)] == [masks.load(0)[0].sum()] * 3
 
 
@@ -98,7 +98,7 @@ def test_labels_are_objects_whatever_their_numbers(tmp_path, others, void):
     maps = {'00000': labels((others[0], 1), (others[1], 20)), '00001': labels((others[0], 4)), '00002': labels()}
     for values in maps.values():
         values[0, 0] = void
-    source = open_videos(write_maps(tmp_path / 'masks', maps, palette=False), write_frames(tmp_path / 'a'))
+    source = open_clips(write_maps(tmp_path / 'masks', maps, palette=False), write_frames(tmp_path / 'a'))
     if void and others[1] >= 128:  # a white file of soft edges, by the rule of image masks
         return
     assert places(source)[0] == list(others)

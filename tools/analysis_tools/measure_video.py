@@ -21,7 +21,7 @@ from mmrefine.apis.inferencer import RefineInferencer
 from mmrefine.core.coarse_masks import simulate_coarse_mask
 from mmrefine.core.temporal import flicker
 from mmrefine.evaluation import measure_masks, summarize_refinement
-from mmrefine.files.video_masks import ClipMasks
+from mmrefine.files.clip_masks import ClipMasks
 from mmrefine.jobs.formats import open_clips
 from mmrefine.models.video import FlowPropagator, FramewiseVideoRefiner
 

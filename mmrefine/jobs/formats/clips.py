@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from mmrefine.core.rle import decode_segmentation
+from mmrefine.files.clip_masks import ClipMasks
 from mmrefine.files.video_frames import VideoFrames
-from mmrefine.files.video_masks import ClipMasks
 from mmrefine.jobs.fingerprints import Fingerprint
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from PIL import Image
 
 from mmrefine.core.palette import voc_palette
 from mmrefine.core.regions import resolve_overlaps
+from mmrefine.files.clip_masks import ClipMasks, PngClipMasks
 from mmrefine.files.names import find_files
-from mmrefine.files.video_frames import VideoFrames, find_clips, frame_number, open_frames
-from mmrefine.files.video_masks import ClipMasks, PngClipMasks
+from mmrefine.files.video_frames import VideoFrames, find_clips, match_frames, open_frames
 from mmrefine.jobs.fingerprints import Fingerprint, fingerprint_files
 from mmrefine.jobs.formats.clips import ClipFormat, ClipTask, ClipWriter, RefinedClip, register_clip_format, safe_name
 from mmrefine.jobs.outputs import OutputFolder
@@ -121,20 +121,7 @@ class DavisClips(ClipFormat):
 
     def open(self, task: ClipTask) -> tuple[VideoFrames, ClipMasks]:
         frames = open_frames(self._place(task), self.allow_gaps)
-        return frames, PngClipMasks(self._by_frame(self._masks[task.source[0]], frames), frames)
-
-    def _by_frame(self, files: list[Path], frames: VideoFrames) -> dict[int, Path]:
-        """Masks belong to the frame of their name or number; a file alone that fits none to the first frame."""
-        by_name = {name: index for index, name in enumerate(frames.names)}
-        by_number = {frame_number(name): index for index, name in enumerate(frames.names)}
-        by_number.pop(None, None)
-        found = {file: by_name.get(file.stem, by_number.get(frame_number(file.stem))) for file in files}
-        lost = [file.name for file, index in found.items() if index is None]
-        if lost and len(files) == 1:
-            return {0: files[0]}
-        if lost:
-            raise ValueError(f'{len(lost)} masks belong to no frame of {frames.path}: {_some(lost)}; names must agree.')
-        return {index: file for file, index in sorted(found.items(), key=lambda pair: pair[1])}
+        return frames, PngClipMasks(match_frames(self._masks[task.source[0]], frames.names, frames.path), frames)
 
 
 def _some(values: object) -> str:

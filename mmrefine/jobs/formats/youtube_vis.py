@@ -13,9 +13,9 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from mmrefine.core.rle import decode_segmentation
+from mmrefine.files.clip_masks import ClipMasks
 from mmrefine.files.coco_file import image_name
 from mmrefine.files.video_frames import FrameFiles, VideoFrames
-from mmrefine.files.video_masks import ClipMasks
 from mmrefine.jobs.fingerprints import Fingerprint, fingerprint_files, fingerprint_value
 from mmrefine.jobs.formats.clips import ClipFormat, ClipTask, ClipWriter, RefinedClip, register_clip_format, safe_name
 from mmrefine.jobs.outputs import OutputFolder

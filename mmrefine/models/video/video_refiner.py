@@ -17,7 +17,7 @@ from mmrefine.models.video.propagation import FlowPropagator, MaskPropagator
 
 
 class ClipMasks(Protocol):
-    """Coarse masks of a clip, see :class:`mmrefine.files.video_masks.ClipMasks`."""
+    """Coarse masks of a clip, see :class:`mmrefine.files.clip_masks.ClipMasks`."""
 
     object_ids: list[int]
 

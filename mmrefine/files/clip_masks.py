@@ -1,0 +1,91 @@
+"""Masks of a clip, frame by frame.
+
+Masks are given on all frames of a clip, or are **prompts**: no object of the clip has a mask on more than one frame. Of
+prompts nothing is said on other frames, nor about other objects of their frame. Otherwise an object without a mask on a
+frame is not there, except that nothing is known of a frame without a PNG file. Legend: N objects, H and W in pixels.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmrefine.core.checks import foreground_level
+from mmrefine.core.regions import VOID
+from mmrefine.files.mask_files import read_mask_file
+from mmrefine.files.video_frames import VideoFrames
+
+_GREY, _WHITE = 128, 250  # least levels of one object's only level, and of its brightest where there are more
+
+
+class ClipMasks(ABC):
+    """Coarse masks of a clip.
+
+    Attributes:
+        object_ids: one for each of the N objects.
+        categories: ids of their categories, None where unknown.
+        are_prompts: no object has a mask on more than one frame.
+    """
+
+    object_ids: list[int]
+    categories: list[Any]
+    are_prompts: bool
+
+    @abstractmethod
+    def load(self, index: int) -> list[np.ndarray | None]:
+        """For each object its (H, W) bool mask on a frame, or None where nothing is said about it.
+
+        Raises:
+            OSError, ValueError: a mask cannot be read, or has not the size of the frames.
+        """
+
+
+class PngClipMasks(ClipMasks):
+    """Masks of a clip in PNG files: label maps, whose labels are objects, 0 background and 255 void; or masks of one
+    object as of images (see :meth:`~mmrefine.files.mask_files.MaskFile.binary`), if all files are such and white.
+
+    Args:
+        files: one for each frame that has masks, by the frame's index.
+        frames: of the clip.
+    """
+
+    def __init__(self, files: dict[int, Path], frames: VideoFrames):
+        self.files, self.frames = files, frames
+        levels = [self._levels(path) for path in files.values()]
+        self._is_one_object = all(is_white for _, is_white in levels)
+        seen = Counter(label for labels, _ in levels for label in labels)
+        if self._is_one_object:
+            seen = Counter({1: sum(1 for labels, _ in levels if labels)})
+        self.object_ids = sorted(label for label, count in seen.items() if count and label != VOID)
+        if not self.object_ids:
+            raise ValueError(
+                f'the masks of {frames.path} are empty: no label but background in {_some(files.values())}.'
+            )
+        self.categories = [None] * len(self.object_ids)
+        self.are_prompts = len(frames) > 1 and max(seen[k] for k in self.object_ids) == 1
+
+    @staticmethod
+    def _levels(path: Path) -> tuple[list[int], bool]:
+        """What a file holds besides 0, and whether it is white on black, perhaps with a soft edge, or empty."""
+        file = read_mask_file(path)
+        levels = np.unique(file.labels())
+        found = levels[levels > 0].tolist()
+        is_mask = file.palette is None and foreground_level(levels) is not None
+        is_white = not found or (is_mask and (found[-1] >= _WHITE or (len(found) == 1 and found[0] >= _GREY)))
+        return found, is_white
+
+    def load(self, index: int) -> list[np.ndarray | None]:
+        if index not in self.files:
+            return [None] * len(self.object_ids)
+        file = read_mask_file(self.files[index]).check_size(self.frames.size_hw)
+        masks = [file.binary()] if self._is_one_object else [file.labels() == label for label in self.object_ids]
+        return [None if self.are_prompts and not mask.any() else mask for mask in masks]
+
+
+def _some(values: Any) -> str:
+    values = [str(value) for value in values]
+    return ', '.join(values[:5]) + (', …' if len(values) > 5 else '')
