@@ -13,20 +13,26 @@ import numpy as np
 import torch
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
+from mmrefine.core.checks import binarize
+
 
 def masks_from_det(sample: BaseDataElement) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Predicted masks of a ``DetDataSample``: masks (N, H, W) bool, labels (N,) int64, scores (N,) float32.
 
-    Masks may be tensors, arrays or MMDetection's ``BitmapMasks`` and ``PolygonMasks``.
+    Masks may be tensors, arrays or MMDetection's ``BitmapMasks`` and ``PolygonMasks``, of any dtype that
+    :func:`~mmrefine.core.checks.binarize` takes: probabilities are cut at 0.5, levels up to 255 at 128.
 
     Raises:
-        ValueError: there are no predicted masks.
+        ValueError: there are no predicted masks, or they are logits or labels.
     """
     instances = _instances(sample, 'masks', 'an instance segmentation model such as Mask R-CNN')
     masks = instances.masks
     if hasattr(masks, 'to_ndarray'):
         masks = masks.to_ndarray()
-    return _array(masks, bool), *_labels_and_scores(instances)
+    try:
+        return binarize(_array(masks)), *_labels_and_scores(instances)
+    except ValueError as error:
+        raise ValueError(f'pred_instances.masks cannot be used: {error}') from error
 
 
 def boxes_from_det(sample: BaseDataElement) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -155,7 +161,8 @@ def _known_to_numpy(value: Any) -> Any:
     return value.float() if isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16 else value
 
 
-def _array(values: torch.Tensor | np.ndarray, dtype: type) -> np.ndarray:
+def _array(values: torch.Tensor | np.ndarray, dtype: type | None = None) -> np.ndarray:
     if isinstance(values, torch.Tensor):
         values = _known_to_numpy(values.detach()).cpu().numpy()
-    return np.asarray(values).astype(dtype)
+    values = np.asarray(values)
+    return values if dtype is None else values.astype(dtype)
