@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmrefine.files.activation_maps import MapNames
 
 DESCRIPTION = """\
 Refine coarse masks. They come out in the kind in which they went in, with a summary.json.
@@ -66,6 +70,10 @@ def parse_args() -> argparse.Namespace:
     label_maps.add_argument('--cam', action='store_true', help=_CAM_HELP)
     label_maps.add_argument('--cam-threshold', metavar='T', type=float, nargs='+', default=[0.25], help=_THRESHOLD_HELP)
 
+    label_maps.add_argument('--cam-key', metavar='NAME', help='key of the maps in the files of another tool')
+    label_maps.add_argument('--cam-first-class', type=int, choices=(0, 1), help=_FIRST_CLASS_HELP)
+    label_maps.add_argument('--split', choices=('merged', 'components', 'classes'), default='merged', help=_SPLIT_HELP)
+
     model = parser.add_argument_group('refiner')
     model.add_argument('--model', default='segrefiner_tiny', help='name of a bundled model (default: %(default)s)')
     model.add_argument('--config', help='config of another refiner, instead of --model')
@@ -96,6 +104,13 @@ _THRESHOLD_HELP = (
     'of activation maps: what scores less is background (default: 0.25); several are compared in a table, and the best '
     'by --gt is taken'
 )
+_FIRST_CLASS_HELP = (
+    'number of the first class in activation maps; 1: a class 0 is the background; default: 0, or 1 where files tell'
+)
+_SPLIT_HELP = (
+    'how a label becomes regions: its components, merged where they probably are one object (merged, the default), '
+    'its components, or the whole class'
+)
 _ACTORS_HELP = 'Ray actors (default: one per GPU of the cluster, or per core where there are none)'
 _GATE_HELP = 'settings of the gate to change, such as min_gain=0.02 min_score=none area_ratio=0.4,2.5; see the README'
 _BATCH_HELP = 'masks refined together, from one or several images (default: %(default)s)'
@@ -114,9 +129,16 @@ def choose_threshold(args: argparse.Namespace) -> float | None:
 
     if len(args.cam_threshold) == 1:
         return args.cam_threshold[0]
-    scores = sweep_thresholds(args.masks, args.cam_threshold, args.gt)
+    scores = sweep_thresholds(args.masks, args.cam_threshold, args.gt, cam_names(args))
     print(format_sweep(scores))
     return best_threshold(scores)
+
+
+def cam_names(args: argparse.Namespace) -> MapNames:
+    """How the tool that made the activation maps calls them."""
+    from mmrefine.files.activation_maps import MapNames
+
+    return MapNames(args.cam_key, args.cam_first_class)
 
 
 def main() -> int:
@@ -146,6 +168,8 @@ def main() -> int:
             ignore_label=args.ignore_label,
             background_label=args.background_label,
             cam_threshold=threshold,
+            cam_names=cam_names(args),
+            split=args.split,
             ignore_band=args.ignore_band,
             image_root=args.image_root,
             gt=args.gt,
@@ -160,7 +184,7 @@ def main() -> int:
         quality = None
         if report is not None and report.total['masks'] and args.gt and (args.cam or args.semantic):
             void = 255 if args.cam else args.ignore_label
-            quality = compare_label_maps(args.masks, args.out, args.gt, threshold, void)
+            quality = compare_label_maps(args.masks, args.out, args.gt, threshold, void, cam_names(args))
     except (ValueError, TypeError, OSError, ImportError, LostProcessError) as error:
         if args.debug:
             raise

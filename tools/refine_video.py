@@ -12,7 +12,7 @@ Refine the masks of clips, in agreement from frame to frame.
   MASKS   PNG label maps with the names of the frames, in a folder for each clip as DAVIS has them; or one PNG file for
           the first frame. Labels are objects, 0 is background, 255 void; files of 0 and 255 hold one object.
           JSON as of YouTube-VIS (annotations, or results with --videos), or COCO with videos and instance ids;
-          FRAMES is then the folder where file names start
+          FRAMES is then the folder where file names start; or JSON with clicks and boxes, for --sam2 (docs/video.md)
 
 Masks on every frame are refined each; where a result contradicts its neighbours it starts again from what they, carried
 along optical flow, say. Where every object has a mask on one frame only, or frames have no PNG file, objects are
@@ -65,12 +65,19 @@ def parse_args() -> argparse.Namespace:
     model.add_argument('--sam2', metavar='CONFIG', help='follow objects with this SAM2Refiner instead of optical flow')
     model.add_argument('--sam2-checkpoint', metavar='FILE', help='weights of its trained part')
     model.add_argument('--fast', action='store_true', help=_FAST_HELP)
+    model.add_argument(
+        '--prompt-reuse', choices=('pr', 'pr_gated', 'none', 'all'), default='pr_gated', help=_PROMPT_REUSE_HELP
+    )
     return parser.parse_args()
 
 
 _GATE_HELP = 'settings of the gate to change, such as min_gain=0.02 min_score=none area_ratio=0.4,2.5; see the README'
 _OVERWRITE_HELP = 'start anew: what a job has written in DIR before is deleted, whatever its settings were'
 _FAST_HELP = 'with --sam2: quadrants of frames at half size, two passes of the encoder instead of five'
+_PROMPT_REUSE_HELP = (
+    "with --sam2: what it is told on later frames of an object's clicks or box: all of them (pr, as in the paper), "
+    "those that do not contradict SAM 2's mask (pr_gated, the default), none, or all of them to SAM 2's decoder too"
+)
 _AGREEMENT_HELP = (
     'least IoU of a frame with what its neighbours say, or what the flow to them keeps where that is less; 0 leaves '
     'frames alone (default: %(default)s)'
@@ -101,6 +108,7 @@ def main() -> int:
             sam2=args.sam2,
             sam2_checkpoint=args.sam2_checkpoint,
             fast=args.fast,
+            prompt_reuse=args.prompt_reuse,
             write=None if args.write is None else tuple(args.write),
             overlay=args.overlay,
             allow_gaps=args.allow_gaps,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,25 @@ from mmrefine.files.video_frames import VideoFrames
 _GREY, _WHITE = 128, 250  # least levels of one object's only level, and of its brightest where there are more
 
 
+@dataclass(frozen=True)
+class ObjectClicks:
+    """Clicks and a box on an object, in place of a mask.
+
+    Attributes:
+        frame: index of the frame.
+        place: of the object among the N.
+        points: (P, 2) x, y in pixels, or None.
+        labels: (P,) 1 on the object, 0 off it, or None.
+        box: (4,) xyxy in pixels, or None.
+    """
+
+    frame: int
+    place: int
+    points: list | None = None
+    labels: list | None = None
+    box: list | None = None
+
+
 class ClipMasks(ABC):
     """Coarse masks of a clip.
 
@@ -29,8 +49,10 @@ class ClipMasks(ABC):
         object_ids: one for each of the N objects.
         categories: ids of their categories, None where unknown.
         are_prompts: no object has a mask on more than one frame.
+        clicks: prompts that are no masks; only SAM 2 follows them.
     """
 
+    clicks: tuple[ObjectClicks, ...] = ()
     object_ids: list[int]
     categories: list[Any]
     are_prompts: bool

@@ -18,7 +18,7 @@ from mmrefine.core.activation_maps import activation_label_map, resize_scores
 from mmrefine.core.regions import VOID
 from mmrefine.evaluation import LabelMapScore
 from mmrefine.files.activation_map_source import activation_map_paths, read_activation_labels
-from mmrefine.files.activation_maps import load_activation_maps
+from mmrefine.files.activation_maps import DEFAULT_NAMES, MapNames, load_activation_maps
 from mmrefine.files.atomic import whole_file
 from mmrefine.files.image_table import ImageTable
 from mmrefine.files.mask_files import read_mask_file
@@ -42,7 +42,10 @@ class ThresholdScore:
 
 
 def sweep_thresholds(
-    maps: str | os.PathLike, thresholds: Sequence[float], gt: str | os.PathLike | None = None
+    maps: str | os.PathLike,
+    thresholds: Sequence[float],
+    gt: str | os.PathLike | None = None,
+    names: MapNames = DEFAULT_NAMES,
 ) -> list[ThresholdScore]:
     """Label maps out of activation maps at several thresholds, before any refinement.
 
@@ -51,6 +54,7 @@ def sweep_thresholds(
         thresholds: T numbers in [0, 1].
         gt: folder of true label maps with the names of the maps; 255 is not judged. Maps without truth are left out,
             as are files that cannot be read.
+        names: keys and class numbers of the tool that made the maps.
 
     Raises:
         FileNotFoundError: a folder does not exist.
@@ -64,7 +68,7 @@ def sweep_thresholds(
     find_truth = None if gt is None else _label_map_reader(gt)
     quality = [LabelMapScore() for _ in thresholds]
     foreground_px, num_px = np.zeros(len(thresholds)), 0
-    for classes, scores, truth in _maps_with_truth(maps, find_truth):
+    for classes, scores, truth in _maps_with_truth(maps, find_truth, names):
         for index, threshold in enumerate(thresholds):
             labels, _ = activation_label_map(classes, scores, threshold=threshold)
             foreground_px[index] += np.count_nonzero(labels)
@@ -106,6 +110,7 @@ def compare_label_maps(
     gt: str | os.PathLike,
     threshold: float | None = None,
     void: int | None = VOID,
+    names: MapNames = DEFAULT_NAMES,
 ) -> dict[str, LabelMapScore]:
     """Coarse, refined and, where they were written, pseudo labels against the truth, over a whole finished job.
 
@@ -117,6 +122,7 @@ def compare_label_maps(
         gt: folder of true label maps. Label maps without truth are left out.
         threshold: of the activation maps; None: the coarse masks are label maps.
         void: the label that is not judged.
+        names: keys and class numbers of the tool that made the activation maps.
 
     Returns:
         scores by ``'coarse'``, ``'refined'`` and maybe ``'pseudo labels'``.
@@ -136,7 +142,7 @@ def compare_label_maps(
         if truth is None or (read_coarse is None and name not in map_paths):
             continue  # the result of an input that is gone
         if read_coarse is None:
-            before = read_activation_labels(map_paths[name], truth.shape, threshold).labels()
+            before = read_activation_labels(map_paths[name], truth.shape, threshold, names).labels()
         else:
             before = read_coarse(name)
         scores['coarse'].add(before, truth)
@@ -165,12 +171,12 @@ def format_label_quality(scores: dict[str, LabelMapScore]) -> str:
 
 
 def _maps_with_truth(
-    maps: str | os.PathLike, find_truth: Callable[[str], np.ndarray | None] | None
+    maps: str | os.PathLike, find_truth: Callable[[str], np.ndarray | None] | None, names: MapNames
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
     """Classes, scores and truth of every file that can be read; scores at the truth's size."""
     for name, path in activation_map_paths(maps).items():
         try:
-            classes, scores = load_activation_maps(path)
+            classes, scores = load_activation_maps(path, names)
             truth = None if find_truth is None else find_truth(name)
             if truth is not None:
                 scores = resize_scores(scores, truth.shape) if len(classes) else np.zeros((0, *truth.shape), np.float32)

@@ -38,6 +38,7 @@ def refine_video(
     sam2: str | os.PathLike | dict | None = None,
     sam2_checkpoint: str | os.PathLike | None = None,
     fast: bool = False,
+    prompt_reuse: str = 'pr_gated',
     write: tuple[str, ...] | None = None,
     overlay: bool = False,
     allow_gaps: bool = False,
@@ -65,6 +66,9 @@ def refine_video(
             for single frames; in other clips it takes the place of optical flow.
         sam2_checkpoint: its weights.
         fast: SAM2Refiner encodes the quadrants of frames at half size: two passes of the encoder instead of five.
+        prompt_reuse: what SAM2Refiner is told on later frames of an object's clicks or box: 'pr', as in the paper;
+            'pr_gated', those that do not contradict SAM 2's own mask; 'none'; 'all', also SAM 2's decoder. See
+            :class:`~mmrefine.models.sam2_refiner.video_predictor.SAM2RefinerVideoPredictor`.
         write: formats, of 'png' and 'json'; None: that in which the masks came.
         overlay: draw the masks over the frames.
         overwrite: start anew; all that a job has written there before is deleted.
@@ -85,11 +89,14 @@ def refine_video(
         raise ValueError('fast is about the quadrants of SAM2Refiner; it needs sam2.')
     join_processes(launcher)
     source = open_clips(masks, frames, allow_gaps, videos)
+    if source.name == 'prompts' and sam2 is None:
+        raise ValueError(f'{masks} holds clicks and boxes, which SAM2Refiner follows; it needs sam2.')
     write = tuple(dict.fromkeys(write or (source.writes,)))
     if set(write) - set(CLIP_WRITERS):
         raise ValueError(f'write must name formats out of {tuple(sorted(CLIP_WRITERS))}, got {write}.')
     options = {'checkpoint': checkpoint, 'gate': gate, 'seed': seed, 'min_agreement': min_agreement}
-    make = partial(build_refiners, model, sam2=sam2, sam2_checkpoint=sam2_checkpoint, fast=fast, **options)
+    options |= {'sam2': sam2, 'sam2_checkpoint': sam2_checkpoint, 'fast': fast, 'prompt_reuse': prompt_reuse}
+    make = partial(build_refiners, model, **options)
     refiners = make(device='cpu' if launcher == 'ray' else device)
     work = ClipWork(
         source,
@@ -100,6 +107,7 @@ def refine_video(
             'min_agreement': min_agreement,
             'sam2': sam2 is not None,
             'fast': fast,
+            'prompt_reuse': prompt_reuse,
             'allow_gaps': allow_gaps,
         },
         refiner=_digest(refiners, model, sam2, sam2_checkpoint),
@@ -134,6 +142,7 @@ def build_refiners(
     sam2: str | os.PathLike | dict | None,
     sam2_checkpoint: str | os.PathLike | None,
     fast: bool,
+    prompt_reuse: str = 'pr_gated',
 ) -> ClipRefiners:
     """What clips are refined with; the arguments are those of :func:`refine_video`."""
     if isinstance(model, VideoRefiner):
@@ -144,7 +153,7 @@ def build_refiners(
         from mmrefine.models.sam2_refiner import SAM2Propagator, TrackingVideoRefiner, build_video_predictor
 
         # Neighbouring frames are asked one after the other: three sets of features are kept.
-        cached = {'cached_frames': 3, 'prompt_reuse': 'pr_gated', 'tile_scale': 0.5 if fast else None}
+        cached = {'cached_frames': 3, 'prompt_reuse': prompt_reuse, 'tile_scale': 0.5 if fast else None}
         predictor = build_video_predictor(sam2, sam2_checkpoint, device, **cached)
         tracker, propagator = TrackingVideoRefiner(predictor), SAM2Propagator(predictor)
     refiner = FramewiseVideoRefiner(inferencer.refiner, propagator, min_agreement, seed=seed)

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 
 from mmrefine.apis.inferencer import DEFAULT_MODEL, RefineInferencer
+from mmrefine.core.regions import SPLITS
+from mmrefine.files.activation_maps import DEFAULT_NAMES, MapNames
 from mmrefine.jobs.engine import Job
 from mmrefine.jobs.fingerprints import digest_of, plain
 from mmrefine.jobs.formats import FormatOptions, open_masks
@@ -40,6 +42,8 @@ def refine_dataset(
     ignore_label: int | None = 255,
     background_label: int | None = 0,
     cam_threshold: float | None = None,
+    cam_names: MapNames = DEFAULT_NAMES,
+    split: str = SPLITS[0],
     ignore_band: bool = False,
     image_root: str | os.PathLike | None = None,
     gt: str | os.PathLike | None = None,
@@ -65,6 +69,8 @@ def refine_dataset(
         ignore_label: void of label maps, which is left alone; None if there is none.
         background_label: of label maps: what is no object and left to the others; None if every label is one.
         cam_threshold: the masks are class activation maps, cut at this score.
+        cam_names: keys and class numbers of the tool that made them.
+        split: how the labels of label maps become regions, see :func:`~mmrefine.core.regions.split_label_map`.
         ignore_band: see :class:`~mmrefine.jobs.formats.label_maps.LabelMaps`.
         out: folder for the results.
         model, checkpoint, device, gate, seed, batch_masks: see :class:`~mmrefine.apis.inferencer.RefineInferencer`.
@@ -88,7 +94,9 @@ def refine_dataset(
     """
     check_launch(launcher, actors, workers)
     join_processes(launcher)
-    options = FormatOptions(semantic, ignore_label, background_label, cam_threshold, ignore_band)
+    if split not in SPLITS:
+        raise ValueError(f'split must be one of {SPLITS}, got {split!r}.')
+    options = FormatOptions(semantic, ignore_label, background_label, cam_threshold, ignore_band, cam_names, split)
     source = open_masks(masks, images, image_root=image_root, format=format, options=options)
     truth = None
     if gt is not None:

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from mmrefine.core.palette import voc_palette
+from mmrefine.files.activation_maps import MapNames
 from mmrefine.jobs import refine_dataset
 from mmrefine.jobs.cam import (
     best_threshold,
@@ -188,3 +189,22 @@ def test_palette_is_that_of_voc():
         [128, 0, 0], [0, 128, 0], [192, 128, 128], [0, 64, 128], [224, 224, 192],
     ]  # fmt: skip
     assert len(np.unique(colours, axis=0)) == 256
+
+
+def test_maps_of_another_tool_are_read_by_their_names(scenes: Scenes, maps: Path) -> None:
+    """Classes from 1, maps under a key of their own: the job, the sweep and the comparison read the same."""
+    expected = run(scenes, 'plain')
+    for file in maps.iterdir():
+        file.unlink()
+    for name, pair in zip(scenes.names, scenes.coarse, strict=True):
+        np.savez(maps / f'{name}.npz', keys=[1, 2], mine=np.where(pair, LEVEL, 0.2).astype(np.float32))
+    names = MapNames('mine', 1)
+    report = run(scenes, 'named', cam_names=names)
+    assert not report.failed and [e['mask'] for e in report.masks] == [e['mask'] for e in expected.masks]
+    for path in (scenes.folder / 'plain/masks').iterdir():
+        assert path.read_bytes() == (scenes.folder / 'named/masks' / path.name).read_bytes()
+    truth = scenes.folder / 'true_labels'
+    assert sweep_thresholds(maps, [0.3], truth, names)[0].mean_iou > 0.3
+    assert compare_label_maps(maps, scenes.folder / 'named', truth, 0.3, names=names)['coarse'].mean_iou > 0.3
+    with pytest.raises(ValueError, match='none of the activation maps'):
+        sweep_thresholds(maps, [0.3])

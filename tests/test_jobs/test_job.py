@@ -16,6 +16,7 @@ from PIL import Image
 from mmrefine.apis import RefineInferencer
 from mmrefine.core.rle import box_of, decode_segmentation, encode_rle
 from mmrefine.jobs import OutputError, engine, image_work, refine_dataset
+from mmrefine.jobs.formats import FormatOptions, open_masks
 from mmrefine.jobs.outputs import OutputFolder
 from mmrefine.jobs.records import Records
 from mmrefine.jobs.report import JobReport, format_report
@@ -131,6 +132,22 @@ def test_label_maps_keep_void_and_labels(scenes: Scenes) -> None:
         np.testing.assert_array_equal(read_png(scenes.folder / f'out/masks/{name}.png'), scenes.label_map(pair))
     assert [entry['mask'] for entry in report.masks] == [1, 2] * 5
     assert all(entry['refined'][name] == 1 for entry in report.masks for name in ('iou', 'boundary_iou'))
+
+
+def test_a_label_can_be_refined_as_a_whole(scenes: Scenes) -> None:
+    """One region for each label, whatever parts it has; what is reported is one mask per label either way."""
+    labels = np.zeros(SIZE_HW, np.uint8)
+    labels[2:8, 2:8] = labels[2:8, 40:46] = 1
+    Image.fromarray(labels).save(scenes.folder / 'one.png')
+    photo, counts = scenes.folder / 'photos/scene_0.png', {}
+    for split in ('classes', 'merged'):
+        source = open_masks(scenes.folder / 'one.png', photo, options=FormatOptions(semantic=True, split=split))
+        counts[split] = len(source.read(source.tasks[0], SIZE_HW).regions)
+        report = run(scenes, 'one.png', images=photo, out=split, semantic=True, split=split)
+        assert [entry['mask'] for entry in report.masks] == [1]
+    assert counts == {'classes': 1, 'merged': 2}
+    with pytest.raises(ValueError, match="'objects'"):
+        run(scenes, 'labels', semantic=True, split='objects')
 
 
 def test_labels_that_meet_are_settled_by_score(scenes: Scenes) -> None:

@@ -146,6 +146,43 @@ def test_sam2_in_the_place_of_flow(clips, monkeypatch, fast, tile_scale):
     assert len(scales) >= 2 * COUNT - 1 and set(scales) == {tile_scale}
 
 
+@pytest.mark.parametrize('prompt_reuse', ['pr', 'none'])
+def test_clicks_and_boxes_are_followed_by_sam2(clips, prompt_reuse):
+    """Object 1 by a box on the first frame, object 7 by clicks on the second; a click outside fails its clip alone."""
+    pytest.importorskip('sam2')
+    prompts = [
+        {'clip': 'a', 'frame': '00000', 'object': 1, 'box': [5, 5, 40, 40]},
+        {'clip': 'a', 'frame': '00001', 'object': 7, 'points': [[20, 20], [2, 2]], 'labels': [1, 0]},
+        {'clip': 'b', 'frame': '00000', 'object': 1, 'points': [[5000, 3]], 'labels': [1]},
+    ]
+    path = clips.folder / 'prompts.json'
+    path.write_text(json.dumps({'prompts': prompts}))
+    small = {'type': 'SAM2Refiner', 'base': {'config': 'sam2.1_hiera_t', 'small': {}}, 'core': {'init': 'identity'}}
+    kwargs = {'model': BrightRefiner(), 'progress': False, 'device': 'cpu', 'prompt_reuse': prompt_reuse}
+    frames, out = clips.folder / 'frames', clips.folder / 'out'
+    report = refine_video(frames, path, out, sam2=small, **kwargs)
+    assert [entry['clip'] for entry in report.clips] == ['a']
+    assert report.failed[0]['clip'] == 'b' and 'inside the frame' in report.failed[0]['error']
+    assert len(list((out / 'masks/a').iterdir())) == COUNT
+    assert set(np.unique(np.asarray(Image.open(out / 'masks/a/00000.png')))) <= {0, 1}
+    with pytest.raises(ValueError, match='needs sam2'):
+        refine_video(frames, path, clips.folder / 'other', **kwargs)
+
+
+def test_prompts_are_checked(clips):
+    path = clips.folder / 'prompts.json'
+    for record in (
+        {'clip': 'a', 'frame': '00000', 'object': 0, 'box': [1, 2, 3, 4]},
+        {'clip': 'a', 'frame': '00000', 'object': 1, 'points': [[1, 2]]},
+        {'clip': 'a', 'frame': '00000', 'object': 1, 'box': [1, 2, 3]},
+        {'clip': 'a', 'frame': '00000', 'object': 1},
+        {'frame': '00000', 'object': 1, 'box': [1, 2, 3, 4]},
+    ):
+        path.write_text(json.dumps({'prompts': [record]}))
+        with pytest.raises(ValueError, match=r'prompts\[0\] is no prompt: expected'):
+            refine_video(clips.folder / 'frames', path, clips.folder / 'out', sam2={}, progress=False)
+
+
 def test_a_bad_clip_ends_no_job(clips):
     """Of four clips one lacks a frame, one has a frame of another size, one an empty mask; all are named, one is done.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from mmrefine.core.regions import VOID
 from mmrefine.files.activation_map_source import activation_map_paths, read_activation_labels
+from mmrefine.files.activation_maps import DEFAULT_NAMES
 from mmrefine.files.image_table import ImageTable
 from mmrefine.files.mask_files import MaskFile
 from mmrefine.jobs.formats.base import FormatOptions, MaskTask, register_format
@@ -25,7 +26,10 @@ class ActivationMaps(LabelMaps):
             raise ValueError(f'the threshold of activation maps must lie in [0, 1], got {threshold}.')
         super().__init__(path, images, replace(options, ignore_label=VOID, background_label=0))
         self.threshold = threshold
-        self.choices = {'cam_threshold': threshold}
+        self.choices = {key: value for key, value in self.choices.items() if key == 'split'}
+        self.choices['cam_threshold'] = threshold
+        if options.cam_names != DEFAULT_NAMES:
+            self.choices['cam_names'] = asdict(options.cam_names)
 
     @classmethod
     def recognises(cls, path: Path, options: FormatOptions) -> bool:

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from mmrefine.core.regions import VOID
+from mmrefine.core.regions import SPLITS, VOID
 from mmrefine.files.activation_maps import DEFAULT_NAMES, MapNames
 from mmrefine.files.image_table import ImageTable
 from mmrefine.jobs.fingerprints import Fingerprint
@@ -169,6 +169,7 @@ class FormatOptions:
     cam_threshold: float | None = None
     ignore_band: bool = False
     cam_names: MapNames = DEFAULT_NAMES
+    split: str = SPLITS[0]
 
 
 class MaskFormat(ABC):

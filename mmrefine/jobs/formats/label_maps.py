@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmrefine.core.regions import Region, label_regions, paint_in_order, painting_order
+from mmrefine.core.regions import SPLITS, Region, label_regions, paint_in_order, painting_order
 from mmrefine.files.image_table import ImageTable
 from mmrefine.files.mask_files import MaskFile
 from mmrefine.jobs.formats.base import (
@@ -46,6 +46,8 @@ class LabelMaps(PngMasks):
         super().__init__(path, images, options)
         self.void, self.background = options.ignore_label, options.background_label
         self.choices = {'semantic': {'ignore_label': self.void, 'background_label': self.background}}
+        if options.split != SPLITS[0]:
+            self.choices['split'] = options.split
 
     @classmethod
     def recognises(cls, path: Path, options: FormatOptions) -> bool:
@@ -55,7 +57,8 @@ class LabelMaps(PngMasks):
 
     def read(self, task: MaskTask, size_hw: tuple[int, int]) -> CoarseMasks:
         file = self.read_file(task, size_hw)
-        return _Regions(file, label_regions(file.labels(), background=self.background, void=self.void))
+        regions = label_regions(file.labels(), background=self.background, void=self.void, split=self.options.split)
+        return _Regions(file, regions)
 
     def outputs(self, task: MaskTask) -> list[str]:
         names = super().outputs(task)

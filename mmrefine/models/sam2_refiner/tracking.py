@@ -43,10 +43,11 @@ class SAM2Propagator(MaskPropagator):
 
 
 class TrackingVideoRefiner(VideoRefiner):
-    """The masks that are given are prompts of SAM 2, which follows the objects through the clip.
+    """What is given of the objects, masks, clicks or boxes, prompts SAM 2, which follows them through the clip.
 
-    A frame with a mask keeps it, at the input size of the model. The clip is streamed: memory does not grow with its
-    length. Scores are the model's probability that the object is in the frame; where it is not, the mask is empty.
+    A frame with a mask keeps it, at the input size of the model; frames with clicks are refined. The clip is streamed:
+    memory does not grow with its length. Scores are the model's probability that the object is in the frame; where it
+    is not, the mask is empty.
 
     Args:
         predictor: follows and, with a core, refines.
@@ -59,13 +60,19 @@ class TrackingVideoRefiner(VideoRefiner):
         """See :class:`VideoRefiner`. All masks are read before the first frame is followed.
 
         Raises:
-            ValueError: no mask has a pixel.
+            ValueError: no mask has a pixel, and there are no clicks; or clicks lie outside the frames.
         """
         state = self.predictor.init_state(frames, streaming=True)
         prompts = self._prompt(state, masks, len(frames))
-        count, first = len(masks.object_ids), min(frame for frame, _ in prompts) if prompts else None
-        if first is None:
+        clicks = getattr(masks, 'clicks', ())
+        for click in clicks:
+            self.predictor.add_new_points_or_box(
+                state, click.frame, click.place, click.points, click.labels, box=click.box
+            )
+        prompted = [frame for frame, _ in prompts] + [click.frame for click in clicks]
+        if not prompted:
             raise ValueError('none of the masks of the clip has a pixel: there is nothing to follow.')
+        count, first = len(masks.object_ids), min(prompted)
         for index in range(first):  # before the first prompt nothing is known of any object
             yield _frame_result(index, np.zeros((count, *frames[index].shape[:2]), bool), np.zeros(count), prompts)
         for index, places, logits in self.predictor.propagate_in_video(state, first):
