@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,14 +29,14 @@ def whole_path(path: str | os.PathLike, shared: bool = False, unfinished: Path |
 
     Args:
         path: missing folders are made.
-        shared: other processes may be writing the same file now; each has an unfinished one of its own.
+        shared: others may be writing the same file now; each has an unfinished one of its own.
         unfinished: that name, on the same disk; None: one beside the file.
 
     Raises:
         OutputError: the disk is full or the place cannot be written to.
     """
     path = Path(path)
-    unfinished = unfinished or _unfinished(path, f'.{os.getpid()}' if shared else '')
+    unfinished = unfinished or _unfinished(path, f'.{os.getpid()}-{threading.get_ident()}' if shared else '')
     try:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +50,7 @@ def whole_path(path: str | os.PathLike, shared: bool = False, unfinished: Path |
         finally:
             unfinished.unlink(missing_ok=True)
     except OSError as error:
-        if isinstance(error, OutputError):
+        if not _is_about(error, path, unfinished):
             raise
         if error.errno in _NO_SPACE:
             raise OutputError(
@@ -104,6 +105,14 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _is_about(error: OSError, path: Path, unfinished: Path) -> bool:
+    """Whether an error comes from writing, and not from something else that is done meanwhile, such as reading."""
+    if isinstance(error, OutputError) or error.errno is None:
+        return False
+    places = (path, unfinished, *path.parents, *unfinished.parents)
+    return error.filename is None or Path(os.fsdecode(error.filename)) in places
 
 
 def _unfinished(path: Path, mark: str) -> Path:

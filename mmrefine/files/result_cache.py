@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -14,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from mmrefine.files.atomic import whole_file
+from mmrefine.files.digests import file_digest
 from mmrefine.structures import RefineResult
 from mmrefine.version import __version__
 
-_CHUNK_BYTES = 2**20
 # What a file that is cut short, overwritten or of another kind can raise in numpy's reader.
-_DAMAGE = (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+_DAMAGE = (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
 class ResultCache:
@@ -52,18 +52,11 @@ class ResultCache:
         """
         try:
             with np.load(self._path(key), allow_pickle=False) as stored:
-                masks, proposals = (
-                    np.unpackbits(stored[name], count=coarse.size).reshape(coarse.shape).astype(bool)
-                    for name in ('masks', 'proposals')
-                )
-                scores, accepted, proposal_scores = (stored[n] for n in ('scores', 'accepted', 'proposal_scores'))
-                reasons = tuple(stored['reasons'].tolist())
-                features = dict(zip(stored['feature_names'].tolist(), stored['features'], strict=True))
+                return _result(stored, key, coarse)
         except FileNotFoundError:
             return None
         except _DAMAGE:
             return None  # it is computed and written again
-        return RefineResult(masks, scores, accepted, coarse, reasons, proposals, proposal_scores, features)
 
     def put(self, key: str, result: RefineResult) -> None:
         """Keep a result.
@@ -71,31 +64,49 @@ class ResultCache:
         Raises:
             OSError: the folder cannot be written to.
         """
-        path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A name of its own: another process may be writing the same result.
-        handle, unfinished = tempfile.mkstemp(prefix=f'.{path.stem}.', suffix='.unfinished', dir=path.parent)
-        try:
-            with os.fdopen(handle, 'wb') as file:
-                np.savez_compressed(
-                    file,
-                    masks=np.packbits(result.masks),
-                    scores=result.scores,
-                    accepted=result.accepted,
-                    reasons=np.array(result.reasons, str),
-                    proposals=np.packbits(result.proposals),
-                    proposal_scores=result.proposal_scores,
-                    feature_names=np.array(list(result.features), str),
-                    features=np.array(list(result.features.values()), np.float64),
-                )
-            os.replace(unfinished, path)
-        except BaseException:
-            Path(unfinished).unlink(missing_ok=True)
-            raise
+        with whole_file(self._path(key), 'wb', shared=True) as file:
+            np.savez_compressed(
+                file,
+                key=np.array(key),
+                masks=np.packbits(result.masks),
+                scores=result.scores,
+                accepted=result.accepted,
+                reasons=np.array(result.reasons, str),
+                proposals=np.packbits(result.proposals),
+                proposal_scores=result.proposal_scores,
+                feature_names=np.array(list(result.features), str),
+                features=np.array(list(result.features.values()), np.float64),
+            )
 
     def _path(self, key: str) -> Path:
         # Folders of a million files are slow to list and to delete.
         return self.folder / key[:2] / f'{key}.npz'
+
+
+def _result(stored: Mapping[str, np.ndarray], key: str, coarse: np.ndarray) -> RefineResult:
+    """A stored result, checked to be one for this key and these (N, H, W) masks."""
+    count = len(coarse)
+    packed = {name: stored[name] for name in ('masks', 'proposals')}
+    columns = {name: stored[name] for name in ('scores', 'accepted', 'proposal_scores', 'reasons')}
+    features = dict(zip(stored['feature_names'].tolist(), stored['features'], strict=True))
+    is_whole = (
+        stored['key'].item() == key
+        and all(bits.dtype == np.uint8 and bits.shape == (-(-coarse.size // 8),) for bits in packed.values())
+        and all(column.shape == (count,) for column in (*columns.values(), *features.values()))
+        and columns['accepted'].dtype == bool
+        and all(
+            ((scores := columns[name]) >= 0).all() and (scores <= 1).all() for name in ('scores', 'proposal_scores')
+        )
+    )
+    if not is_whole:
+        raise ValueError('the file holds another result')
+    masks, proposals = (
+        np.unpackbits(bits, count=coarse.size).reshape(coarse.shape).astype(bool) for bits in packed.values()
+    )
+    reasons = tuple(columns.pop('reasons').tolist())
+    return RefineResult(
+        masks, columns['scores'], columns['accepted'], coarse, reasons, proposals, columns['proposal_scores'], features
+    )
 
 
 def refiner_fingerprint(config: Mapping, checkpoint: str | os.PathLike | None, seed: int) -> str:
@@ -108,15 +119,6 @@ def refiner_fingerprint(config: Mapping, checkpoint: str | os.PathLike | None, s
     """
     parts = [__version__, seed, _with_digests(config), _with_digests(None if checkpoint is None else str(checkpoint))]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def file_digest(path: str | os.PathLike) -> str:
-    """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _with_digests(value: Any) -> Any:

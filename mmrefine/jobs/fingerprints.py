@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmrefine.files.result_cache import file_digest
+from mmrefine.files.digests import file_digest
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO
 
 from mmrefine.files.atomic import OutputError, remove_results, whole_file
+from mmrefine.files.digests import file_digest
 from mmrefine.files.manifest import JOB_FOLDER, MANIFEST, read_manifest
-from mmrefine.files.result_cache import file_digest
 
 
 class OutputFolder:

@@ -98,3 +98,12 @@ def test_results_are_removed_where_they_are(tmp_path: Path) -> None:
     (tmp_path / 'summary.json').write_text(json.dumps({}))
     remove_results(tmp_path / '.parts', tmp_path / 'summary.json', tmp_path / 'nothing')
     assert os.listdir(tmp_path) == []
+
+
+def test_errors_of_what_is_done_meanwhile_are_their_own(tmp_path: Path) -> None:
+    """A source that cannot be read while a result is being written is no reason to choose another place."""
+    with pytest.raises(FileNotFoundError) as error, whole_file(tmp_path / 'a.txt'):
+        (tmp_path / 'source.txt').read_text()
+    assert not isinstance(error.value, OutputError) and os.listdir(tmp_path) == []
+    with pytest.raises(ConnectionError, match='gone'), whole_file(tmp_path / 'a.txt'):
+        raise ConnectionError('gone')

@@ -43,6 +43,36 @@ def test_no_masks(tmp_path):
     assert cache.get('cd' * 32, none).masks.shape == none.shape
 
 
+@pytest.mark.parametrize(
+    'wrong',
+    [
+        {'key': np.array('cd' * 32)},
+        {'masks': np.zeros(3, np.uint8)},
+        {'masks': np.zeros(83, bool)},
+        {'proposals': np.zeros(84, np.uint8)},
+        {'scores': np.zeros(2, np.float32)},
+        {'scores': np.array([0.5, np.nan, 0], np.float32)},
+        {'scores': np.array([0.5, 7, 0], np.float32)},
+        {'accepted': np.zeros(3, np.float32)},
+        {'reasons': np.array(['a'])},
+        {'feature_names': np.array(['a']), 'features': np.zeros((1, 2))},
+    ],
+    ids=lambda wrong: str(wrong)[:40],
+)
+def test_a_file_that_holds_another_result_is_not_believed(tmp_path, wrong):
+    """It can be read, yet it is not what was asked for."""
+    cache = ResultCache(tmp_path, 'a')
+    cache.put('ab' * 32, RESULT)
+    [path] = tmp_path.rglob('*.npz')
+    with np.load(path) as stored:
+        content = dict(stored)
+    np.savez(path, **content)
+    assert_is_result(cache.get('ab' * 32, COARSE))
+    assert cache.get('ab' * 32, COARSE[:2]) is None
+    np.savez(path, **{**content, **wrong})
+    assert cache.get('ab' * 32, COARSE) is None
+
+
 def write_often(folder: Path) -> None:
     for _ in range(50):
         ResultCache(folder, 'a').put('ab' * 32, RESULT)

@@ -1,7 +1,8 @@
 """Hooks of mmengine's Runner."""
 
+from mmrefine.engine.hooks.checkpoint_hook import CheckInvalidLossHook, WholeCheckpointHook
 from mmrefine.engine.hooks.fast_forward_hook import FastForwardHook
 from mmrefine.engine.hooks.pseudo_label_hook import PseudoLabelHook
 from mmrefine.engine.hooks.refine_hook import RefineHook
 
-__all__ = ['FastForwardHook', 'PseudoLabelHook', 'RefineHook']
+__all__ = ['CheckInvalidLossHook', 'FastForwardHook', 'PseudoLabelHook', 'RefineHook', 'WholeCheckpointHook']

@@ -12,6 +12,8 @@ from urllib.parse import urlparse
 from torch import nn
 from torch.hub import download_url_to_file, get_dir
 
+from mmrefine.files.atomic import whole_file, whole_path
+from mmrefine.files.digests import file_digest
 from mmrefine.models.state_dicts import in_words, read_state_dict, reshaped
 
 _SAM_URL = 'https://dl.fbaipublicfiles.com/segment_anything'
@@ -65,7 +67,8 @@ def fetch_checkpoint(source: str | os.PathLike) -> Path:
 
     Args:
         source: a path, or an http(s) address: the file is then looked for in torch's cache directory
-            (``torch.hub.get_dir()``, which ``TORCH_HOME`` moves) and downloaded where it is not there.
+            (``torch.hub.get_dir()``, which ``TORCH_HOME`` moves) and downloaded where it is not there. Size and digest
+            are checked each time.
 
     Raises:
         FileNotFoundError: no such file, or it cannot be downloaded.
@@ -77,13 +80,12 @@ def fetch_checkpoint(source: str | os.PathLike) -> Path:
             raise FileNotFoundError(f'checkpoint {source} does not exist; give the path of the file, or its address.')
         return Path(source)
     official = _OFFICIAL.get(source, OfficialCheckpoint(source))
-    target = Path(get_dir()) / 'checkpoints' / official.file_name
+    target = Path(get_dir()) / 'checkpoints' / _cache_name(source)
     if not target.is_file():
         _download(official, target)
-    elif official.size not in (None, target.stat().st_size):
-        raise ValueError(
-            f'{target} {_difference(official, target)}; delete it, and it is downloaded from {source} again.'
-        )
+    problem = _difference(official, target)
+    if problem:
+        raise ValueError(f'{target} {problem}; delete it, and it is downloaded from {source} again.')
     return target
 
 
@@ -111,39 +113,44 @@ def load_checkpoint(model: nn.Module, source: str | os.PathLike) -> None:
     model.load_state_dict(weights)
 
 
+def _cache_name(url: str) -> str:
+    """The last part of an address, and unless it is a published one what tells it from others that end the same."""
+    name = Path(urlparse(url).path)
+    mark = '' if url in _OFFICIAL else f'-{hashlib.sha256(url.encode()).hexdigest()[:8]}'
+    return f'{name.stem}{mark}{name.suffix}'
+
+
 def _download(official: OfficialCheckpoint, target: Path) -> None:
-    """Download to a temporary name, check, and only then give the file its name."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f'{target.name}.{os.getpid()}.part')
+    """Download to a temporary name, check, and only then give the file its name, and note its digest beside it."""
     advice = f'download it from {official.url} and put it at {target}, or give the path of your copy as checkpoint'
     try:
-        download_url_to_file(official.url, str(part), progress=True)
-        problem = _difference(official, part)
-        if problem:
-            raise ValueError(f'{official.file_name} from {official.url} {problem}; try again, or {advice}.')
-        os.replace(part, target)
+        with whole_path(target, shared=True) as part:
+            download_url_to_file(official.url, str(part), progress=True)
+            problem = _difference(official, part)
+            if problem:
+                raise ValueError(f'{official.file_name} from {official.url} {problem}; try again, or {advice}.')
+            with whole_file(_digest_path(target), shared=True) as file:
+                file.write(file_digest(part))
     except (URLError, ConnectionError, TimeoutError) as error:
         reason = getattr(error, 'reason', error)
         raise FileNotFoundError(f'{official.file_name} could not be downloaded ({reason}): {advice}.') from error
-    finally:
-        part.unlink(missing_ok=True)
+
+
+def _digest_path(target: Path) -> Path:
+    return target.with_name(f'{target.name}.sha256')
 
 
 def _difference(official: OfficialCheckpoint, path: Path) -> str:
-    """How a file differs from the published one, '' if it does not as far as is known."""
+    """How a file differs from the published one, or from what was downloaded; '' if it does not as far as is known."""
     size = path.stat().st_size
     if official.size is not None and size != official.size:
         return f'has {size} bytes instead of {official.size}: it is incomplete, or another file'
     if official.md5 is not None:
-        md5 = _md5(path)
+        md5 = file_digest(path, 'md5')
         if md5 != official.md5:
             return f'has the MD5 digest {md5} instead of {official.md5}: it is damaged, or another file'
+        return ''
+    noted = _digest_path(path)
+    if noted.is_file() and file_digest(path) != noted.read_text(encoding='utf-8').strip():
+        return f'is no longer what was downloaded ({noted.name} says): it is damaged, or another file'
     return ''
-
-
-def _md5(path: Path) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
-    with open(path, 'rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

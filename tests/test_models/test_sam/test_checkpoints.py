@@ -65,7 +65,7 @@ def test_downloaded_once(server, weights, tmp_path, monkeypatch):
     content = weights.read_bytes()
     publish(monkeypatch, url, len(content), hashlib.md5(content).hexdigest())
     first = fetch_checkpoint(url)
-    assert first.read_bytes() == content and cached(tmp_path) == ['sam_small.pth']
+    assert first.read_bytes() == content and cached(tmp_path) == ['sam_small.pth', 'sam_small.pth.sha256']
     weights.unlink()
     assert fetch_checkpoint(url) == first
     SAMBackend(RANDOM, checkpoint=url)
@@ -98,9 +98,34 @@ def test_offline_says_what_to_put_where(server, tmp_path, url):
     name = url.rpartition('/')[2]
     with pytest.raises(FileNotFoundError) as error:
         fetch_checkpoint(url)
-    target = tmp_path / 'torch' / 'hub' / 'checkpoints' / name
+    target = tmp_path / 'torch' / 'hub' / 'checkpoints' / name.removesuffix('.pth')
     assert all(part in str(error.value) for part in (name, url, str(target)))
     assert cached(tmp_path) == []
+
+
+def test_a_damaged_file_in_the_cache(server, weights, tmp_path, monkeypatch):
+    """Of the right size; known by the published digest, or by the one that was noted when it was downloaded."""
+    content = weights.read_bytes()
+    published, other = f'{server}/sam_small.pth', f'{server}/sam_small.pth?other'
+    publish(monkeypatch, published, len(content), hashlib.md5(content).hexdigest())
+    for url in (published, other):
+        path = fetch_checkpoint(url)
+        damaged = bytearray(content)
+        damaged[len(content) // 2] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match='it is damaged, or another file; delete it') as error:
+            fetch_checkpoint(url)
+        assert str(path) in str(error.value)
+        path.unlink()
+        assert fetch_checkpoint(url).read_bytes() == content
+
+
+def test_two_addresses_of_one_last_part_do_not_share_a_file(server, weights):
+    (weights.parent / 'b').mkdir()
+    (weights.parent / 'b' / weights.name).write_bytes(b'another file')
+    first, second = (fetch_checkpoint(f'{server}/{path}sam_small.pth') for path in ('', 'b/'))
+    assert first != second and first.read_bytes() == weights.read_bytes() and second.read_bytes() == b'another file'
+    assert {first.suffix, second.suffix} == {'.pth'}
 
 
 def test_no_such_file(tmp_path):

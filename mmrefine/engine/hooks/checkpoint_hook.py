@@ -1,0 +1,130 @@
+"""Checkpoints that are whole and finite: no training ends with less than it had."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.runner import Runner
+
+from mmrefine.files.atomic import whole_file
+from mmrefine.registry import HOOKS
+
+_BACKEND = 'mmrefine.whole_files'
+
+
+class WholeFileBackend(LocalBackend):
+    """mmengine's files on the local disk, written whole or not at all, and removed when that is allowed."""
+
+    def __init__(self):
+        super().__init__()
+        self._waiting: list[str] | None = None
+
+    def put(self, obj: bytes, filepath: str) -> None:
+        with whole_file(filepath, 'wb') as file:
+            file.write(obj)
+
+    def remove(self, filepath: str) -> None:
+        if self._waiting is None:
+            super().remove(filepath)
+        else:
+            self._waiting.append(filepath)
+
+    @contextmanager
+    def removing_last(self) -> Iterator[None]:
+        """Inside, files to be removed stay; they go at the end, unless something was raised."""
+        self._waiting = []
+        try:
+            yield
+            waiting = self._waiting
+        finally:
+            self._waiting = None
+        for filepath in waiting:
+            super().remove(filepath)
+
+
+register_backend(_BACKEND, WholeFileBackend, force=True)
+
+
+@HOOKS.register_module()
+class WholeCheckpointHook(CheckpointHook):
+    """mmengine's ``CheckpointHook``, which never leaves a training without a whole and finite checkpoint.
+
+    Files appear complete or not at all; what ``max_keep_ckpts`` and ``save_best`` let go is removed only after the new
+    file is there; weights with NaN or infinite values are not saved, they end the training.
+
+    Args:
+        args, kwargs: of ``CheckpointHook``; other ``backend_args`` than the default give up the first two.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **{'backend_args': {'backend': _BACKEND}, **kwargs})
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        _check_finite(runner, self.last_ckpt)
+        with self._removing_last():
+            super()._save_checkpoint_with_step(runner, step, meta)
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        with self._removing_last():
+            super()._save_best_checkpoint(runner, metrics)
+
+    @contextmanager
+    def _removing_last(self) -> Iterator[None]:
+        """As of the backend; where one is within the other, the outer one counts."""
+        if not isinstance(self.file_backend, WholeFileBackend) or self.file_backend._waiting is not None:
+            yield
+            return
+        with self.file_backend.removing_last():
+            yield
+
+
+@HOOKS.register_module()
+class CheckInvalidLossHook(Hook):
+    """End a training whose loss is NaN or infinite, before a checkpoint of it is saved.
+
+    MMDetection has a hook of this name, which looks every fifty iterations; this one needs no MMDetection.
+
+    Args:
+        interval: iterations between two looks.
+
+    Raises:
+        RuntimeError: the loss is not finite.
+    """
+
+    def __init__(self, interval: int = 1):
+        if interval < 1:
+            raise ValueError(f'interval must be at least 1, got {interval}.')
+        self.interval = interval
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
+    ) -> None:
+        """Look at the loss; checkpoints are saved by a hook of lower priority."""
+        loss = (outputs or {}).get('loss')
+        if loss is None or not self.every_n_train_iters(runner, self.interval):
+            return
+        if not torch.isfinite(torch.as_tensor(loss)).all():
+            raise RuntimeError(
+                f'the loss is {float(loss)} at iteration {runner.iter + 1}; '
+                f'{_advice(runner.message_hub.get_info("last_ckpt", None))}'
+            )
+
+
+def _check_finite(runner: Runner, last_checkpoint: str | None) -> None:
+    weights = runner.model.state_dict()
+    broken = [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise RuntimeError(
+            f'{len(broken)} of {len(weights)} arrays of weights hold NaN or infinite values at iteration '
+            f'{runner.iter + 1}, such as {broken[0]}; {_advice(last_checkpoint)}'
+        )
+
+
+def _advice(last_checkpoint: str | None) -> str:
+    found = f'the last checkpoint is {last_checkpoint}: resume from it' if last_checkpoint else 'start anew'
+    return f'{found} with a lower learning rate, or clip gradients.'

@@ -1,0 +1,25 @@
+"""What tells one content from another."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+_CHUNK_BYTES = 2**20
+
+
+def file_digest(path: str | os.PathLike, algorithm: str = 'sha256') -> str:
+    """Digest of a file's content, in hexadecimal.
+
+    Args:
+        path: of the file.
+        algorithm: of :mod:`hashlib`.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    with open(path, 'rb') as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
