@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.structures import BaseDataElement
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -67,7 +68,7 @@ class DichotomousMetric(BaseMetric):
             for entry in results:
                 groups.setdefault(entry['group'], []).append(entry)
         metrics: dict[str, float] = {}
-        table = Table(title='dichotomous segmentation')
+        table = Table(box=box.MARKDOWN)
         for column in ('group', 'side', *self._names()):
             table.add_column(column)
         for group, entries in groups.items():
@@ -79,7 +80,7 @@ class DichotomousMetric(BaseMetric):
                     {f'{prefix}/{name}': float(mean) for name, mean in zip(self._names(), means, strict=True)}
                 )
                 table.add_row(group or 'all', side, *(f'{mean:.3f}' for mean in means))
-        Console().print(table)
+        Console(width=200).print(table)
         return metrics
 
     def _names(self) -> tuple[str, ...]:

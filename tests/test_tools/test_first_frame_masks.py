@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import sys
 
@@ -11,6 +12,9 @@ from PIL import Image
 
 from mmrefine.core.palette import voc_palette
 from mmrefine.files.mask_files import read_mask_file
+from mmrefine.jobs import refine_video
+from mmrefine.jobs.video_scores import evaluate_lvos
+from tests.helpers.bright_refiner import BrightRefiner
 
 
 @pytest.fixture
@@ -63,3 +67,33 @@ def test_one_clip_without_frames_is_left_out_and_named(run, clip):
     code, text = run()
     assert code == 1 and 'dog' in text and '1 of 2 clips' in text
     assert (clip / 'out/cat/00002.png').is_file() and not (clip / 'out/dog').exists()
+
+
+def test_lvos_from_its_folders_to_a_number(tmp_path, repo_root, monkeypatch):
+    """First masks are cut out, followed along flow, and measured as LVOS's toolkit does; frames are 1, 6, 11, 16."""
+    numbers, clip = (1, 6, 11, 16), 'v1'
+    for place, number in enumerate(numbers):
+        labels = np.zeros((48, 64), np.uint8)
+        labels[10:25, 5 + place : 20 + place] = 1
+        if place >= 1:
+            labels[20:40, 40 - place : 55 - place] = 3
+        image = np.random.default_rng(0).integers(0, 40, (48, 64, 3), dtype=np.uint8)
+        image[labels > 0] = 220
+        for folder, picture, suffix in (('JPEGImages', image, 'jpg'), ('Annotations', labels, 'png')):
+            path = tmp_path / folder / clip / f'{number:08d}.{suffix}'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(path)
+    ranges = {'1': {'start': 1, 'end': 17}, '3': {'start': 6, 'end': 17}}
+    objects = {label: {'frame_range': frames} for label, frames in ranges.items()}
+    (tmp_path / 'meta.json').write_text(json.dumps({'videos': {clip: {'objects': objects}}}))
+    script = str(repo_root / 'tools/dataset_converters/first_frame_masks.py')
+    folders = [str(tmp_path / name) for name in ('JPEGImages', 'Annotations', 'first')]
+    monkeypatch.setattr(sys, 'argv', [script, *folders])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(script, run_name='__main__')
+    assert stopped.value.code == 0
+    kwargs = {'model': BrightRefiner(), 'allow_gaps': True, 'progress': False}
+    refine_video(tmp_path / 'JPEGImages', tmp_path / 'first', tmp_path / 'out', **kwargs)
+    scores = evaluate_lvos(tmp_path / 'out/masks', tmp_path / 'Annotations', tmp_path / 'meta.json')
+    assert [(one.object_id, len(one.j)) for one in scores] == [(1, 4), (3, 3)]
+    assert all(one.j.mean() > 0.8 for one in scores)

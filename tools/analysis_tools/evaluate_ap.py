@@ -11,6 +11,7 @@ import json
 import sys
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -38,13 +39,13 @@ def main() -> int:
     except (OSError, ValueError, ImportError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    table = Table()
+    table = Table(box=box.MARKDOWN)
     table.add_column('results')
     for name in next(iter(lines.values())):
         table.add_column(name.replace('_', ' '), justify='right')
     for path, values in lines.items():
         table.add_row(path, *(f'{100 * value:.2f}' for value in values.values()))
-    Console().print(table)
+    Console(width=200).print(table)
     return 0
 
 

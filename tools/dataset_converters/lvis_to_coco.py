@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mmrefine.core.coco_lvis import COCO_SYNSETS, lvis_to_coco
 from mmrefine.files.atomic import OutputError, whole_file
-from mmrefine.files.coco_file import read_image_names
+from mmrefine.files.coco_file import read_images
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,7 +29,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     try:
-        content = lvis_to_coco(json.loads(args.lvis.read_text(encoding='utf-8')), read_image_names(args.coco))
+        content = lvis_to_coco(json.loads(args.lvis.read_text(encoding='utf-8')), read_images(args.coco))
         if not content['images']:
             raise ValueError(f'{args.lvis} has none of the images of {args.coco}.')
         if not args.check:
