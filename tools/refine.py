@@ -146,7 +146,7 @@ def main() -> int:
     # Imported late, so that --help answers at once.
     from mmrefine.core.gate import parse_gate
     from mmrefine.files.names import printable
-    from mmrefine.jobs import LostProcessError, format_report, refine_dataset
+    from mmrefine.jobs import error_text, format_report, refine_dataset
     from mmrefine.jobs.cam import compare_label_maps, format_label_quality
 
     try:
@@ -185,10 +185,10 @@ def main() -> int:
         if report is not None and report.total['masks'] and args.gt and (args.cam or args.semantic):
             void = 255 if args.cam else args.ignore_label
             quality = compare_label_maps(args.masks, args.out, args.gt, threshold, void, cam_names(args))
-    except (ValueError, TypeError, OSError, ImportError, LostProcessError) as error:
+    except Exception as error:
         if args.debug:
             raise
-        print(printable(f'error: {error}'), file=sys.stderr)
+        print(printable(f'error: {error_text(error)}'), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print('stopped; the same command goes on from here.', file=sys.stderr)

@@ -92,7 +92,7 @@ def main() -> int:
     # Imported late, so that --help answers at once.
     from mmrefine.core.gate import parse_gate
     from mmrefine.files.names import printable
-    from mmrefine.jobs import LostProcessError, format_video_report, refine_video
+    from mmrefine.jobs import error_text, format_video_report, refine_video
 
     try:
         report = refine_video(
@@ -118,10 +118,10 @@ def main() -> int:
             actors=args.actors,
             debug=args.debug,
         )
-    except (ValueError, TypeError, OSError, ImportError, LostProcessError) as error:
+    except Exception as error:
         if args.debug:
             raise
-        print(printable(f'error: {error}'), file=sys.stderr)
+        print(printable(f'error: {error_text(error)}'), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print('stopped; the same command goes on from here.', file=sys.stderr)

@@ -71,6 +71,8 @@ class RefineInferencer:
         seed: int = 0,
         batch_masks: int = 8,
     ):
+        if not isinstance(seed, int) or not 0 <= seed < 2**63:
+            raise ValueError(f'seed must be a whole number from 0 to 2**63 - 1, got {seed}.')
         if batch_masks < 1:
             raise ValueError(f'batch_masks must be at least 1, got {batch_masks}.')
         if not isinstance(model, BaseRefiner):

@@ -19,9 +19,10 @@ from mmrefine.core.regions import VOID
 from mmrefine.evaluation import LabelMapScore
 from mmrefine.files.activation_map_source import activation_map_paths, read_activation_labels
 from mmrefine.files.activation_maps import DEFAULT_NAMES, MapNames, load_activation_maps
-from mmrefine.files.atomic import whole_file
 from mmrefine.files.image_table import ImageTable
 from mmrefine.files.mask_files import read_mask_file
+from mmrefine.jobs.engine import LABEL_QUALITY
+from mmrefine.jobs.outputs import OutputFolder
 
 _EXCUSED = (OSError, ValueError)
 
@@ -119,7 +120,7 @@ def compare_label_maps(
     Args:
         coarse: what was refined: activation maps, or label maps.
         out: folder of the job.
-        gt: folder of true label maps. Label maps without truth are left out.
+        gt: folder of true label maps. Label maps without truth, or with one of another size, are left out.
         threshold: of the activation maps; None: the coarse masks are label maps.
         void: the label that is not judged.
         names: keys and class numbers of the tool that made the activation maps.
@@ -128,7 +129,7 @@ def compare_label_maps(
         scores by ``'coarse'``, ``'refined'`` and maybe ``'pseudo labels'``.
 
     Raises:
-        ValueError: a truth has another size, or there is none for any of the label maps.
+        ValueError: there is no truth for any of the label maps.
     """
     folders = {'refined': Path(out) / 'masks', 'pseudo labels': Path(out) / 'pseudo_labels'}
     folders = {side: folder for side, folder in folders.items() if folder.is_dir()}
@@ -136,21 +137,28 @@ def compare_label_maps(
     map_paths = {} if threshold is None else activation_map_paths(coarse)
     find_truth = _label_map_reader(gt)
     scores = {side: LabelMapScore(void) for side in ('coarse', *folders)}
-    for path in sorted(folders['refined'].rglob('*.png')) if folders else ():
-        name = path.relative_to(folders['refined']).as_posix()
-        truth = find_truth(name)
-        if truth is None or (read_coarse is None and name not in map_paths):
-            continue  # the result of an input that is gone
-        if read_coarse is None:
-            before = read_activation_labels(map_paths[name], truth.shape, threshold, names).labels()
-        else:
-            before = read_coarse(name)
+    written = OutputFolder(out)
+    for name in sorted(name.removeprefix('masks/') for name in written.owned if name.startswith('masks/')):
+        try:
+            truth = find_truth(name)
+            if threshold is not None and truth is not None and name in map_paths:
+                before = read_activation_labels(map_paths[name], truth.shape, threshold, names).labels()
+            else:
+                before = None if read_coarse is None else read_coarse(name)
+            if truth is None or before is None:
+                continue  # the result of an input that is gone
+            maps = {side: read_mask_file(folder / name).labels() for side, folder in folders.items()}
+            if any(labels.shape != truth.shape for labels in (before, *maps.values())):
+                continue
+        except _EXCUSED:
+            continue  # the job itself reports it
         scores['coarse'].add(before, truth)
-        for side, folder in folders.items():
-            scores[side].add(read_mask_file(folder / name).labels(), truth)
+        for side, labels in maps.items():
+            scores[side].add(labels, truth)
     if not scores['coarse'].iou:
         raise ValueError(f'no label map under {folders.get("refined", out)} has a truth of its name under {gt}.')
-    with whole_file(Path(out) / 'label_quality.json') as file:
+    written.plan([LABEL_QUALITY])
+    with written.open(LABEL_QUALITY) as file:
         json.dump({side: _as_json(score) for side, score in scores.items()}, file, indent=1)
     return scores
 

@@ -147,6 +147,9 @@ class ClipWork(Work):
     def final_outputs(self) -> list[str]:
         return [name for writer in self.writers for name in writer.final_outputs()]
 
+    def final_digest(self) -> str:
+        return self.source.final_digest()
+
     def told_of(self, task: ClipTask) -> Fingerprint:
         return fingerprint_value(None)
 

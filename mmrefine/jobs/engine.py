@@ -27,7 +27,8 @@ from mmrefine.jobs.outputs import OutputFolder, check_apart, check_names
 from mmrefine.jobs.records import Attempts, Records
 
 SUMMARY = 'summary.json'
-_RESERVED = ('label_quality.json', JOB_FOLDER)  # written by those who use jobs
+LABEL_QUALITY = 'label_quality.json'  # see mmrefine.jobs.cam
+_RESERVED = (LABEL_QUALITY, JOB_FOLDER)
 MAX_BATCH_PX = 2**26  # pixels of masks that are in memory at a time, several times over
 _MAX_ATTEMPTS = 2
 _SETTLE_S = 60.0  # disks of clusters show files of other machines with some delay
@@ -111,6 +112,10 @@ class Work(ABC):
     def final_outputs(self) -> list[str]:
         """Names of the files that are written when all tasks are done, but the summary."""
 
+    def final_digest(self) -> str:
+        """Changes with all that the final files depend on besides the tasks."""
+        return ''
+
     @abstractmethod
     def told_of(self, task: Any) -> Fingerprint:
         """What a task's report depends on besides its masks, such as its ground truth."""
@@ -159,6 +164,9 @@ class Job:
         work: what is done.
         out: folder for the results.
         debug: show where in the code what made a task fail was raised.
+
+    Attributes:
+        on_start: called when the folder is this run's.
     """
 
     def __init__(self, work: Work, out: str | Path, debug: bool = False):
@@ -166,6 +174,7 @@ class Job:
         self.state = self.out.state
         self.records, self.attempts = Records(self.state), Attempts(self.state)
         self._lock: Lock | None = None
+        self.on_start: Callable[[], None] | None = None
 
     def __enter__(self) -> Job:
         return self
@@ -196,6 +205,8 @@ class Job:
         lock.__enter__()
         self._lock = lock
         self.out = OutputFolder(self.out.root)  # as the run that had the lock before has left it
+        self.out.claim(self._written())
+        self.out.check_free(self._all_outputs())
         if overwrite:
             self.out.clear()
             self.records = Records(self.state)
@@ -204,6 +215,8 @@ class Job:
         self.out.plan(self._all_outputs())
         with whole_file(self.state / 'settings.json') as file:
             json.dump({'choices': self.work.choices, 'refiner': self.work.refiner}, file)
+        if self.on_start is not None:
+            self.on_start()
         return list(self._left())
 
     def is_concluded(self) -> bool:
@@ -221,6 +234,16 @@ class Job:
         """Of a job that :meth:`is_concluded`."""
         return self.work.read_report(self.out.root / SUMMARY)
 
+    def _written(self) -> Iterator[tuple[str, str]]:
+        """Names and digests of the results that were written, as far as is known."""
+        known = [record.get('delivered') for record in self.records]
+        with contextlib.suppress(OSError, ValueError):
+            known.append(json.loads((self.state / 'final.json').read_text(encoding='utf-8')))
+        for item in known:
+            files = item.get('files') if isinstance(item, dict) else None
+            if isinstance(files, dict):
+                yield from files.items()
+
     def _final_outputs(self) -> list[str]:
         return [*self.work.final_outputs(), SUMMARY]
 
@@ -231,7 +254,7 @@ class Job:
 
     def _all_tasks(self) -> str:
         """Changes with the tasks and with the results that are wanted of them."""
-        digest = hashlib.sha256(self.work.refiner.encode())
+        digest = hashlib.sha256(digest_of([self.work.refiner, self.work.final_digest()]).encode())
         for task in self.work.tasks:
             digest.update(digest_of([task.key, self.work.outputs(task)]).encode())
         return digest.hexdigest()
@@ -466,11 +489,15 @@ class Job:
         before = self.records.read(task.key)
         record = {'name': task.name, 'refiner': self.work.refiner, 'inputs': loaded.inputs, 'masks': masks}
         self.records.write(task.key, {**record, 'delivered': {'files': files, 'told_of': told_of, 'told': told}})
-        # A picture that is not wanted any more would show old masks.
-        if before is not None and before.get('masks') != masks:
+        # A picture that is not wanted any more would show what was before.
+        if before is not None and (before.get('masks'), before.get('inputs')) != (masks, loaded.inputs):
             old = before.get('delivered', {}).get('files', {})
             self.out.remove(name for name in old if name not in files)
         return len(told.get('entries', ()))
+
+    def deliver_again(self, task: Any, record: dict, masks: dict) -> None:
+        """Write a task with other masks than its record has."""
+        self._deliver(_Loaded(task, self.work.load(task), record['inputs'], masks), masks)
 
     def _failed(self, task: Any, error: Exception) -> dict:
         if self.debug:
@@ -495,6 +522,7 @@ class Job:
         indices = self._done({failure['task'] for failure in failed})
         for failure in failed:  # keeps no old result
             self.out.remove(self.work.outputs(self.work.tasks[failure['task']]))
+        self.out.remove([LABEL_QUALITY])  # whoever measures measures again
         with contextlib.suppress(OSError):
             (self.state / 'final.json').unlink()
 
@@ -560,7 +588,7 @@ def check_choices(known: dict | None, choices: dict, out: Path) -> None:
 def error_text(error: Exception) -> str:
     """One line on what was raised; of errors that were not meant for people the kind is told, too."""
     text = ' '.join(str(error).split()) or type(error).__name__
-    if not isinstance(error, (OSError, ValueError, TypeError, MemoryError, ImportError, _ProcessDiedError)):
+    if not isinstance(error, (OSError, ValueError, TypeError, MemoryError, ImportError, RuntimeError)):
         text = f'{type(error).__name__}: {text}'
     return _short(text, 1000)
 

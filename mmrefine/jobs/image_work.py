@@ -104,8 +104,13 @@ class ImageWork(Work):
     def final_outputs(self) -> list[str]:
         return self.source.final_outputs()
 
+    def final_digest(self) -> str:
+        return self.source.final_digest()
+
     def told_of(self, task: MaskTask) -> Fingerprint:
-        return fingerprint_value(None) if self.truth is None else self.truth.fingerprint(task)
+        truth = fingerprint_value(None) if self.truth is None else self.truth.fingerprint(task)
+        names = self.source.names_digest()
+        return Fingerprint(digest_of([truth.quick, names]), lambda: digest_of([truth.content(), names]))
 
     # ---- a task ----
 

@@ -15,6 +15,7 @@ import torch
 from mmrefine.apis.inferencer import DEFAULT_MODEL, RefineInferencer
 from mmrefine.core.regions import SPLITS
 from mmrefine.files.activation_maps import DEFAULT_NAMES, MapNames
+from mmrefine.jobs.decide import keep_arguments
 from mmrefine.jobs.engine import Job
 from mmrefine.jobs.fingerprints import digest_of, plain
 from mmrefine.jobs.formats import FormatOptions, open_masks
@@ -124,6 +125,15 @@ def refine_dataset(
         paths=config_paths(model, checkpoint),
     )
     job = Job(work, Path(out), debug)
+    job.on_start = partial(
+        keep_arguments,
+        job.state,
+        {'images': images, 'masks': masks, 'image_root': image_root, 'gt': gt},
+        options,
+        format=source.name,
+        pictures=pictures,
+        about=work.about,
+    )
     if launcher == 'ray':
         return run_on_ray(job, partial(make_inferencer, device=device), actors, overwrite, progress)
     return run_in_processes(job, inferencer, overwrite, progress)
@@ -143,10 +153,19 @@ def check_launch(launcher: str, actors: int | None, workers: int = 1) -> None:
 
 def refiner_digest(refiner: BaseRefiner, model: Any) -> str:
     """Of everything in a refiner that results depend on: its config, of files in it the content, and its weights."""
-    config = None if isinstance(model, BaseRefiner) else plain(load_config(model)[0]['model'])
+    config = _simple_attributes(model) if isinstance(model, BaseRefiner) else plain(load_config(model)[0]['model'])
     gate = refiner.gate
     gate = dataclasses.asdict(gate) if dataclasses.is_dataclass(gate) else str(gate)
-    return digest_of([type(refiner).__name__, config, gate, _weights_digest(refiner)])
+    return digest_of([type(refiner).__name__, plain(config), gate, _weights_digest(refiner)])
+
+
+def _simple_attributes(refiner: BaseRefiner) -> dict[str, Any]:
+    """What a refiner that was not built from a config can be told by besides its weights."""
+    return {
+        name: value
+        for name, value in vars(refiner).items()
+        if name != 'training' and isinstance(value, (str, int, float, bool, tuple, type(None)))
+    }
 
 
 def model_name(model: Any, refiner: BaseRefiner) -> str:

@@ -57,14 +57,33 @@ class OutputFolder:
         Raises:
             OutputError: a file is there that no job has written, or the folder cannot be written to.
         """
+        new = self.check_free(names)
+        self.owned.update(new)
+        if self.owned != read_manifest(self.root) or not self.owned:
+            self._write_manifest()
+
+    def check_free(self, names: Iterable[str]) -> list[str]:
+        """Those of the names that are not owned; nothing may be there yet.
+
+        Raises:
+            OutputError: a file is there that no job has written.
+        """
         new = [name for name in names if name not in self.owned]
         for name in new:
             path = self.path(name)
             if os.path.lexists(path):
                 raise OutputError(f'{path} is there already and was not written by this job; choose another --out.')
-        if new or not (self.state / MANIFEST).exists():
-            self.owned.update(new)
-            self._write_manifest()
+        return new
+
+    def claim(self, written: Iterable[tuple[str, str]]) -> None:
+        """Own results that a record tells of, where the manifest has lost them.
+
+        Args:
+            written: names, and the digests of what was written; a file with another content may be somebody else's.
+        """
+        for name, digest in written:
+            if name not in self.owned and digest is not None and self.digest(name) == digest:
+                self.owned.add(name)
 
     @contextmanager
     def open(self, name: str, mode: str = 'w') -> Iterator[IO]:
@@ -125,8 +144,9 @@ class OutputFolder:
             OutputError: they cannot be deleted.
         """
         self.remove(self.owned)
-        self.owned.clear()
-        self._write_manifest()
+        if self.owned:
+            self.owned.clear()
+            self._write_manifest()
         remove_results(
             *(path for path in self.state.iterdir() if path.name not in (MANIFEST, 'lock') and not path.is_symlink())
         )

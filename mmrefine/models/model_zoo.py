@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import yaml
 from mmengine.config import Config
+from mmengine.fileio.handlers import yaml_handler
 from mmengine.logging import print_log
 from torch import Tensor
 
 from mmrefine.models.refiners import BaseRefiner
-from mmrefine.models.state_dicts import in_words, read_state_dict, reshaped
+from mmrefine.models.state_dicts import in_words, read_state_dict, reshaped, some_names
 from mmrefine.registry import MODELS
 from mmrefine.utils import find_config
 
+_YAML_LOCK = threading.Lock()
 _WEIGHTS_DIR = Path(__file__).parent / 'weights'
 
 
@@ -60,7 +64,7 @@ def build_refiner(
     config, default_checkpoint = load_config(model)
     checkpoint = checkpoint if checkpoint is not None else default_checkpoint
     refiner_config = config['model']
-    refiner_class = MODELS.get(refiner_config['type']) if 'type' in refiner_config else None
+    refiner_class = _class_of(refiner_config)
     if checkpoint is not None and isinstance(refiner_class, type) and issubclass(refiner_class, BaseRefiner):
         refiner_config = refiner_class.config_for_checkpoint(refiner_config)
     refiner = MODELS.build(refiner_config)
@@ -89,10 +93,41 @@ def load_config(model: str | os.PathLike | dict) -> tuple[Config, Path | str | N
         raise FileNotFoundError(
             f'unknown model {str(model)!r}: expected {" or ".join(map(repr, BUNDLED_MODELS))}, or a config; {error}.'
         ) from error
-    config = Config.fromfile(path)
-    if 'model' not in config:
+    config = read_config(path)
+    if not isinstance(config.get('model'), Mapping):
         raise ValueError(f'config {path} has no entry "model", under which a refiner is described.')
     return config, config.get('load_from')
+
+
+def read_config(path: str | os.PathLike) -> Config:
+    """A config file, of which YAML is read as data: its tags, which could run code, are refused.
+
+    Raises:
+        ValueError: it cannot be read, and why.
+    """
+    with _YAML_LOCK:  # mmengine's choice of a loader is one for the whole process
+        loader, yaml_handler.Loader = yaml_handler.Loader, yaml.SafeLoader
+        try:
+            return Config.fromfile(path)
+        except Exception as error:  # a config is a program: anything can go wrong in it
+            text = ' '.join(str(error).split())
+            raise ValueError(f'config {path} cannot be read ({type(error).__name__}: {text}).') from error
+        finally:
+            yaml_handler.Loader = loader
+
+
+def _class_of(refiner_config: Mapping) -> type:
+    """The class that a config names."""
+    if not isinstance(refiner_config, Mapping) or not isinstance(refiner_config.get('type'), (str, type)):
+        raise ValueError('the config of a refiner must say its "type" under "model", such as dict(type="SegRefiner").')
+    kind = refiner_config['type']
+    found = MODELS.get(kind) if isinstance(kind, str) else kind
+    if found is None:
+        raise ValueError(
+            f'the config names the type {kind!r}, which is not registered; is it spelled right, and imported by '
+            'custom_imports?'
+        )
+    return found
 
 
 def load_weights(refiner: BaseRefiner, checkpoint: str | os.PathLike) -> None:
@@ -109,6 +144,12 @@ def load_weights(refiner: BaseRefiner, checkpoint: str | os.PathLike) -> None:
     missing, unexpected = refiner.load_state_dict(
         {name: value for name, value in weights.items() if name not in other}, strict=False
     )
+    broken = [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise ValueError(
+            f'checkpoint {checkpoint} holds NaN or infinite weights ({some_names(broken)}): its training has failed; '
+            'take an earlier one.'
+        )
     differences = in_words([name for name in missing if name not in weights], unexpected, list(other.values()))
     if differences:
         raise ValueError(

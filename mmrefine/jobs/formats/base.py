@@ -220,6 +220,14 @@ class MaskFormat(ABC):
             OSError, ValueError: none of them can be read, or they do not fit the image's size (H, W).
         """
 
+    def names_digest(self) -> str:
+        """Changes with what masks are called in reports, such as names of categories."""
+        return ''
+
+    def final_digest(self) -> str:
+        """Changes with all that :meth:`finish` takes over from the masks' files besides the masks."""
+        return ''
+
     def outputs(self, task: MaskTask) -> list[str]:
         """Names, under the folder of the results, of the files that :meth:`write` writes for a task."""
         return []

@@ -114,6 +114,10 @@ class ClipFormat(ABC):
     def masks_fingerprint(self, task: ClipTask) -> Fingerprint:
         """Tells whether the masks of a clip have changed."""
 
+    def final_digest(self) -> str:
+        """Changes with all that a file of all clips takes over from the masks' file; '' where there is none."""
+        return ''
+
     @abstractmethod
     def frame_paths(self, task: ClipTask) -> list[Path]:
         """The files that the frames are in."""

@@ -101,6 +101,12 @@ class CocoMasks(MaskFormat):
         declared_hw = self.images.sizes.get(task.image) if self.file.is_results else None
         return self.file.mask_of(record, size_hw, declared_hw)
 
+    def names_digest(self) -> str:
+        return digest_of(list(self.file.categories.items()))
+
+    def final_digest(self) -> str:
+        return self.file.digest
+
     def final_outputs(self) -> list[str]:
         return [self.path.name]
 

@@ -16,7 +16,7 @@ from mmrefine.core.rle import decode_segmentation
 from mmrefine.files.clip_masks import ClipMasks
 from mmrefine.files.coco_file import image_name
 from mmrefine.files.video_frames import FrameFiles, VideoFrames
-from mmrefine.jobs.fingerprints import Fingerprint, fingerprint_files, fingerprint_value
+from mmrefine.jobs.fingerprints import Fingerprint, digest_of, fingerprint_files, fingerprint_value
 from mmrefine.jobs.formats.clips import ClipFormat, ClipTask, ClipWriter, RefinedClip, register_clip_format, safe_name
 from mmrefine.jobs.outputs import OutputFolder
 
@@ -216,6 +216,9 @@ class YoutubeVisClips(ClipFormat):
 
     def masks_fingerprint(self, task: ClipTask) -> Fingerprint:
         return fingerprint_value(self.records[task.source])
+
+    def final_digest(self) -> str:
+        return digest_of(self.content)
 
     def open(self, task: ClipTask) -> tuple[VideoFrames, ClipMasks]:
         paths, records = self.frame_paths(task), self.objects(task)

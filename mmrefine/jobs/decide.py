@@ -1,0 +1,100 @@
+"""Other decisions than the gate's, for a job that was concluded: results are written again, nothing is refined."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mmrefine.files.activation_maps import MapNames
+from mmrefine.files.atomic import whole_file
+from mmrefine.files.manifest import JOB_FOLDER
+from mmrefine.jobs.engine import SUMMARY, Job
+from mmrefine.jobs.formats import FormatOptions, open_masks
+from mmrefine.jobs.image_work import ImageWork
+from mmrefine.jobs.refined_masks import RefinedMasks
+from mmrefine.jobs.report import JobReport, read_report
+
+ARGUMENTS = 'arguments.json'
+KEPT = 'kept by a reviewer'
+
+
+def apply_decisions(out: str | os.PathLike, decisions: Mapping[str, Mapping[int, bool]]) -> JobReport:
+    """Take or refuse proposals of a job over images.
+
+    Later runs of the job leave the decisions alone, as long as image, masks, weights and config stay as they are.
+
+    Args:
+        out: folder of the job.
+        decisions: for images, by the ``key`` of their record (see :mod:`mmrefine.jobs.records`), whether the proposals
+            of masks, by their index, are taken.
+
+    Raises:
+        FileNotFoundError: no job over images has results in the folder, or its inputs are gone.
+        ValueError: there is no such image or mask, no proposal, or the inputs have changed.
+        OutputError: results cannot be written, or another run is writing there.
+    """
+    job = reopen(out)
+    with job:
+        left = {index for share in job.start() for index in share.todo}
+        tasks = {task.key: task for task in job.work.tasks}
+        for key, chosen in decisions.items():
+            if key not in tasks:
+                raise ValueError(f'the job in {out} has no image with the key {key!r}.')
+            record = job.records.read(key)
+            if record is None or tasks[key].index in left:
+                raise ValueError(f'{tasks[key].image} or its masks have changed since; run the job again first.')
+            masks = RefinedMasks.from_json(record['masks']).with_decisions(dict(chosen), KEPT)
+            job.deliver_again(tasks[key], record, masks.as_json())
+        return job.conclude(_failures(job, left))
+
+
+def reopen(out: str | os.PathLike) -> Job:
+    """The job that has its results in a folder, not started; its work cannot refine."""
+    state = Path(out) / JOB_FOLDER
+    try:
+        arguments = json.loads((state / ARGUMENTS).read_text(encoding='utf-8'))
+        settings = json.loads((state / 'settings.json').read_text(encoding='utf-8'))
+        options = {**arguments['options'], 'cam_names': MapNames(**arguments['options']['cam_names'])}
+        paths = {name: None if arguments[name] is None else Path(arguments[name]) for name in _PATHS}
+        pictures, name = arguments['pictures'], arguments['format']
+        choices, refiner = settings['choices'], settings['refiner']
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FileNotFoundError(f'{out} holds no results of a job over images ({error}); give its --out.') from error
+    source = open_masks(
+        paths['masks'], paths['images'], image_root=paths['image_root'], format=name, options=FormatOptions(**options)
+    )
+    truth = None if paths['gt'] is None else source.open_truth(paths['gt'])
+    work = ImageWork(source, choices, '', about=arguments['about'], truth=truth, pictures=pictures)
+    work.choices, work.refiner = choices, refiner
+    return Job(work, out)
+
+
+_PATHS = ('images', 'masks', 'image_root', 'gt')
+
+
+def keep_arguments(state: Path, paths: Mapping[str, Any], options: FormatOptions, **more: Any) -> None:
+    """Keep what :func:`reopen` needs.
+
+    Args:
+        state: what the job keeps for itself.
+        paths: images, masks, image_root and gt, as they were given.
+        more: format, pictures and about.
+    """
+    absolute = {name: None if path is None else os.path.abspath(path) for name, path in paths.items()}
+    with whole_file(state / ARGUMENTS) as file:
+        json.dump({**absolute, 'options': asdict(options), **more}, file)
+
+
+def _failures(job: Job, left: set[int]) -> list[dict]:
+    """Why the tasks that are left have no result, as the last run told."""
+    try:
+        known = {item['image']: item['error'] for item in read_report(job.out.root / SUMMARY).failed}
+    except (OSError, ValueError, KeyError):
+        known = {}
+    names = {index: job.work.tasks[index].image for index in sorted(left)}
+    changed = 'it has changed since it was refined; run the job again.'
+    return [{'task': index, 'name': name, 'error': known.get(name, changed)} for index, name in names.items()]
