@@ -123,9 +123,7 @@ def test_the_best_checkpoint_stays_until_the_better_one_is_whole(tmp_path, monke
 
 
 def test_a_loss_that_is_no_number_ends_the_training_with_the_last_good_checkpoint(tmp_path):
-    with pytest.raises(
-        RuntimeError, match='the loss is nan at iteration 4; the last checkpoint is .*iter_2.pth'
-    ):
+    with pytest.raises(RuntimeError, match='the loss is nan at iteration 4; the last checkpoint is .*iter_2.pth'):
         make_runner(tmp_path, Line(bad_loss=4)).train()
     assert checkpoints(tmp_path) == ['iter_2.pth']
     weights = torch.load(tmp_path / 'iter_2.pth', weights_only=False)['state_dict']
@@ -134,9 +132,7 @@ def test_a_loss_that_is_no_number_ends_the_training_with_the_last_good_checkpoin
 
 def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
     """The loss of iteration 4 is fine, its gradient is not."""
-    with pytest.raises(
-        RuntimeError, match='2 of 2 arrays of weights hold NaN .* at iteration 4, such as linear'
-    ):
+    with pytest.raises(RuntimeError, match='2 of 2 arrays of weights hold NaN .* at iteration 4, such as linear'):
         make_runner(tmp_path, Line(bad_gradient=4)).train()
     assert checkpoints(tmp_path) == ['iter_2.pth']
 
