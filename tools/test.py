@@ -46,7 +46,10 @@ def main() -> None:
     config.work_dir = args.work_dir or config.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
     config.load_from = find_checkpoint(args.checkpoint) if args.checkpoint else None
     if args.per_mask:
-        config.test_evaluator.per_mask_file = args.per_mask
+        metrics = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
+        for metric in metrics:
+            if metric['type'].endswith('RefineMetric'):
+                metric['per_mask_file'] = args.per_mask
     if args.no_gate:
         config.model.gate = None
     elif args.gate:

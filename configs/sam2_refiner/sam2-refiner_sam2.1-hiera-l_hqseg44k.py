@@ -1,4 +1,4 @@
-# SAM2Refiner of the paper on SAM 2.1 large.
+# SAM2Refiner of the paper on SAM 2.1 large; differences are those of the base plus.
 _base_ = './sam2-refiner_sam2.1-hiera-b-plus_hqseg44k.py'
 model = dict(
     base=dict(

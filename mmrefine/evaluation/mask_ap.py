@@ -66,7 +66,7 @@ def _evaluate_lvis(annotations: str, results: list[dict], boundary: bool) -> dic
     restore_numpy_names()
     if not results:
         return dict.fromkeys(('AP', 'AP50', 'AP75'), 0.0)
-    lvis = require('lvis', 'pip install lvis', 'AP by the protocol of LVIS')
+    lvis = require('lvis', 'pip install "mmrefine[lvis]"', 'AP by the protocol of LVIS')
 
     class BoundaryLVISEval(lvis.LVISEval):
         def compute_iou(self, img_id: int, cat_id: int) -> Any:
