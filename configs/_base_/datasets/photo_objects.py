@@ -83,7 +83,7 @@ real_sources = [
     ('isnet512', 'feral_cats', 0.04),
 ]
 # Folders with large objects, for the windows at native resolution.
-large_sources = [('ccp_rest', 0.012), ('human290', 0.012), ('weizmann_horses', 0.006), ('davis_between', 0.01)]
+large_sources = [('ccp_rest', 0.02), ('human290', 0.02), ('weizmann_horses', 0.01), ('davis_between', 0.02)]
 
 coco_datasets = [
     dict(
@@ -110,7 +110,8 @@ real_datasets = [
         split=training,
         coarse_threshold=(0.35, 0.65),
         min_coarse_iou=0.45,
-        pipeline=load + crop + augment,
+        # Every fifth sample is a window.
+        pipeline=load + [dict(type='OneOf', weights=[0.8, 0.2], pipelines=[crop, native_window])] + augment,
     )
     for model, name, _ in real_sources
 ]
