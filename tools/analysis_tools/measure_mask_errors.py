@@ -2,8 +2,13 @@
 
   python tools/analysis_tools/measure_mask_errors.py demo/coarse_masks.json demo/ground_truth.json --out errors.json
 
-Both are COCO files; an annotation's truth is the one with the same id. A training pipeline takes the file as
-dict(type='SimulateCoarseMasks', error_model='errors.json').
+Both are COCO files; an annotation's ground truth is the one with the same id. Instead of the second file, --config names
+a training config: measured are those coarse masks in the first folder that its training samples are given.
+
+  python tools/analysis_tools/measure_mask_errors.py data/photos/coarse_real/isnet512 \\
+      --config configs/segrefiner/segrefiner_tiny_photos.py --out data/photos/errors_isnet512.json
+
+A training pipeline takes the file as dict(type='SimulateCoarseMasks', error_model='errors.json').
 """
 
 from __future__ import annotations
@@ -11,20 +16,45 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from itertools import tee
 from pathlib import Path
 
 import numpy as np
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
 from mmrefine.core.error_model import PART_KINDS, MaskErrorModel
 from mmrefine.core.rle import decode_segmentation
+from mmrefine.registry import DATASETS
+
+# Coarse masks are simulated in windows of this size, so that is where errors count.
+PIPELINE = [{'type': 'LoadRGBImage'}, {'type': 'LoadTrueMasks'}, {'type': 'ObjectWindow', 'max_side': 360}]
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('coarse', type=Path, help='COCO file of coarse masks')
-    parser.add_argument('truth', type=Path, help='COCO file of true masks, with the same annotation ids')
+    parser.add_argument('coarse', type=Path, help='COCO file of coarse masks; with --config: folder of coarse masks')
+    parser.add_argument('truth', type=Path, nargs='?', help='COCO file of ground truth, with the same annotation ids')
+    parser.add_argument('--config', help='training config whose samples are measured, in place of the ground truth')
     parser.add_argument('--out', type=Path, required=True, help='JSON file to write')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if (args.truth is None) == (args.config is None):
+        parser.error('give either the COCO file of the ground truth or --config')
+    return args
+
+
+def pairs_of_config(config: str, folder: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Coarse masks and ground truth of the training samples whose coarse masks lie in the folder."""
+    init_default_scope('mmrefine')
+    for settings in Config.fromfile(config).train_dataloader.dataset.datasets:
+        given = settings.data_prefix.get('coarse')
+        if given is None or not Path(given).is_relative_to(folder):
+            continue
+        settings.update(pipeline=PIPELINE, coarse_threshold=(0.5, 0.5))
+        dataset = DATASETS.build(settings)
+        for index in range(len(dataset)):
+            sample = dataset[index]
+            yield sample['coarse_masks'][0], sample['gt_masks'][0]
 
 
 def read_coco(path: Path) -> tuple[dict, dict]:
@@ -60,22 +90,29 @@ def print_table(model: MaskErrorModel) -> None:
         print(f'{kind:8}  {model.rate(kind):8.2f}   {share:14.0%}   {sizes}')
 
 
-def main() -> None:
-    args = parse_args()
-    coarse, coarse_sizes = read_coco(args.coarse)
-    truth, true_sizes = read_coco(args.truth)
+def pairs_of_coco(coarse_file: Path, truth_file: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Coarse masks and ground truth of the annotations that two COCO files share."""
+    coarse, coarse_sizes = read_coco(coarse_file)
+    truth, true_sizes = read_coco(truth_file)
     ids = [annotation_id for annotation_id in coarse if annotation_id in truth]
     if not ids:
-        raise SystemExit(f'{args.coarse} and {args.truth} share no annotation id; the truth must have the same ids.')
-    pairs = (decode([side[i] for i in ids], sizes) for side, sizes in ((coarse, coarse_sizes), (truth, true_sizes)))
-    try:
-        model = MaskErrorModel.measure(*pairs)
-    except ValueError as error:
-        raise SystemExit(f'{args.coarse} and {args.truth}: {error}') from error
-    print_table(model)
-    print(
-        f'{len(coarse) - len(ids)} coarse masks without truth, {len(ids) - len(model.masks)} without overlap left out'
+        raise SystemExit(f'{coarse_file} and {truth_file} share no annotation id; the ground truth must have the same.')
+    print(f'{len(coarse) - len(ids)} coarse masks without ground truth left out')
+    yield from zip(
+        decode([coarse[i] for i in ids], coarse_sizes), decode([truth[i] for i in ids], true_sizes), strict=True
     )
+
+
+def main() -> None:
+    args = parse_args()
+    pairs = pairs_of_config(args.config, args.coarse) if args.config else pairs_of_coco(args.coarse, args.truth)
+    # The model takes the two sides one by one; neither is ever in memory as a whole.
+    coarse, truth = tee(pairs)
+    try:
+        model = MaskErrorModel.measure((pair[0] for pair in coarse), (pair[1] for pair in truth))
+    except ValueError as error:
+        raise SystemExit(f'{args.coarse}: {error}') from error
+    print_table(model)
     model.to_json(args.out)
     print(f'written to {args.out}')
 
