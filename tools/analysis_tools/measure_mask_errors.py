@@ -2,8 +2,8 @@
 
   python tools/analysis_tools/measure_mask_errors.py demo/coarse_masks.json demo/ground_truth.json --out errors.json
 
-Both are COCO files; an annotation's ground truth is the one with the same id. Instead of the second file, --config names
-a training config: measured are those coarse masks in the first folder that its training samples are given.
+Both are COCO files; an annotation's ground truth is the one with the same id. Instead of the second file, --config
+names a training config: measured are those coarse masks in the first folder that its training samples are given.
 
   python tools/analysis_tools/measure_mask_errors.py data/photos/coarse_real/isnet512 \\
       --config configs/segrefiner/segrefiner_tiny_photos.py --out data/photos/errors_isnet512.json
