@@ -117,3 +117,24 @@ def test_widths_must_fit_the_encoder():
 def test_result_does_not_depend_on_max_batch():
     results = [build(max_batch=size).refine(photograph(), rough_masks()).masks for size in (1, 3)]
     assert np.mean(results[0] != results[1]) < 1e-3
+
+
+class TestContractWithWindows(RefinerContract):
+    @pytest.fixture
+    def refiner(self) -> SegRefiner:
+        return build(max_batch=2, input_size=32, window_steps=(5, 1))
+
+
+@pytest.mark.parametrize(('window_steps', 'is_exact'), [((), False), ((5,), True)])
+def test_windows_see_what_the_crop_is_too_small_for(monkeypatch, window_steps, is_exact):
+    """A comb of teeth 2 px wide on a network of 32 px that takes what is bright: only windows resolve the teeth."""
+    refiner = build(input_size=32, window_steps=window_steps)
+    monkeypatch.setattr(refiner, 'denoise', lambda condition, x_t, t: 100 * condition.planes[:, :1])
+    truth = np.zeros((120, 160), bool)
+    truth[30:60, 20:140] = True
+    truth[60:68, 20:140] = (np.arange(120) // 2 % 2 == 0)[None]
+    coarse = np.zeros_like(truth)
+    coarse[30:66, 22:138] = True
+    image = np.where(truth[..., None], 230, 30).astype(np.uint8).repeat(3, axis=2)
+    refined = refiner.refine(image, coarse).masks[0]
+    assert np.array_equal(refined, truth) == is_exact
