@@ -13,6 +13,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmrefine.core.rle import encode_rle
 from mmrefine.files.mask_layouts import LAYOUTS
 from mmrefine.models.refiners.base_refiner import BaseRefiner, Proposal
 from mmrefine.registry import MODELS
@@ -157,3 +158,53 @@ def test_grey_levels_are_cut_at_one_half(run_converter, tmp_path):
     assert run_converter('big', tmp_path, tmp_path / 'out')[0] == 0
     truth, coarse = (json.loads((tmp_path / f'out/{side}.json').read_text()) for side in ('truth', 'coarse'))
     assert truth['annotations'][0]['area'] == 4 * 155 and coarse['annotations'][0]['area'] == 4 * 128
+
+
+TABLES = {
+    'segrefiner/segrefiner_hr_big': ('deeplabv3plus', 'fcn8s'),
+    'segrefiner/segrefiner_hr_dis5k': ('DIS-VD', 'DIS-TE4'),
+    'segrefiner/segrefiner_hr_salient-objects': ('ecssd', 'cityscapes'),
+    'segrefiner/segrefiner_lr_published-masks': (),
+    'sam_refiner/sam-refiner_vit-h_davis585': ('sp', 'stm'),
+}
+
+
+@pytest.mark.parametrize('name', TABLES)
+def test_tables_by_their_command(name, repo_root, tmp_path, monkeypatch):
+    """tools/test.py on the config as it stands, with the data where it looks for them and another refiner."""
+    if 'dis5k' in name:
+        pytest.importorskip('py_sod_metrics')
+    path = repo_root / 'configs' / f'{name}.py'
+    dataset = Config.fromfile(path).test_dataloader.dataset
+    mask = np.zeros(SIZE, bool)
+    mask[5:25, 10:30] = True
+    half = mask.copy()
+    half[5:15] = False
+    for part in dataset.get('datasets', [dataset]):
+        root = tmp_path / part.data_prefix.img
+        write(root / 'a.jpg', np.repeat(mask[..., None] * np.uint8(255), 3, axis=2))
+        coarse = next(step.path for step in part.pipeline if step.type == 'LoadCoarseMasks')
+        for file, plane in ((part.ann_file, mask), (coarse, half)):
+            record = {'id': 1, 'image_id': 1, 'category_id': 1, 'segmentation': encode_rle(plane), 'area': 1}
+            image = {'id': 1, 'file_name': 'a.jpg', 'height': SIZE[0], 'width': SIZE[1]}
+            content = {'images': [image], 'annotations': [record], 'categories': [{'id': 1, 'name': 'one'}]}
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / file).write_text(json.dumps(content))
+    config = tmp_path / 'table.py'
+    config.write_text(
+        f"_base_ = '{path}'\nmodel = dict(_delete_=True, type='LitPixels')\ntest_dataloader = dict(num_workers=0)\n"
+        "log_level = 'ERROR'\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'argv', ['tools/test.py', str(config), '--per-mask', 'masks.json'])
+    found = {}
+    monkeypatch.setattr(Runner, 'test', lambda runner, test=Runner.test: found.update(test(runner)))
+    runpy.run_path(str(repo_root / 'tools/test.py'), run_name='__main__')
+    assert found['coarse/pooled_iou'] == pytest.approx(0.5) and found['refined/iou'] == pytest.approx(1)
+    for source in TABLES[name]:
+        assert found[f'{source}/refined/pooled_iou'] == pytest.approx(1)
+    if 'dis5k' in name:
+        assert found['dis/DIS-TE1/refined/max_f'] == pytest.approx(1) and found['dis/coarse/mae'] > 0
+    if 'davis585' in name:
+        assert {'refined/pooled_boundary_iou', 'refined/boundary_iou'} <= set(found)
+    assert len(json.loads((tmp_path / 'masks.json').read_text())) == len(dataset.get('datasets', [dataset]))
