@@ -3,7 +3,7 @@
 roots = [
     ('ecssd', 'data/ecssd'),
     ('msra-b', 'data/msra-b'),
-    ('davis2016', 'data/DAVIS'),
+    ('davis2016', 'data/DAVIS2016'),
     ('davis2017', 'data/DAVIS'),
     ('cityscapes', 'data/cityscapes'),
 ]
