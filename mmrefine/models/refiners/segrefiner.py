@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mmrefine.core.colour_cue import colour_cue
+from mmrefine.core.components import components_on
 from mmrefine.core.contour_windows import blending_weights, contour_windows
 from mmrefine.core.crops import crop_resize, mask_boxes, pad_boxes, paste
 from mmrefine.core.diffusion import DiffusionSchedule, ReverseResult, forward_sample, reverse_process
@@ -67,6 +68,8 @@ class SegRefiner(BaseRefiner):
             windows of S pixels at native resolution along the refined contour, the idea of the paper's HR model;
             ``()``: no windows.
         window_ratio: see ``window_steps``.
+        only_connected: drop components of a refined mask that share no pixel with the coarse mask, since refinement does
+            not find other objects; not in the paper.
         final_step_prob: in training, the probability of t = T-1, at which the network sees the coarse mask alone;
             otherwise t is uniform, as always in the paper (0).
         losses: losses on the logits by name.
@@ -91,6 +94,7 @@ class SegRefiner(BaseRefiner):
         confidence_power: float = 1.0,
         window_steps: Sequence[int] = (),
         window_ratio: float = 1.5,
+        only_connected: bool = False,
         final_step_prob: float = 0.0,
         losses: dict[str, dict] | None = None,
         max_batch: int = 8,
@@ -114,6 +118,7 @@ class SegRefiner(BaseRefiner):
         self.steps = self._check_steps(steps, self.schedule.num_steps)
         self.confidence_power = confidence_power
         self.window_steps, self.window_ratio = tuple(window_steps), window_ratio
+        self.only_connected = only_connected
         self.final_step_prob = final_step_prob
         losses = losses or {'loss_mask': {'type': 'MaskBCELoss'}, 'loss_texture': {'type': 'TextureL1Loss'}}
         self.losses = torch.nn.ModuleDict({name: MODELS.build(loss) for name, loss in losses.items()})
@@ -255,8 +260,7 @@ class SegRefiner(BaseRefiner):
                 target = proposal.masks[job.mask]
                 target[:] = False
                 target[y1:y2, x1:x2] = (paste(refined, job.box_xyxy, self.paste_border) >= 0.5).numpy()
-                if self.window_steps and max(x2 - x1, y2 - y1) > self.window_ratio * self.input_size:
-                    self._refine_windows(inputs[job.image].image, target, job.generator)
+                self._finish(inputs[job.image], job, target)
                 # Judged by the first step's probabilities: later ones have seen their own samples and believe them.
                 proposal.scores[job.mask] = float(expected_iou(denoised.result[index, 0] >= 0.5, opinion))
                 proposal.coarse_scores[job.mask] = float(expected_iou(coarse[index, 0] >= 0.5, opinion))
@@ -293,6 +297,17 @@ class SegRefiner(BaseRefiner):
         mask = torch.from_numpy(item.masks[job.mask, y1:y2, x1:x2].copy())[None]
         image = crop_resize(image, local_box, self.input_size, self.antialias)
         return image, (crop_resize(mask, local_box, self.input_size) >= 0.5).float()
+
+    def _finish(self, item: RefineInput, job: _CropJob, mask: np.ndarray) -> None:
+        """What follows the crop, on (H, W) ``mask`` in place: windows where it is large, and what hangs together."""
+        x1, y1, x2, y2 = job.box_xyxy
+        # All windows lie in here, so that memory follows the object and not the image.
+        box = pad_boxes(job.box_xyxy[None], item.image.shape[:2], margin_px=self.input_size // 2)[0]
+        region = (slice(box[1], box[3]), slice(box[0], box[2]))
+        if self.window_steps and max(x2 - x1, y2 - y1) > self.window_ratio * self.input_size:
+            self._refine_windows(item.image[region], mask[region], job.generator)
+        if self.only_connected:
+            mask[region] = components_on(mask[region], item.masks[job.mask][region])
 
     def _refine_windows(self, image: np.ndarray, mask: np.ndarray, generator: torch.Generator) -> None:
         """Refine (H, W) ``mask`` in place on windows at native resolution, blended where they overlap."""
