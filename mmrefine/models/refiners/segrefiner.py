@@ -68,8 +68,8 @@ class SegRefiner(BaseRefiner):
             windows of S pixels at native resolution along the refined contour, the idea of the paper's HR model;
             ``()``: no windows.
         window_ratio: see ``window_steps``.
-        only_connected: drop components of a refined mask that share no pixel with the coarse mask, since refinement does
-            not find other objects; not in the paper.
+        only_connected: drop components of a refined mask that share no pixel with the coarse mask, since refinement
+            does not find other objects; not in the paper.
         final_step_prob: in training, the probability of t = T-1, at which the network sees the coarse mask alone;
             otherwise t is uniform, as always in the paper (0).
         losses: losses on the logits by name.
