@@ -137,7 +137,7 @@ class RefinerContract:
         refiner.eval()
 
     def test_bad_input_is_named(self, refiner: BaseRefiner):
-        with pytest.raises(ValueError, match=r'size of the image, 96x128 \(HxW\), got 50x128'):
+        with pytest.raises(ValueError, match=r'they are 50x128 \(HxW\) but the image is 96x128'):
             refiner.refine(photograph(), np.ones((50, 128), bool))
         with pytest.raises(ValueError, match='NaN'):
             refiner.refine(photograph(), np.full((96, 128), np.nan))
