@@ -72,6 +72,14 @@ def test_a_photograph_without_label_map_is_named(run_tool, photographs):
     assert not (photographs / 'x.json').exists()
 
 
+def test_check_says_what_is_missing_and_writes_nothing(run_tool, photographs):
+    paths = [photographs / name for name in ('images', 'labels', 'x.json')]
+    result = run_tool('dataset_converters/label_maps_to_coco.py', *paths, '--several', '--check')
+    assert result.returncode == 0 and '1 photographs' in result.stdout and '0 of them' in result.stdout
+    result = run_tool('dataset_converters/label_maps_to_coco.py', *paths, '--check')
+    assert result.returncode == 1 and 'a.png' in result.stdout and not paths[2].exists()
+
+
 def test_photographs_and_masks_in_one_folder_are_refused(run_tool, photographs):
     folder = photographs / 'images'
     result = run_tool('dataset_converters/label_maps_to_coco.py', folder, folder, photographs / 'x.json', '--binary')

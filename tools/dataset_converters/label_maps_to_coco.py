@@ -40,7 +40,29 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--max-share', type=float, default=0.8, help='largest region as a share of the photograph')
     parser.add_argument('--only', nargs='*', default=[], help='take these top-level folders of IMAGES only')
     parser.add_argument('--skip', nargs='*', default=[], help='leave out these top-level folders of IMAGES')
+    parser.add_argument('--check', action='store_true', help='only say which photographs have no label map')
     return parser.parse_args()
+
+
+def photographs(args: argparse.Namespace) -> list[tuple[Path, Path]]:
+    """Paths of the photographs that are wanted, and their relative paths without suffix."""
+    paths = sorted(path for path in args.images.rglob('*') if path.suffix.lower() in SUFFIXES)
+    named = [(path, path.relative_to(args.images).with_suffix('')) for path in paths]
+    return [
+        (path, name)
+        for path, name in named
+        if name.parts[0] not in args.skip and (not args.only or name.parts[0] in args.only)
+    ]
+
+
+def check(args: argparse.Namespace) -> int:
+    """Say which photographs have no label map; 1 if there are such, 2 if there is no photograph."""
+    wanted = photographs(args)
+    absent = [str(path) for path, name in wanted if not label_paths(args.labels, name, args.several)]
+    print(f'{len(wanted)} photographs in {args.images}, {len(absent)} of them without a label map in {args.labels}')
+    for path in absent[:5]:
+        print(path)
+    return 2 if not wanted else 1 if absent else 0
 
 
 def label_paths(folder: Path, name: Path, several: bool) -> list[Path]:
@@ -70,13 +92,11 @@ def main() -> None:
             f'IMAGES and LABELS are one folder, {args.images}: photographs and masks cannot be told apart there. '
             'For published data sets there is published_masks_to_coco.py.'
         )
+    if args.check:
+        raise SystemExit(check(args))
     folder = args.out.with_suffix('')
     images, annotations = [], []
-    paths = sorted(path for path in args.images.rglob('*') if path.suffix.lower() in SUFFIXES)
-    for path in tqdm(paths, desc=args.out.stem):
-        name = path.relative_to(args.images).with_suffix('')
-        if name.parts[0] in args.skip or (args.only and name.parts[0] not in args.only):
-            continue
+    for path, name in tqdm(photographs(args), desc=args.out.stem):
         found = label_paths(args.labels, name, args.several)
         if not found:
             raise SystemExit(f'{path} has no label map {args.labels / name}.* (suffixes {sorted(SUFFIXES)}).')
