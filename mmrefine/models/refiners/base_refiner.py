@@ -89,8 +89,8 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.parameters()).device
+        """Where the weights are; the CPU where there are none."""
+        return next((parameter.device for parameter in self.parameters()), torch.device('cpu'))
 
     def refine(
         self,

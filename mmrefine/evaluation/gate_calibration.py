@@ -1,0 +1,237 @@
+"""Fit the do-no-harm gate to masks whose truth is known. Legend: N masks, F features.
+
+The gate's logistic model estimates the probability that a change is for the better. It is fitted on the masks that
+changed for better or worse; those that hardly changed teach nothing, and let no threshold do harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+
+from mmrefine.core.gate import FEATURES, QualityGate, logistic_input
+from mmrefine.evaluation.summary import HARM_TOLERANCE
+
+_PENALTY = 0.01
+_MIN_CHANGED = 10
+
+
+@dataclass(frozen=True)
+class GateData:
+    """Proposals with their consequences, all of them taken.
+
+    Attributes:
+        features: (N,) each by name, see :mod:`mmrefine.core.gate`; without NaN.
+        gains: (N,), IoU of the proposal less that of the coarse mask.
+        groups: N names of groups, each of which the gate is to serve.
+        images: N names; masks of one image are never on both sides of a cross-validation.
+    """
+
+    features: Mapping[str, np.ndarray]
+    gains: np.ndarray
+    groups: np.ndarray
+    images: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.gains)
+
+    def __getitem__(self, chosen: np.ndarray) -> GateData:
+        features = {name: values[chosen] for name, values in self.features.items()}
+        return GateData(features, self.gains[chosen], self.groups[chosen], self.images[chosen])
+
+    @classmethod
+    def from_records(cls, records: Sequence[Mapping], group_by: str | None = None) -> GateData:
+        """What :class:`~mmrefine.evaluation.RefineMetric` writes with ``per_mask_file`` when nothing is gated.
+
+        Masks about which the refiner was not asked are left out.
+
+        Args:
+            records: one per mask.
+            group_by: the column of the groups; None: 'kind' where there is one, else all masks are one group.
+
+        Raises:
+            ValueError: columns are missing, a gate was at work, or there are too few masks to learn from.
+        """
+        names = [name for name in FEATURES if records and name in records[0]]
+        for column in ('coarse_iou', 'refined_iou', 'score', 'agreement', *([group_by] if group_by else [])):
+            if not records or column not in records[0]:
+                got = sorted(records[0]) if records else 'no masks'
+                raise ValueError(
+                    f'a calibration needs masks with {column}, as tools/test.py CONFIG WEIGHTS --no-gate --per-mask '
+                    f'FILE writes them; got {got}.'
+                )
+        group_by = group_by or ('kind' if 'kind' in records[0] else None)
+        asked = [record for record in records if all(_is_number(record[name]) for name in names)]
+        if any(str(record.get('accepted')) == 'False' and float(record['area_ratio']) > 0 for record in asked):
+            raise ValueError('some proposals were refused: a gate was at work; run tools/test.py with --no-gate.')
+        data = cls(
+            {name: np.array([float(record[name]) for record in asked]) for name in names},
+            np.array([float(record['refined_iou']) - float(record['coarse_iou']) for record in asked]),
+            np.array([str(record[group_by]) if group_by else 'all' for record in asked]),
+            np.array([str(record.get('img_path') or index) for index, record in enumerate(asked)]),
+        )
+        won, harmed = np.count_nonzero(data.gains > HARM_TOLERANCE), np.count_nonzero(data.gains < -HARM_TOLERANCE)
+        if min(won, harmed) == 0 or won + harmed < _MIN_CHANGED:
+            raise ValueError(
+                f'a gate is learnt from proposals that won and such that did harm, at least {_MIN_CHANGED} together; '
+                f'{won} of {len(data)} won and {harmed} did harm: give more masks.'
+            )
+        return data
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """What is left at one threshold, in one group of masks.
+
+    Attributes:
+        threshold: least probability.
+        taken: share of proposals that are taken.
+        harm, win: shares of masks that lose and gain over one IoU point.
+        gain: mean gain.
+    """
+
+    threshold: float
+    taken: float
+    harm: float
+    win: float
+    gain: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A gate, and what it did to masks that it was not fitted on.
+
+    Attributes:
+        gate: the gate.
+        probabilities: (N,), each by a model that saw none of its image's masks.
+        held_out: per group, the operating point with thresholds that the masks themselves had no part in.
+        curves: per group, operating points over all thresholds, rising.
+        feasible: whether the aim was met in every group by the cross-validated probabilities.
+    """
+
+    gate: QualityGate
+    probabilities: np.ndarray
+    held_out: dict[str, OperatingPoint]
+    curves: dict[str, list[OperatingPoint]]
+    feasible: bool
+
+
+def calibrate(
+    data: GateData, max_harm: float = 0.5, max_gain_lost: float = 0.1, folds: int = 5, seed: int = 0
+) -> Calibration:
+    """Fit a gate and choose its threshold by cross-validation.
+
+    Of all thresholds that one is taken whose worst group is farthest on the safe side of both bounds.
+
+    Args:
+        data: all proposals.
+        max_harm: greatest harm, as a share of the harm without a gate.
+        max_gain_lost: greatest loss of gain, as a share of the gain without a gate.
+        folds: parts of a cross-validation.
+        seed: of the parts.
+    """
+    inputs = _inputs(data)
+    fold = _folds(data.images, folds, seed)
+    probabilities = np.empty(len(data))
+    for part in range(folds):
+        weights, bias = _fit(inputs[fold != part], data.gains[fold != part])
+        probabilities[fold == part] = _sigmoid(inputs[fold == part] @ weights + bias)
+    threshold, slack = _choose(probabilities, data, max_harm, max_gain_lost)
+    taken = np.zeros(len(data), bool)
+    for part in range(folds):
+        other = fold != part
+        own, _ = _choose(probabilities[other], data[other], max_harm, max_gain_lost)
+        taken[~other] = probabilities[~other] >= own
+    weights, bias = _fit(inputs, data.gains)
+    gate = QualityGate(
+        weights={name: round(float(weight), 3) for name, weight in zip(data.features, weights, strict=True)},
+        bias=round(float(bias), 3),
+        min_probability=round(float(threshold), 3),
+    )
+    groups = sorted(set(data.groups.tolist()))
+    held_out = {g: _point(threshold, taken[data.groups == g], data.gains[data.groups == g]) for g in groups}
+    curves = {g: risk_coverage(probabilities[data.groups == g], data.gains[data.groups == g]) for g in groups}
+    return Calibration(gate, probabilities, held_out, curves, bool(slack >= 0))
+
+
+def risk_coverage(probabilities: np.ndarray, gains: np.ndarray) -> list[OperatingPoint]:
+    """What every threshold leaves of gain and harm; the first point, threshold 0, is no gate."""
+    thresholds = [0.0, *np.unique(probabilities).tolist()]
+    return [_point(threshold, probabilities >= threshold, gains) for threshold in thresholds]
+
+
+def _point(threshold: float, taken: np.ndarray, gains: np.ndarray) -> OperatingPoint:
+    left = np.where(taken, gains, 0)
+    return OperatingPoint(
+        float(threshold),
+        float(taken.mean()),
+        float((left < -HARM_TOLERANCE).mean()),
+        float((left > HARM_TOLERANCE).mean()),
+        float(left.mean()),
+    )
+
+
+def _choose(probabilities: np.ndarray, data: GateData, max_harm: float, max_gain_lost: float) -> tuple[float, float]:
+    """The threshold with the greatest slack in its worst group, and that slack; 0 is on a bound, 1 perfect."""
+    slack = np.full(201, np.inf)
+    thresholds = np.quantile(probabilities, np.linspace(0, 1, len(slack)))
+    for group in set(data.groups.tolist()):
+        own, gains = probabilities[data.groups == group], data.gains[data.groups == group]
+        points = [_point(threshold, own >= threshold, gains) for threshold in thresholds]
+        free = _point(0, np.ones(len(own), bool), gains)
+        for index, point in enumerate(points):
+            if free.harm > 0:
+                slack[index] = min(slack[index], 1 - point.harm / free.harm / max_harm)
+            lost = max(free.gain - point.gain, 0) / max(free.gain, 1e-6)
+            slack[index] = min(slack[index], 1 - lost / max_gain_lost)
+    best = int(np.argmax(slack))
+    # Between two masks, not on one.
+    below = probabilities[probabilities < thresholds[best]]
+    return (float(thresholds[best] + below.max()) / 2 if len(below) else 0.0), float(slack[best])
+
+
+def _fit(inputs: np.ndarray, gains: np.ndarray) -> tuple[np.ndarray, float]:
+    """Weights (F,) and bias of the logistic model, with a small penalty on standardised weights."""
+    changed = np.abs(gains) > HARM_TOLERANCE
+    inputs, sign = inputs[changed], np.sign(gains[changed])
+    mean, spread = inputs.mean(axis=0), inputs.std(axis=0) + 1e-9
+    columns = np.column_stack([(inputs - mean) / spread, np.ones(len(inputs))])
+    penalty = np.append(np.full(inputs.shape[1], _PENALTY), 0)
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        margins = sign * (columns @ weights)
+        slope = -sign * _sigmoid(-margins) / len(sign)
+        return np.logaddexp(0, -margins).mean() + penalty @ weights**2, slope @ columns + 2 * penalty * weights
+
+    *weights, bias = minimize(loss, np.zeros(columns.shape[1]), jac=True, method='L-BFGS-B').x
+    weights = np.array(weights) / spread
+    return weights, float(bias - weights @ mean)
+
+
+def _inputs(data: GateData) -> np.ndarray:
+    """(N, F) as the logistic model takes them."""
+    return np.column_stack(
+        [[logistic_input(name, value) for value in values.tolist()] for name, values in data.features.items()]
+    )
+
+
+def _folds(images: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """(N,) int: the part of each mask; images are dealt out in a random order."""
+    names, image_of = np.unique(images, return_inverse=True)
+    if len(names) < folds:
+        raise ValueError(f'a cross-validation in {folds} parts needs as many images, got {len(names)}.')
+    return np.random.default_rng(seed).permutation(len(names))[image_of] % folds
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
+
+
+def _is_number(value: object) -> bool:
+    try:
+        return bool(np.isfinite(float(value)))
+    except (TypeError, ValueError):
+        return False

@@ -1,0 +1,46 @@
+"""tools/analysis_tools/calibrate_gate.py."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mmrefine.core.gate import QualityGate
+from tests.test_evaluation.test_gate_calibration import records
+
+TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/calibrate_gate.py'
+
+
+def calibrate(*arguments: object) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, TOOL, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+def test_from_numbers_of_single_masks_to_a_config(tmp_path: Path) -> None:
+    rows = records()
+    with open(tmp_path / 'masks.csv', 'w', newline='') as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    (tmp_path / 'base.py').write_text("model = dict(type='SegRefiner', gate=dict(min_score=0.7))\n")
+    done = calibrate(
+        *('--per-mask', tmp_path / 'masks.csv', '--config', tmp_path / 'base.py', '--out', tmp_path / 'gate.py'),
+        *('--plot', tmp_path / 'curves.png'),
+    )
+    assert done.returncode == 0, done.stderr
+    assert '400 masks of 200 images, cross-validated in 5 parts' in done.stdout and '| simulated |' in done.stdout
+    model = Config.fromfile(tmp_path / 'gate.py').model
+    assert model.type == 'SegRefiner' and 'min_score' not in model.gate
+    assert 0 < QualityGate(**model.gate).min_probability < 1
+    assert (tmp_path / 'curves.png').read_bytes().startswith(b'\x89PNG')
+
+
+def test_what_is_missing_is_said(tmp_path: Path) -> None:
+    assert 'give either IMAGES COARSE TRUTH' in calibrate().stderr
+    assert 'expected IMAGES COARSE TRUTH and --config' in calibrate('images', '--config', 'x.py').stderr
+    (tmp_path / 'masks.json').write_text('[]')
+    done = calibrate('--per-mask', tmp_path / 'masks.json')
+    assert done.returncode == 1 and done.stderr.startswith('error: a calibration needs masks with coarse_iou')
