@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+from torch import Tensor
 
 
-def agreement(first: np.ndarray, second: np.ndarray) -> np.ndarray | float:
-    """IoU of two (H, W) bool masks, 1 where both are empty; of pairs of (N, H, W) masks (N,) float64."""
+def agreement(first: np.ndarray | Tensor, second: np.ndarray | Tensor) -> np.ndarray | Tensor | float:
+    """IoU of two (H, W) bool masks, 1 where both are empty; of pairs of (N, H, W) masks (N,) float64.
+
+    Tensors (..., H, W) bool are answered with a tensor (...) float32.
+    """
+    if isinstance(first, Tensor):
+        union_px = (first | second).sum(dim=(-2, -1))
+        return ((first & second).sum(dim=(-2, -1)) / union_px).masked_fill(union_px == 0, 1.0)
     if first.ndim == 3:
         return np.array([agreement(*pair) for pair in zip(first, second, strict=True)], np.float64)
     union_px = np.count_nonzero(first | second)

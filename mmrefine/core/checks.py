@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 MASK_THRESHOLD = 0.5
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in [0, 1]
 _MAX_LABELS = 64
 
 

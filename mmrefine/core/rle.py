@@ -9,6 +9,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from mmrefine.core.checks import check_same_size
+from mmrefine.core.crops import mask_boxes
 from mmrefine.core.polygons import rasterize
 
 _EXPECTED = 'expected polygons [[x, y, x, y, x, y, ...], ...], or RLE {"size": [H, W], "counts": text or list of runs}'
@@ -58,8 +59,8 @@ def encode_runs(mask: np.ndarray) -> dict:
 
 def box_of(mask: np.ndarray) -> list[float]:
     """COCO's ``bbox`` of a mask: x, y, width, height in pixels; zeros for an empty mask."""
-    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return coco_mask.toBbox(rle).tolist()
+    x1, y1, x2, y2 = mask_boxes(mask[None])[0].tolist()
+    return [float(x1), float(y1), float(x2 - x1), float(y2 - y1)]
 
 
 def _decode_rle(rle: dict, size_hw: tuple[int, int]) -> np.ndarray:

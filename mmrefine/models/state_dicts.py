@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,6 +47,15 @@ def read_state_dict(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
     if all(name.startswith('module.') for name in weights):
         weights = {name.removeprefix('module.'): value for name, value in weights.items()}
     return dict(weights)
+
+
+def weights_digest(weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 of arrays and their names."""
+    digest = hashlib.sha256()
+    for name, array in sorted(weights.items()):
+        digest.update(f'{name} {array.dtype} {tuple(array.shape)}'.encode())
+        digest.update(array.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def reshaped(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str, str]:

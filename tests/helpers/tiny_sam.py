@@ -49,7 +49,9 @@ class PlainBackend(PromptBackend):
     def encode(self, image):
         self.encoded += 1
         embedding = torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1) / 3 * self.factor
-        return PromptFeatures(self.frame(image.shape[:2]), embedding, (embedding[:1] + 1, embedding[1:] - 1))
+        return PromptFeatures(
+            self.frame(image.shape[:2]), embedding, {'one': embedding[:1] + 1, 'two': embedding[1:] - 1}
+        )
 
     def predict(self, features, points=None, labels=None, boxes=None, mask_inputs=None):
         raise NotImplementedError

@@ -55,7 +55,7 @@ def test_masks_belong_to_the_upright_photograph(image: np.ndarray, masks: np.nda
     Image.fromarray(np.rot90(image)).save(tmp_path / 'a.png', exif=exif)
     result = refine(str(tmp_path / 'a.png'), masks[0], model=BrightRefiner())
     np.testing.assert_array_equal(result.masks, image[None, ..., 0] > 100)
-    with pytest.raises(ValueError, match=r'size of the image, 40x60 \(HxW\), got 60x40; .*EXIF'):
+    with pytest.raises(ValueError, match=r'60x40 \(HxW\) but the image is 40x60; .*EXIF'):
         refine(str(tmp_path / 'a.png'), np.rot90(masks[0]), model=BrightRefiner())
 
 
@@ -135,7 +135,7 @@ def _nan(image: np.ndarray, masks: np.ndarray) -> tuple:
 @pytest.mark.parametrize(
     ('change', 'error', 'message'),
     [
-        (lambda i, m: (i, m[:, :30]), ValueError, r'size of the image, 40x60 \(HxW\), got 30x60'),
+        (lambda i, m: (i, m[:, :30]), ValueError, r'30x60 \(HxW\) but the image is 40x60'),
         (_nan, ValueError, 'NaN or infinite values; expected probabilities'),
         (lambda i, m: (i, m * 3.0), ValueError, r'probabilities in \[0, 1\], got values from 0 to 3'),
         (lambda i, m: (i, np.arange(3)[:, None, None] * m), ValueError, r'must be binary.*\[0, 2\]'),

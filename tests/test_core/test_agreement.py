@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from mmrefine.core.agreement import agreement
 
@@ -27,6 +28,16 @@ def test_empty_masks_agree_with_each_other_alone(halves):
     empty = np.zeros((4, 4), bool)
     assert agreement(empty, empty) == 1
     assert agreement(empty, halves[0]) == 0
+
+
+def test_tensors_agree_as_arrays_do(halves):
+    first, second = halves
+    empty = np.zeros_like(first)
+    pairs = np.stack([first, empty, first, empty]), np.stack([second, empty, empty, first])
+    found = agreement(*map(torch.from_numpy, pairs))
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found.numpy(), agreement(*pairs), rtol=1e-6)
+    assert agreement(*(torch.from_numpy(side)[:, None] for side in pairs)).shape == (4, 1)
 
 
 def test_masks_are_compared_in_pairs(halves):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from mmrefine.core.crops import mask_boxes
+
 FAR = np.float32(1e10)
 """Distance of a pixel from a set that is empty."""
 
@@ -40,11 +42,8 @@ class DistanceField:
 
 def tight_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
     """(x1, y1, x2, y2) of the first and last columns and rows that hold a pixel of (H, W) bool; None without any."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    if not rows.size:
-        return None
-    columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])
+    x1, y1, x2, y2 = mask_boxes(mask[None])[0].tolist()
+    return (x1, y1, x2 - 1, y2 - 1) if x2 else None
 
 
 def distance_fields(

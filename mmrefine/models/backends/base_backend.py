@@ -6,9 +6,9 @@ image in pixels.
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABCMeta, abstractmethod
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmrefine.core.prompts import InputFrame
+from mmrefine.models.state_dicts import weights_digest
 
 MASK_THRESHOLD = 0.0
 """Logit above which a pixel belongs to the mask."""
@@ -28,19 +29,19 @@ class PromptFeatures:
     Attributes:
         frame: where the image lies in the model's input.
         embedding: (C, h, w), the image embedding that prompts attend to.
-        extras: further feature maps that the backend's decoder wants, without a batch axis.
+        extras: further feature maps that the backend's decoder wants, by name, without a batch axis.
     """
 
     frame: InputFrame
     embedding: Tensor
-    extras: tuple[Tensor, ...] = ()
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
 
     def to(self, *args, **kwargs) -> PromptFeatures:
         """The same with all tensors moved or cast, as :meth:`torch.Tensor.to`."""
         return replace(
             self,
             embedding=self.embedding.to(*args, **kwargs),
-            extras=tuple(extra.to(*args, **kwargs) for extra in self.extras),
+            extras={name: extra.to(*args, **kwargs) for name, extra in self.extras.items()},
         )
 
 
@@ -109,18 +110,13 @@ class PromptBackend(nn.Module, metaclass=ABCMeta):
         return F.interpolate(logits, frame.image_hw, mode='bilinear', align_corners=False)[:, 0]
 
     def fingerprint(self) -> str:
-        """A digest of all that decides the features of an image: the weights and how they are run.
+        """All that decides the features of an image: a digest of the weights, and how they are run.
 
         The head that predicts IoU has no part in them, and may be adapted.
         """
-        digest = hashlib.sha256(f'{type(self).__name__} {self.input_hw} {self._encoding()}'.encode())
         head = {id(tensor) for tensor in self.iou_head.state_dict(keep_vars=True).values()}
-        for name, tensor in sorted(self.state_dict(keep_vars=True).items()):
-            if id(tensor) in head:
-                continue
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        others = {name: array for name, array in self.state_dict(keep_vars=True).items() if id(array) not in head}
+        return f'{type(self).__name__} {self.input_hw} {self._encoding()} {weights_digest(others)}'
 
     def train(self, mode: bool = True) -> PromptBackend:
         """Stay in evaluation mode, whatever the refiner does."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from zipfile import BadZipFile
@@ -13,7 +12,10 @@ from zlib import error as ZlibError
 import numpy as np
 import torch
 
+from mmrefine.files.atomic import whole_file
 from mmrefine.models.backends.base_backend import PromptBackend, PromptFeatures
+
+_EMBEDDING, _KEY = 'embedding', 'key'
 
 
 class FeatureCache:
@@ -38,15 +40,16 @@ class FeatureCache:
     def encode(self, backend: PromptBackend, image: np.ndarray) -> PromptFeatures:
         """The features of :meth:`PromptBackend.encode`, from the folder where they are there."""
         path = self._path(backend, image)
-        features = self._read(path, backend, image.shape[:2])
-        if features is not None:
-            return features
-        features = backend.encode(image)
-        rounded = features.to(torch.float16)
-        if not all(tensor.isfinite().all() for tensor in (rounded.embedding, *rounded.extras)):
-            return features  # too large for half precision: not kept
-        self._write(path, rounded)
-        return rounded.to(torch.float32)
+        maps = self._read(path)
+        if maps is None:
+            features = backend.encode(image)
+            maps = {_EMBEDDING: features.embedding, **features.extras}
+            maps = {name: values.to(torch.float16) for name, values in maps.items()}
+            if not all(values.isfinite().all() for values in maps.values()):
+                return features  # too large for half precision: not kept
+            self._write(path, maps)
+        maps = {name: values.to(backend.device, torch.float32) for name, values in maps.items()}
+        return PromptFeatures(backend.frame(image.shape[:2]), maps.pop(_EMBEDDING), maps)
 
     def _path(self, backend: PromptBackend, image: np.ndarray) -> Path:
         digest = hashlib.sha256(f'{self._fingerprint(backend)} {image.shape}'.encode())
@@ -61,32 +64,23 @@ class FeatureCache:
         return self._known[1]
 
     @staticmethod
-    def _read(path: Path, backend: PromptBackend, image_hw: tuple[int, int]) -> PromptFeatures | None:
+    def _read(path: Path) -> dict[str, torch.Tensor] | None:
+        """The feature maps of an entry by name; None where there is none, or not the one that was written."""
         try:
             with np.load(path, allow_pickle=False) as archive:  # a zip archive: each array has a checksum
-                arrays = [archive[f'arr_{k}'] for k in range(len(archive.files))]
-        except FileNotFoundError:
-            return None
+                arrays = {name: archive[name] for name in archive.files}
         except (OSError, EOFError, KeyError, ValueError, BadZipFile, ZlibError):
             return None
-        if not arrays:
+        is_whole = str(arrays.pop(_KEY, '')) == path.stem and _EMBEDDING in arrays
+        if not is_whole or any(array.dtype != np.float16 for array in arrays.values()):
             return None
         with suppress(OSError):
             os.utime(path)
-        embedding, *extras = (torch.from_numpy(array).to(backend.device, torch.float32) for array in arrays)
-        return PromptFeatures(backend.frame(image_hw), embedding, tuple(extras))
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
-    def _write(self, path: Path, features: PromptFeatures) -> None:
-        arrays = [tensor.cpu().numpy() for tensor in (features.embedding, *features.extras)]
-        self.folder.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(suffix='.part', dir=self.folder)
-        try:
-            with os.fdopen(handle, 'wb') as file:
-                np.savez(file, *arrays)
-            os.replace(part, path)
-        except BaseException:
-            Path(part).unlink(missing_ok=True)
-            raise
+    def _write(self, path: Path, maps: dict[str, torch.Tensor]) -> None:
+        with whole_file(path, 'wb', shared=True) as file:
+            np.savez(file, **{_KEY: path.stem}, **{name: values.cpu().numpy() for name, values in maps.items()})
         self._evict()
 
     def _evict(self) -> None:

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmrefine.core.checks import IMAGENET_MEAN, IMAGENET_STD
 from mmrefine.core.prompts import InputFrame
 from mmrefine.models.backends.base_backend import PromptBackend, PromptFeatures
 from mmrefine.models.backends.checkpoints import load_checkpoint
 from mmrefine.registry import MODELS
 from mmrefine.utils import require
 
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_FINE = ('stride_4', 'stride_8')  # the decoder's high-resolution features
 _BOX_CORNERS = (2, 3)
 
 
@@ -53,8 +54,8 @@ class SAM2Backend(PromptBackend):
             load_checkpoint(self.sam2, checkpoint)
         self.input_hw = (self.sam2.image_size,) * 2
         self.prompt_hw = tuple(self.sam2.sam_prompt_encoder.mask_input_size)
-        self.register_buffer('mean', torch.tensor(_MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer('std', torch.tensor(_STD).view(3, 1, 1), persistent=False)
+        self.register_buffer('mean', torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
         self._freeze()
 
     @property
@@ -74,9 +75,8 @@ class SAM2Backend(PromptBackend):
         *fine, embedding = levels[-self.sam2.num_feature_levels :]
         if self.sam2.directly_add_no_mem_embed:
             embedding = embedding + self.sam2.no_mem_embed.view(1, -1, 1, 1)
-        return PromptFeatures(
-            self.frame(image.shape[:2]), embedding[0].float(), tuple(level[0].float() for level in fine)
-        )
+        extras = {name: level[0].float() for name, level in zip(_FINE, fine, strict=True)}
+        return PromptFeatures(self.frame(image.shape[:2]), embedding[0].float(), extras)
 
     def predict(
         self,
@@ -106,7 +106,7 @@ class SAM2Backend(PromptBackend):
             dense_prompt_embeddings=dense,
             multimask_output=True,
             repeat_image=True,
-            high_res_features=[level[None] for level in features.extras],
+            high_res_features=[features.extras[name][None] for name in _FINE],
         )
         return logits, iou
 

@@ -36,7 +36,7 @@ class SAMHQBackend(SAMBackend):
         decoder = self.sam.mask_decoder
         early = intermediate[0].permute(0, 3, 1, 2)
         fused = decoder.embedding_encoder(embedding) + decoder.compress_vit_feat(early)
-        return PromptFeatures(frame, embedding[0], (fused[0],))
+        return PromptFeatures(frame, embedding[0], {'fused': fused[0]})
 
     def _decode(
         self,
@@ -52,6 +52,6 @@ class SAMHQBackend(SAMBackend):
             image_pe=prompts.get_dense_pe(),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
-            hq_features=features.extras[0][None],
+            hq_features=features.extras['fused'][None],
         )
         return masks[:, 1:-1] + masks[:, -1:], iou[:, 1:]

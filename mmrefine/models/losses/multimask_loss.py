@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmrefine.core.agreement import agreement
 from mmrefine.models.losses.mask_losses import sobel_magnitude
 from mmrefine.registry import MODELS
 
@@ -43,7 +44,7 @@ class MultimaskLoss(nn.Module):
         texture = (sobel_magnitude(chosen.sigmoid()) - sobel_magnitude(target)).abs().mean()
         with torch.no_grad():
             inside, truth = logits > 0, target > 0.5
-            iou = (inside & truth).sum((2, 3)) / (inside | truth).sum((2, 3)).clamp(min=1)
+            iou = agreement(inside, truth)
         return {
             'loss_mask': entropy.gather(1, nearest).mean() + self.other_weight * entropy.mean(),
             'loss_texture': self.texture_weight * texture,

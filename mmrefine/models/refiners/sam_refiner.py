@@ -248,7 +248,7 @@ class SAMRefiner(BaseRefiner):
         """IoU of the segmenter's outputs with (n, H, W) masks: (n, M)."""
         wanted = torch.from_numpy(masks).to(logits.device)
         outputs = (self.backend.upscale(features.frame, output) > MASK_THRESHOLD for output in logits.unbind(dim=1))
-        return torch.stack([mask_iou(output, wanted) for output in outputs], dim=1)
+        return torch.stack([agreement(output, wanted) for output in outputs], dim=1)
 
     # ---- prompts ----------------------------------------------------------------------------------------------------
 
@@ -279,12 +279,6 @@ class SAMRefiner(BaseRefiner):
             via_hw=self.backend.prompt_hw,
             released_behaviour=self.released_behaviour,
         )
-
-
-def mask_iou(masks: Tensor, others: Tensor) -> Tensor:
-    """IoU of pairs of masks (n, H, W) bool: (n,) float32, 0 where both are empty."""
-    overlap = (masks & others).sum(dim=(1, 2))
-    return overlap / (masks | others).sum(dim=(1, 2)).clamp(min=1)
 
 
 def _to_published_names(module: SAMRefiner, state: dict[str, Tensor], prefix: str, metadata: dict) -> None:

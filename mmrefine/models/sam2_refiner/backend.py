@@ -12,13 +12,11 @@ from torch import Tensor, nn
 from mmrefine.core.prompts import InputFrame
 from mmrefine.models.backends import PromptBackend, PromptFeatures
 from mmrefine.models.sam2_refiner.base import SAM2Features
-from mmrefine.models.sam2_refiner.cached_encoder import weights_digest
 from mmrefine.models.sam2_refiner.predictor import to_input
 from mmrefine.models.sam2_refiner.sam2_refiner import SAM2Refiner
+from mmrefine.models.state_dicts import weights_digest
 from mmrefine.registry import MODELS
 from mmrefine.structures import ObjectPrompt
-
-_FINE = 2
 
 
 @MODELS.register_module()
@@ -49,10 +47,9 @@ class SAM2RefinerBackend(PromptBackend):
     @torch.no_grad()
     def encode(self, image: np.ndarray) -> PromptFeatures:
         features = self.model.encode(to_input(self.model, image))
-        extras = (*features.fine, *features.stages, features.image)
-        return PromptFeatures(
-            self.frame(image.shape[:2]), features.embedding[0].float(), tuple(level[0].float() for level in extras)
-        )
+        extras = {name: values.float() for name, values in features.maps_of(0).items()}
+        extras['image'] = features.image[0].float()
+        return PromptFeatures(self.frame(image.shape[:2]), features.embedding[0].float(), extras)
 
     @torch.no_grad()
     def predict(
@@ -81,9 +78,9 @@ class SAM2RefinerBackend(PromptBackend):
 
     def _encoding(self) -> str:
         """The base is left out of the model's state dict, and with it out of the digest of weights."""
-        return f'{weights_digest(self.model.base)} {self.model.tile_scale}'
+        return f'{weights_digest(self.model.base.state_dict())} {self.model.tile_scale}'
 
 
 def _unpacked(features: PromptFeatures) -> SAM2Features:
-    *levels, image = (extra[None] for extra in features.extras)
-    return SAM2Features(features.embedding[None], tuple(levels[:_FINE]), tuple(levels[_FINE:]), image)
+    maps = dict(features.extras)
+    return SAM2Features.of_maps(features.embedding[None], [maps], maps.pop('image')[None])

@@ -43,6 +43,23 @@ class SAM2Features:
     image: Tensor
     local: Tensor | None = None
 
+    def maps_of(self, row: int) -> dict[str, Tensor]:
+        """All feature maps of one image by name, but for embedding and image, without a batch axis."""
+        maps = {f'fine_{k}': level for k, level in enumerate(self.fine)}
+        maps |= {f'stage_{k}': stage for k, stage in enumerate(self.stages)}
+        if self.local is not None:
+            maps['local'] = self.local
+        return {name: values[row] for name, values in maps.items()}
+
+    @classmethod
+    def of_maps(cls, embedding: Tensor, maps: Sequence[Mapping[str, Tensor]], image: Tensor) -> SAM2Features:
+        """Features of B images out of what :meth:`maps_of` gave of each."""
+        columns = {name: torch.stack([row[name] for row in maps]) for name in maps[0]}
+        fine, stages = (
+            tuple(columns[name] for name in sorted(columns) if name.startswith(kind)) for kind in ('fine', 'stage')
+        )
+        return cls(embedding, fine, stages, image, columns.get('local'))
+
     def take(self, index: Tensor) -> SAM2Features:
         """Features of some of the images, repeated where an index is; ``index`` (K,) int64."""
         return replace(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,8 +12,7 @@ from torch import Tensor, nn
 from mmrefine.core.prompts import InputFrame
 from mmrefine.models.backends import FeatureCache, PromptFeatures
 from mmrefine.models.sam2_refiner.base import SAM2Features, encode_images
-
-_STAGES, _FINE = 3, 2
+from mmrefine.models.state_dicts import weights_digest
 
 
 class CachedEncoder:
@@ -38,18 +36,7 @@ class CachedEncoder:
         arrays = images.permute(0, 2, 3, 1).float().cpu().numpy()
         found = [self.cache.encode(self.encoder, array) for array in arrays]
         embedding = torch.stack([features.embedding for features in found])
-        extras = [torch.stack(level) for level in zip(*(features.extras for features in found), strict=True)]
-        local = extras[_FINE + _STAGES] if tile_scale else None
-        return SAM2Features(embedding, tuple(extras[:_FINE]), tuple(extras[_FINE : _FINE + _STAGES]), images, local)
-
-
-def weights_digest(module: nn.Module) -> str:
-    """A digest of all weights of a module, names included."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+        return SAM2Features.of_maps(embedding, [features.extras for features in found], images)
 
 
 class _ImageEncoder:
@@ -70,10 +57,9 @@ class _ImageEncoder:
         return InputFrame(image_hw, image_hw, image_hw)
 
     def fingerprint(self) -> str:
-        return f'{weights_digest(self.base)} {self.tile_scale}'
+        return f'{weights_digest(self.base.state_dict())} {self.tile_scale}'
 
     def encode(self, image: np.ndarray) -> PromptFeatures:
         pixels = torch.from_numpy(image).permute(2, 0, 1)[None].to(self.device)
         features = encode_images(self.base, pixels, self.tile_scale, self.tile_chunk)
-        extras = (*features.fine, *features.stages, *(() if features.local is None else (features.local,)))
-        return PromptFeatures(self.frame(image.shape[:2]), features.embedding[0], tuple(level[0] for level in extras))
+        return PromptFeatures(self.frame(image.shape[:2]), features.embedding[0], features.maps_of(0))

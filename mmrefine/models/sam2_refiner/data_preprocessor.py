@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from mmengine.model import BaseDataPreprocessor
 
+from mmrefine.core.checks import IMAGENET_MEAN, IMAGENET_STD
 from mmrefine.registry import MODELS
-
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @MODELS.register_module()
@@ -19,8 +18,8 @@ class SAM2DataPreprocessor(BaseDataPreprocessor):
 
     def __init__(self):
         super().__init__()
-        self.register_buffer('mean', torch.tensor(MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer('std', torch.tensor(STD).view(3, 1, 1), persistent=False)
+        self.register_buffer('mean', torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """

@@ -15,11 +15,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from mmrefine.core.checks import IMAGENET_MEAN, IMAGENET_STD
 from mmrefine.utils import require
 
 sam2_video = require('sam2.sam2_video_predictor', 'pip install "mmrefine[sam2]"', 'SAM2RefinerVideoPredictor')
-
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class InputFrames:
@@ -40,7 +39,7 @@ class InputFrames:
         """(3, S, S) float32, normalised."""
         pixels = np.asarray(Image.fromarray(self.frames[index]).resize((self.side, self.side)))
         pixels = torch.from_numpy(pixels / 255.0).permute(2, 0, 1).float()
-        return (pixels - torch.tensor(_MEAN)[:, None, None]) / torch.tensor(_STD)[:, None, None]
+        return (pixels - torch.tensor(IMAGENET_MEAN)[:, None, None]) / torch.tensor(IMAGENET_STD)[:, None, None]
 
 
 class StreamingVideoPredictor(sam2_video.SAM2VideoPredictor):

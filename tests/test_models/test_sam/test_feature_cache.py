@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,8 +16,9 @@ from tests.helpers.tiny_sam import PlainBackend, noise_image, random_sam
 
 def check_equal(first: PromptFeatures, second: PromptFeatures):
     assert first.frame == second.frame and first.embedding.dtype == second.embedding.dtype == torch.float32
-    for one, other in zip((first.embedding, *first.extras), (second.embedding, *second.extras), strict=True):
-        assert torch.equal(one, other)
+    assert torch.equal(first.embedding, second.embedding) and first.extras.keys() == second.extras.keys()
+    for name, extra in first.extras.items():
+        assert torch.equal(extra, second.extras[name])
 
 
 def test_encoded_once_and_the_same_from_the_first_time_on(tmp_path):
@@ -26,7 +28,7 @@ def test_encoded_once_and_the_same_from_the_first_time_on(tmp_path):
     assert backend.encoded == 1
     check_equal(first, second)
     torch.testing.assert_close(first.embedding, PlainBackend().encode(image).embedding, rtol=1e-3, atol=0)  # 11 bits
-    assert not list((tmp_path / 'features').glob('*.part'))
+    assert not list((tmp_path / 'features').glob('.*.unfinished'))
 
 
 def test_other_images_weights_and_sizes_are_kept_apart(tmp_path):
@@ -42,6 +44,21 @@ def test_other_images_weights_and_sizes_are_kept_apart(tmp_path):
     backend.load_state_dict(changed.state_dict())
     check_equal(cache.encode(backend, image), cache.encode(changed, image))
     assert backend.encoded == 4
+
+
+def test_features_come_back_by_name_whatever_their_order(tmp_path):
+    cache, backend, image = FeatureCache(tmp_path), PlainBackend(), noise_image((8, 12))
+    good = cache.encode(backend, image)
+    (path,) = tmp_path.glob('*.npz')
+    with np.load(path) as stored:
+        content = dict(reversed(list(stored.items())))
+    np.savez(path, **content)
+    check_equal(cache.encode(backend, image), good)
+    assert backend.encoded == 1
+    for wrong in ({'key': 'another'}, {'embedding': np.zeros(3)}):
+        np.savez(path, **{**content, **wrong})
+        check_equal(cache.encode(backend, image), good)
+    assert backend.encoded == 3
 
 
 @pytest.mark.parametrize('damage', ['cut', 'flipped', 'empty', 'foreign'])
@@ -111,7 +128,7 @@ def test_two_processes_share_a_folder_that_is_too_small_for_them(tmp_path, repo_
         for k in range(2)
     ]
     assert [worker.wait(300) for worker in workers] == [0, 0]
-    assert list(tmp_path.glob('*.npz')) and not list(tmp_path.glob('*.part'))
+    assert list(tmp_path.glob('*.npz')) and not list(tmp_path.glob('.*.unfinished'))
 
 
 def test_on_a_real_backend(tmp_path):

@@ -14,7 +14,6 @@ from pycocotools import mask as coco_mask
 from mmrefine.models.losses import IoURankingLoss
 from mmrefine.models.model_zoo import build_refiner, read_weights
 from mmrefine.models.refiners import SAMRefiner, SAMRefinerPP
-from mmrefine.models.refiners.sam_refiner import mask_iou
 from mmrefine.structures import RefineDataSample
 from tests.helpers.synthetic_scenes import make_scene
 from tests.helpers.tiny_sam import RANDOM, random_sam, trained_backend
@@ -122,12 +121,6 @@ def test_ranking_loss_by_hand():
     loss.backward()
     torch.testing.assert_close(predicted.grad, torch.tensor([[-1.0, 0.5, 0.5], [0.0, 0.0, 0.0]]))
     torch.testing.assert_close(IoURankingLoss(0.02, loss_weight=2.0)(predicted, quality), 2 * loss)
-
-
-def test_mask_iou_by_hand():
-    masks = torch.tensor([[[1, 1, 0, 0]], [[0, 0, 0, 0]]]) > 0
-    others = torch.tensor([[[0, 1, 1, 1]], [[0, 0, 0, 0]]]) > 0
-    torch.testing.assert_close(mask_iou(masks, others), torch.tensor([0.25, 0.0]))
 
 
 @pytest.fixture
