@@ -107,7 +107,6 @@ def reverse_process(
     steps: Sequence[int],
     uniform: Callable[[], Tensor],
     fine_probs: Tensor | None = None,
-    sample_last: bool = False,
     confidence_power: float = 1.0,
 ) -> ReverseResult:
     """Run the given steps of the reverse process from the coarse masks.
@@ -118,7 +117,6 @@ def reverse_process(
         steps: the steps t to run, falling; some may be left out.
         uniform: called once for every sampled step: (B, 1, h, w) draws of U(0, 1).
         fine_probs: (B, 1, h, w) to go on from; None starts at 0.
-        sample_last: sample the last step too, instead of returning its probabilities.
         confidence_power: see :func:`reverse_fine_probs`.
     """
     coarse = coarse.float()
@@ -128,7 +126,6 @@ def reverse_process(
         logits = denoise(x_t, torch.full((len(coarse),), t, dtype=torch.long, device=coarse.device)).float()
         first = logits.sigmoid() if first is None else first
         fine_probs = reverse_fine_probs(schedule, logits, fine_probs, t, t_next, confidence_power)
-        if t_next is None and not sample_last:
-            return ReverseResult(logits.sigmoid(), fine_probs, first)
-        x_t = torch.where(uniform() < fine_probs, (logits >= 0).float(), coarse)
-    return ReverseResult(x_t, fine_probs, first)
+        if t_next is not None:
+            x_t = torch.where(uniform() < fine_probs, (logits >= 0).float(), coarse)
+    return ReverseResult(logits.sigmoid(), fine_probs, first)

@@ -92,7 +92,6 @@ class SAMRefiner(BaseRefiner):
         choose: which of the segmenter's outputs replaces the mask: that of the highest 'predicted_iou', as in the
             paper; that of the highest 'coarse_iou', with the mask that was prompted; or the 'first', whichever it is.
         distance: 'chamfer' or 'euclidean', see :func:`~mmrefine.core.prompts.distance_fields`.
-        stop_change: a mask is also done when a round changes fewer pixels than this share of its area.
         quality: what the score of a mask is the product of: 'predicted_iou' by the segmenter; 'stability', the IoU of
             the masks cut at logits of +1 and -1; 'agreement', the IoU with the mask before the last round;
             'expected_iou', by the probabilities of the first round. With the last one the coarse masks are judged in
@@ -118,7 +117,6 @@ class SAMRefiner(BaseRefiner):
         strength: float = 30.0,
         choose: str = 'predicted_iou',
         distance: str = 'chamfer',
-        stop_change: float = 0.0,
         quality: Sequence[str] = ('predicted_iou',),
         window: Mapping[str, float] | None = None,
         chunk_size: int | None = None,
@@ -145,7 +143,6 @@ class SAMRefiner(BaseRefiner):
         self.margin, self.gamma, self.strength = margin, gamma, strength
         self.choose = choose
         self.distance = distance
-        self.stop_change = stop_change
         self.quality = tuple(quality)
         self.window = window
         self.chunk_size = chunk_size
@@ -223,10 +220,8 @@ class SAMRefiner(BaseRefiner):
 
     def _done(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         """(n,) bool: whether a further round would change nothing, or has nothing to go on."""
-        changed_px = np.count_nonzero(before != after, axis=(1, 2))
-        area_px = np.count_nonzero(after, axis=(1, 2))
-        settled = (changed_px == 0) | (changed_px < self.stop_change * area_px)
-        return settled if self.released_behaviour else settled | (area_px == 0)
+        settled = ~(before != after).any(axis=(1, 2))
+        return settled if self.released_behaviour else settled | ~after.any(axis=(1, 2))
 
     def _round(self, features: PromptFeatures, masks: np.ndarray) -> tuple[Tensor, Tensor]:
         """The segmenter's best answers to (n, H, W) masks: logits (n, H, W) and predicted IoU (n,)."""

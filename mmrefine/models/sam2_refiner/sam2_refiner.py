@@ -223,7 +223,8 @@ class SAM2Refiner(BaseModel):
             data_samples: one object each: ``prompt``; for 'loss' also ``gt_masks`` (1, S, S) and a ``seed`` in its
                 metainfo for the loss's draws; for 'predict' ``ori_shape`` there.
             mode: 'tensor', :class:`ObjectLogits`; 'loss', a dictionary; 'predict', the samples with ``refined_masks``
-                and ``coarse_masks`` (SAM 2's own) at ``ori_shape``, ``scores`` and ``accepted``.
+                and ``coarse_masks`` (SAM 2's own) at ``ori_shape`` and ``scores``. Nobody gave a mask that could be
+                kept instead, so there is no gate, and nothing is said to be accepted.
         """
         if mode not in ('tensor', 'loss', 'predict'):
             raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got {mode!r}.")
@@ -253,7 +254,6 @@ class SAM2Refiner(BaseModel):
                 full = F.interpolate(logits[k : k + 1].float(), sample.ori_shape, mode='bilinear', align_corners=False)
                 sample.set_field((full[0] > 0).cpu().numpy(), field)
             sample.scores = answers.iou[k : k + 1].detach().float().clamp(0, 1).cpu().numpy()
-            sample.accepted = sample.scores >= 0
         return list(samples)
 
 

@@ -172,15 +172,11 @@ def test_masks_that_stay_take_no_further_part(backend, scene, monkeypatch):
     all_rounds = SAMRefiner(backend, **options)
     monkeypatch.setattr(all_rounds, '_done', lambda before, after: np.zeros(len(before), bool))
     expected = all_rounds.refine(image, coarse)
-    masks_prompted = [6 * len(coarse)]
-    for stop_change in (0.0, 0.05):
-        refiner = SAMRefiner(backend, stop_change=stop_change, **options)
-        with monkeypatch.context() as patch:
-            calls = count_prompts(refiner, patch)
-            result = refiner.refine(image, coarse)
-        masks_prompted.append(sum(calls))
-        assert (result.masks != expected.masks).mean() < (0.01 if stop_change else 2e-4)
-    assert masks_prompted == sorted(set(masks_prompted), reverse=True)
+    refiner = SAMRefiner(backend, **options)
+    calls = count_prompts(refiner, monkeypatch)
+    result = refiner.refine(image, coarse)
+    assert (result.masks != expected.masks).mean() < 2e-4
+    assert sum(calls) < 6 * len(coarse)
 
 
 def test_no_call_holds_more_masks_than_a_chunk(monkeypatch):

@@ -183,7 +183,7 @@ def test_predictions_have_the_original_size(model, images, samples):
     model(images, samples, mode='predict')
     for sample in samples:
         assert sample.refined_masks.shape == sample.coarse_masks.shape == (1, 60, 90)
-        assert sample.refined_masks.dtype == bool and sample.accepted.tolist() == [True]
+        assert sample.refined_masks.dtype == bool and 'accepted' not in sample
         assert 0 <= sample.scores[0] <= 1
     answers = model(images, samples)
     full = F.interpolate(answers.logits[:1], (60, 90), mode='bilinear', align_corners=False)
