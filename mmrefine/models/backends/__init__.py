@@ -5,7 +5,6 @@ from mmrefine.models.backends.feature_cache import FeatureCache
 from mmrefine.models.backends.sam2_backend import SAM2Backend
 from mmrefine.models.backends.sam_backend import SAMBackend
 from mmrefine.models.backends.sam_hq_backend import SAMHQBackend
-from mmrefine.models.backends.tiny_sam_backend import TinySAMBackend
 
 __all__ = [
     'FeatureCache',
@@ -14,5 +13,4 @@ __all__ = [
     'SAM2Backend',
     'SAMBackend',
     'SAMHQBackend',
-    'TinySAMBackend',
 ]

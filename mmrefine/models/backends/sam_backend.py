@@ -171,7 +171,6 @@ class SAMBackend(PromptBackend):
             mask_inputs,
             prompts,
             self.sam.mask_decoder,
-            features.extras or None,
         )
 
     def _encoding(self) -> str:

@@ -24,7 +24,6 @@ def decode_masks(
     mask_inputs: Tensor | None,
     prompts: nn.Module,
     decoder: nn.Module,
-    details: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Multimask outputs of a SAM for N prompts of one image, or for one prompt of each of N images.
 
@@ -34,8 +33,6 @@ def decode_masks(
         sparse: (N, T, C), the embedded points and boxes.
         mask_inputs: (N, 1, 4h, 4w) logits, or None.
         prompts, decoder: ``prompt_encoder`` and ``mask_decoder`` of the SAM.
-        details: finer features that are added while the embedding is upscaled, as SAM 2 does: (C / 4, 2h, 2w) and
-            (C / 8, 4h, 4w), or with N in front.
 
     Returns:
         logits (N, M, 4h, 4w) and predicted IoU (N, M).
@@ -53,7 +50,7 @@ def decode_masks(
     weights = torch.stack(
         [mlp(tokens[:, 1 + k]) for k, mlp in enumerate(decoder.output_hypernetworks_mlps) if k > 0], dim=1
     )
-    logits = upscaled(image, decoder.output_upscaling, details) @ weights.transpose(1, 2)[:, None]
+    logits = upscaled(image, decoder.output_upscaling) @ weights.transpose(1, 2)[:, None]
     logits = _to_pixels(logits, height, width)
     return logits, decoder.iou_prediction_head(tokens[:, 0])[:, 1:]
 
@@ -131,16 +128,11 @@ def _first_projection(
     return keys, F.linear(codes, weight @ expand).add_(F.linear(shared, weight).add_(place))
 
 
-def upscaled(image: Tensor, layers: nn.Sequential, details: tuple[Tensor, Tensor] | None = None) -> Tensor:
+def upscaled(image: Tensor, layers: nn.Sequential) -> Tensor:
     """Image tokens (N, L, C) upscaled four times, as (N, L, 16, C / 8): the pixels of a token, outer before inner."""
     first, norm, act1, second, act2 = layers
-    x = _sub_pixels(image, first)
-    if details is not None:
-        x = x + _to_cells(details[0], 1)
-    x = _sub_pixels(act1(_norm(x, norm)), second).flatten(2, 3)
-    if details is not None:
-        x = x + _to_cells(details[1], 2)
-    return act2(x)
+    x = act1(_norm(_sub_pixels(image, first), norm))
+    return act2(_sub_pixels(x, second).flatten(2, 3))
 
 
 def _attend(attention: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -164,15 +156,3 @@ def _to_pixels(logits: Tensor, height: int, width: int) -> Tensor:
     count, _, _, outputs = logits.shape
     x = logits.view(count, height, width, 2, 2, 2, 2, outputs)  # rows, columns; outer y, x; inner y, x
     return x.permute(0, 7, 1, 3, 5, 2, 4, 6).reshape(count, outputs, 4 * height, 4 * width)
-
-
-def _to_cells(features: Tensor, halvings: int) -> Tensor:
-    """(..., C, h, w) as the pixels of tokens, (..., L, 4 ** halvings, C), in the order of :func:`upscaled`."""
-    *batch, channels, height, width = features.shape
-    side = 2**halvings
-    split = (2,) * halvings
-    x = features.reshape(-1, channels, height // side, *split, width // side, *split)
-    rows, columns = 2, 3 + halvings
-    inner = [axis + step for step in range(1, halvings + 1) for axis in (rows, columns)]
-    x = x.permute(0, rows, columns, *inner, 1)
-    return x.reshape(*batch, -1, side * side, channels)

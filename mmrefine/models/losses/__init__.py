@@ -1,8 +1,7 @@
 """Losses on mask logits, and on predicted qualities."""
 
 from mmrefine.models.losses.mask_losses import MaskBCELoss, TextureL1Loss, sobel_magnitude
-from mmrefine.models.losses.multimask_loss import MultimaskLoss
 from mmrefine.models.losses.point_sampled_loss import PointSampledMaskLoss
 from mmrefine.models.losses.ranking_loss import IoURankingLoss
 
-__all__ = ['IoURankingLoss', 'MaskBCELoss', 'MultimaskLoss', 'PointSampledMaskLoss', 'TextureL1Loss', 'sobel_magnitude']
+__all__ = ['IoURankingLoss', 'MaskBCELoss', 'PointSampledMaskLoss', 'TextureL1Loss', 'sobel_magnitude']

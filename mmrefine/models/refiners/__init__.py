@@ -5,7 +5,6 @@ from mmrefine.models.refiners.sam_refiner import SAMRefiner
 from mmrefine.models.refiners.sam_refiner_pp import SAMRefinerPP
 from mmrefine.models.refiners.segrefiner import SegRefiner
 from mmrefine.models.refiners.segrefiner_hr import SegRefinerHR
-from mmrefine.models.refiners.trainable_sam_refiner import TrainableSAMRefiner
 
 __all__ = [
     'BaseRefiner',
@@ -15,5 +14,4 @@ __all__ = [
     'SAMRefinerPP',
     'SegRefiner',
     'SegRefinerHR',
-    'TrainableSAMRefiner',
 ]
