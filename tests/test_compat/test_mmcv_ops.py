@@ -62,20 +62,6 @@ def test_nms_limits_and_types(reference):
     assert len(ops.nms(boxes[:0], scores[:0], 0.3)[1]) == 0
 
 
-@pytest.mark.parametrize(('method', 'offset'), list(itertools.product(['naive', 'linear', 'gaussian'], [0, 1])))
-def test_soft_nms_equals_mmcv(reference, method, offset):
-    dets, kept = ops.soft_nms(reference['boxes'], reference['scores'], 0.3, 0.5, 0.05, method, offset)
-    assert kept.tolist() == reference[f'softnms_{method}_{offset}_inds'].tolist()
-    torch.testing.assert_close(dets, reference[f'softnms_{method}_{offset}_dets'], **TOLERANCE)
-
-
-def test_soft_nms_of_the_docstring_of_mmcv():
-    boxes = np.array([[4, 3, 5, 3], [4, 3, 5, 4], [3, 1, 3, 1], [3, 1, 3, 1], [3, 1, 3, 1], [3, 1, 3, 1]], np.float32)
-    scores = np.array([0.9, 0.9, 0.5, 0.5, 0.4, 0.0], np.float32)
-    dets, kept = ops.soft_nms(boxes, scores, 0.6, sigma=0.5)
-    assert len(dets) == len(kept) == 5
-
-
 @pytest.mark.parametrize(('aligned', 'sampling_ratio'), list(itertools.product([0, 1], [0, 2])))
 def test_roi_align_equals_mmcv_and_torchvision(reference, aligned, sampling_ratio):
     features, rois = leaf(reference['features']), reference['rois']
@@ -101,56 +87,6 @@ def test_roi_align_in_half_precision_rounds_only_its_output(reference):
     exact = ops.roi_align(features.float(), rois, (5, 4), 0.25)
     torch.testing.assert_close(pooled, exact.bfloat16(), rtol=0, atol=0)
     assert ops.roi_align(features, rois[:0], (5, 4), 0.25).shape == (0, 3, 5, 4)
-
-
-def test_roi_pool_equals_torchvision_on_whole_pixels():
-    """The two definitions coincide where RoIs lie on whole pixels: mmcv rounds bins, torchvision RoIs first."""
-    generator = torch.Generator().manual_seed(2)
-    features = torch.rand(2, 3, 12, 10, generator=generator)
-    rois = torch.tensor([[0, 1, 2, 8, 9], [1, 0, 0, 9, 11], [1, 7, 8, 20, 30], [0, 4, 4, 4, 4]], dtype=torch.float32)
-    ours, theirs = leaf(features), leaf(features)
-    pooled = ops.roi_pool(ours, rois, (3, 2))
-    expected = torchvision.ops.roi_pool(theirs, rois, (3, 2))
-    torch.testing.assert_close(pooled, expected, rtol=0, atol=0)
-    pooled.backward(output_gradient(pooled))
-    expected.backward(output_gradient(expected))
-    torch.testing.assert_close(ours.grad, theirs.grad)
-
-
-def test_roi_pool_of_fractional_rois_by_hand():
-    """x covers [0.5 * 2, 0.5 * (6 + 1)) = [1, 3.5): bins [1, 2.25) and [2.25, 3.5), outwards pixels 1..2 and 2..3."""
-    features = torch.arange(8.0).reshape(1, 1, 1, 8)
-    pooled = ops.roi_pool(features, torch.tensor([[0.0, 2, 0, 6, 1]]), (1, 2), 0.5)
-    assert pooled.flatten().tolist() == [2, 3]
-    outside = ops.roi_pool(features, torch.tensor([[0.0, 40, 40, 50, 50]]), (1, 2), 0.5)
-    assert outside.flatten().tolist() == [0, 0]
-
-
-def test_deform_conv_equals_mmcv(reference):
-    tensors = [leaf(reference[f'dcn_{name}']) for name in ('input', 'offset', 'weight')]
-    output = ops.deform_conv2d(*tensors, (1, 2), (1, 2), (1, 2), 2, 2)
-    torch.testing.assert_close(output, reference['dcn1_output'], **TOLERANCE)
-    output.backward(output_gradient(output))
-    for tensor, name in zip(tensors, ('input', 'offset', 'weight'), strict=True):
-        torch.testing.assert_close(tensor.grad, reference[f'dcn1_grad_{name}'], **TOLERANCE)
-
-
-def test_modulated_deform_conv_equals_mmcv(reference):
-    names = ('input', 'offset', 'mask', 'weight', 'bias')
-    tensors = [leaf(reference[f'dcn_{name}']) for name in names]
-    output = ops.modulated_deform_conv2d(*tensors, (1, 2), (1, 2), (1, 2), 2, 2)
-    torch.testing.assert_close(output, reference['dcn2_output'], **TOLERANCE)
-    output.backward(output_gradient(output))
-    for tensor, name in zip(tensors, names, strict=True):
-        torch.testing.assert_close(tensor.grad, reference[f'dcn2_grad_{name}'], **TOLERANCE)
-
-
-@pytest.mark.parametrize('layer', [ops.DeformConv2dPack, ops.ModulatedDeformConv2dPack])
-def test_deform_conv_layers_train(layer):
-    torch.manual_seed(0)
-    conv = layer(4, 6, 3, padding=1)
-    conv(torch.rand(2, 4, 8, 8)).square().mean().backward()
-    assert all(torch.isfinite(p.grad).all() and p.grad.abs().sum() > 0 for p in conv.parameters())
 
 
 @pytest.mark.skipif(not STAND_IN, reason='mmcv has its compiled ops here')
