@@ -8,13 +8,10 @@ Legend: H, W in pixels; lengths are relative to the object's size sqrt(area), ar
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from itertools import zip_longest
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -160,30 +157,6 @@ class MaskErrorModel:
         if not model.masks:
             raise ValueError('the mask error model holds no masks; measure it again.')
         return model
-
-    def to_json(self, path: str | os.PathLike) -> None:
-        """Write it to a file, whole or not at all."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-        try:
-            unfinished.write_text(json.dumps(self.to_dict()), encoding='utf-8')
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-
-    @classmethod
-    def from_json(cls, path: str | os.PathLike) -> MaskErrorModel:
-        """Read what :meth:`to_json` wrote.
-
-        Raises:
-            OSError: the file cannot be read.
-            ValueError: it is no mask error model.
-        """
-        try:
-            return cls.from_dict(json.loads(Path(path).read_text(encoding='utf-8')))
-        except ValueError as error:
-            raise ValueError(f'{path}: {error}') from error
 
 
 def _measure_pair(coarse: np.ndarray, truth: np.ndarray) -> tuple[MaskErrors, np.ndarray, np.ndarray]:

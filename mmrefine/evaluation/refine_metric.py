@@ -18,6 +18,7 @@ from mmengine.structures import BaseDataElement
 
 from mmrefine.evaluation.functional import POOLING_WEIGHTS, check_measures, measure_masks
 from mmrefine.evaluation.summary import format_scores_table, gain_intervals, summarize_by_group, summarize_refinement
+from mmrefine.files.atomic import whole_file
 from mmrefine.registry import METRICS
 
 _SIDES = ('coarse', 'refined')
@@ -115,7 +116,8 @@ class RefineMetric(BaseMetric):
             writer.writeheader()
             writer.writerows(records)
             text = stream.getvalue()
-        _write_whole(self.per_mask_file, text)
+        with whole_file(self.per_mask_file) as file:
+            file.write(text)
 
     def _columns(self) -> list[str]:
         return ['img_path', 'mask', *self.group_by, *(f'{side}_{name}' for name in self.measures for side in _SIDES)]
@@ -169,13 +171,3 @@ def read_masks(fields: dict, key: str) -> np.ndarray:
             f'there are {sorted(fields)}.'
         )
     return masks.detach().cpu().numpy() if isinstance(masks, torch.Tensor) else masks
-
-
-def _write_whole(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-    try:
-        unfinished.write_text(text, encoding='utf-8')
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)

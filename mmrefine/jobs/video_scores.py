@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mmrefine.core.regions import VOID
 from mmrefine.evaluation.video import ObjectScores, contour_accuracy, region_similarity
 from mmrefine.files.mask_files import read_mask_file
 
-VOID = 255
 _LVOS_STEP = 5
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +11,7 @@ import numpy as np
 
 from mmrefine.core.checks import check_image, check_masks
 from mmrefine.core.palette import voc_palette
+from mmrefine.files.atomic import OutputError, whole_path
 from mmrefine.visualization.side_by_side import _outline, _tint
 
 
@@ -47,21 +47,24 @@ class OverlayVideo:
         fps: frames per second.
 
     Raises:
-        OSError: it cannot be written.
+        OutputError: it cannot be written.
     """
 
     def __init__(self, path: Path, size_hw: tuple[int, int], fps: float):
         self.path = path
-        self._unfinished = path.with_name(f'.{path.stem}.unfinished{path.suffix}')
+        self._unfinished = path.with_name(f'.{path.stem}.unfinished{path.suffix}')  # OpenCV goes by the suffix
+        self._whole = whole_path(path, unfinished=self._unfinished)
         self._size_hw = tuple(max(2, side - side % 2) for side in size_hw)
         self._fps = fps
 
     def __enter__(self) -> OverlayVideo:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._whole.__enter__()
         codec = cv2.VideoWriter_fourcc(*'mp4v')
         self._writer = cv2.VideoWriter(str(self._unfinished), codec, self._fps, self._size_hw[::-1])
         if not self._writer.isOpened():
-            raise OSError(f'video {self.path} cannot be written; is the folder writable and OpenCV built with video?')
+            raise OutputError(
+                f'video {self.path} cannot be written; is the folder writable and OpenCV built with video?'
+            )
         return self
 
     def add(self, drawn: np.ndarray) -> None:
@@ -73,7 +76,4 @@ class OverlayVideo:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._writer.release()
-        if kind is None:
-            os.replace(self._unfinished, self.path)
-        else:
-            self._unfinished.unlink(missing_ok=True)
+        self._whole.__exit__(kind, error, traceback)

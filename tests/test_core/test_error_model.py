@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import cv2
@@ -176,42 +175,3 @@ def test_pairs_that_do_not_overlap_are_left_out_and_bad_pairs_refused():
         MaskErrorModel.measure([disk()], [disk(20, 80)])
     with pytest.raises(ValueError, match='every coarse mask needs its true mask, got more true ones'):
         MaskErrorModel.measure([disk()], [disk(), disk()])
-
-
-def test_file_keeps_the_model(tmp_path):
-    model = MaskErrorModel((MaskErrors(0.01, 1 / 3, missing=(0.1, 0.02)), MaskErrors(-0.2, 0.0, holes=(0.3,))), 0.17)
-    path = tmp_path / 'new' / 'errors.json'
-    model.to_json(path)
-    assert MaskErrorModel.from_json(path) == model
-    assert [file.name for file in path.parent.iterdir()] == ['errors.json']
-
-
-@pytest.mark.parametrize(
-    ('content', 'message'),
-    [
-        ('{"images": [], "annotations": []}', 'expected a mask error model of the format .* got None'),
-        ('[1, 2]', "got 'list'"),
-        ('not JSON', 'errors.json: '),
-    ],
-)
-def test_other_files_are_refused(tmp_path, content, message):
-    path = tmp_path / 'errors.json'
-    path.write_text(content)
-    with pytest.raises(ValueError, match=message):
-        MaskErrorModel.from_json(path)
-
-
-@pytest.mark.parametrize(
-    ('change', 'message'),
-    [
-        ({'masks': []}, 'holds no masks'),
-        ({'masks': [{'bias': 0.1}]}, "damaged: expected .* got \\['bias'\\]"),
-        ({'length': 'long'}, "expected a finite number, got 'long'"),
-        ({'length': float('nan')}, 'expected a finite number, got nan'),
-    ],
-)
-def test_damaged_files_are_refused(tmp_path, change, message):
-    path = tmp_path / 'errors.json'
-    path.write_text(json.dumps({**MaskErrorModel((MaskErrors(0.0, 0.1),), 0.1).to_dict(), **change}))
-    with pytest.raises(ValueError, match=message):
-        MaskErrorModel.from_json(path)

@@ -21,6 +21,7 @@ from mmrefine.datasets.transforms import (
     RandomObjectCrop,
     SimulateCoarseMasks,
 )
+from mmrefine.files.error_models import write_error_model
 
 
 def scene(height: int = 120, width: int = 160, seed: int = 0) -> dict:
@@ -131,7 +132,7 @@ def test_simulated_masks_follow_the_generator():
 
 def test_simulated_masks_follow_a_measured_error_model(tmp_path):
     model = MaskErrorModel((MaskErrors(bias=0.1, spread=0.02),), length=0.2)
-    model.to_json(tmp_path / 'errors.json')
+    write_error_model(tmp_path / 'errors.json', model)
     from_file, again, from_content = (
         SimulateCoarseMasks(error_model=source)(scene())
         for source in (str(tmp_path / 'errors.json'), str(tmp_path / 'errors.json'), model.to_dict())

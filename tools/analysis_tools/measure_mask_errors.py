@@ -25,6 +25,7 @@ from mmengine.registry import init_default_scope
 
 from mmrefine.core.error_model import PART_KINDS, MaskErrorModel
 from mmrefine.core.rle import decode_segmentation
+from mmrefine.files.error_models import write_error_model
 from mmrefine.registry import DATASETS
 
 # Coarse masks are simulated in windows of this size, so that is where errors count.
@@ -113,7 +114,7 @@ def main() -> None:
     except ValueError as error:
         raise SystemExit(f'{args.coarse}: {error}') from error
     print_table(model)
-    model.to_json(args.out)
+    write_error_model(args.out, model)
     print(f'written to {args.out}')
 
 

@@ -16,10 +16,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from mmrefine.core.palette import voc_palette
+from mmrefine.core.regions import VOID
 from mmrefine.core.rle import decode_segmentation
 from mmrefine.files.atomic import whole_file
-
-VOID = 255
 
 
 def parse_args() -> argparse.Namespace:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 
 import cv2
@@ -22,6 +21,8 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 from tqdm import tqdm
+
+from mmrefine.files.atomic import whole_file
 
 SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp'}
 
@@ -132,9 +133,8 @@ def main() -> None:
                     }
                 )
     content = {'images': images, 'annotations': annotations, 'categories': [{'id': 1, 'name': 'region'}]}
-    part = args.out.with_suffix('.json.part')
-    part.write_text(json.dumps(content), encoding='utf-8')
-    os.replace(part, args.out)
+    with whole_file(args.out) as file:
+        json.dump(content, file)
     print(f'{args.out}: {len(images)} photographs, {len(annotations)} regions')
 
 

@@ -9,6 +9,7 @@ from mmcv.transforms import BaseTransform
 
 from mmrefine.core.coarse_masks import simulate_coarse_mask
 from mmrefine.core.error_model import MaskErrorModel
+from mmrefine.files.error_models import read_error_model
 from mmrefine.registry import TRANSFORMS
 
 
@@ -35,7 +36,7 @@ class SimulateCoarseMasks(BaseTransform):
         if simulators is not None and error_model is not None:
             raise ValueError('SimulateCoarseMasks takes simulators or error_model, got both; leave one out.')
         self.simulators, self.iou_range = simulators, tuple(iou_range)
-        read = MaskErrorModel.from_dict if isinstance(error_model, dict) else MaskErrorModel.from_json
+        read = MaskErrorModel.from_dict if isinstance(error_model, dict) else read_error_model
         self.error_model = None if error_model is None else read(error_model)
 
     def transform(self, results: dict) -> dict:

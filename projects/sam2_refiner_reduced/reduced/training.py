@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmrefine.core.checks import IMAGENET_MEAN, IMAGENET_STD
 from mmrefine.files.atomic import whole_file
 
-_MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
-_STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+_MEAN, _STD = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
 _SAVE_EVERY_S = 60.0
 _WARMUP_STEPS = 100
 
