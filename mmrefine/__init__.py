@@ -1,6 +1,6 @@
 """mmrefine: an image and coarse masks go in, pixel-accurate masks with a quality score come out.
 
-Importing the package imports nothing heavy: `refine` and `RefineInferencer` are looked up when first used (PEP 562).
+Importing the package imports nothing heavy: what is public is looked up when first used (PEP 562).
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .apis import RefineInferencer, refine
+    from .apis import RefinedModel, RefineInferencer, refine, refine_predictions
 
-__all__ = ['RefineInferencer', '__version__', 'refine']
+__all__ = ['RefineInferencer', 'RefinedModel', '__version__', 'refine', 'refine_predictions']
 
 
 def __getattr__(name: str) -> Any:
-    if name in ('RefineInferencer', 'refine'):
+    if name in __all__:
         from . import apis
 
         return getattr(apis, name)

@@ -1,6 +1,17 @@
 """Refinement in Python, in memory."""
 
 from mmrefine.apis.inferencer import RefineInferencer, refine
+from mmrefine.apis.predictions import refine_predictions
+from mmrefine.apis.refined_model import RefinedModel
 from mmrefine.models.model_zoo import BUNDLED_MODELS, build_refiner, find_checkpoint, load_weights
 
-__all__ = ['BUNDLED_MODELS', 'RefineInferencer', 'build_refiner', 'find_checkpoint', 'load_weights', 'refine']
+__all__ = [
+    'BUNDLED_MODELS',
+    'RefineInferencer',
+    'RefinedModel',
+    'build_refiner',
+    'find_checkpoint',
+    'load_weights',
+    'refine',
+    'refine_predictions',
+]

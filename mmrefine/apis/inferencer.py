@@ -43,8 +43,7 @@ def refine(
     Raises:
         TypeError, ValueError, FileNotFoundError: one sentence on what was expected, what came and what to do.
     """
-    refiner = _named_refiner(model, device) if isinstance(model, str) else model
-    return RefineInferencer(refiner, device=None if refiner is not model else device, gate=gate)(image, masks)
+    return RefineInferencer(get_refiner(model, device, gate))(image, masks)
 
 
 class RefineInferencer:
@@ -121,6 +120,14 @@ class RefineInferencer:
         if not isinstance(masks, np.ndarray):
             raise TypeError(f'masks must be a numpy array (N, H, W) or (H, W), got {type(masks).__name__}.')
         return RefineInput(image, masks, generator=torch.Generator().manual_seed(self.seed))
+
+
+def get_refiner(
+    model: str | os.PathLike | dict | BaseRefiner, device: str | torch.device | None, gate: bool | Mapping
+) -> BaseRefiner:
+    """The refiner of :func:`refine`; one that is given by name is kept for the next call."""
+    refiner = _named_refiner(model, device) if isinstance(model, str) else model
+    return RefineInferencer(refiner, device=None if refiner is not model else device, gate=gate).refiner
 
 
 @lru_cache(maxsize=2)

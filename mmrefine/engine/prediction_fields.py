@@ -25,6 +25,7 @@ from mmrefine.structures import (
 )
 
 _BACKGROUND = 'background'
+_INSTANCES = ('pred_instances', 'pred_track_instances')
 
 
 @dataclass(frozen=True)
@@ -65,32 +66,34 @@ def find_fields(sample: BaseDataElement, classes: tuple[str, ...] | None, rescor
         fields.append(_panoptic_field(sample, classes))
     if 'pred_sem_seg' in sample:
         fields.append(_semantic_field(sample, classes))
-    if 'masks' in sample.get('pred_instances', ()):
-        fields.append(_instance_field(*masks_from_det(sample), rescore))
-    elif 'pred_instances' in sample and not fields:
+    for name in _INSTANCES:
+        if 'masks' in sample.get(name, ()):
+            fields.append(_instance_field(name, *masks_from_det(sample, name), rescore))
+    if 'pred_instances' in sample and not fields:
         boxes, labels, scores = boxes_from_det(sample)
-        fields.append(_instance_field(fill_boxes(boxes, sample.ori_shape[:2]), labels, scores, rescore, True))
+        masks = fill_boxes(boxes, sample.ori_shape[:2])
+        fields.append(_instance_field('pred_instances', masks, labels, scores, rescore, True))
     if not fields:
         raise ValueError(
             'the prediction has none of pred_instances, pred_sem_seg and pred_panoptic_seg, got fields '
-            f'{sorted(sample.keys())}; RefineHook goes with models that detect or segment.'
+            f'{sorted(sample.keys())}; expected the prediction of a model that detects or segments.'
         )
     return fields
 
 
 def _instance_field(
-    masks: np.ndarray, labels: np.ndarray, scores: np.ndarray, rescore: bool, from_boxes: bool = False
+    name: str, masks: np.ndarray, labels: np.ndarray, scores: np.ndarray, rescore: bool, from_boxes: bool = False
 ) -> MaskField:
     def write(sample: BaseDataElement, chosen: np.ndarray, refined: np.ndarray, quality: np.ndarray) -> BaseDataElement:
         written = masks.copy()
         written[chosen] = refined
         if not rescore:
-            return det_with_masks(sample, written)
+            return det_with_masks(sample, written, field=name)
         rescored = scores.copy()
         rescored[chosen] *= quality
-        return det_with_masks(sample, written, rescored)
+        return det_with_masks(sample, written, rescored, name)
 
-    return MaskField('pred_instances', masks, labels, scores, write, from_boxes)
+    return MaskField(name, masks, labels, scores, write, from_boxes)
 
 
 def _semantic_field(sample: BaseDataElement, classes: tuple[str, ...] | None) -> MaskField:

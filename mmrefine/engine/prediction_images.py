@@ -38,8 +38,9 @@ def image_of(sample: BaseDataElement, data: Any, index: int, fallback: str | Non
         if fallback == 'network_input':
             return network_input_image(sample, data, index)
         raise FileNotFoundError(
-            f'{str(error).rstrip(".")}; RefineHook refines against the original image: correct the path (and keep '
-            "'img_path' in the meta_keys of the packing transform), or set fallback='network_input'."
+            f'{str(error).rstrip(".")}; masks are refined against the original image: correct the path (and keep '
+            "'img_path' in the meta_keys of the packing transform), give refine_predictions the images, or set "
+            "fallback='network_input'."
         ) from error
 
 

@@ -16,7 +16,7 @@ import torch
 from mmengine.structures import BaseDataElement
 
 from mmrefine.core.gate import reason_in_words
-from mmrefine.core.selection import MaskSelection
+from mmrefine.core.selection import MaskSelection, class_indices
 from mmrefine.engine.prediction_fields import MaskField, find_fields
 from mmrefine.engine.prediction_images import image_of
 from mmrefine.models.refiners import BaseRefiner, RefineInput
@@ -61,29 +61,75 @@ class PredictionRefiner:
     num_accepted: int = 0
     kept_for: Counter[str] = dataclasses.field(default_factory=Counter)
 
-    def __call__(self, predictions: Sequence[BaseDataElement], data: Any = None) -> list[BaseDataElement]:
+    @classmethod
+    def from_options(
+        cls,
+        refiner: BaseRefiner,
+        class_names: Sequence[str] | None,
+        *,
+        classes: Sequence[int | str] | None = None,
+        score_thr: float = 0.0,
+        area_range: tuple[float, float | None] = (0, None),
+        top_k: int | None = None,
+        **options: Any,
+    ) -> PredictionRefiner:
+        """From the options of :class:`~mmrefine.engine.RefineHook`, and the names of the data set's classes.
+
+        Raises:
+            TypeError, ValueError: a class that the data set does not have, or a selection that cannot be made.
+        """
+        names = None if class_names is None else tuple(class_names)
+        selection = MaskSelection(class_indices(classes, names), score_thr, tuple(area_range), top_k)
+        return cls(refiner, selection, names, **options)
+
+    def __call__(
+        self,
+        predictions: Sequence[BaseDataElement],
+        data: Any = None,
+        images: Sequence[np.ndarray | None] | None = None,
+    ) -> list[BaseDataElement]:
         """Refine a batch.
 
         Args:
-            predictions: ``DetDataSample`` or ``SegDataSample``, one per image; left as they are.
+            predictions: ``DetDataSample`` or ``SegDataSample``, one per image; or ``TrackDataSample``, one per clip,
+                whose frames are refined one by one; left as they are.
             data: the batch from which they were predicted, for ``fallback``.
+            images: the original images, (H, W, 3) uint8 RGB, one per prediction; for a clip None or a list. None: as
+                ``img_path`` says.
 
         Raises:
             FileNotFoundError: an image is not there.
             ValueError: nothing to refine, sizes that do not fit, boxes for a refiner that needs masks.
         """
+        if any(hasattr(prediction, 'video_data_samples') for prediction in predictions):
+            images = images or [None] * len(predictions)
+            return [self._refine_clip(*pair) for pair in zip(predictions, images, strict=True)]
         work = [
             self._choose(index, field)
             for index, prediction in enumerate(predictions)
             if prediction.keys() != ['loss']  # validation losses travel behind the predictions
             for field in find_fields(prediction, self.classes, self.rescore)
         ]
-        results = iter(self._refine([item for item in work if item.chosen.any()], predictions, data))
+        results = iter(self._refine([item for item in work if item.chosen.any()], predictions, data, images))
         refined = list(predictions)
         for index, items in groupby(work, key=attrgetter('index')):
             answers = [(item, next(results) if item.chosen.any() else None) for item in items]
             refined[index] = self._write(predictions[index], answers)
         return refined
+
+    def _refine_clip(self, clip: BaseDataElement, images: Sequence[np.ndarray | None] | None) -> BaseDataElement:
+        """A ``TrackDataSample`` with refined frames."""
+        if not hasattr(clip, 'video_data_samples'):
+            return self([clip], images=[images])[0]
+        frames = clip.video_data_samples
+        images = [None] * len(frames) if images is None else images
+        frames = [self([frame], images=[image])[0] for frame, image in zip(frames, images, strict=True)]
+        refined = with_field(clip, 'video_data_samples', frames)
+        if not self.keep_coarse:
+            return refined
+        accepted = np.concatenate([frame.coarse.accepted for frame in frames])
+        before = [_frame_before(frame) for frame in frames]
+        return with_field(refined, 'coarse', BaseDataElement(video_data_samples=before, accepted=accepted))
 
     def _choose(self, index: int, field: MaskField) -> _Work:
         areas_px = np.array([np.count_nonzero(mask) for mask in field.masks], np.int64)
@@ -107,9 +153,18 @@ class PredictionRefiner:
         self.num_accepted += int(before.accepted.sum())
         return with_field(refined, 'coarse', _since_the_model(prediction, before)) if self.keep_coarse else refined
 
-    def _refine(self, work: Sequence[_Work], predictions: Sequence[BaseDataElement], data: Any) -> list[RefineResult]:
+    def _refine(
+        self,
+        work: Sequence[_Work],
+        predictions: Sequence[BaseDataElement],
+        data: Any,
+        given: Sequence[np.ndarray | None] | None,
+    ) -> list[RefineResult]:
         """Results in the order of ``work``; all masks and all boxes of the batch are refined together."""
-        images = {item.index: image_of(predictions[item.index], data, item.index, self.fallback) for item in work}
+        images = {}
+        for index in {item.index for item in work}:
+            image = None if given is None else given[index]
+            images[index] = image_of(predictions[index], data, index, self.fallback) if image is None else image
         inputs = []
         for item in work:
             _check_size(predictions[item.index], item.field, images[item.index])
@@ -150,9 +205,19 @@ def prompted_by_box(refiner: BaseRefiner) -> BaseRefiner:
 
 def _before(prediction: BaseDataElement, field: MaskField) -> BaseDataElement:
     """The field as the model predicted it, boxes as filled masks."""
-    if field.name == 'pred_instances':
-        return det_with_masks(prediction, field.masks).pred_instances
+    if field.scores is not None:
+        return det_with_masks(prediction, field.masks, field=field.name).get(field.name)
     return prediction.get(field.name)
+
+
+def _frame_before(frame: BaseDataElement) -> BaseDataElement:
+    """A frame of a clip as the model predicted it."""
+    before = frame.new()
+    coarse = before.pop('coarse')
+    for name, value in coarse.items():
+        if name != 'accepted':
+            setattr(before, name, value)
+    return before
 
 
 def _since_the_model(prediction: BaseDataElement, before: BaseDataElement) -> BaseDataElement:

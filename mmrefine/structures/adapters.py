@@ -16,8 +16,10 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from mmrefine.core.checks import binarize
 
 
-def masks_from_det(sample: BaseDataElement) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def masks_from_det(sample: BaseDataElement, field: str = 'pred_instances') -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Predicted masks of a ``DetDataSample``: masks (N, H, W) bool, labels (N,) int64, scores (N,) float32.
+
+    ``field`` is ``'pred_instances'``, or ``'pred_track_instances'`` of trackers.
 
     Masks may be tensors, arrays or MMDetection's ``BitmapMasks`` and ``PolygonMasks``, of any dtype that
     :func:`~mmrefine.core.checks.binarize` takes: probabilities are cut at 0.5, levels up to 255 at 128.
@@ -25,14 +27,14 @@ def masks_from_det(sample: BaseDataElement) -> tuple[np.ndarray, np.ndarray, np.
     Raises:
         ValueError: there are no predicted masks, or they are logits or labels.
     """
-    instances = _instances(sample, 'masks', 'an instance segmentation model such as Mask R-CNN')
+    instances = _instances(sample, field, 'masks', 'an instance segmentation model such as Mask R-CNN')
     masks = instances.masks
     if hasattr(masks, 'to_ndarray'):
         masks = masks.to_ndarray()
     try:
         return binarize(_array(masks)), *_labels_and_scores(instances)
     except ValueError as error:
-        raise ValueError(f'pred_instances.masks cannot be used: {error}') from error
+        raise ValueError(f'{field}.masks cannot be used: {error}') from error
 
 
 def boxes_from_det(sample: BaseDataElement) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -41,14 +43,16 @@ def boxes_from_det(sample: BaseDataElement) -> tuple[np.ndarray, np.ndarray, np.
     Raises:
         ValueError: there are no predicted boxes, or rotated ones.
     """
-    instances = _instances(sample, 'bboxes', 'a detector')
+    instances = _instances(sample, 'pred_instances', 'bboxes', 'a detector')
     boxes = _array(getattr(instances.bboxes, 'tensor', instances.bboxes), np.float32)
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f'expected upright boxes (N, 4) as xyxy in pred_instances.bboxes, got shape {boxes.shape}.')
     return boxes, *_labels_and_scores(instances)
 
 
-def det_with_masks(sample: BaseDataElement, masks: np.ndarray, scores: np.ndarray | None = None) -> BaseDataElement:
+def det_with_masks(
+    sample: BaseDataElement, masks: np.ndarray, scores: np.ndarray | None = None, field: str = 'pred_instances'
+) -> BaseDataElement:
     """A copy of a ``DetDataSample`` with other predicted masks, (N, H, W) bool in the same order.
 
     They become a bool tensor on the device of the scores. Boxes and labels stay, and so do the scores unless others,
@@ -58,7 +62,7 @@ def det_with_masks(sample: BaseDataElement, masks: np.ndarray, scores: np.ndarra
     Raises:
         ValueError: another number of masks than of predictions.
     """
-    instances = sample.pred_instances
+    instances = sample.get(field)
     if len(masks) != len(instances):
         raise ValueError(f'expected one mask per prediction, {len(instances)}, got {len(masks)}.')
     old_scores = instances.get('scores')
@@ -68,7 +72,7 @@ def det_with_masks(sample: BaseDataElement, masks: np.ndarray, scores: np.ndarra
     replaced.masks = torch.from_numpy(np.ascontiguousarray(masks, dtype=bool)).to(device)
     if scores is not None:
         replaced.scores = torch.as_tensor(scores).to(kept.get('scores', torch.empty(0)))
-    return with_field(sample, 'pred_instances', replaced)
+    return with_field(sample, field, replaced)
 
 
 def label_map_from_seg(sample: BaseDataElement) -> np.ndarray:
@@ -114,11 +118,11 @@ def with_field(sample: BaseDataElement, name: str, value: Any) -> BaseDataElemen
     return result
 
 
-def _instances(sample: BaseDataElement, wanted: str, source: str) -> InstanceData:
-    instances = sample.get('pred_instances')
+def _instances(sample: BaseDataElement, field: str, wanted: str, source: str) -> InstanceData:
+    instances = sample.get(field)
     if instances is None or wanted not in instances:
         raise ValueError(
-            f'the data sample has no pred_instances.{wanted}; expected the prediction of {source}, '
+            f'the data sample has no {field}.{wanted}; expected the prediction of {source}, '
             f'got fields {sorted(sample.keys() if instances is None else instances.keys())}.'
         )
     return instances

@@ -208,7 +208,7 @@ def test_a_refiner_of_masks_refuses_boxes(det, photo):
 
 def test_images_that_are_not_there(det, tmp_path, coarse):
     sample = detection(det, tmp_path / 'gone.jpg', coarse)
-    with pytest.raises(FileNotFoundError, match=r"gone.jpg does not exist; RefineHook .* fallback='network_input'"):
+    with pytest.raises(FileNotFoundError, match=r"gone.jpg does not exist; masks are .* fallback='network_input'"):
         PredictionRefiner(BrightInBox())([sample])
     nameless = detection(det, '', coarse).new()
     nameless.pop('img_path')

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 
 from mmrefine.core.gate import explain_kept
-from mmrefine.core.selection import MaskSelection, class_indices
+from mmrefine.core.selection import MaskSelection
 from mmrefine.engine.prediction_images import FALLBACKS
 from mmrefine.engine.prediction_refiner import PredictionRefiner
 from mmrefine.engine.refine_wrapper import RefineWrapper
@@ -32,6 +31,10 @@ class RefineHook(Hook):
     :class:`~mmrefine.engine.RefineWrapper` is put around ``runner.model`` last of all before each batch, hence also
     around models for test-time augmentation and parallel ones, and is off again when the model predicts. Training is
     not touched, and no checkpoint holds a weight of the refiner.
+
+    Inferencers (``DetInferencer``, ``MMSegInferencer``) and ``inference_detector`` run no hooks: for them make the
+    config's model a :func:`mmrefine.RefinedModel <mmrefine.apis.refined_model.RefinedModel>`, or give what they return
+    to :func:`mmrefine.refine_predictions`.
 
     Refined are instance masks, semantic and panoptic maps; boxes of models without masks become masks, with refiners
     that prompt by boxes. Boxes, labels and logits stay as they are.
@@ -71,9 +74,11 @@ class RefineHook(Hook):
         if isinstance(refiner, BaseRefiner) and checkpoint is not None:
             raise ValueError('checkpoint goes with a config or a name; the refiner that was given has its weights.')
         self.refiner, self.checkpoint, self.device = refiner, checkpoint, device
-        self.classes = classes
-        self.selection = MaskSelection(None, score_thr, tuple(area_range), top_k)
-        self.gate, self.rescore, self.fallback = gate, rescore, fallback
+        MaskSelection(None, score_thr, tuple(area_range), top_k)  # what is wrong with it shows at once
+        self.gate = gate
+        self.options = dict(
+            classes=classes, score_thr=score_thr, area_range=area_range, top_k=top_k, rescore=rescore, fallback=fallback
+        )
 
     def before_run(self, runner: Runner) -> None:
         """Build the refiner, so that what is wrong with it shows before anything is trained."""
@@ -112,14 +117,8 @@ class RefineHook(Hook):
         """What depends on the data set and the evaluator of this loop."""
         metainfo = getattr(loop.dataloader.dataset, 'metainfo', None)
         names = metainfo.get('classes') if isinstance(metainfo, Mapping) else None
-        names = None if names is None else tuple(names)
-        self._refine = PredictionRefiner(
-            self.refiner,
-            replace(self.selection, classes=class_indices(self.classes, names)),
-            names,
-            self.rescore,
-            self.fallback,
-            keep_coarse=isinstance(loop.evaluator, RefineEvaluator),
+        self._refine = PredictionRefiner.from_options(
+            self.refiner, names, **self.options, keep_coarse=isinstance(loop.evaluator, RefineEvaluator)
         )
 
     def _wrap_model(self, runner: Runner) -> None:

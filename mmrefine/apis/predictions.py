@@ -1,0 +1,98 @@
+"""Refinement of data samples: what models of MMDetection and MMSegmentation predicted, in memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.structures import BaseDataElement
+
+from mmrefine.apis.inferencer import DEFAULT_MODEL, ImageLike, get_refiner
+from mmrefine.engine.prediction_refiner import PredictionRefiner
+from mmrefine.files.images import read_image
+from mmrefine.models.refiners import BaseRefiner
+
+_CHANNEL_ORDERS = ('bgr', 'rgb')
+
+
+def refine_predictions(
+    samples: BaseDataElement | Sequence[BaseDataElement],
+    images: ImageLike | Sequence[ImageLike] | None = None,
+    model: str | os.PathLike | dict | BaseRefiner = DEFAULT_MODEL,
+    *,
+    device: str | torch.device | None = None,
+    gate: bool | Mapping = True,
+    dataset_meta: Mapping | None = None,
+    channel_order: str = 'bgr',
+    **options: Any,
+) -> BaseDataElement | list[BaseDataElement]:
+    """Refine predictions of MMDetection and MMSegmentation: instance masks, semantic and panoptic maps.
+
+    What becomes of each kind of prediction is told in docs/test_time.md.
+
+    Args:
+        samples: a ``DetDataSample``, ``SegDataSample`` or ``TrackDataSample``, or a list of them, as
+            ``inference_detector``, ``inference_model`` and inferencers (``return_datasamples=True``) return them. They
+            stay as they are.
+        images: the original images, one per sample: paths or (H, W, 3) uint8 arrays; for a ``TrackDataSample`` a list,
+            one per frame. None: the files that ``img_path`` of the samples names.
+        model: name of a bundled model (kept for the next call), a config or a refiner, as for :func:`mmrefine.refine`.
+        device: where the refiner runs; None: a GPU where there is one.
+        gate: as for :func:`mmrefine.refine`.
+        dataset_meta: the predicting model's ``dataset_meta``, of which ``classes`` is read: names in ``classes``, the
+            background of semantic maps and panoptic maps need it.
+        channel_order: of arrays: ``'bgr'``, as mmcv loads images and models are given them, or ``'rgb'``.
+        options: ``classes``, ``score_thr``, ``area_range``, ``top_k`` and ``rescore`` of
+            :class:`~mmrefine.engine.RefineHook`.
+
+    Returns:
+        A copy of the sample with refined masks, or a list of them in the order given.
+
+    Raises:
+        FileNotFoundError: an image is not there, and none was given.
+        TypeError, ValueError: samples without predictions, images that do not fit them, unknown options.
+
+    Example:
+        >>> sample = inference_detector(detector, image)  # doctest: +SKIP
+        >>> refined = mmrefine.refine_predictions(sample, image, score_thr=0.3)  # doctest: +SKIP
+    """
+    if channel_order not in _CHANNEL_ORDERS:
+        raise ValueError(f"channel_order must be 'bgr' or 'rgb', got {channel_order!r}.")
+    if isinstance(samples, BaseDataElement):
+        images = None if images is None else [images]
+        return refine_predictions(
+            [samples], images, model, device=device, gate=gate, dataset_meta=dataset_meta,
+            channel_order=channel_order, **options
+        )[0]  # fmt: skip
+    if not all(isinstance(sample, BaseDataElement) for sample in samples):
+        got = sorted({type(sample).__name__ for sample in samples})
+        raise TypeError(f'samples must be data samples of MMDetection or MMSegmentation, got {", ".join(got)}.')
+    if images is None:
+        images = [None] * len(samples)
+    elif isinstance(images, (np.ndarray, str, os.PathLike)) or len(images) != len(samples):
+        got = 'one image' if isinstance(images, (np.ndarray, str, os.PathLike)) else f'{len(images)} images'
+        raise ValueError(f'a list of {len(samples)} samples needs a list of as many images, got {got}.')
+    refine = PredictionRefiner.from_options(
+        get_refiner(model, device, gate), (dataset_meta or {}).get('classes'), **options
+    )
+    refined = []
+    for sample, image in zip(samples, images, strict=True):  # one by one, however many there are
+        refined += refine([sample], images=[_as_rgb(image, channel_order)])
+    return refined
+
+
+def _as_rgb(image: Any, channel_order: str) -> Any:
+    """An image, the images of a clip in a list, or None: arrays in RGB."""
+    if image is None:
+        return None
+    if isinstance(image, (str, os.PathLike)):
+        return read_image(image)
+    if isinstance(image, (list, tuple)):
+        return [_as_rgb(frame, channel_order) for frame in image]
+    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        got = f'{image.dtype} {image.shape}' if isinstance(image, np.ndarray) else type(image).__name__
+        raise TypeError(f'an image must be a path or an (H, W, 3) uint8 array, got {got}.')
+    return np.ascontiguousarray(image[..., ::-1]) if channel_order == 'bgr' else image

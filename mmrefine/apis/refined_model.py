@@ -1,0 +1,82 @@
+"""Models of MMDetection and MMSegmentation that refine what they predict, wherever they are run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmengine.registry import MODELS as ROOT_MODELS
+from mmengine.structures import BaseDataElement
+from torch import nn
+
+from mmrefine.engine.hooks import RefineHook
+from mmrefine.engine.prediction_refiner import PredictionRefiner
+from mmrefine.models.model_zoo import build_refiner
+from mmrefine.models.refiners import BaseRefiner
+from mmrefine.registry import MODELS
+
+
+@MODELS.register_module()
+def RefinedModel(model_type: str | type, refine: dict, **model: Any) -> nn.Module:  # noqa: N802 (configs name it as a type)
+    """Build a model of another package that refines its predictions in ``test_step`` and ``val_step``.
+
+    Inferencers and ``inference_detector`` run no hooks, so what :class:`~mmrefine.engine.RefineHook` is to a Runner,
+    this is to them. Only the type changes in the config of the model, and its checkpoints fit: the refiner is none of
+    its modules. In a Runner take the hook, which knows the data set's classes and test-time augmentation.
+
+    .. code-block:: python
+
+        _base_ = 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'
+        custom_imports = dict(imports=['mmrefine.compat.auto'])
+        model = dict(
+            type='mmrefine.RefinedModel',
+            model_type='MaskRCNN',
+            refine=dict(refiner='segrefiner_tiny', score_thr=0.3),
+        )
+
+    Args:
+        model_type: the ``type`` that the config would have otherwise.
+        refine: options of :class:`~mmrefine.engine.RefineHook`; names of classes are looked up in the ``dataset_meta``
+            that inferencers give the model.
+        model: the rest of the model's config.
+
+    Raises:
+        FileNotFoundError, TypeError, ValueError: a refiner that cannot be built, or unknown options.
+    """
+    options = RefineHook(**refine)
+    refiner = options.refiner
+    if not isinstance(refiner, BaseRefiner):
+        with torch.random.fork_rng(devices=[]):  # the initial weights of the model stay those of its seed
+            refiner = build_refiner(refiner, options.checkpoint, options.device or 'cpu')
+    built = ROOT_MODELS.build({'type': model_type, **model})
+    built.__class__ = type(type(built).__name__, (_Refined, type(built)), {})
+    built._refinement = _Refinement(refiner.with_gate(options.gate), options)
+    return built
+
+
+class _Refined:
+    """In front of a model's own class: its predictions, refined."""
+
+    def val_step(self, data: Any) -> list:
+        return self._refinement(self, super().val_step(data), data)
+
+    def test_step(self, data: Any) -> list:
+        return self._refinement(self, super().test_step(data), data)
+
+
+class _Refinement:
+    """A refiner and the options of its use; no module, so that the model does not save or train it."""
+
+    def __init__(self, refiner: BaseRefiner, options: RefineHook):
+        self.refiner, self.options = refiner, options
+
+    def __call__(self, model: nn.Module, predictions: list[BaseDataElement], data: Any) -> list[BaseDataElement]:
+        if any(sample.metainfo.get('flip') for sample in predictions):
+            raise ValueError(
+                'RefinedModel refines predictions in the original image, and got a flipped one, as in test-time '
+                'augmentation; use RefineHook in a Runner, which refines the merged prediction.'
+            )
+        if self.options.device is None:
+            self.refiner.to(next(model.parameters()).device)
+        names = (getattr(model, 'dataset_meta', None) or {}).get('classes')
+        return PredictionRefiner.from_options(self.refiner, names, **self.options.options)(predictions, data)

@@ -1,0 +1,254 @@
+"""Predictions of real MMDetection and MMSegmentation models, tiny, refined outside of a Runner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.structures import InstanceData
+
+import mmrefine
+from mmrefine import compat
+from mmrefine.registry import MODELS
+from tests.helpers.tiny_openmmlab import CLASSES, REFINER, build, det_config, mask_rcnn, seg_config, write_data
+
+compat.setup()
+pytest.importorskip('mmdet')
+pytest.importorskip('mmseg')
+
+from mmdet.apis import DetInferencer, inference_detector, init_detector  # noqa: E402
+from mmdet.structures import DetDataSample, TrackDataSample  # noqa: E402
+from mmseg.apis import MMSegInferencer, inference_model, init_model  # noqa: E402
+
+SEG_CLASSES = ('background', *CLASSES)
+ANY_GATE = {'min_score': 0.0, 'min_agreement': None}
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory) -> Path:
+    return write_data(tmp_path_factory.mktemp('scenes') / 'data')
+
+
+@pytest.fixture(autouse=True)
+def own_scope() -> Iterator[None]:
+    """The default scope of a model outlives it; other tests shall not meet it."""
+    before = dict(DefaultScope._instance_dict)
+    yield
+    DefaultScope._instance_dict.clear()
+    DefaultScope._instance_dict.update(before)
+
+
+def saved(config: Config, classes: tuple[str, ...], path: Path) -> tuple[Config, str]:
+    """A config that inferencers take, and a checkpoint with weights that predict something."""
+    model = build(config).model
+    torch.save({'state_dict': model.state_dict(), 'meta': {'dataset_meta': {'classes': classes}}}, path)
+    return config, str(path)
+
+
+@pytest.fixture(scope='module')
+def detector(data) -> tuple[Config, str]:
+    config = det_config(data, mask_rcnn(), visualizer={'type': 'DetLocalVisualizer'})
+    return saved(config, CLASSES, data / 'detector.pth')
+
+
+@pytest.fixture(scope='module')
+def segmentor(data) -> tuple[Config, str]:
+    config = seg_config(data, visualizer={'type': 'SegLocalVisualizer'})
+    config.test_pipeline = config.test_dataloader.dataset.pipeline
+    return saved(config, SEG_CLASSES, data / 'segmentor.pth')
+
+
+def refining(config: Config, **options: Any) -> Config:
+    """The config with a model that refines."""
+    config = deepcopy(config)
+    model_type = config.model.type
+    config.model.update(
+        type='mmrefine.RefinedModel', model_type=model_type, refine={'refiner': REFINER, 'gate': ANY_GATE, **options}
+    )
+    return config
+
+
+def images(data: Path) -> list[str]:
+    return sorted(map(str, (data / 'images').iterdir()))
+
+
+def masks_of(sample) -> np.ndarray:
+    return np.asarray(sample.pred_instances.masks)
+
+
+def refined_apart(path: str, coarse: np.ndarray) -> np.ndarray:
+    refiner = MODELS.build(REFINER).with_gate(ANY_GATE)
+    return mmrefine.refine(path, coarse, refiner).masks
+
+
+def label_map(sample) -> np.ndarray:
+    return sample.pred_sem_seg.data[0].numpy()
+
+
+# ---- refine_predictions ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('source', ['img_path', 'path', 'bgr', 'rgb'])
+def test_after_inference_detector(detector, data, source):
+    config, weights = detector
+    model = init_detector(deepcopy(config), weights, device='cpu')
+    [path, *_] = images(data)
+    image = cv2.imread(path)
+    sample = inference_detector(model, path if source == 'img_path' else image)
+    options = {'model': REFINER, 'gate': ANY_GATE, 'device': 'cpu'}
+    given = {'img_path': None, 'path': path, 'bgr': image, 'rgb': image[..., ::-1]}[source]
+    before = masks_of(sample).copy()
+    order = {'channel_order': 'rgb'} if source == 'rgb' else {}
+    refined = mmrefine.refine_predictions(sample, given, **options, **order)
+    np.testing.assert_array_equal(masks_of(refined), refined_apart(path, before))
+    assert (masks_of(refined) != before).any()
+    np.testing.assert_array_equal(masks_of(sample), before)
+    if source != 'img_path':
+        with pytest.raises(FileNotFoundError, match='img_path is not in its metainfo.*give refine_predictions the im'):
+            mmrefine.refine_predictions(sample, **options)
+
+
+def test_channels_of_arrays_are_told_apart(data):
+    seen = []
+    refiner = MODELS.build(REFINER)
+    refine_image = refiner._refine_image
+    refiner._refine_image = lambda item: seen.append(item.image) or refine_image(item)
+    mask = torch.zeros(1, 8, 8, dtype=torch.bool)
+    mask[:, 2:6, 2:6] = True
+    sample = DetDataSample()
+    sample.pred_instances = InstanceData(masks=mask, scores=torch.ones(1), labels=torch.zeros(1, dtype=torch.int64))
+    image = np.zeros((8, 8, 3), np.uint8)
+    image[..., 0] = 200
+    for order in ('bgr', 'rgb'):
+        mmrefine.refine_predictions(sample, image, refiner, channel_order=order)
+    assert seen[0][0, 0].tolist() == [0, 0, 200] and seen[1][0, 0].tolist() == [200, 0, 0]
+
+
+def test_a_list_is_answered_by_a_list(detector, data):
+    config, weights = detector
+    model = init_detector(deepcopy(config), weights, device='cpu')
+    samples = inference_detector(model, images(data))
+    refined = mmrefine.refine_predictions(samples, images(data), model=REFINER, gate=ANY_GATE, device='cpu')
+    for path, before, after in zip(images(data), samples, refined, strict=True):
+        np.testing.assert_array_equal(masks_of(after), refined_apart(path, masks_of(before)))
+    one = mmrefine.refine_predictions(samples[:1], model=REFINER, device='cpu')
+    assert isinstance(one, list) and len(one) == 1
+    assert mmrefine.refine_predictions([]) == []
+    for wrong in (images(data)[:1], images(data)[0]):
+        with pytest.raises(ValueError, match='list of 3 samples needs .* as many images, got (one image|1 images)'):
+            mmrefine.refine_predictions(samples, wrong)
+    with pytest.raises(TypeError, match='samples must be data samples .*, got ndarray'):
+        mmrefine.refine_predictions([np.zeros(3)])
+    with pytest.raises(TypeError, match=r'an image must be a path or an \(H, W, 3\) uint8 array, got float64 \(3,\)'):
+        mmrefine.refine_predictions(samples[0], np.zeros(3))
+
+
+def test_after_inference_model_on_an_array(segmentor, data):
+    config, weights = segmentor
+    model = init_model(deepcopy(config), weights, device='cpu')
+    image = cv2.imread(images(data)[0])
+    sample = inference_model(model, image)
+    options = {'model': REFINER, 'gate': ANY_GATE, 'device': 'cpu'}
+    refined = mmrefine.refine_predictions(sample, image, dataset_meta=model.dataset_meta, **options)
+    assert (label_map(refined) != label_map(sample)).any()
+    # The classes of dataset_meta say that label 0 is background, and can be chosen by name.
+    ground = mmrefine.refine_predictions(sample, image, **options)
+    assert (label_map(refined) != label_map(ground)).any() or 0 not in label_map(sample)
+    named = mmrefine.refine_predictions(sample, image, dataset_meta=model.dataset_meta, classes=['disk'], **options)
+    chosen = mmrefine.refine_predictions(sample, image, dataset_meta=model.dataset_meta, classes=[2], **options)
+    np.testing.assert_array_equal(label_map(named), label_map(chosen))
+    with pytest.raises(ValueError, match="no class 'tree'; it has background, box, disk"):
+        mmrefine.refine_predictions(sample, image, dataset_meta=model.dataset_meta, classes=['tree'], **options)
+
+
+@pytest.mark.parametrize('source', ['img_path', 'arrays'])
+def test_clips_frame_by_frame(detector, data, source):
+    """What a tracker says of a frame is refined beside what its detector says."""
+    config, weights = detector
+    model = init_detector(deepcopy(config), weights, device='cpu')
+    frames = inference_detector(model, images(data))
+    for number, frame in enumerate(frames):
+        frame.pred_track_instances = frame.pred_instances.clone()
+        frame.pred_track_instances.instances_id = torch.arange(len(frame.pred_instances)) + number
+    clip = TrackDataSample()
+    clip.video_data_samples = frames
+    given = None if source == 'img_path' else [cv2.imread(path) for path in images(data)]
+    refined = mmrefine.refine_predictions(clip, given, model=REFINER, gate=ANY_GATE, device='cpu')
+    assert isinstance(refined, TrackDataSample) and len(refined) == 3
+    for path, before, after in zip(images(data), frames, refined.video_data_samples, strict=True):
+        expected = refined_apart(path, masks_of(before))
+        np.testing.assert_array_equal(after.pred_track_instances.masks, expected)
+        np.testing.assert_array_equal(masks_of(after), expected)
+        assert torch.equal(after.pred_track_instances.instances_id, before.pred_track_instances.instances_id)
+
+
+# ---- RefinedModel ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('batch_size', [1, 3])
+def test_det_inferencer_refines(detector, data, batch_size):
+    config, weights = detector
+    options = {'no_save_vis': True, 'return_datasamples': True, 'batch_size': batch_size}
+    coarse = DetInferencer(deepcopy(config), weights, device='cpu')(images(data), **options)['predictions']
+    inferencer = DetInferencer(refining(config), weights, device='cpu')
+    refined = inferencer(images(data), **options)['predictions']
+    for path, before, after in zip(images(data), coarse, refined, strict=True):
+        np.testing.assert_array_equal(masks_of(after), refined_apart(path, masks_of(before)))
+        assert torch.equal(after.pred_instances.scores, before.pred_instances.scores)
+    # The model stays what it was, and the refiner none of its modules.
+    assert type(inferencer.model).__name__ == 'MaskRCNN'
+    assert set(inferencer.model.state_dict()) == set(torch.load(weights, weights_only=False)['state_dict'])
+    # inference_detector, which needs the backbone in the config, takes the same config.
+    model = init_detector(refining(config), weights, device='cpu')
+    np.testing.assert_array_equal(masks_of(inference_detector(model, images(data)[0])), masks_of(refined[0]))
+
+
+def test_arrays_need_a_fallback(detector, data):
+    config, weights = detector
+    image = cv2.imread(images(data)[0])
+    options = {'no_save_vis': True, 'return_datasamples': True}
+    with pytest.raises(FileNotFoundError, match="set fallback='network_input'"):
+        DetInferencer(refining(config), weights, device='cpu')(image, **options)
+    inferencer = DetInferencer(refining(config, fallback='network_input'), weights, device='cpu')
+    [sample] = inferencer(image, **options)['predictions']
+    [coarse] = DetInferencer(deepcopy(config), weights, device='cpu')(image, **options)['predictions']
+    assert (masks_of(sample) != masks_of(coarse)).any()
+
+
+def test_seg_inferencer_refines(segmentor, data):
+    config, weights = segmentor
+    inferencer = MMSegInferencer(deepcopy(config), weights, device='cpu')
+    coarse = inferencer(images(data), return_datasamples=True)
+    refined = MMSegInferencer(refining(config), weights, device='cpu')(images(data), return_datasamples=True)
+    expected = mmrefine.refine_predictions(
+        coarse, model=REFINER, gate=ANY_GATE, device='cpu', dataset_meta={'classes': SEG_CLASSES}
+    )
+    for before, after, wanted in zip(coarse, refined, expected, strict=True):
+        np.testing.assert_array_equal(label_map(after), label_map(wanted))
+        assert (label_map(after) != label_map(before)).any()
+    model = init_model(refining(config), weights, device='cpu')
+    np.testing.assert_array_equal(label_map(inference_model(model, images(data)[0])), label_map(expected[0]))
+
+
+def test_what_is_wrong_with_a_refined_model_shows_at_once(detector):
+    config, _ = detector
+    with pytest.raises(TypeError, match="unexpected keyword argument 'least_score'"):
+        DetInferencer(refining(config, least_score=0.3), device='cpu')
+    with pytest.raises(FileNotFoundError, match="unknown model 'no_such_model'"):
+        DetInferencer(refining(config, refiner='no_such_model'), device='cpu')
+
+
+def test_flipped_views_are_refused(detector):
+    config, _ = detector
+    model = init_detector(refining(config), device='cpu')
+    sample = DetDataSample(metainfo={'flip': True})
+    with pytest.raises(ValueError, match='got a flipped one, as in test-time augmentation; use RefineHook'):
+        model._refinement(model, [sample], None)
