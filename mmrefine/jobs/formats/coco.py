@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mmrefine.core.rle import decode_segmentation, encode_like, is_absent
+from mmrefine.core.rle import encode_like, is_absent
 from mmrefine.evaluation import mask_iou
 from mmrefine.files.coco_file import NO_IMAGE, CocoFile
 from mmrefine.files.image_table import ImageTable
@@ -272,18 +272,15 @@ class CocoTruth(Truth):
         same = [item for item in candidates if 'id' in record and item.get('id') == record['id']]
         if len(same) > 1:
             raise ValueError(f'{self.file.path} has {len(same)} masks with the id {record["id"]}; ids must be unique.')
-        if not same or _left_alone(same[0]) == _NO_MASK:
-            return None
-        return decode_segmentation(same[0]['segmentation'], size_hw)
+        return self.file.mask_of(same[0], size_hw) if same else None
 
-    @staticmethod
-    def _find_by_overlap(candidates: list[dict], record: dict, coarse: np.ndarray) -> np.ndarray | None:
+    def _find_by_overlap(self, candidates: list[dict], record: dict, coarse: np.ndarray) -> np.ndarray | None:
         best, best_iou = None, _MIN_OVERLAP
         for item in candidates:
-            if item.get('category_id') != record.get('category_id') or _left_alone(item) == _NO_MASK:
+            if item.get('category_id') != record.get('category_id'):
                 continue
-            mask = decode_segmentation(item['segmentation'], coarse.shape)
-            iou = mask_iou(coarse, mask)
+            mask = self.file.mask_of(item, coarse.shape)
+            iou = 0.0 if mask is None else mask_iou(coarse, mask)
             if iou >= best_iou and (best is None or iou > best_iou):
                 best, best_iou = mask, iou
         return best

@@ -60,6 +60,14 @@ class LabelMaps(PngMasks):
         regions = label_regions(file.labels(), background=self.background, void=self.void, split=self.options.split)
         return _Regions(file, regions)
 
+    def read_file(self, task: MaskTask, size_hw: tuple[int, int]) -> MaskFile:
+        file = super().read_file(task, size_hw)
+        largest = np.iinfo(file.labels().dtype).max
+        for name, label in (('ignore_label', self.void), ('background_label', self.background)):
+            if label is not None and label > largest:
+                raise ValueError(f'label map {file.path} holds labels up to {largest}, got the {name} {label}.')
+        return file
+
     def outputs(self, task: MaskTask) -> list[str]:
         names = super().outputs(task)
         return [*names, f'pseudo_labels/{task.key}'] if self.options.ignore_band else names
@@ -71,11 +79,6 @@ class LabelMaps(PngMasks):
         after = self._paint(before, coarse, refined)
         maps = [after]
         if self.options.ignore_band:
-            if self.void > np.iinfo(before.dtype).max:
-                raise ValueError(
-                    f'the void label {self.void} does not fit into {coarse.file.path}, which has '
-                    f'{8 * before.dtype.itemsize} bits; give an ignore_label that does.'
-                )
             maps.append(np.where(before == after, after, self.void))
         for name, values in zip(self.outputs(task), maps, strict=True):
             with out.open(name, 'wb') as file:

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from mmrefine.core.rle import decode_segmentation
+from mmrefine.core.checks import check_same_size
+from mmrefine.core.rle import decode_segmentation, is_absent
 from mmrefine.files.clip_masks import ClipMasks
 from mmrefine.files.coco_file import image_name
+from mmrefine.files.json_stream import read_json
 from mmrefine.files.video_frames import FrameFiles, VideoFrames
 from mmrefine.jobs.fingerprints import Fingerprint, digest_of, fingerprint_files, fingerprint_value
 from mmrefine.jobs.formats.clips import ClipFormat, ClipTask, ClipWriter, RefinedClip, register_clip_format, safe_name
@@ -116,8 +118,8 @@ class YoutubeVisClips(ClipFormat):
         self.root = Path(frames)
         if not self.root.is_dir():
             raise FileNotFoundError(f'frames {frames} are no folder; names in {path} start there.')
-        self.content = _read_json(path)
-        described = self.content if videos is None else _read_json(videos)
+        self.content = read_json(path)
+        described = self.content if videos is None else read_json(videos)
         self.videos = _videos(described, videos or path)
         records = self.content if isinstance(self.content, list) else self.content.get('annotations')
         if not isinstance(records, list):
@@ -231,7 +233,8 @@ class YoutubeVisClips(ClipFormat):
                     f'clip {task.name} has {len(frames)} frames but an object with {len(record["segmentations"])} '
                     'segmentations; expected one per frame, null where there is none.'
                 )
-        return frames, JsonClipMasks(records, frames.size_hw)
+        video = self.videos[task.source]
+        return frames, JsonClipMasks(records, frames.size_hw, _declared_hw(video))
 
 
 class JsonClipMasks(ClipMasks):
@@ -240,18 +243,21 @@ class JsonClipMasks(ClipMasks):
     Args:
         records: one for each object.
         size_hw: of the frames.
+        declared_hw: what the file says it is, which polygons must be drawn on; None if it does not.
 
     Attributes:
         unusable: ``[frame, object, reason]`` of the masks that were wanted and could not be used; nothing is said
             about them.
     """
 
-    def __init__(self, records: list[dict], size_hw: tuple[int, int]):
+    def __init__(
+        self, records: list[dict], size_hw: tuple[int, int], declared_hw: tuple[int, int] | None = None
+    ):
         self.object_ids = list(range(1, len(records) + 1))
         self.categories = [record.get('category_id') for record in records]
-        self.records, self.size_hw = records, size_hw
+        self.records, self.size_hw, self._declared_hw = records, size_hw, declared_hw
         self.unusable: list[list] = []
-        counts = [sum(1 for item in record['segmentations'] if item) for record in records]
+        counts = [sum(1 for item in record['segmentations'] if not is_absent(item)) for record in records]
         if not any(counts):
             raise ValueError('the clip has no mask: all its segmentations are empty.')
         self.are_prompts = len(records[0]['segmentations']) > 1 and max(counts) == 1
@@ -260,14 +266,21 @@ class JsonClipMasks(ClipMasks):
         return [self._decode(record['segmentations'][index], index, row) for row, record in enumerate(self.records)]
 
     def _decode(self, segmentation: Any, frame: int, row: int) -> np.ndarray | None:
-        if not segmentation:
+        if is_absent(segmentation):
             return None if self.are_prompts else np.zeros(self.size_hw, bool)
         try:
+            if isinstance(segmentation, list) and self._declared_hw is not None:
+                check_same_size('the polygons belong to a video that is', self._declared_hw, self.size_hw)
             return decode_segmentation(segmentation, self.size_hw)
         except ValueError as error:
             if not any(known[:2] == [frame, row] for known in self.unusable):
                 self.unusable.append([frame, row, str(error)])
             return None
+
+
+def _declared_hw(video: dict) -> tuple[int, int] | None:
+    sides = video.get('height'), video.get('width')
+    return sides if all(isinstance(side, int) and side > 0 for side in sides) else None
 
 
 def _is_crowd(record: dict) -> bool:
@@ -292,14 +305,6 @@ def _videos(described: Any, path: str | os.PathLike) -> dict[Any, dict]:
             raise ValueError(f'{path}: videos[{place}] must have a list of names as "file_names", got {_short(names)}.')
         videos[video['id']] = video
     return videos
-
-
-def _read_json(path: str | os.PathLike) -> Any:
-    """Video files are of one mask per object and frame as RLE, and fit into memory."""
-    try:
-        return json.loads(Path(path).read_bytes().decode('utf-8-sig'))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f'{path} is not valid JSON ({error}); is it cut short?') from error
 
 
 def _short(value: Any) -> str:
