@@ -372,7 +372,7 @@ def fuzz(seeds: range, tmp_path: Path, tools: dict[str, Callable], monkeypatch: 
         shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize('start', range(0, 300, 30))
+@pytest.mark.parametrize('start', range(0, 240, 30))
 def test_hostile_inputs(start: int, tmp_path: Path, tools: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     fuzz(range(start, start + 30), tmp_path, tools, monkeypatch)
 
