@@ -17,6 +17,8 @@ from mmengine.runner import Runner
 from mmrefine import compat
 from mmrefine.apis import find_checkpoint
 from mmrefine.core.gate import parse_gate
+from mmrefine.models.refiners import BaseRefiner
+from mmrefine.registry import MODELS
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,6 +37,49 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def change_gate(config: Config, settings: dict | None) -> None:
+    """Change settings of the gate of every refiner in a config; None: no gate.
+
+    Raises:
+        SystemExit: there is no refiner in it.
+    """
+    hooks = [hook for hook in config.get('custom_hooks') or [] if _is_a(hook, 'RefineHook')]
+    if not hooks and not _is_a(config.model, 'RefinedModel'):
+        if not issubclass(MODELS.get(config.model.type) or object, BaseRefiner):
+            raise SystemExit(f'--gate and --no-gate: {config.filename} has no refiner and no RefineHook.')
+        config.model.gate = None if settings is None else {**(config.model.get('gate') or {}), **settings}
+        return
+    for owner in hooks or [config.model]:
+        before = owner.get('gate')
+        owner['gate'] = False if settings is None else {**(before if isinstance(before, dict) else {}), **settings}
+
+
+def write_per_mask(config: Config, path: str) -> None:
+    """Have the numbers of every mask written: by RefineMetric, or of predictions that are matched with ground truth.
+
+    Raises:
+        SystemExit: nothing is refined.
+    """
+    evaluator = config.test_evaluator
+    metrics = evaluator if isinstance(evaluator, list) else [evaluator]
+    of_refiners = [metric for metric in metrics if _is_a(metric, 'RefineMetric')]
+    for metric in of_refiners:
+        metric['per_mask_file'] = path
+    if of_refiners:
+        return
+    if not any(_is_a(hook, 'RefineHook') for hook in config.get('custom_hooks') or []):
+        raise SystemExit(f'--per-mask: {config.filename} has neither RefineMetric nor RefineHook.')
+    if not any(_is_a(evaluator, name) for name in ('RefineEvaluator', 'MatchedMaskEvaluator')):
+        evaluator = {'metrics': metrics}
+    matched = {**evaluator.get('matched', {}), 'per_mask_file': path}
+    config.test_evaluator = {**evaluator, 'type': 'mmrefine.MatchedMaskEvaluator', 'matched': matched}
+
+
+def _is_a(config: object, name: str) -> bool:
+    """Whether a config is of a class, named with or without its scope."""
+    return isinstance(config, dict) and str(config.get('type', '')).rpartition('.')[2] == name
+
+
 def main() -> None:
     args = parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
@@ -46,19 +91,12 @@ def main() -> None:
     config.work_dir = args.work_dir or config.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
     config.load_from = find_checkpoint(args.checkpoint) if args.checkpoint else None
     if args.per_mask:
-        metrics = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
-        for metric in metrics:
-            if metric['type'].endswith('RefineMetric'):
-                metric['per_mask_file'] = args.per_mask
-    if args.no_gate:
-        config.model.gate = None
-    elif args.gate:
-        config.model.gate = {**(config.model.get('gate') or {}), **parse_gate(args.gate)}
+        write_per_mask(config, args.per_mask)
+    if args.no_gate or args.gate:
+        change_gate(config, parse_gate(args.gate) if args.gate else None)
     # Testing needs nothing of training, such as its data.
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
         config.pop(key, None)
-    hooks = config.get('custom_hooks') or []
-    config.custom_hooks = [hook for hook in hooks if str(hook['type']).endswith('RefineHook')]
     compat.prepare_cpu_distributed(config)
     Runner.from_cfg(config).test()
 

@@ -5,10 +5,11 @@ Legend: N masks of one field, K of them chosen, H and W the size of the image in
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from mmengine.structures import BaseDataElement
 
 from mmrefine.core.crops import fill_boxes
@@ -50,13 +51,16 @@ class MaskField:
     from_boxes: bool = False
 
 
-def find_fields(sample: BaseDataElement, classes: tuple[str, ...] | None, rescore: bool) -> list[MaskField]:
+def find_fields(
+    sample: BaseDataElement, classes: tuple[str, ...] | None, rescore: bool, skipped: Collection[str] = ()
+) -> list[MaskField]:
     """Everything in a data sample that is, or can become, masks.
 
     Args:
         sample: ``DetDataSample`` or ``SegDataSample`` with predictions.
         classes: names of the data set's classes in order, None where they are not known.
         rescore: whether instances are written with score x quality instead of their score.
+        skipped: names of fields that are left alone where a map is there.
 
     Raises:
         ValueError: there is nothing to refine, or a panoptic map whose number of classes is not known.
@@ -67,6 +71,8 @@ def find_fields(sample: BaseDataElement, classes: tuple[str, ...] | None, rescor
     if 'pred_sem_seg' in sample:
         fields.append(_semantic_field(sample, classes))
     for name in _INSTANCES:
+        if fields and name in skipped:
+            continue
         if 'masks' in sample.get(name, ()):
             fields.append(_instance_field(name, *masks_from_det(sample, name), rescore))
     if 'pred_instances' in sample and not fields:
@@ -89,16 +95,21 @@ def _instance_field(
         written[chosen] = refined
         if not rescore:
             return det_with_masks(sample, written, field=name)
-        rescored = scores.copy()
-        rescored[chosen] *= quality
-        return det_with_masks(sample, written, rescored, name)
+        factors = np.ones_like(scores)
+        factors[chosen] = quality
+        rescored = det_with_masks(sample, written, scores * factors, name)
+        instances = rescored.get(name)
+        if 'mask_scores' in instances:  # metrics rank masks by these where they are, as with Mask Scoring R-CNN
+            instances.mask_scores = instances.mask_scores * torch.from_numpy(factors).to(instances.mask_scores)
+        return rescored
 
     return MaskField(name, masks, labels, scores, write, from_boxes)
 
 
 def _semantic_field(sample: BaseDataElement, classes: tuple[str, ...] | None) -> MaskField:
     label_map = label_map_from_seg(sample)
-    background = classes.index(_BACKGROUND) if classes and _BACKGROUND in classes else None
+    names = [name.strip().lower() for name in classes or ()]
+    background = names.index(_BACKGROUND) if _BACKGROUND in names else None
     void = VOID if classes is None or len(classes) <= VOID else None
     masks, labels = split_label_map(label_map, background=background, void=void)
 

@@ -43,6 +43,7 @@ class PredictionRefiner:
         classes: names of the data set's classes in order, None where they are not known.
         rescore: whether refined instances get score x quality as their score.
         fallback: see :func:`~mmrefine.engine.prediction_images.image_of`.
+        skipped: names of fields that are left alone beside a map, such as ``'pred_instances'``.
         keep_coarse: whether refined samples hold ``coarse``: the fields before refinement, and ``accepted``, the gate's
             decisions on the masks that were chosen.
 
@@ -56,6 +57,7 @@ class PredictionRefiner:
     classes: tuple[str, ...] | None = None
     rescore: bool = False
     fallback: str | None = None
+    skipped: frozenset[str] = frozenset()
     keep_coarse: bool = False
     num_masks: int = 0
     num_accepted: int = 0
@@ -108,7 +110,7 @@ class PredictionRefiner:
             self._choose(index, field)
             for index, prediction in enumerate(predictions)
             if prediction.keys() != ['loss']  # validation losses travel behind the predictions
-            for field in find_fields(prediction, self.classes, self.rescore)
+            for field in find_fields(prediction, self.classes, self.rescore, self.skipped)
         ]
         results = iter(self._refine([item for item in work if item.chosen.any()], predictions, data, images))
         refined = list(predictions)

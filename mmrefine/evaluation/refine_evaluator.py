@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.logging import print_log
 from mmengine.structures import BaseDataElement
 
 from mmrefine.registry import EVALUATOR
@@ -76,8 +77,11 @@ class RefineEvaluator(Evaluator):
         super().process(refined, data_batch)
 
     def evaluate(self, size: int) -> dict[str, Any]:
-        """All metrics; refined ones come first, so that ``save_best='auto'`` goes by them."""
-        coarse, refined = self.coarse.evaluate(size), super().evaluate(size)
+        """All metrics; refined ones of masks come first, so that ``save_best='auto'`` goes by them."""
+        print_log('Metrics of the coarse masks, as the model predicts them:', logger='current')
+        coarse = self.coarse.evaluate(size)
+        print_log('Metrics of the refined masks:', logger='current')
+        refined = dict(sorted(super().evaluate(size).items(), key=_is_of_boxes))
         gains = {
             f'gain/{key}': value - coarse[key]
             for key, value in refined.items()
@@ -102,6 +106,11 @@ class _AcceptedShare(BaseMetric):
     def compute_metrics(self, results: list[np.ndarray]) -> dict[str, float]:
         accepted = np.concatenate([np.zeros(0, bool), *results])
         return {'accepted': float(accepted.mean()) if len(accepted) else float('nan')}
+
+
+def _is_of_boxes(item: tuple[str, Any]) -> bool:
+    """Whether a metric, by its key, is of boxes or proposals, which refinement leaves as they are."""
+    return 'bbox' in item[0] or 'proposal' in item[0] or '/AR@' in item[0]
 
 
 def _writing_elsewhere(metric: Mapping) -> dict:

@@ -50,6 +50,7 @@ class LoadCoarseMasks(BaseTransform):
             The regions of label maps are the masks of the first two.
         category_ids: category ids, or labels of label maps, in the order of the classes: labels are places in it.
             None: labels are the ids themselves, which MMDetection cannot use. A binary mask has the id 1.
+        score_thr: of COCO results, masks of a lower score are left out; a record without a score counts as 1.
         cam_threshold: what scores less is background.
         cam_names: how a tool calls its activation maps, keyword arguments of
             :class:`~mmrefine.files.activation_maps.MapNames`.
@@ -67,6 +68,7 @@ class LoadCoarseMasks(BaseTransform):
         kind: str = 'masks',
         into: str = 'coarse_masks',
         category_ids: Sequence[int] | None = None,
+        score_thr: float = 0.0,
         cam_threshold: float = 0.25,
         cam_names: Mapping[str, Any] | None = None,
         ignore_label: int | None = VOID,
@@ -78,10 +80,13 @@ class LoadCoarseMasks(BaseTransform):
             raise ValueError('gt_masks need category_ids: the category ids in the order of the classes.')
         if into == 'gt_seg_map' and kind == 'masks':
             raise ValueError("gt_seg_map comes of label maps or activation maps: kind must be 'labels' or 'cams'.")
+        if score_thr and Path(path).suffix.lower() != '.json':
+            raise ValueError(f'score_thr goes with COCO results, which have scores; {path} is none.')
         if not Path(path).exists():
             raise FileNotFoundError(f'coarse masks {path} do not exist.')
         self.path, self.kind, self.into = Path(path), kind, into
         self.classes = None if category_ids is None else {item: index for index, item in enumerate(category_ids)}
+        self.score_thr = score_thr
         self.cam_threshold, self.cam_names = cam_threshold, MapNames(**(cam_names or {}))
         self.ignore_label, self.background_label = ignore_label, background_label
         self.coco = CocoFile(path) if self.path.suffix.lower() == '.json' else None
@@ -132,6 +137,8 @@ class LoadCoarseMasks(BaseTransform):
         places = self.coco.records_of(image_id)
         masks, usable = [], []
         for place, record in zip(places, self.coco.read(places), strict=True):
+            if record.get('score', 1.0) < self.score_thr:
+                continue
             try:
                 mask = self.coco.mask_of(record, size_hw)
             except ValueError as error:

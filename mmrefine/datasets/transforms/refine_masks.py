@@ -7,6 +7,7 @@ import os
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
+from mmengine.logging import print_log
 
 from mmrefine.core.checks import check_masks
 from mmrefine.core.crops import mask_boxes
@@ -22,6 +23,7 @@ from mmrefine.utils import require
 _FIELDS = ('coarse_masks', 'gt_masks', 'gt_seg_map')
 # Two decoders differ by one or two grey levels on average, two photographs or a mirrored one by tens.
 _SAME_IMAGE_LEVELS = 3
+_FIRST_REPORT = 100  # masks
 
 
 @TRANSFORMS.register_module()
@@ -54,6 +56,9 @@ class RefineMasks(BaseTransform):
         device: where the refiner runs; workers of a DataLoader cannot use a GPU.
         seed: of the refiner's random draws.
 
+    Beside the masks, ``accepted`` (N,) bool says which were replaced, by mask or by region of the label map; the log
+    says it in sum, after 100 masks and whenever their number has doubled.
+
     Raises:
         ValueError: an unknown field, masks of another size than the image, an image that was changed before.
     """
@@ -79,6 +84,8 @@ class RefineMasks(BaseTransform):
         self.device, self.seed = device, seed
         self.cache = None if cache_dir is None else ResultCache(cache_dir, self._fingerprint())
         self._refiner: BaseRefiner | None = None
+        self._num_masks = self._num_accepted = 0
+        self._next_report = _FIRST_REPORT
 
     def transform(self, results: dict) -> dict:
         for key in (self.field, 'img_path'):
@@ -103,14 +110,17 @@ class RefineMasks(BaseTransform):
         after = paint_regions(before, coarse, result.masks, labels, result.scores, **options)
         if self.ignore_band:
             after[after != before] = self.ignore_label
-        results['gt_seg_map'] = after
+        results.update(gt_seg_map=after, accepted=result.accepted)
 
     def _refine_true_masks(self, results: dict) -> None:
         given = results['gt_masks']
         masks = check_masks(given.to_ndarray() if hasattr(given, 'to_ndarray') else given, _size_of(given))
         chosen = ~np.asarray(results.get('gt_ignore_flags', np.zeros(len(masks), bool)), bool)
         refined = masks.copy()
-        refined[chosen] = self._refine(results, masks[chosen]).masks
+        result = self._refine(results, masks[chosen])
+        refined[chosen] = result.masks
+        results['accepted'] = np.zeros(len(masks), bool)
+        results['accepted'][chosen] = result.accepted
         chosen &= refined.any(axis=(1, 2))
         if 'gt_bboxes' in results:
             results['gt_bboxes'] = _replace_boxes(results['gt_bboxes'], mask_boxes(refined), chosen)
@@ -123,14 +133,25 @@ class RefineMasks(BaseTransform):
     def _refine(self, results: dict, masks: np.ndarray) -> RefineResult:
         """The result for masks of a sample, out of the cache if it is there."""
         masks = check_masks(masks, masks.shape[-2:])
-        if self.cache is None:
-            return self._compute(results, masks)
-        key = self.cache.key(results['img_path'], masks)
-        result = self.cache.get(key, masks)
+        key = None if self.cache is None else self.cache.key(results['img_path'], masks)
+        result = None if key is None else self.cache.get(key, masks)
         if result is None:
             result = self._compute(results, masks)
-            self.cache.put(key, result)
+            if key is not None:
+                self.cache.put(key, result)
+        self._report(result)
         return result
+
+    def _report(self, result: RefineResult) -> None:
+        """Log what the gate took so far, more rarely as there is more of it."""
+        self._num_masks += len(result.accepted)
+        self._num_accepted += int(result.accepted.sum())
+        if self._num_masks >= self._next_report:
+            print_log(
+                f'RefineMasks: {self._num_accepted} of {self._num_masks} masks were replaced, the others kept.',
+                logger='current',
+            )
+            self._next_report = 2 * self._num_masks
 
     def _compute(self, results: dict, masks: np.ndarray) -> RefineResult:
         image = read_image(results['img_path'])

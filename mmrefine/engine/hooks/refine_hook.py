@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from mmengine.dist import all_gather_object
+from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
@@ -37,7 +40,8 @@ class RefineHook(Hook):
     to :func:`mmrefine.refine_predictions`.
 
     Refined are instance masks, semantic and panoptic maps; boxes of models without masks become masks, with refiners
-    that prompt by boxes. Boxes, labels and logits stay as they are.
+    that prompt by boxes. Boxes, labels and logits stay as they are. Beside a panoptic map instances are refined only if
+    a metric reads them.
 
     Args:
         refiner: name of a bundled model, a config (file or dict), or a refiner, which is used as and where it is.
@@ -118,7 +122,11 @@ class RefineHook(Hook):
         metainfo = getattr(loop.dataloader.dataset, 'metainfo', None)
         names = metainfo.get('classes') if isinstance(metainfo, Mapping) else None
         self._refine = PredictionRefiner.from_options(
-            self.refiner, names, **self.options, keep_coarse=isinstance(loop.evaluator, RefineEvaluator)
+            self.refiner,
+            names,
+            **self.options,
+            skipped=_unread_fields(loop.evaluator),
+            keep_coarse=isinstance(loop.evaluator, RefineEvaluator),
         )
 
     def _wrap_model(self, runner: Runner) -> None:
@@ -128,8 +136,18 @@ class RefineHook(Hook):
         runner.model = RefineWrapper(runner.model, self._refine, step_aside)
 
     def _report(self, runner: Runner) -> None:
+        """Log what the gate decided, on all processes together."""
         told = self._refine
+        counts = all_gather_object((told.num_masks, told.num_accepted, told.kept_for))
+        num_masks, num_accepted = (sum(count[place] for count in counts) for place in (0, 1))
+        kept_for = sum((count[2] for count in counts), Counter())
         runner.logger.info(
-            f'RefineHook: {type(self.refiner).__name__} replaced {told.num_accepted} of the {told.num_masks} masks '
-            f'that it was given. {explain_kept(told.kept_for, told.num_masks, in_python=True)}'
+            f'RefineHook: {type(self.refiner).__name__} replaced {num_accepted} of the {num_masks} masks '
+            f'that it was given. {explain_kept(kept_for, num_masks, in_python=True)}'
         )
+
+
+def _unread_fields(evaluator: Evaluator) -> frozenset[str]:
+    """Instances beside panoptic maps, where every metric reads the maps alone."""
+    names = [type(metric).__name__ for metric in evaluator.metrics]
+    return frozenset({'pred_instances'} if names and all('Panoptic' in name for name in names) else ())

@@ -1,7 +1,7 @@
 """Teacher and student for instance segmentation: the teacher's masks are refined before the student learns from them.
 
-Legend: B images, N instances of one, H and W the size of a view in pixels. A view is the photograph as a branch of the
-pipeline has resized, flipped or rotated it; its ``homography_matrix`` leads from the photograph to the view.
+Legend: B images, N instances of one, H and W the size of a view in pixels. A view is the image as a branch of the
+pipeline has resized, flipped or rotated it; its ``homography_matrix`` leads from the image to the view.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class PseudoLabelStats(NamedTuple):
 class MaskTeacher(SemiBaseDetector):
     """MMDetection's semi-supervised framework with masks that are refined on the way from teacher to student.
 
-    The teacher predicts on its view of an unlabelled photograph. What is certain enough is refined against that view,
+    The teacher predicts on its view of an unlabelled image. What is certain enough is refined against that view,
     sorted by :class:`~mmrefine.core.pseudo_labels.PseudoLabelFilter`, and warped into the student's view, which may be
     flipped, scaled or rotated against the teacher's. Boxes are those of the warped masks. The quality estimate is the
     instance's weight, which :class:`WeightedFCNMaskHead` uses and other heads leave alone.
@@ -53,7 +53,8 @@ class MaskTeacher(SemiBaseDetector):
     The refiner is no part of the model: it is neither trained, nor averaged, nor in checkpoints.
 
     Args:
-        detector: config of a detector with masks, such as Mask R-CNN; of it are made teacher and student.
+        detector: config of a detector with masks, such as Mask R-CNN, SOLOv2 or RTMDet-Ins; of it are made teacher and
+            student.
         refiner: name of a bundled model, or the config of a refiner; None: masks stay as the teacher predicts them.
         label_filter: keyword arguments of :class:`~mmrefine.core.pseudo_labels.PseudoLabelFilter`.
         semi_train_cfg: ``sup_weight``, ``unsup_weight`` and ``freeze_teacher`` of MMDetection's framework.
@@ -101,13 +102,15 @@ class MaskTeacher(SemiBaseDetector):
             ValueError: the teacher predicts no masks, or masks of another size than its view.
         """
         self.teacher.eval()
-        samples = self.teacher.predict(batch_inputs, batch_data_samples, rescale=False)
-        scores = torch.cat([sample.pred_instances.scores for sample in samples])
-        candidates = [self._candidates(sample) for sample in samples]
-        images = [self._view_image(x, sample.img_shape) for x, sample in zip(batch_inputs, samples, strict=True)]
-        for sample, instances, refined in zip(samples, candidates, self._refine(images, candidates), strict=True):
-            sample.gt_instances = self._sorted(instances, *refined)
-        return samples, {'best_score': scores.max().item() if len(scores) else 0.0}
+        views = [_as_original(sample) for sample in batch_data_samples]
+        predictions = self.teacher.predict(batch_inputs, views, rescale=True)
+        scores = torch.cat([prediction.pred_instances.scores for prediction in predictions])
+        candidates = [self._candidates(prediction) for prediction in predictions]
+        images = [self._view_image(x, view.img_shape) for x, view in zip(batch_inputs, views, strict=True)]
+        refined = self._refine(images, candidates)
+        for sample, instances, results in zip(batch_data_samples, candidates, refined, strict=True):
+            sample.gt_instances = self._sorted(instances, *results)
+        return batch_data_samples, {'best_score': scores.max().item() if len(scores) else 0.0}
 
     def project_pseudo_instances(
         self, batch_pseudo_instances: list[DetDataSample], batch_data_samples: list[DetDataSample]
@@ -137,7 +140,7 @@ class MaskTeacher(SemiBaseDetector):
             )
             ignored = instances.ignored
             student.gt_instances = projected[(visible & ~ignored).to(projected.labels.device)]
-            student.gt_instances.masks = BitmapMasks(masks[(visible & ~ignored).numpy()], *masks.shape[1:])
+            student.gt_instances.masks = self._padded(masks[(visible & ~ignored).numpy()], student)
             student.ignored_instances = projected[(visible & ignored).to(projected.labels.device)]
         return batch_data_samples
 
@@ -162,8 +165,9 @@ class MaskTeacher(SemiBaseDetector):
             )
         if len(instances) and tuple(instances.masks.shape[1:]) != tuple(sample.img_shape[:2]):
             raise ValueError(
-                f'the masks of the teacher have the size {tuple(instances.masks.shape[1:])} (H, W), its view '
-                f'{tuple(sample.img_shape[:2])}; its pipeline may resize and flip, but not crop.'
+                f'expected masks in the size of the view, {tuple(sample.img_shape[:2])} (H, W), from '
+                f'{type(self.teacher).__name__}, got {tuple(instances.masks.shape[1:])}; MaskTeacher needs a detector '
+                'that answers predict(rescale=True) in the size of ori_shape.'
             )
         least = self.label_filter.ignore_score
         return instances[instances.scores >= (self.label_filter.min_score if least is None else least)]
@@ -196,6 +200,14 @@ class MaskTeacher(SemiBaseDetector):
             ignored=torch.from_numpy(ignored)[kept],
         )
 
+    def _padded(self, masks: np.ndarray, sample: DetDataSample) -> BitmapMasks:
+        """Masks (N, H, W) of a view as MMDetection's, padded as the data preprocessor pads those of people's labels."""
+        bitmaps = BitmapMasks(masks, *masks.shape[1:])
+        preprocessor = self.data_preprocessor.data_preprocessor
+        if getattr(preprocessor, 'pad_mask', False):
+            bitmaps = bitmaps.pad(sample.batch_input_shape, pad_val=preprocessor.mask_pad_value)
+        return bitmaps
+
     def _view_image(self, inputs: Tensor, size_hw: tuple[int, int]) -> np.ndarray:
         """A teacher's view, (H, W, 3) uint8 RGB, of its (3, H, W) input to the network."""
         preprocessor = self.data_preprocessor.data_preprocessor
@@ -205,6 +217,17 @@ class MaskTeacher(SemiBaseDetector):
             inputs = inputs.flip(0)
         pixels = inputs[:, : size_hw[0], : size_hw[1]].permute(1, 2, 0)
         return pixels.round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+
+
+def _as_original(sample: DetDataSample) -> DetDataSample:
+    """The sample of a view as if the view were the original image.
+
+    Whatever a head does without rescaling (SOLOv2 answers in the original size all the same, RTMDet-Ins in that of the
+    padded batch), with it every head answers in the size of the original, here the view.
+    """
+    view = sample.new()
+    view.set_metainfo({'ori_shape': sample.img_shape[:2], 'scale_factor': (1.0, 1.0)})
+    return view
 
 
 def _homography(sample: DetDataSample) -> np.ndarray:

@@ -18,6 +18,8 @@ from mmdet.registry import MODELS  # noqa: E402
 from mmdet.structures import DetDataSample  # noqa: E402
 from mmdet.structures.mask import BitmapMasks  # noqa: E402
 from mmdet.utils import register_all_modules  # noqa: E402
+from mmengine.config import ConfigDict  # noqa: E402
+from mmengine.hub import get_config  # noqa: E402
 
 import mmrefine.models.detectors  # noqa: E402, F401
 from mmrefine.core.rle import decode_segmentation  # noqa: E402
@@ -96,6 +98,15 @@ def answer(model, masks: np.ndarray, scores: list[float]) -> None:
     model.teacher.predict = predict
 
 
+def masks_of(student: DetDataSample) -> np.ndarray:
+    """Masks in the student's view, without the padding of the batch, which is empty."""
+    masks = student.gt_instances.masks.masks
+    assert masks.shape[1:] == student.batch_input_shape
+    height, width = student.img_shape[:2]
+    assert not masks[:, height:].any() and not masks[:, :, width:].any()
+    return masks[:, :height, :width]
+
+
 def shrunk(masks: np.ndarray) -> np.ndarray:
     """Masks that miss 3 px on every side: what a coarse prediction is like."""
     kernel = np.ones((7, 7), np.uint8)
@@ -113,7 +124,7 @@ def test_masks_reach_a_flipped_student_exactly(photograph, direction):
     [student] = model.project_pseudo_instances(model.get_pseudo_instances(inputs, teacher)[0], student)
     flips = {'horizontal': np.s_[:, :, ::-1], 'vertical': np.s_[:, ::-1], 'diagonal': np.s_[:, ::-1, ::-1]}
     expected = truth[flips[direction]]
-    np.testing.assert_array_equal(student.gt_instances.masks.masks.astype(bool), expected)
+    np.testing.assert_array_equal(masks_of(student).astype(bool), expected)
     for box, mask in zip(student.gt_instances.bboxes.tolist(), expected, strict=True):
         rows, columns = np.nonzero(mask)
         assert box == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
@@ -129,7 +140,7 @@ def test_masks_reach_a_scaled_and_flipped_student(photograph):
     answer(model, np.ascontiguousarray(doubled), [0.9, 0.8])
     [student] = model.project_pseudo_instances(model.get_pseudo_instances(inputs, teacher)[0], student)
     # Every 2 x 2 block is of one value, so halving is exact.
-    np.testing.assert_array_equal(student.gt_instances.masks.masks.astype(bool), truth)
+    np.testing.assert_array_equal(masks_of(student).astype(bool), truth)
 
 
 def test_masks_follow_mmdets_rotation(photograph):
@@ -143,7 +154,7 @@ def test_masks_follow_mmdets_rotation(photograph):
     _, student = batch(model, rotated)
     answer(model, truth, [0.9, 0.8])
     [student] = model.project_pseudo_instances(model.get_pseudo_instances(inputs, teacher)[0], student)
-    found = student.gt_instances.masks.masks.astype(bool).any(axis=0)
+    found = masks_of(student).astype(bool).any(axis=0)
     # MMDetection rotates about the centre of pixels and records it as if about their corners: up to half a pixel.
     assert np.count_nonzero(found & bright) / np.count_nonzero(found | bright) > 0.93
 
@@ -181,19 +192,20 @@ def test_objects_out_of_the_students_view_are_left_out(photograph):
     answer(model, truth, [0.9, 0.8])
     [student] = model.project_pseudo_instances(model.get_pseudo_instances(inputs, teacher)[0], student)
     assert student.gt_instances.labels.tolist() == [1]
-    np.testing.assert_array_equal(student.gt_instances.masks.masks[0, :, :32], truth[1, :, 32:])
+    np.testing.assert_array_equal(masks_of(student)[0, :, :32], truth[1, :, 32:])
 
 
-def multi_branch(model, path: str) -> dict:
+def multi_branch(model, path: str, *transforms: dict) -> dict:
     """Inputs and samples of the three branches, the labelled one with one box."""
     inputs, samples = {}, {}
     for branch in ('sup', 'unsup_teacher', 'unsup_student'):
-        x, [sample] = batch(model, view(path, resize(1.0)))
+        x, [sample] = batch(model, view(path, *(transforms or [resize(1.0)])))
         inputs[branch], samples[branch] = x, [sample]
-    mask = np.zeros((1, *SIZE_HW), np.uint8)
+    size_hw = inputs['sup'].shape[-2:]
+    mask = np.zeros((1, *size_hw), np.uint8)
     mask[:, 6:30, 4:26] = 1
     samples['sup'][0].gt_instances = InstanceData(
-        bboxes=torch.tensor([[4.0, 6, 26, 30]]), labels=torch.tensor([0]), masks=BitmapMasks(mask, *SIZE_HW)
+        bboxes=torch.tensor([[4.0, 6, 26, 30]]), labels=torch.tensor([0]), masks=BitmapMasks(mask, *size_hw)
     )
     return {'multi_batch_inputs': inputs, 'multi_batch_data_samples': samples}
 
@@ -231,12 +243,92 @@ def test_a_real_teacher_through_the_whole_step(photograph):
     assert torch.isfinite(losses['unsup_loss_mask'])
 
 
+def solov2() -> ConfigDict:
+    """SOLOv2, which answers in the size of the original image whatever it is asked."""
+    model = get_config('mmdet::solov2/solov2_r50_fpn_1x_coco.py').model
+    _shrink(model)
+    model.mask_head.update(num_classes=2, in_channels=8, feat_channels=8, stacked_convs=1, num_grids=[8, 8, 6, 4, 4])
+    model.mask_head.mask_feature_head.update(feat_channels=8, out_channels=16)
+    model.mask_head.mask_feature_head.norm_cfg.num_groups = 4
+    model.mask_head.norm_cfg = {'type': 'GN', 'num_groups': 4}
+    model.test_cfg.update(score_thr=0.0, filter_thr=0.0, max_per_img=4)
+    return model
+
+
+def rtmdet_ins() -> ConfigDict:
+    """RTMDet-Ins, which answers in the size of the padded batch unless it is to rescale."""
+    model = get_config('mmdet::rtmdet/rtmdet-ins_tiny_8xb32-300e_coco.py').model
+    norm = {'type': 'BN'}
+    model.backbone.update(deepen_factor=0.167, widen_factor=0.125, norm_cfg=norm, init_cfg=None)
+    model.neck.update(in_channels=[32, 64, 128], out_channels=16, num_csp_blocks=1, norm_cfg=norm)
+    model.bbox_head.update(num_classes=2, in_channels=16, feat_channels=16, norm_cfg=norm)
+    model.data_preprocessor.update(batch_augments=None, pad_size_divisor=32)
+    model.test_cfg.update(score_thr=0.0, max_per_img=4, min_bbox_size=-1)
+    return model
+
+
+def mask2former() -> ConfigDict:
+    model = get_config('mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py').model
+    model.backbone.update(
+        depth=18, base_channels=8, stem_channels=8, frozen_stages=-1, norm_cfg={'type': 'BN'}, init_cfg=None
+    )
+    head = model.panoptic_head
+    width = 16
+    head.update(in_channels=[8, 16, 32, 64], feat_channels=width, out_channels=width, num_things_classes=2,
+                num_stuff_classes=0, num_queries=5)  # fmt: skip
+    head.pixel_decoder.norm_cfg.num_groups = 4
+    layers = head.pixel_decoder.encoder.layer_cfg
+    layers.self_attn_cfg.update(embed_dims=width, num_heads=2)
+    layers.ffn_cfg.update(embed_dims=width, feedforward_channels=16)
+    head.pixel_decoder.encoder.num_layers = 1
+    head.pixel_decoder.positional_encoding.num_feats = width // 2
+    head.positional_encoding.num_feats = width // 2
+    layers = head.transformer_decoder.layer_cfg
+    for part in (layers.self_attn_cfg, layers.cross_attn_cfg):
+        part.update(embed_dims=width, num_heads=2)
+    layers.ffn_cfg.update(embed_dims=width, feedforward_channels=16)
+    head.transformer_decoder.num_layers = 1
+    head.loss_cls.class_weight = [1.0, 1.0, 0.1]
+    model.panoptic_fusion_head.update(num_things_classes=2, num_stuff_classes=0)
+    model.train_cfg.num_points = 64
+    model.test_cfg.max_per_image = 4
+    model.data_preprocessor.batch_augments = None
+    return model
+
+
+def _shrink(model: ConfigDict) -> None:
+    model.backbone.update(
+        depth=18, base_channels=8, stem_channels=8, frozen_stages=-1, norm_cfg={'type': 'BN'}, init_cfg=None
+    )
+    model.neck.update(in_channels=[8, 16, 32, 64], out_channels=8)
+
+
+@pytest.mark.parametrize('detector', [mask_rcnn, solov2, rtmdet_ins, mask2former])
+def test_detectors_that_teach(photograph, detector):
+    """Real heads on a resized, padded view: masks come in the size of the view, and the student learns."""
+    path, _ = photograph
+    model = build(
+        label_filter={'min_score': 0.0, 'min_quality': 0.0, 'min_agreement': 0.0, 'min_area_px': 1}, detector=detector()
+    )
+    data = multi_branch(model, path, resize(1.3))
+    size_hw = data['multi_batch_data_samples']['unsup_teacher'][0].img_shape
+    assert size_hw not in (SIZE_HW, data['multi_batch_inputs']['unsup_teacher'].shape[-2:])
+    candidates = []
+    choose = model._candidates
+    model._candidates = lambda sample: candidates.append(choose(sample)) or candidates[-1]
+    losses = model.loss(**data)
+    assert len(candidates[0]) and tuple(candidates[0].masks.shape[1:]) == size_hw
+    total = sum(sum(v) if isinstance(v, list) else v for k, v in losses.items() if 'loss' in k)
+    assert torch.isfinite(total)
+    total.backward()
+
+
 def test_wrong_teachers_and_pipelines(photograph):
     path, truth = photograph
     model = build()
     inputs, samples = batch(model, view(path, resize(2.0)))
     answer(model, truth, [0.9, 0.8])
-    with pytest.raises(ValueError, match='may resize and flip, but not crop'):
+    with pytest.raises(ValueError, match=r'expected masks in the size of the view, \(96, 128\) .* got \(48, 64\)'):
         model.get_pseudo_instances(inputs, samples)
 
     boxes_only = InstanceData(bboxes=torch.zeros(1, 4), scores=torch.ones(1), labels=torch.zeros(1))
