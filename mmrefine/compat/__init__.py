@@ -5,12 +5,14 @@ from .cpu_distributed import prepare_cpu_distributed
 from .mmcv_ops import install_mmcv_ops
 from .mmcv_version import accept_mmcv_2_2
 from .numpy_names import restore_numpy_names
+from .package_configs import register_package_configs
 
 __all__ = [
     'accept_mmcv_2_2',
     'allow_mmengine_checkpoints',
     'install_mmcv_ops',
     'prepare_cpu_distributed',
+    'register_package_configs',
     'restore_numpy_names',
     'setup',
 ]
@@ -25,3 +27,4 @@ def setup() -> None:
     accept_mmcv_2_2()
     allow_mmengine_checkpoints()
     restore_numpy_names()
+    register_package_configs()

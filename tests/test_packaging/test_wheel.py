@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -16,8 +17,15 @@ WEIGHTS = Path('mmrefine', 'models', 'weights', 'segrefiner_tiny.pth')
 SITE_PACKAGES = Path(torch.__file__).parents[1]
 
 
+def clean_environment() -> dict[str, str]:
+    """Without PYTHONPATH, by which another copy of the package would be found."""
+    return {key: value for key, value in os.environ.items() if key != 'PYTHONPATH'}
+
+
 def run(*command: object, cwd: Path) -> str:
-    result = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False, env=clean_environment()
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
@@ -103,16 +111,87 @@ print(result.masks.shape, result.masks.dtype, mmrefine.__file__, iou)
     assert float(iou) >= 2640 / 3504  # no worse than the coarse mask
 
 
-def test_editable_install_finds_the_configs_of_the_repository(sources, tmp_path):
-    root = tmp_path / 'venv'
+@pytest.fixture(scope='module')
+def editable_python(sources, tmp_path_factory) -> Path:
+    """Interpreter of an environment with an editable install."""
+    root = tmp_path_factory.mktemp('editable') / 'venv'
     venv.create(root, with_pip=False)
     [site] = root.glob('lib/python*/site-packages')
     (site / 'other_packages.pth').write_text(f'{SITE_PACKAGES}\n')
     python = root / 'bin' / 'python'
     install = ('install', '--no-deps', '--no-index', '--no-build-isolation', '--editable', sources)
-    run(sys.executable, '-m', 'pip', '--python', python, *install, cwd=tmp_path)
+    run(sys.executable, '-m', 'pip', '--python', python, *install, cwd=root)
+    return python
+
+
+def test_editable_install_finds_the_configs_of_the_repository(editable_python, sources, tmp_path):
     code = 'import mmrefine; from mmrefine.utils import mim_root; print(mmrefine.__file__); print(mim_root())'
-    package, mim = map(Path, run(python, '-I', '-c', code, cwd=tmp_path).splitlines()[-2:])
+    package, mim = map(Path, run(editable_python, '-I', '-c', code, cwd=tmp_path).splitlines()[-2:])
     assert package == sources / 'mmrefine' / '__init__.py'
     assert (mim / 'configs').samefile(sources / 'configs')
     assert (sources / 'mmrefine' / '.mim' / 'configs').is_symlink()  # an edited config is an edited config
+
+
+# ---- mim and mmengine's external configs ----------------------------------------------------------------------------
+
+
+@pytest.fixture(params=['wheel', 'editable'])
+def any_python(request, repo_root) -> Path:
+    """Either install; an editable one as docs/install.md says, with the package linked."""
+    if request.param == 'wheel':
+        return request.getfixturevalue('python')
+    python = request.getfixturevalue('editable_python')
+    sources = request.getfixturevalue('sources')
+    [line] = [
+        line for line in (repo_root / 'docs' / 'install.md').read_text().splitlines() if line.startswith('ln -sfn')
+    ]
+    path = f'{python.parent}{os.pathsep}{os.environ["PATH"]}'
+    subprocess.run(line, shell=True, cwd=sources, check=True, env={**clean_environment(), 'PATH': path})
+    return python
+
+
+def test_mim_finds_models_and_tools(any_python, tmp_path):
+    pytest.importorskip('mim', reason='pip install --no-deps openmim')
+    found = run(any_python, '-m', 'mim', 'search', 'mmrefine', '--valid-config', cwd=tmp_path)
+    assert "'segrefiner_lr_lvis'" in found
+    shown = run(any_python, '-m', 'mim', 'search', 'mmrefine', '--config', 'segrefiner_lr_lvis', cwd=tmp_path)
+    assert 'training_data' in shown and 'lvis v1' in shown
+    for command in ('train', 'test'):  # the script is found, and runs: it is what refuses the option
+        started = [any_python, '-m', 'mim', command, 'mmrefine', 'segrefiner_tiny_folder.py', '--no-such-option']
+        answer = subprocess.run(started, cwd=tmp_path, capture_output=True, text=True, env=clean_environment())
+        assert f'{command}.py: error: unrecognized arguments: --no-such-option' in answer.stderr
+
+
+def test_mim_download_takes_every_model_with_weights(any_python, tmp_path):
+    """Weights that are there already are not fetched again, so this needs no network."""
+    pytest.importorskip('mim', reason='pip install --no-deps openmim')
+    code = """
+import sys
+from pathlib import Path
+from mim.commands.download import download
+from mim.commands.search import get_model_info
+import mmrefine.compat.auto
+models = get_model_info('mmrefine', to_dict=True)
+models = {name: model for name, model in models.items() if model['weight'] == model['weight']}  # NaN: not published
+for name, model in models.items():
+    for url in model['weight'].split(','):
+        assert url.startswith('https://'), url
+        Path(url.split('/')[-1]).touch()
+name = min(models)
+download('mmrefine', [name], '.')
+assert Path(name + '.py').is_file()
+print(len(models))
+"""
+    assert int(run(any_python, '-c', code, cwd=tmp_path).splitlines()[-1]) > 5
+
+
+def test_external_base_configs(any_python, tmp_path):
+    (tmp_path / 'mine.py').write_text("_base_ = 'mmrefine::segrefiner/segrefiner_tiny_folder.py'\nmax_iters = 7\n")
+    code = """
+import mmrefine.compat.auto
+from mmengine.config import Config
+from mmrefine.registry import MODELS
+config = Config.fromfile('mine.py')
+print(type(MODELS.build(config.model)).__name__, config.max_iters)
+"""
+    assert run(any_python, '-c', code, cwd=tmp_path).splitlines()[-1] == 'SegRefiner 7'

@@ -140,7 +140,7 @@ class MaskTeacher(SemiBaseDetector):
             )
             ignored = instances.ignored
             student.gt_instances = projected[(visible & ~ignored).to(projected.labels.device)]
-            student.gt_instances.masks = self._padded(masks[(visible & ~ignored).numpy()], student)
+            student.gt_instances.masks = _padded(masks[(visible & ~ignored).numpy()], student)
             student.ignored_instances = projected[(visible & ignored).to(projected.labels.device)]
         return batch_data_samples
 
@@ -200,14 +200,6 @@ class MaskTeacher(SemiBaseDetector):
             ignored=torch.from_numpy(ignored)[kept],
         )
 
-    def _padded(self, masks: np.ndarray, sample: DetDataSample) -> BitmapMasks:
-        """Masks (N, H, W) of a view as MMDetection's, padded as the data preprocessor pads those of people's labels."""
-        bitmaps = BitmapMasks(masks, *masks.shape[1:])
-        preprocessor = self.data_preprocessor.data_preprocessor
-        if getattr(preprocessor, 'pad_mask', False):
-            bitmaps = bitmaps.pad(sample.batch_input_shape, pad_val=preprocessor.mask_pad_value)
-        return bitmaps
-
     def _view_image(self, inputs: Tensor, size_hw: tuple[int, int]) -> np.ndarray:
         """A teacher's view, (H, W, 3) uint8 RGB, of its (3, H, W) input to the network."""
         preprocessor = self.data_preprocessor.data_preprocessor
@@ -228,6 +220,11 @@ def _as_original(sample: DetDataSample) -> DetDataSample:
     view = sample.new()
     view.set_metainfo({'ori_shape': sample.img_shape[:2], 'scale_factor': (1.0, 1.0)})
     return view
+
+
+def _padded(masks: np.ndarray, sample: DetDataSample) -> BitmapMasks:
+    """Masks (N, H, W) of a view as MMDetection's, padded as the images of the batch are: some heads need them so."""
+    return BitmapMasks(masks, *masks.shape[1:]).pad(sample.batch_input_shape, pad_val=0)
 
 
 def _homography(sample: DetDataSample) -> np.ndarray:
