@@ -49,7 +49,7 @@ def change_gate(config: Config, settings: dict | None) -> None:
             raise SystemExit(f'--gate and --no-gate: {config.filename} has no refiner and no RefineHook.')
         config.model.gate = None if settings is None else {**(config.model.get('gate') or {}), **settings}
         return
-    for owner in hooks or [config.model]:
+    for owner in hooks or [config.model.refine]:
         before = owner.get('gate')
         owner['gate'] = False if settings is None else {**(before if isinstance(before, dict) else {}), **settings}
 
