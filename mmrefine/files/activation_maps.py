@@ -6,7 +6,6 @@ Classes that are read are counted from 0 without the background, as most tools t
 from __future__ import annotations
 
 import io
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,18 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
-_ALLOWED = {
-    ('numpy', 'ndarray'),
-    ('numpy', 'dtype'),
-    *(
-        (module, name)
-        for module in ('numpy.core.multiarray', 'numpy._core.multiarray')
-        for name in ('_reconstruct', 'scalar')
-    ),
-    *((module, '_frombuffer') for module in ('numpy.core.numeric', 'numpy._core.numeric')),
-    *(('torch._utils', name) for name in ('_rebuild_tensor_v2', '_rebuild_parameter')),
-    ('collections', 'OrderedDict'),
-}
+from mmrefine.files.array_pickles import load_array_pickle
+from mmrefine.files.names import check_readable
+
 _SCORE_KEYS = ('high_res', 'attn_highres', 'hr_cam', 'cam', 'cams')
 _EXPECTED = (
     '"keys" (K class numbers) beside "high_res" (IRN), "attn_highres" (CLIP-ES), "hr_cam" (PuzzleCAM), "cam" or "cams" '
@@ -66,8 +56,8 @@ def load_activation_maps(path: str | Path, names: MapNames = DEFAULT_NAMES) -> t
     ``attn_highres``, ``hr_cam``, ``cam`` or ``cams``, in this order of preference. Arrays or tensors of any float type.
 
     Args:
-        path: of the file. Dictionaries are pickles: they are read by an unpickler that knows numpy's types and
-            tensors on the CPU only.
+        path: of the file. Dictionaries are pickles, see
+            :func:`~mmrefine.files.array_pickles.load_array_pickle`.
         names: of other tools' keys, and how they number classes.
 
     Returns:
@@ -77,13 +67,11 @@ def load_activation_maps(path: str | Path, names: MapNames = DEFAULT_NAMES) -> t
         FileNotFoundError: there is no such file.
         ValueError: the file is of another kind, damaged, holds other things, or has maps of different sizes.
     """
-    path = Path(path)
+    path = check_readable(path)
     if path.suffix not in ('.npz', '.npy'):
         raise ValueError(f'{path}: activation maps are read from .npz and .npy files.')
     try:
         content = _load_npz(path) if path.suffix == '.npz' else _load_npy(path)
-    except OSError:
-        raise
     except Exception as error:  # a foreign or damaged file can fail anywhere in the readers
         raise ValueError(f'{path} cannot be read as activation maps: {error}') from error
     if not isinstance(content, Mapping):
@@ -164,21 +152,4 @@ def _load_npy(path: Path) -> Any:
         raise ValueError(f'not a .npy file ({error}).') from error
     if not dtype.hasobject:
         return np.load(io.BytesIO(data), allow_pickle=False)
-    content = _ArrayUnpickler(stream).load()
-    return content.item() if isinstance(content, np.ndarray) and content.ndim == 0 else content
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Builds arrays, tensors, scalars and Python's plain containers; all else is refused before it is imported."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ('torch.storage', '_load_from_bytes'):
-            return _load_storage
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f'the file asks for {module}.{name}; only arrays and tensors are read.')
-        return super().find_class(module, name)
-
-
-def _load_storage(data: bytes) -> Any:
-    """A tensor's numbers, which are a torch file inside of the pickle: read without the objects it could build."""
-    return torch.load(io.BytesIO(data), map_location='cpu', weights_only=True)
+    return load_array_pickle(stream)

@@ -267,8 +267,8 @@ def _add_image(images: dict[Any, CocoImage], item: Item, path: str | os.PathLike
 
 
 def _is_id(value: Any) -> bool:
-    return isinstance(value, str) or (
-        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return not isinstance(value, bool) and (
+        isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value))
     )
 
 

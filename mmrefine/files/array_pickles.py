@@ -1,0 +1,130 @@
+"""Pickles of arrays and tensors from anybody: nothing in them is run, and no number in them is trusted.
+
+numpy's own way back from a pickle believes what is said about sizes and types, and a damaged file can end the process.
+So arrays are built here, out of their bytes and a type of plain numbers, and everything is checked before.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+import re
+from collections.abc import Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+
+_PLAIN_TYPE = re.compile(r'[biuf?][0-9]{0,2}')
+_OBJECT_TYPES = ('O', 'O8', 'O4')
+_OTHERS = {
+    *(('torch._utils', name) for name in ('_rebuild_tensor_v2', '_rebuild_parameter')),
+    ('collections', 'OrderedDict'),
+}
+
+
+def load_array_pickle(stream: BinaryIO) -> Any:
+    """What a pickle holds: arrays, tensors, scalars and Python's plain containers.
+
+    Raises:
+        ValueError, pickle.UnpicklingError: it holds other things, or is damaged; other errors come from damage too.
+    """
+    return _plain(_ArrayUnpickler(stream).load())
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """All names that are not of arrays and tensors are refused before anything is imported."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.split('.')[0] == 'numpy' and name in _OURS:
+            return _OURS[name]
+        if (module, name) == ('torch.storage', '_load_from_bytes'):
+            return _load_storage
+        if (module, name) not in _OTHERS:
+            raise pickle.UnpicklingError(f'the file asks for {module}.{name}; only arrays and tensors are read.')
+        return super().find_class(module, name)
+
+
+class _Type:
+    """In the place of ``numpy.dtype``: its arguments and, as state, the order of bytes."""
+
+    def __init__(self, name: str, *_: Any):
+        if name not in _OBJECT_TYPES and not (isinstance(name, str) and _PLAIN_TYPE.fullmatch(name)):
+            raise ValueError(f'arrays must hold numbers, got the type {str(name)[:40]!r}')
+        self.name, self.order = name, '|'
+
+    def __setstate__(self, state: tuple) -> None:
+        self.order = state[1]
+        if self.order not in ('<', '>', '|', '='):
+            raise ValueError(f'the order of bytes {str(self.order)[:40]!r} is unknown')
+
+    @property
+    def holds_objects(self) -> bool:
+        return self.name in _OBJECT_TYPES
+
+    def build(self) -> np.dtype:
+        return np.dtype(self.name).newbyteorder(self.order)
+
+
+class _Array:
+    """In the place of ``numpy.ndarray``, which pickles make empty at first and then give a state."""
+
+    value: Any = None
+
+    def __setstate__(self, state: tuple) -> None:
+        _, shape, kind, is_fortran, data = state
+        if isinstance(kind, _Type) and kind.holds_objects:
+            if not isinstance(data, list) or len(data) != math.prod(_sizes(shape)):
+                raise ValueError('an array of objects has another number of them than it says')
+            self.value = data if shape else data[0]
+        else:
+            self.value = _from_bytes(data, kind, shape, 'F' if is_fortran else 'C')
+
+
+def _empty_array(kind: Any, shape: Any, code: Any) -> _Array:
+    return _Array()
+
+
+def _scalar(kind: _Type, data: bytes) -> np.generic:
+    return _from_bytes(data, kind, (), 'C')[()]
+
+
+def _from_bytes(data: Any, kind: Any, shape: Any, order: str, *_: Any) -> np.ndarray:
+    if not isinstance(kind, _Type) or kind.holds_objects:
+        raise ValueError('an array without a type of numbers')
+    dtype, sizes = kind.build(), _sizes(shape)
+    if not isinstance(data, (bytes, bytearray)) or len(data) != math.prod(sizes) * dtype.itemsize:
+        raise ValueError(f'an array of {sizes} has another number of bytes')
+    return np.frombuffer(bytes(data), dtype).reshape(sizes, order='F' if order == 'F' else 'C')
+
+
+def _sizes(shape: Any) -> tuple[int, ...]:
+    if not isinstance(shape, Sequence) or len(shape) > 8 or not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError(f'{str(shape)[:40]} is no shape of an array')
+    return tuple(shape)
+
+
+def _load_storage(data: bytes) -> Any:
+    """A tensor's numbers, which are a torch file inside of the pickle: read without the objects it could build."""
+    return torch.load(io.BytesIO(data), map_location='cpu', weights_only=True)
+
+
+def _plain(value: Any) -> Any:
+    """Arrays in the place of what stood for them."""
+    if isinstance(value, _Array):
+        return _plain(value.value)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(item) for item in value)
+    return value
+
+
+_OURS = {
+    'dtype': _Type,
+    'ndarray': _Array,
+    '_reconstruct': _empty_array,
+    'scalar': _scalar,
+    '_frombuffer': _from_bytes,
+}
