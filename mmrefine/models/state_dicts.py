@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from zipfile import is_zipfile
@@ -65,6 +65,19 @@ def reshaped(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[
         for name, value in wanted.items()
         if name in given and given[name].shape != value.shape
     }
+
+
+def differences(
+    wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], optional: Collection[str] = frozenset()
+) -> str:
+    """What keeps given weights from being the wanted ones, in words; '' if nothing does.
+
+    Args:
+        optional: names of wanted ones that may be missing.
+    """
+    missing = sorted(wanted.keys() - given.keys() - set(optional))
+    unexpected = sorted(given.keys() - wanted.keys())
+    return in_words(missing, unexpected, list(reshaped(wanted, given).values()))
 
 
 def in_words(missing: Sequence[str], unexpected: Sequence[str], other: Sequence[str]) -> str:

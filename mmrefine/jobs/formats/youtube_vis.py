@@ -250,9 +250,7 @@ class JsonClipMasks(ClipMasks):
             about them.
     """
 
-    def __init__(
-        self, records: list[dict], size_hw: tuple[int, int], declared_hw: tuple[int, int] | None = None
-    ):
+    def __init__(self, records: list[dict], size_hw: tuple[int, int], declared_hw: tuple[int, int] | None = None):
         self.object_ids = list(range(1, len(records) + 1))
         self.categories = [record.get('category_id') for record in records]
         self.records, self.size_hw, self._declared_hw = records, size_hw, declared_hw

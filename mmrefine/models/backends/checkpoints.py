@@ -14,7 +14,7 @@ from torch.hub import download_url_to_file, get_dir
 
 from mmrefine.files.atomic import whole_file, whole_path
 from mmrefine.files.digests import file_digest
-from mmrefine.models.state_dicts import in_words, read_state_dict, reshaped
+from mmrefine.models.state_dicts import differences, read_state_dict
 
 _SAM_URL = 'https://dl.fbaipublicfiles.com/segment_anything'
 _SAM2_URL = 'https://dl.fbaipublicfiles.com/segment_anything_2'
@@ -102,12 +102,10 @@ def load_checkpoint(model: nn.Module, source: str | os.PathLike) -> None:
     """
     path = fetch_checkpoint(source)
     weights = read_state_dict(path)
-    wanted = model.state_dict()
-    missing, surplus = sorted(wanted.keys() - weights.keys()), sorted(weights.keys() - wanted.keys())
-    differences = in_words(missing, surplus, list(reshaped(wanted, weights).values()))
-    if differences:
+    problem = differences(model.state_dict(), weights)
+    if problem:
         raise ValueError(
-            f'{path} does not belong to this {type(model).__name__}: {differences}. '
+            f'{path} does not belong to this {type(model).__name__}: {problem}. '
             'Check that the size in the config is the one of the file.'
         )
     model.load_state_dict(weights)

@@ -26,7 +26,7 @@ from mmrefine.models.sam2_refiner.base import (
 )
 from mmrefine.models.sam2_refiner.cached_encoder import CachedEncoder
 from mmrefine.models.sam2_refiner.core import SAM2RefinerCore, upsample
-from mmrefine.models.state_dicts import in_words, reshaped
+from mmrefine.models.state_dicts import differences
 from mmrefine.registry import MODELS
 from mmrefine.structures import ObjectPrompt, RefineDataSample
 
@@ -273,12 +273,10 @@ def _check_trained(module: SAM2Refiner, state: dict[str, Tensor], prefix: str, *
         for part in ('core', 'base')
     )
     given = {name: value for name, value in state.items() if name.startswith((f'{prefix}core.', f'{prefix}base.'))}
-    known = {**core, **base}
-    missing, surplus = sorted(core.keys() - given.keys()), sorted(given.keys() - known.keys())
-    differences = in_words(missing, surplus, list(reshaped(known, given).values()))
-    if differences:
+    problem = differences({**core, **base}, given, optional=base.keys())
+    if problem:
         raise ValueError(
-            f'the checkpoint does not belong to this SAM2Refiner: {differences}. Check that base and core in the '
+            f'the checkpoint does not belong to this SAM2Refiner: {problem}. Check that base and core in the '
             'config are those that it was trained with.'
         )
 
