@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -26,6 +25,7 @@ from mmrefine.jobs.launch.ray_cluster import run_on_ray
 from mmrefine.jobs.report import JobReport
 from mmrefine.models.model_zoo import load_config
 from mmrefine.models.refiners import BaseRefiner
+from mmrefine.models.state_dicts import weights_digest
 
 
 def refine_dataset(
@@ -156,7 +156,7 @@ def refiner_digest(refiner: BaseRefiner, model: Any) -> str:
     config = _simple_attributes(model) if isinstance(model, BaseRefiner) else plain(load_config(model)[0]['model'])
     gate = refiner.gate
     gate = dataclasses.asdict(gate) if dataclasses.is_dataclass(gate) else str(gate)
-    return digest_of([type(refiner).__name__, plain(config), gate, _weights_digest(refiner)])
+    return digest_of([type(refiner).__name__, plain(config), gate, weights_digest(refiner.state_dict())])
 
 
 def _simple_attributes(refiner: BaseRefiner) -> dict[str, Any]:
@@ -183,11 +183,3 @@ def _is_file(name: Any) -> bool:
         return isinstance(name, (str, os.PathLike)) and Path(name).is_file()
     except (OSError, ValueError):
         return False
-
-
-def _weights_digest(refiner: BaseRefiner) -> str:
-    digest = hashlib.sha256()
-    for name, array in sorted(refiner.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(array.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

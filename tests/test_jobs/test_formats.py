@@ -229,11 +229,19 @@ def test_fingerprints_change_with_the_masks_of_the_image_alone(tmp_path: Path) -
 
 
 def test_unknown_image_ids_are_named(tmp_path: Path) -> None:
+    """They fail as their image; only where none is known are the files a wrong pair."""
     images = touch_images(tmp_path / 'i', 'a.jpg')
-    file = coco(tmp_path / 'c.json', {1: 'a.jpg'}, [(90, 1), (91, 8), (92, 9), (93, 8)])
+    source = open_masks(coco(tmp_path / 'c.json', {1: 'a.jpg'}, [(90, 1), (91, 8), (92, 9), (93, 8)]), images)
+    assert pairs(source) == [(0, 'a.jpg'), (1, 3, None), (2, None)]
+    assert [task.problem.split(' of ')[0] for task in source.tasks] == [
+        '',
+        'image_id 8 is not among the images',
+        'image_id 9 is not among the images',
+    ]
+    file = coco(tmp_path / 'c.json', {1: 'a.jpg'}, [(91, 8), (92, 9), (93, 8)])
     with pytest.raises(ValueError, match=r'c.json has masks of 2 unknown images: image_id 8, 9 not among .*c.json'):
         open_masks(file, images)
-    list_file = results(tmp_path / 'r.json', 1, *range(100, 110))
+    list_file = results(tmp_path / 'r.json', *range(100, 110))
     with pytest.raises(ValueError, match=r'r.json has masks of 10 unknown images: .*100, 101, 102, 103, 104, … not'):
         open_masks(list_file, coco(tmp_path / 'i.json', {1: 'i/a.jpg'}, []))
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -14,6 +17,7 @@ from mmrefine.core.palette import voc_palette
 from mmrefine.core.rle import decode_segmentation, encode_rle
 from mmrefine.jobs import format_video_report, refine_video
 from tests.helpers.bright_refiner import BrightRefiner
+from tests.helpers.scenes import files_of
 
 SIZE_HW = (48, 64)
 COUNT = 4
@@ -260,3 +264,49 @@ def test_bad_arguments(clips):
         clips.refine(fast=True)
     with pytest.raises(FileNotFoundError, match='do not exist'):
         clips.refine('absent')
+
+
+CONFIG = (
+    "custom_imports = dict(imports=['tests.helpers.bright_refiner'])\nmodel = dict(type='BrightRefiner', noise=0.1)\n"
+)
+
+
+def test_two_processes_share_the_clips(tmp_path, repo_root, free_port):
+    """As docs/scaling.md says; the end is that of one process."""
+    clips = Clips(tmp_path, ['a', 'b', 'c', 'd'])
+    (tmp_path / 'bright.py').write_text(CONFIG)
+    clips.refine(model=str(tmp_path / 'bright.py'), device='cpu', out='one', write=('png', 'json'))
+    command = (
+        f'{repo_root}/tools/dist_refine.sh 2 frames masks --out two --write png json --config bright.py --device cpu'
+    )
+    paths = {'PYTHONPATH': str(repo_root), 'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}'}
+    more = {'TOOL': 'refine_video', 'PORT': free_port(), 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
+    done = subprocess.run(
+        ['bash', *command.split()],
+        cwd=tmp_path,
+        env={**os.environ, **paths, **more},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count('total: 4 clips') == 1 and f'frames {4 * COUNT}/{4 * COUNT}' in done.stderr
+    one, two = (files_of(tmp_path / out) for out in ('one', 'two'))
+    summaries = [json.loads(files.pop('summary.json')) for files in (one, two)]
+    assert one == two and len(one) == 4 * COUNT + 1
+    assert summaries[0]['clips'] == summaries[1]['clips']
+
+
+def test_a_mask_that_cannot_be_used_fails_alone(clips):
+    """Of a clip in JSON: it stays as it came, the others are refined."""
+    content = json.loads((clips.folder / 'masks.json').read_text())
+    bad = {'size': [1, 1], 'counts': 'x'}
+    content['annotations'][1]['segmentations'][2] = bad
+    content['annotations'][2]['iscrowd'] = 1
+    (clips.folder / 'masks.json').write_text(json.dumps(content))
+    report = clips.refine('masks.json')
+    [problem] = report.problems
+    assert (problem['clip'], problem['frame'], problem['object']) == ('a', '00002', 2) and not report.failed
+    after = json.loads((clips.folder / 'out/masks.json').read_text())['annotations']
+    assert after[1]['segmentations'][2] == bad and after[2] == content['annotations'][2]
+    for place, frame in ((0, 2), (1, 1), (3, 2)):
+        assert after[place]['segmentations'][frame] != content['annotations'][place]['segmentations'][frame]

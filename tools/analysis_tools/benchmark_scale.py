@@ -1,7 +1,7 @@
-"""Memory and rate of jobs over very large COCO files, apart from photographs and refiners.
+"""Memory and rate of large jobs: COCO files of many masks, images of many pixels, label maps of many regions.
 
-  python tools/analysis_tools/benchmark_scale.py                        10,000, 100,000 and 1,000,000 masks
-  python tools/analysis_tools/benchmark_scale.py --masks 10000          under a minute
+  python tools/analysis_tools/benchmark_scale.py                        10,000, 100,000 and 1,000,000 masks; all images
+  python tools/analysis_tools/benchmark_scale.py --masks 10000 --large  no large image: under a minute
 
 For each size a COCO file is generated: 8 ragged masks of 96x128 pixels per image, as compressed RLE that is as long as
 that of usual masks, not grouped by image. Each of these is then done by a process of its own, whose processor time (so
@@ -13,6 +13,10 @@ parts    encode masks again and keep one part per image, as a job does with refi
 finish   put the parts together: the COCO file and summary.json
 
 Reading and keeping parts are timed on the first 10,000 masks only. 1,000,000 masks take 3 GB on the disk in --folder.
+Photographs and refiners have no part in these. Then follow
+
+split    label maps of noise, 700x700, of several numbers of labels: regions and processor time
+large    whole jobs with the bundled refiner over one image with many masks: peak memory
 """
 
 from __future__ import annotations
@@ -37,9 +41,13 @@ NUM_SHAPES = 1000
 SAMPLE_TASKS = 1250
 
 
+_LARGE_HELP = 'square images and how many masks each has (default: %(default)s)'
+
+
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--masks', metavar='N', nargs='+', type=int, default=[10_000, 100_000, 1_000_000])
+    parser.add_argument('--large', metavar='SIDE:MASKS', nargs='*', default=['3000:256', '10000:20'], help=_LARGE_HELP)
     parser.add_argument('--folder', help="where the files are made; default: the system's folder for such files")
     parser.add_argument('--stage', nargs=2, metavar=('STAGE', 'FOLDER'), help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -142,8 +150,62 @@ def run_stage(name: str, folder: Path) -> None:
     print(masks, seconds, before_mb, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
+def generate_large(folder: Path, side: int, num_masks: int) -> None:
+    """A smooth image with ellipses for masks, as a JPEG and a COCO file."""
+    from PIL import Image
+
+    from mmrefine.core.rle import encode_rle
+
+    rng = np.random.default_rng(0)
+    small = cv2.GaussianBlur(rng.integers(0, 255, (side // 10, side // 10, 3), np.uint8), (0, 0), 5)
+    Image.fromarray(cv2.resize(small, (side, side))).save(folder / 'image.jpg')
+    records = []
+    for index in range(num_masks):
+        mask = np.zeros((side, side), np.uint8)
+        centre, axes = rng.integers(side // 8, side - side // 8, 2), rng.integers(side // 30, side // 8, 2)
+        cv2.ellipse(mask, tuple(map(int, centre)), tuple(map(int, axes)), float(rng.uniform(0, 180)), 0, 360, 1, -1)
+        records.append({'id': index, 'image_id': 0, 'category_id': 1, 'segmentation': encode_rle(mask > 0)})
+    images = [{'id': 0, 'file_name': 'image.jpg', 'height': side, 'width': side}]
+    (folder / 'large.json').write_text(json.dumps({'images': images, 'annotations': records}))
+
+
+def run_large(folder: Path) -> None:
+    """Prints the number of masks and the peak memory of this process in MB."""
+    from mmrefine.jobs import refine_dataset
+
+    report = refine_dataset(folder / 'image.jpg', folder / 'large.json', folder / 'out', device='cpu', progress=False)
+    print(report.total['masks'], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def split_noise() -> None:
+    """Prints how long label maps of noise take to be split."""
+    from mmrefine.core.regions import label_regions
+
+    print('   labels  regions   CPU s')
+    for num_labels in (2, 3, 5, 20, 100):
+        noise = np.random.default_rng(0).integers(1, num_labels + 1, (700, 700)).astype(np.uint8)
+        start = time.process_time()
+        regions = label_regions(noise)
+        print(f'{num_labels:9} {len(regions):8,} {time.process_time() - start:7.1f}', flush=True)
+
+
+def measure_large(args: argparse.Namespace) -> None:
+    print('     side    masks  peak MB')
+    for item in args.large:
+        side, num_masks = map(int, item.split(':'))
+        with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+            generate_large(Path(folder), side, num_masks)
+            command = [sys.executable, __file__, '--stage', 'large', folder]
+            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            masks, peak_mb = map(float, output.split()[-2:])
+            print(f'{side:9,} {masks:8,.0f} {peak_mb:8,.0f}', flush=True)
+
+
 def main() -> None:
     args = parse_args()
+    if args.stage and args.stage[0] == 'large':
+        run_large(Path(args.stage[1]))
+        return
     if args.stage:
         run_stage(args.stage[0], Path(args.stage[1]))
         return
@@ -161,6 +223,9 @@ def main() -> None:
                     f'{num_masks:9,}  {name:6} {seconds:6.1f} {rate:8,.0f} {peak_mb:8,.0f} {before_mb:14,.0f}',
                     flush=True,
                 )
+    split_noise()
+    if args.large:
+        measure_large(args)
 
 
 if __name__ == '__main__':

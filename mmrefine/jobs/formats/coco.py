@@ -61,10 +61,10 @@ class CocoMasks(MaskFormat):
         return path.suffix.lower() == '.json'
 
     def _check_ids(self) -> None:
-        """Every id must be known, where a COCO file says which there are."""
+        """Some id must be known, where a COCO file says which there are."""
         known = self.file.images or self.images.ids
-        unknown = [i for i in self.file.image_ids if i not in known and i is not NO_IMAGE]
-        if known and unknown:
+        unknown = [image_id for image_id in self.file.image_ids if image_id not in known]
+        if known and unknown and len(unknown) == len(self.file.image_ids):
             some = ', '.join(map(str, unknown[:5])) + (', …' if len(unknown) > 5 else '')
             raise ValueError(
                 f'{self.path} has masks of {len(unknown)} unknown images: image_id {some} '
@@ -204,6 +204,8 @@ class _CocoTasks(Sequence):
         if image_id is NO_IMAGE:
             label = f'without an image in {self._file.path.name}'
             problem = 'its records name no image: "image_id" must be a number or a text.'
+        elif self._file.images and described is None:
+            problem = f'image_id {image_id} is not among the images of {self._file.path}.'
         return MaskTask(index % len(self), json.dumps(image_id), label, path, refs, len(refs), problem)
 
 

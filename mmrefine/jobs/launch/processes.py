@@ -58,6 +58,7 @@ def run_in_processes(job: Job, model: Any, overwrite: bool = False, progress: bo
 
             job.refine(model, job.shards(left, crew.size)[crew.rank], tell)
             failed = crew.wait(bar.show)
+            bar.show(*crew.done())
         return job.conclude(failed) if crew.is_first else None
 
 
