@@ -6,8 +6,9 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='WholeCheckpointHook', by_epoch=False, interval=1000, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    finite_loss=dict(type='CheckInvalidLossHook'),
 )
-custom_hooks = [dict(type='FastForwardHook'), dict(type='CheckInvalidLossHook')]
+custom_hooks = [dict(type='FastForwardHook')]
 
 env_cfg = dict(
     cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl')

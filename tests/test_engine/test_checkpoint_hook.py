@@ -122,6 +122,10 @@ def test_the_best_checkpoint_stays_until_the_better_one_is_whole(tmp_path, monke
     assert 'best_good_iter_2.pth' in checkpoints(tmp_path)
 
 
+def test_an_evaluation_alone_needs_no_checkpoint(tmp_path):
+    assert make_runner(tmp_path, Line(), save_best=None, rule=None).val() == {'good': 1}
+
+
 def test_a_loss_that_is_no_number_ends_the_training_with_the_last_good_checkpoint(tmp_path):
     with pytest.raises(RuntimeError, match='the loss is nan at iteration 4; the last checkpoint is .*iter_2.pth'):
         make_runner(tmp_path, Line(bad_loss=4)).train()
@@ -138,6 +142,6 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
 
 
 def test_the_hooks_are_in_the_configs(repo_root):
-    config = Config.fromfile(repo_root / 'configs/_base_/default_runtime.py')
-    assert config.default_hooks.checkpoint.type == 'WholeCheckpointHook'
-    assert 'CheckInvalidLossHook' in [hook.type for hook in config.custom_hooks]
+    for name in ('segrefiner/segrefiner_tiny_photos', 'sam_refiner/sam-refiner-pp_vit-b_coco'):
+        hooks = Config.fromfile(repo_root / f'configs/{name}.py').default_hooks
+        assert hooks.checkpoint.type == 'WholeCheckpointHook' and hooks.finite_loss.type == 'CheckInvalidLossHook'

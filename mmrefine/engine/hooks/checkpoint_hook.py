@@ -76,10 +76,11 @@ class WholeCheckpointHook(CheckpointHook):
     @contextmanager
     def _removing_last(self) -> Iterator[None]:
         """As of the backend; where one is within the other, the outer one counts."""
-        if not isinstance(self.file_backend, WholeFileBackend) or self.file_backend._waiting is not None:
+        backend = getattr(self, 'file_backend', None)  # there is none outside of a training
+        if not isinstance(backend, WholeFileBackend) or backend._waiting is not None:
             yield
             return
-        with self.file_backend.removing_last():
+        with backend.removing_last():
             yield
 
 
@@ -116,7 +117,7 @@ class CheckInvalidLossHook(Hook):
 
 
 def _check_finite(runner: Runner, last_checkpoint: str | None) -> None:
-    weights = runner.model.state_dict()
+    weights = {name: value for name, value in runner.model.state_dict().items() if isinstance(value, torch.Tensor)}
     broken = [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise RuntimeError(

@@ -69,7 +69,7 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=max_iters, eta_min=1e-5),
 ]
 default_hooks = dict(
-    checkpoint=dict(by_epoch=False, interval=300, max_keep_ckpts=1),
+    checkpoint=dict(type='mmrefine.WholeCheckpointHook', by_epoch=False, interval=300, max_keep_ckpts=1),
     logger=dict(interval=20),
 )
 log_processor = dict(by_epoch=False)
