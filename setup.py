@@ -42,6 +42,8 @@ EXTRAS = {
     'lvis': ['lvis>=0.5.3'],
     'ray': ['ray[data]>=2.31'],
     'tests': ['pytest>=8', 'scikit-image>=0.24'],
+    'docs': ['sphinx>=8.2', 'myst-parser>=4', 'furo'],
+    'lint': ['ruff', 'mypy'],
 }
 
 
@@ -77,6 +79,13 @@ setup(
     long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
+    author='The mmrefine authors',
+    url='https://github.com/mmrefine/mmrefine',
+    project_urls={
+        'Documentation': 'https://github.com/mmrefine/mmrefine/tree/main/docs',
+        'Changelog': 'https://github.com/mmrefine/mmrefine/blob/main/CHANGELOG.md',
+        'Issues': 'https://github.com/mmrefine/mmrefine/issues',
+    },
     classifiers=[
         'Development Status :: 3 - Alpha',
         'Intended Audience :: Science/Research',
@@ -88,7 +97,7 @@ setup(
     ],
     python_requires='>=3.10',
     packages=find_packages(include=['mmrefine', 'mmrefine.*']),
-    package_data={'mmrefine': ['py.typed', '**/*.pth', '**/*.json', '**/*.md']},
+    package_data={'mmrefine': ['**/*.pth', '**/*.json', '**/*.md']},
     install_requires=REQUIRES,
     extras_require=EXTRAS,
     cmdclass={'build_py': BuildWithMim},

@@ -38,7 +38,7 @@ def _under(path: str, function: Callable) -> Callable:
 
 def _numpy_pickle_helpers() -> list[Callable]:
     """numpy's two reconstructors, at their paths in numpy 1 (``numpy.core``) and numpy 2 (``numpy._core``)."""
-    helpers = (np.empty(0).__reduce__()[0], np.float64().__reduce__()[0])
+    helpers: tuple[Any, Any] = (np.empty(0).__reduce__()[0], np.float64().__reduce__()[0])
     return [_under(f'numpy.{core}.multiarray.{h.__name__}', h) for core in ('core', '_core') for h in helpers]
 
 

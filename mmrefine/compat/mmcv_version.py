@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from mmengine.logging import print_log
 
@@ -21,7 +22,7 @@ def accept_mmcv_2_2() -> None:
     """
     if not any(_version(name).startswith('2.2.') for name in ('mmcv', 'mmcv-lite')):
         return
-    mmcv = import_module('mmcv')
+    mmcv: Any = import_module('mmcv')
     actual, mmcv.__version__ = mmcv.__version__, _NEWEST_ACCEPTED
     try:
         for distribution, module in (('mmdet', 'mmdet'), ('mmsegmentation', 'mmseg')):

@@ -33,8 +33,8 @@ class RefineResult:
     accepted: np.ndarray
     coarse_masks: np.ndarray
     reasons: tuple[str, ...]
-    proposals: np.ndarray = None
-    proposal_scores: np.ndarray = None
+    proposals: np.ndarray = None  # type: ignore[assignment]  # set in __post_init__
+    proposal_scores: np.ndarray = None  # type: ignore[assignment]
     features: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -1,6 +1,7 @@
 """The prompt decoding of segment-anything with its own weights, arranged for many masks of one image.
 
 The package keeps feature maps as images; here they stay rows of tokens, which changes no number beyond rounding:
+
 - convolutions of kernel and stride 2, and their transposes, are matrix products over tokens, and only the finished
   logits are put back into pixel order;
 - what the positions of the image contribute to queries and keys is the same for all masks, so it is computed once;
