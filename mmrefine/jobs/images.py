@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -153,18 +154,18 @@ def check_launch(launcher: str, actors: int | None, workers: int = 1) -> None:
 
 def refiner_digest(refiner: BaseRefiner, model: Any) -> str:
     """Of everything in a refiner that results depend on: its config, of files in it the content, and its weights."""
-    config = _simple_attributes(model) if isinstance(model, BaseRefiner) else plain(load_config(model)[0]['model'])
+    config = _made_with(model) if isinstance(model, BaseRefiner) else plain(load_config(model)[0]['model'])
     gate = refiner.gate
     gate = dataclasses.asdict(gate) if dataclasses.is_dataclass(gate) else str(gate)
     return digest_of([type(refiner).__name__, plain(config), gate, weights_digest(refiner.state_dict())])
 
 
-def _simple_attributes(refiner: BaseRefiner) -> dict[str, Any]:
-    """What a refiner that was not built from a config can be told by besides its weights."""
+def _made_with(refiner: BaseRefiner) -> dict[str, Any]:
+    """Of a refiner that was not built from a config the arguments that it has kept under their names."""
+    arguments = inspect.signature(type(refiner).__init__).parameters
+    kept = {name: value for name, value in vars(refiner).items() if name in arguments}
     return {
-        name: value
-        for name, value in vars(refiner).items()
-        if name != 'training' and isinstance(value, (str, int, float, bool, tuple, type(None)))
+        name: value for name, value in kept.items() if isinstance(value, (str, int, float, bool, tuple, type(None)))
     }
 
 
