@@ -11,6 +11,8 @@ import math
 import cv2
 import numpy as np
 
+from mmrefine.core.crops import mask_boxes
+
 MBA_STEPS = 5
 _MBA_PIXELS_PER_RADIUS = 300
 
@@ -90,12 +92,10 @@ def bounding_slices(mask: np.ndarray, margin_px: int = 0) -> tuple[slice, slice]
         mask: (H, W) bool; an empty one has a box without pixels.
         margin_px: how far the box grows to each side.
     """
-    left, top, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
-    if width == 0:
+    x1, y1, x2, y2 = mask_boxes(mask[None])[0].tolist()
+    if not x2:
         return slice(0, 0), slice(0, 0)
-    rows = slice(max(0, top - margin_px), top + height + margin_px)
-    columns = slice(max(0, left - margin_px), left + width + margin_px)
-    return rows, columns
+    return slice(max(0, y1 - margin_px), y2 + margin_px), slice(max(0, x1 - margin_px), x2 + margin_px)
 
 
 def _disk(radius_px: int) -> np.ndarray:

@@ -5,6 +5,7 @@ Legend: N masks, H and W the image, S the side of a network crop, all in pixels.
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -13,12 +14,9 @@ from torch import Tensor
 
 def mask_boxes(masks: np.ndarray) -> np.ndarray:
     """(N, 4) int64 tight xyxy boxes of (N, H, W) bool masks, ends exclusive; an empty mask gives zeros."""
-    boxes = np.zeros((len(masks), 4), np.int64)
-    for box, mask in zip(boxes, masks, strict=True):
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        if len(rows):
-            box[:] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
-    return boxes
+    boxes = [cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8)) for mask in masks]
+    boxes_xywh = np.array(boxes, np.int64).reshape(-1, 4)
+    return np.concatenate([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], axis=1)
 
 
 def fill_boxes(boxes_xyxy: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
