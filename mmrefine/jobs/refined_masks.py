@@ -26,6 +26,7 @@ class RefinedMask:
             mask could not be used, was left alone or is empty.
         score: the refiner's estimate of the quality of the mask that goes out, in [0, 1].
         proposal_score: the same of the proposal.
+        gain: the quality that the gate expects the proposal to gain; None where the refiner does not tell.
         accepted: the proposal replaces the coarse mask.
         reason: why it does not; '' if it does.
         failed: the coarse mask could not be used; ``reason`` says why.
@@ -35,6 +36,7 @@ class RefinedMask:
     rle: dict | None = None
     score: float = 0.0
     proposal_score: float = 0.0
+    gain: float | None = None
     accepted: bool = False
     reason: str = ''
     failed: bool = False
@@ -111,16 +113,18 @@ class RefinedMasks(Sequence):
 
 def encode_results(result: RefineResult) -> list[RefinedMask]:
     """The masks of a refiner's answer."""
+    gains = result.features.get('expected_gain', [None] * len(result.masks))
     return [
         RefinedMask(
             rle=encode_rle(proposal) if proposal.any() else None,
             score=_number(score),
             proposal_score=_number(proposal_score),
+            gain=None if gain is None or not np.isfinite(gain) else round(float(gain), 6),
             accepted=bool(accepted),
             reason=str(reason),
         )
-        for proposal, score, proposal_score, accepted, reason in zip(
-            result.proposals, result.scores, result.proposal_scores, result.accepted, result.reasons, strict=True
+        for proposal, score, proposal_score, gain, accepted, reason in zip(
+            result.proposals, result.scores, result.proposal_scores, gains, result.accepted, result.reasons, strict=True
         )
     ]
 

@@ -293,5 +293,5 @@ def test_a_format_is_a_file_of_its_own() -> None:
 def test_format_by_name(tmp_path: Path) -> None:
     images, masks = touch_images(tmp_path / 'i', 'a.jpg'), save_masks(tmp_path / 'm', 'a.png')
     assert open_masks(masks, images, format='label-maps').name == 'label-maps'
-    with pytest.raises(ValueError, match="format must be one of activation-maps, coco, .*got 'cococo'"):
+    with pytest.raises(ValueError, match="format must be one of activation-maps, arrays, coco, .*got 'cococo'"):
         open_masks(masks, images, format='cococo')

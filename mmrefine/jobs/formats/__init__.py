@@ -21,6 +21,7 @@ __all__ = [
     'FORMATS',
     'FormatOptions',
     'MaskFormat',
+    'find_format',
     'format_names',
     'open_clips',
     'open_masks',
@@ -59,7 +60,7 @@ def open_masks(
         raise FileNotFoundError(f'masks {masks} do not exist: expected a file or a folder of masks.')
     if not (masks.is_file() or masks.is_dir()):
         raise ValueError(f'masks {masks} are neither a file nor a folder.')
-    kind = _kind_of(masks, format, options)
+    kind = find_format(masks, format, options)
     source = kind(masks, ImageTable(images, image_root, kind.files_at(masks)), options)
     if source.tasks and not any(task.image_path is not None and task.image_path.exists() for task in source.tasks):
         names = ', '.join(task.image for task in source.tasks[:5]) + (', …' if len(source.tasks) > 5 else '')
@@ -70,7 +71,16 @@ def open_masks(
     return source
 
 
-def _kind_of(masks: Path, name: str | None, options: FormatOptions) -> type[MaskFormat]:
+def find_format(masks: Path, name: str | None, options: FormatOptions) -> type[MaskFormat]:
+    """The format of masks that exist.
+
+    Args:
+        masks: a file or a folder.
+        name: of the format; None: the one that recognises them.
+
+    Raises:
+        ValueError: there is no such format, or none recognises them.
+    """
     if name is not None:
         if name not in FORMATS:
             raise ValueError(f'format must be one of {", ".join(format_names())}, got {name!r}.')

@@ -220,6 +220,10 @@ class MaskFormat(ABC):
             OSError, ValueError: none of them can be read, or they do not fit the image's size (H, W).
         """
 
+    def declared_size(self, task: MaskTask) -> tuple[int, int] | None:
+        """(H, W) of a task's image as the masks' file has it; None if it does not say."""
+        return None
+
     def names_digest(self) -> str:
         """Changes with what masks are called in reports, such as names of categories."""
         return ''

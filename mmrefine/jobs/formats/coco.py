@@ -101,6 +101,10 @@ class CocoMasks(MaskFormat):
         declared_hw = self.images.sizes.get(task.image) if self.file.is_results else None
         return self.file.mask_of(record, size_hw, declared_hw)
 
+    def declared_size(self, task: MaskTask) -> tuple[int, int] | None:
+        described = self.file.images.get(json.loads(task.key))
+        return None if described is None else described.size_hw
+
     def names_digest(self) -> str:
         return digest_of(list(self.file.categories.items()))
 

@@ -75,6 +75,9 @@ class PngMasks(MaskFormat):
         file = self.read_file(task, size_hw)
         return _OneMask(size_hw, task.key, file)
 
+    def declared_size(self, task: MaskTask) -> tuple[int, int] | None:
+        return read_mask_file(self.files[task.key]).values.shape
+
     def read_file(self, task: MaskTask, size_hw: tuple[int, int]) -> MaskFile:
         """The file of a task, checked to have the size of the image."""
         return read_mask_file(self.files[task.key]).check_size(size_hw)

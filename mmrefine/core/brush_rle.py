@@ -1,0 +1,74 @@
+"""Label Studio's run-length code of brush masks: bits of RGBA bytes, as in ``@thi.ng/rle-pack``.
+
+The code is a row of bits: 32 for the number of bytes, 5 for the size of a word less one (here 8 bits), four times 4
+for sizes of lengths less one; then runs: one bit that tells a repeated word (1) from single ones (0), 2 bits that
+choose the size of the length, the length less one, and the word, or the words. The mask is in every fourth byte, alpha.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+_SIZES = (3, 4, 8, 16)  # bits of lengths, as Label Studio's own encoder has them
+_MAX_RUN = 2**16
+
+
+def decode_brush(code: Sequence[int], size_hw: tuple[int, int]) -> np.ndarray:
+    """The (H, W) bool mask of a code.
+
+    Raises:
+        ValueError: it is no such code, or one of another size.
+    """
+    try:
+        values = np.array(code)
+        if values.ndim != 1 or values.dtype.kind not in 'iu' or values.min() < 0 or values.max() > 255:
+            raise ValueError('not a list of bytes')
+    except (ValueError, TypeError) as error:
+        raise ValueError(f'a brush must be a list of whole numbers from 0 to 255, got {str(code)[:60]}.') from error
+    text = ''.join(f'{value:08b}' for value in values.tolist())
+    place = 0
+
+    def take(count: int) -> int:
+        nonlocal place
+        if place + count > len(text):
+            raise ValueError('a brush is cut short: its code ends before its mask does.')
+        place += count
+        return int(text[place - count : place], 2)
+
+    num_words, word_bits = take(32), take(5) + 1
+    sizes = [take(4) + 1 for _ in range(4)]
+    if word_bits != 8 or num_words != 4 * size_hw[0] * size_hw[1]:
+        raise ValueError(
+            f'a brush must have four bytes for each of {size_hw[0]} x {size_hw[1]} pixels, got {num_words} of '
+            f'{word_bits} bits; is it of another image?'
+        )
+    words = np.zeros(num_words, np.uint8)
+    filled = 0
+    while filled < num_words:
+        is_run, length = take(1), take(sizes[take(2)]) + 1
+        length = min(length, num_words - filled)
+        if is_run:
+            words[filled : filled + length] = take(8)
+        else:
+            words[filled : filled + length] = [take(8) for _ in range(length)]
+        filled += length
+    return words[3::4].reshape(size_hw) > 127
+
+
+def encode_brush(mask: np.ndarray) -> list[int]:
+    """The code of an (H, W) bool mask, with 255 in all four bytes of its pixels."""
+    pixels = np.asarray(mask, bool).ravel()
+    bits = [f'{4 * pixels.size:032b}{8 - 1:05b}', *(f'{size - 1:04b}' for size in _SIZES)]
+    starts = np.flatnonzero(np.diff(pixels, prepend=~pixels[:1])) if pixels.size else np.zeros(0, int)
+    for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), pixels.size], strict=True):
+        left, word = 4 * (stop - start), '11111111' if pixels[start] else '00000000'
+        while left:
+            length = min(left, _MAX_RUN)
+            choice = next(index for index, size in enumerate(_SIZES) if length <= 2**size)
+            bits.append(f'1{choice:02b}{length - 1:0{_SIZES[choice]}b}{word}')
+            left -= length
+    text = ''.join(bits)
+    text += '0' * (-len(text) % 8)
+    return [int(text[place : place + 8], 2) for place in range(0, len(text), 8)]

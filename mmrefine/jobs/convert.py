@@ -1,0 +1,180 @@
+"""Masks from one format into another: `mmrefine convert IN OUT`. Legend: H, W in pixels."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mmrefine.core.outlines import to_polygons
+from mmrefine.core.rle import box_of, encode_rle
+from mmrefine.files.atomic import whole_file
+from mmrefine.files.image_table import ImageTable
+from mmrefine.files.images import open_whole
+from mmrefine.jobs.formats import FormatOptions, find_format
+from mmrefine.jobs.formats.arrays import new_arrays
+from mmrefine.jobs.formats.base import MaskFormat, MaskTask
+from mmrefine.jobs.formats.cvat import new_cvat
+from mmrefine.jobs.formats.exchange import NewImage, NewMask
+from mmrefine.jobs.formats.instances import new_instances
+from mmrefine.jobs.formats.label_studio import new_label_studio
+from mmrefine.jobs.formats.labelme import new_labelme
+from mmrefine.jobs.formats.yolo import new_yolo
+
+TARGETS = ('arrays', 'coco', 'cvat', 'instances', 'label-studio', 'labelme', 'yolo')
+_BY_SUFFIX = {'.json': 'coco', '.xml': 'cvat'}
+
+
+def convert(
+    masks: str | os.PathLike,
+    out: str | os.PathLike,
+    *,
+    to: str | None = None,
+    source_format: str | None = None,
+    images: str | os.PathLike | None = None,
+    image_root: str | os.PathLike | None = None,
+    polygons: float | None = None,
+) -> dict[str, Any]:
+    """Write masks of any format anew in another.
+
+    Args:
+        masks: as for :func:`~mmrefine.jobs.refine_dataset`.
+        out: file or folder, which must not be there yet.
+        to: one of ``TARGETS``; None: that of the suffix of ``out``, .json for COCO and .xml for CVAT.
+        source_format: of ``masks``, where it does not tell itself.
+        images: where the images are; None: they are not needed, where the masks' file says how large they are.
+        image_root: folder from which the names in a COCO file start, if ``images`` is one.
+        polygons: COCO gets polygons that are at most this far from the edges of the pixels, in pixels, and not RLE.
+
+    Returns:
+        Counts of ``images`` and ``masks``, and ``problems``: sentences about masks that were left out.
+
+    Raises:
+        FileNotFoundError, ValueError: the arguments are wrong, or the size of an image is not known.
+        OutputError: the place cannot be written to.
+    """
+    out, to = Path(out), to or _BY_SUFFIX.get(Path(out).suffix.lower())
+    if to not in TARGETS:
+        raise ValueError(f'{out} does not tell its format; say --to with one of {", ".join(TARGETS)}, got {to}.')
+    if polygons is not None and to != 'coco':
+        raise ValueError(f'--polygons goes with COCO files, got the format {to}.')
+    if os.path.lexists(out):
+        raise ValueError(f'{out} is there already; choose another OUT, or remove it.')
+    masks = Path(masks)
+    if not masks.exists():
+        raise FileNotFoundError(f'masks {masks} do not exist: expected a file or a folder of masks.')
+    options = FormatOptions()
+    kind = find_format(masks, source_format, options)
+    table = _AnyImages(masks) if images is None else ImageTable(images, image_root, kind.files_at(masks))
+    report: dict[str, Any] = {'images': 0, 'masks': 0, 'problems': []}
+    read = _read(kind(masks, table, options), report)
+    if to in _WHOLE:
+        content = _WHOLE[to](read, polygons)
+        with whole_file(out, 'wb') as file:
+            file.write(content)
+        return report
+    classes: dict[str, int] = {}
+    for image in read:
+        for name, content in _files(to, image, classes):
+            with whole_file(out / name, 'wb') as file:
+                file.write(content)
+    if to == 'yolo':
+        with whole_file(out / 'classes.txt') as file:
+            file.writelines(f'{name}\n' for name in classes)
+    return report
+
+
+def _files(to: str, image: NewImage, classes: dict[str, int]) -> list[tuple[str, bytes]]:
+    """The files of an image, by name."""
+    if to == 'instances':
+        return new_instances(image)
+    if to == 'yolo':
+        return [new_yolo(image, classes)]
+    return [{'labelme': new_labelme, 'arrays': new_arrays}[to](image)]
+
+
+def new_coco(images: Iterable[NewImage], polygons: float | None = None) -> bytes:
+    """A new COCO file: RLE, or polygons within so many pixels of the masks' edges."""
+    described, annotations, categories = [], [], {}
+    for image in images:
+        height, width = image.size_hw
+        described.append({'id': image.number + 1, 'file_name': image.name, 'height': height, 'width': width})
+        for item in image.masks:
+            category = categories.setdefault(item.category or 'object', len(categories) + 1)
+            segmentation = encode_rle(item.mask) if polygons is None else to_polygons(item.mask, polygons)
+            record = {
+                'id': len(annotations) + 1,
+                'image_id': image.number + 1,
+                'category_id': category,
+                'segmentation': segmentation,
+                'area': int(item.mask.sum()),
+                'bbox': box_of(item.mask),
+                'iscrowd': 0,
+            }
+            annotations.append(record | ({} if item.score is None else {'score': item.score}))
+    names = [{'id': number, 'name': name} for name, number in categories.items()]
+    return json.dumps({'images': described, 'annotations': annotations, 'categories': names}).encode()
+
+
+_WHOLE: dict[str, Callable[[Iterable[NewImage], float | None], bytes]] = {
+    'coco': new_coco,
+    'cvat': lambda images, polygons: new_cvat(images),
+    'label-studio': lambda images, polygons: new_label_studio(images),
+}
+
+
+def _read(source: MaskFormat, report: dict[str, Any]) -> Iterator[NewImage]:
+    """Masks image by image; those that cannot be used are told of and left out."""
+    for task in source.tasks:
+        try:
+            coarse = source.read(task, _size(source, task))
+        except (OSError, ValueError) as error:
+            report['problems'].append(f'{task.image}: {error}')
+            continue
+        masks = []
+        for index in range(len(coarse)):
+            if index in coarse.left_alone:
+                report['problems'].append(f'{task.image}, {coarse.names[index]}: no mask ({coarse.left_alone[index]})')
+                continue
+            try:
+                masks.append(NewMask(coarse.mask(index), coarse.categories[index]))
+            except ValueError as error:
+                report['problems'].append(f'{task.image}, {coarse.names[index]}: {error}')
+        yield NewImage(task.image, coarse.size_hw, masks, report['images'])
+        report['images'] += 1
+        report['masks'] += len(masks)
+
+
+def _size(source: MaskFormat, task: MaskTask) -> tuple[int, int]:
+    """(H, W) of an image: as its file has it, else as the masks' file says."""
+    if task.image_path is not None and task.image_path.is_file():
+        image = open_whole(task.image_path)
+        turned = image.getexif().get(0x0112, 1) >= 5  # the orientations that swap the sides
+        return image.size if turned else image.size[::-1]
+    size_hw = source.declared_size(task)
+    if size_hw is None:
+        raise ValueError(f'the size of {task.image} is not known; say where the images are with --images.')
+    return tuple(size_hw)
+
+
+class _AnyImages(ImageTable):
+    """Stands for images that are not there: every name is that of an image."""
+
+    def __init__(self, source: Path):
+        self.source, self.folder = source, source if source.is_dir() else source.parent
+        self.ids, self.problems, self.sizes, self.names = {}, {}, {}, {}
+
+    @property
+    def is_single(self) -> bool:
+        return False
+
+    def find(self, name: str, suffix_counts: bool = True) -> str | None:
+        return name
+
+    def find_id(self, image_id: Any) -> str | None:
+        return str(image_id)
+
+    def match(self, names: Iterable[str], suffix_counts: bool = True) -> dict[str, str | None]:
+        return {name: name for name in names}

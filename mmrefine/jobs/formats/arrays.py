@@ -1,0 +1,106 @@
+"""NumPy files, one per image: masks or probabilities, (N, H, W) or (H, W), alone (.npy) or under "masks" (.npz).
+
+What comes out has the same shape, type and further arrays. Booleans, 0/1, 0/255 and probabilities in [0, 1] are read;
+probabilities of masks that were accepted become 0 and 1. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from mmrefine.core.checks import check_same_size
+from mmrefine.files.names import check_readable, find_files
+from mmrefine.jobs.formats.base import FormatOptions, MaskPair, MaskTask, pairs, register_format
+from mmrefine.jobs.formats.exchange import FilePerImage, LazyMasks, NewImage
+from mmrefine.jobs.outputs import OutputFolder
+from mmrefine.jobs.refined_masks import RefinedMasks
+
+KEY = 'masks'
+
+
+@register_format('arrays')
+class ArrayMasks(FilePerImage):
+    """A folder of .npy and .npz files."""
+
+    suffixes = ('.npy', '.npz')
+
+    @classmethod
+    def recognises(cls, path: Path, options: FormatOptions) -> bool:
+        if options.semantic or options.cam_threshold is not None or find_files(path, ('.png',)):
+            return False
+        return cls.first_file(path) is not None
+
+    def declared_size(self, task: MaskTask) -> tuple[int, int] | None:
+        return _stack(self._load(task)[KEY], self.files[task.key]).shape[1:]
+
+    def _load(self, task: MaskTask) -> dict[str, np.ndarray]:
+        path = check_readable(self.files[task.key])
+        try:
+            loaded = np.load(path, allow_pickle=False)
+            arrays = {KEY: loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f'{path} is no file of numbers that numpy reads without pickle ({error}).') from error
+        if KEY not in arrays:
+            if len(arrays) != 1:
+                raise ValueError(f'{path} must hold its masks under "{KEY}", got {", ".join(arrays) or "nothing"}.')
+            arrays = {KEY: next(iter(arrays.values())), '': next(iter(arrays))}
+        return arrays
+
+    def read(self, task: MaskTask, size_hw: tuple[int, int]) -> LazyMasks:
+        arrays = self._load(task)
+        stack = _stack(arrays[KEY], self.files[task.key])
+        check_same_size(f'masks of {self.files[task.key]} are', stack.shape[1:], size_hw)
+        labels = arrays.get('labels', np.zeros(0))
+        categories = [str(label) for label in labels] if np.shape(labels) == (len(stack),) else None
+        return LazyMasks(size_hw, range(len(stack)), categories, {}, stack, _binary, arrays)
+
+    def write(self, task: MaskTask, coarse: LazyMasks, refined: RefinedMasks, out: OutputFolder) -> Iterable[MaskPair]:
+        arrays = dict(coarse.content)
+        told, stack = list(pairs(coarse, refined)), _stack(arrays[KEY], Path(task.key)).copy()
+        for index, pair in enumerate(told):
+            if pair.accepted:
+                level = 255 if stack.dtype.kind in 'iu' and stack.max(initial=0) > 1 else 1
+                stack[index] = pair.refined * level
+        arrays[KEY] = stack.reshape(arrays[KEY].shape)
+        name = arrays.pop('', KEY)
+        with out.open(self.outputs(task)[0], 'wb') as file:
+            if PurePosixPath(task.key).suffix.lower() == '.npy':
+                np.save(file, arrays[KEY], allow_pickle=False)
+            else:
+                masks = arrays.pop(KEY)
+                np.savez_compressed(file, **{str(name): masks}, **arrays)
+        return told
+
+
+def new_arrays(image: NewImage) -> tuple[str, bytes]:
+    """A new .npz file, and its name: masks (N, H, W) bool, and the labels of their categories."""
+    stack = np.array([item.mask for item in image.masks], bool).reshape(-1, *image.size_hw)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, masks=stack, labels=np.array([item.category for item in image.masks], str))
+    return str(PurePosixPath(image.name).with_suffix('.npz')), buffer.getvalue()
+
+
+def _stack(masks: np.ndarray, path: Path) -> np.ndarray:
+    """(N, H, W)."""
+    if masks.ndim not in (2, 3) or masks.dtype.kind not in 'biuf':
+        raise ValueError(f'masks of {path} must be numbers (N, H, W) or (H, W), got {masks.dtype} {masks.shape}.')
+    return masks[None] if masks.ndim == 2 else masks
+
+
+def _binary(mask: np.ndarray) -> np.ndarray:
+    """A mask of whatever type as bool."""
+    if mask.dtype == bool:
+        return mask
+    if mask.dtype.kind == 'f':
+        if not np.isfinite(mask).all() or mask.min(initial=0) < 0 or mask.max(initial=0) > 1:
+            raise ValueError('probabilities must be in [0, 1]; apply a sigmoid to logits first.')
+        return mask >= 0.5
+    levels = np.unique(mask)
+    if not np.isin(levels, (0, 1)).all() and not np.isin(levels, (0, 255)).all():
+        raise ValueError(f'whole numbers must be 0/1 or 0/255, got {", ".join(map(str, levels[:5]))}.')
+    return mask > 0

@@ -1,0 +1,196 @@
+"""What the formats of labelling tools share: masks that are shapes in files beside images, and masks written anew.
+
+Legend: H, W in pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmrefine.core.polygons import rasterize
+from mmrefine.files.image_table import ImageTable
+from mmrefine.files.names import find_files
+from mmrefine.jobs.fingerprints import Fingerprint, fingerprint_files
+from mmrefine.jobs.formats.base import CoarseMasks, FormatOptions, MaskFormat, MaskTask, TrueMasks, Truth
+
+SHAPE_ERRORS = (AttributeError, IndexError, KeyError, OverflowError, TypeError)  # of what a stranger's file may hold
+
+
+@dataclass(frozen=True)
+class NewMask:
+    """A mask to be written into a new file: (H, W) bool, its category, a score if there is one."""
+
+    mask: np.ndarray
+    category: str = ''
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class NewImage:
+    """The masks of an image for a new file.
+
+    Attributes:
+        name: of the image file, relative to the folder of images.
+        size_hw: (H, W).
+        masks: in order.
+        number: place among the images, from 0.
+    """
+
+    name: str
+    size_hw: tuple[int, int]
+    masks: list[NewMask] = field(default_factory=list)
+    number: int = 0
+
+
+class LazyMasks(CoarseMasks):
+    """Masks that a function makes of shapes, one by one.
+
+    Args:
+        size_hw, names, categories, left_alone: see :class:`~mmrefine.jobs.formats.base.CoarseMasks`.
+        shapes: N objects in the words of the format.
+        decode: the (H, W) bool mask of one.
+        content: of the file, whole, for whoever writes it again.
+    """
+
+    def __init__(
+        self,
+        size_hw: tuple[int, int],
+        names: Sequence[Any],
+        categories: Sequence[str],
+        left_alone: dict[int, str],
+        shapes: Sequence[Any],
+        decode: Callable[[Any], np.ndarray],
+        content: Any = None,
+    ):
+        super().__init__(size_hw, names, categories, left_alone)
+        self.shapes, self.content, self._decode = list(shapes), content, decode
+
+    def mask(self, index: int) -> np.ndarray:
+        if index in self.left_alone:
+            return np.zeros(self.size_hw, bool)
+        try:
+            return self._decode(self.shapes[index])
+        except SHAPE_ERRORS as error:
+            raise ValueError(f'the shape cannot be read ({type(error).__name__}: {error}).') from error
+
+
+class FilePerImage(MaskFormat):
+    """A format with one file per image, called as the image; refined files go to ``masks/`` under the same names.
+
+    Attributes:
+        suffixes: of its files, in lower case.
+        files: by name.
+    """
+
+    suffixes: tuple[str, ...] = ()
+
+    def __init__(self, path: Path, images: ImageTable, options: FormatOptions):
+        super().__init__(path, images, options)
+        if options.semantic or options.ignore_band or options.cam_threshold is not None:
+            raise ValueError(f'--semantic, --cam and --ignore-band go with label maps and activation maps, not {path}.')
+        self.files = self.list_files(path)
+        if not self.files:
+            raise ValueError(f'no file of the format {self.name} is in {path}; expected {" or ".join(self.suffixes)}.')
+        if images.is_single and len(self.files) == 1:
+            matched = dict(zip(self.files, images.names, strict=True))
+        else:
+            matched = images.match(self.files, suffix_counts=False)
+        self.tasks = [
+            MaskTask(index, name, image or name, image and images.path(image), (name,))
+            for index, (name, image) in enumerate(matched.items())
+        ]
+
+    @classmethod
+    def list_files(cls, path: Path) -> dict[str, Path]:
+        """Files by name."""
+        return find_files(path, cls.suffixes)
+
+    @classmethod
+    def first_file(cls, path: Path) -> Path | None:
+        """One of the files, to look at."""
+        return next(iter(cls.list_files(path).values()), None)
+
+    def fingerprint(self, task: MaskTask) -> Fingerprint:
+        return fingerprint_files([self.files[task.key]])
+
+    def outputs(self, task: MaskTask) -> list[str]:
+        return [f'masks/{task.key}']
+
+    def open_truth(self, path: Path) -> Truth:
+        return SameFormatTruth(path, self)
+
+
+class SameFormatTruth(Truth):
+    """Ground truth in a second file or folder of the same format: the mask of the same category that overlaps most.
+
+    Results of a tool have no ids that stay, so masks are paired as :class:`~mmrefine.jobs.formats.coco.CocoTruth`
+    pairs results, from an IoU of 0.25.
+    """
+
+    def __init__(self, path: Path, source: MaskFormat):
+        self.other, self.paths = type(source)(path, source.images, source.options), [path]
+        self._tasks = {task.image: task for task in self.other.tasks}
+        if not any(task.image in self._tasks for task in source.tasks):
+            raise ValueError(f'no file under {path} has the name of a mask under {source.path}; names must agree.')
+
+    def fingerprint(self, task: MaskTask) -> Fingerprint:
+        own = self._tasks.get(task.image)
+        return fingerprint_files([]) if own is None else self.other.fingerprint(own)
+
+    def read(self, task: MaskTask, coarse: CoarseMasks) -> TrueMasks:
+        own = self._tasks.get(task.image)
+        truth = None if own is None else self.other.read(own, coarse.size_hw)
+
+        def find(position: int, mask: np.ndarray) -> np.ndarray | None:
+            best, best_iou = None, 0.25
+            for index in range(0 if truth is None else len(truth)):
+                if truth.categories[index] != coarse.categories[position] or index in truth.left_alone:
+                    continue
+                other = truth.mask(index)
+                iou = np.count_nonzero(mask & other) / max(np.count_nonzero(mask | other), 1)
+                if iou >= best_iou:
+                    best, best_iou = other, iou
+            return best
+
+        return TrueMasks(find)
+
+
+def polygon_mask(points_xy: Sequence, size_hw: tuple[int, int]) -> np.ndarray:
+    """The (H, W) bool mask of one ring given as pairs.
+
+    Raises:
+        ValueError: fewer than three points, or no finite numbers.
+    """
+    flat = [number for point in points_xy for number in _pair(point)]
+    if len(flat) < 6:
+        raise ValueError(f'a polygon must have at least three points, got {len(flat) // 2}.')
+    return rasterize([flat], size_hw)
+
+
+def _pair(point: Any) -> list:
+    if not isinstance(point, (list, tuple, np.ndarray)) or len(point) != 2:
+        raise ValueError(f'a point must be [x, y], got {str(point)[:60]}.')
+    return [float(number) if isinstance(number, (np.floating, np.integer)) else number for number in point]
+
+
+def paste(crop: np.ndarray, left: int, top: int, size_hw: tuple[int, int]) -> np.ndarray:
+    """A crop of a mask at its place; what lies outside of the image is cut off."""
+    mask = np.zeros(size_hw, bool)
+    height, width = crop.shape
+    y1, x1, y2, x2 = max(top, 0), max(left, 0), min(top + height, size_hw[0]), min(left + width, size_hw[1])
+    if y1 < y2 and x1 < x2:
+        mask[y1:y2, x1:x2] = crop[y1 - top : y2 - top, x1 - left : x2 - left]
+    return mask
+
+
+def box_crop(mask: np.ndarray) -> tuple[np.ndarray, int, int]:
+    """The part of a mask in its box, and where it starts: left, top."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return np.zeros((1, 1), bool), 0, 0
+    return mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], int(columns[0]), int(rows[0])

@@ -1,0 +1,196 @@
+"""Label Studio's JSON: a list of tasks with annotations and predictions, brushes (RLE) and polygons.
+
+Brushes and polygons come back as what they were; a polygon has one ring there, so parts and holes are joined by cuts
+without width. All else in the file stays. https://labelstud.io/guide/export
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import numpy as np
+
+from mmrefine.core.brush_rle import decode_brush, encode_brush
+from mmrefine.core.checks import check_same_size
+from mmrefine.core.outlines import to_ring
+from mmrefine.files.digests import file_digest
+from mmrefine.files.image_table import ImageTable
+from mmrefine.files.json_stream import read_json
+from mmrefine.jobs.fingerprints import Fingerprint, digest_of
+from mmrefine.jobs.formats.base import FormatOptions, MaskFormat, MaskTask, Truth, register_format
+from mmrefine.jobs.formats.exchange import LazyMasks, NewImage, SameFormatTruth, polygon_mask
+from mmrefine.jobs.outputs import OutputFolder
+from mmrefine.jobs.refined_masks import RefinedMasks
+
+_LABELS = {'brushlabels': 'brush', 'brush': 'brush', 'polygonlabels': 'polygon', 'polygon': 'polygon'}
+_PARTS = ('annotations', 'predictions')
+
+
+@register_format('label-studio')
+class LabelStudioMasks(MaskFormat):
+    """A file of tasks; the refined one has the same name.
+
+    Attributes:
+        content: the file.
+    """
+
+    def __init__(self, path: Path, images: ImageTable, options: FormatOptions):
+        super().__init__(path, images, options)
+        self.content = read_json(path)
+        if not isinstance(self.content, list) or not all(isinstance(item, dict) for item in self.content):
+            raise ValueError(f'{path} is no export of Label Studio: expected a list of tasks.')
+        names = [_image_name(item) for item in self.content]
+        found = _match(images, names)
+        self.tasks = []
+        for index, (name, item) in enumerate(zip(names, self.content, strict=True)):
+            image = found[name]
+            image_path = None if image is None else images.path(image)
+            key = f'{item.get("id", index)} {name}'
+            self.tasks.append(MaskTask(index, key, image or name, image_path, (index,), len(_results(item))))
+        if len({task.key for task in self.tasks}) < len(self.tasks):
+            raise ValueError(f'{path} has two tasks of the same id and image; ids must be unique.')
+
+    @classmethod
+    def recognises(cls, path: Path, options: FormatOptions) -> bool:
+        if path.suffix.lower() != '.json' or not path.is_file():
+            return False
+        with open(path, 'rb') as file:
+            head = file.read(20_000).lstrip(b'\xef\xbb\xbf \t\r\n')
+        return (
+            head.startswith(b'[')
+            and b'"data"' in head
+            or (head.startswith(b'[') and any(f'"{part}"'.encode() in head for part in _PARTS))
+        )
+
+    def fingerprint(self, task: MaskTask) -> Fingerprint:
+        digest = digest_of(self.content[task.index])
+        return Fingerprint(digest, lambda: digest)
+
+    def declared_size(self, task: MaskTask) -> tuple[int, int] | None:
+        """(H, W) of the image as its results have it; None if they do not say."""
+        return next((size for result in _results(self.content[task.index]) if (size := _size(result))), None)
+
+    def read(self, task: MaskTask, size_hw: tuple[int, int]) -> LazyMasks:
+        results = _results(self.content[task.index])
+        left_alone = {
+            index: str(result.get('type')) for index, result in enumerate(results) if result.get('type') not in _LABELS
+        }
+        names = [result.get('id', index) for index, result in enumerate(results)]
+        labels = [_category(result) for result in results]
+        return LazyMasks(size_hw, names, labels, left_alone, results, lambda result: _decode(result, size_hw))
+
+    def final_digest(self) -> str:
+        return file_digest(self.path)
+
+    def final_outputs(self) -> list[str]:
+        return [self.path.name]
+
+    def finish(self, done: Iterable[tuple[MaskTask, RefinedMasks]], out: OutputFolder) -> None:
+        content = read_json(self.path)
+        for task, refined in done:
+            for result, item in zip(_results(content[task.index]), refined, strict=True):
+                if item.accepted:
+                    result['value'] = {**result['value'], **_encode(result['type'], item.decode())}
+        with out.open(self.path.name) as file:
+            json.dump(content, file)
+
+    def open_truth(self, path: Path) -> Truth:
+        return SameFormatTruth(path, self)
+
+
+def new_label_studio(images: Iterable[NewImage]) -> bytes:
+    """New tasks with the masks as predictions of brushes, as Label Studio imports them."""
+    tasks = []
+    for image in images:
+        height, width = image.size_hw
+        results = [
+            {
+                'id': f'mask{index}',
+                'type': 'brushlabels',
+                'from_name': 'tag',
+                'to_name': 'image',
+                'original_width': width,
+                'original_height': height,
+                'image_rotation': 0,
+                'value': {**_encode('brushlabels', item.mask), 'brushlabels': [item.category or 'object']},
+                **({} if item.score is None else {'score': item.score}),
+            }
+            for index, item in enumerate(image.masks)
+        ]
+        tasks.append(
+            {
+                'id': image.number + 1,
+                'data': {'image': image.name},
+                'predictions': [{'model_version': 'mmrefine', 'result': results}],
+            }
+        )
+    return json.dumps(tasks).encode()
+
+
+def _image_name(task: dict) -> str:
+    """The name of a task's image: the last part of an address, or what its query calls ``d``, a local file."""
+    data = task.get('data')
+    values = [value for value in data.values() if isinstance(value, str)] if isinstance(data, dict) else []
+    address = data['image'] if values and isinstance(data.get('image'), str) else (values or [''])[0]
+    parts = urlsplit(address)
+    local = parse_qs(parts.query).get('d')
+    return local[0] if local else unquote(parts.path).lstrip('/')
+
+
+def _match(images: ImageTable, names: list[str]) -> dict[str, str | None]:
+    """Images by name; names of uploaded files begin with eight digits and a hyphen."""
+    if images.is_single and len(names) == 1:
+        return dict(zip(names, images.names, strict=True))
+    found = images.match(names)
+    for name, image in found.items():
+        start, hyphen, rest = PurePosixPath(name).name.partition('-')
+        if image is None and hyphen and len(start) == 8:
+            found[name] = images.find(rest)
+    return found
+
+
+def _results(task: dict) -> list[dict]:
+    """All results of a task, those of annotations first."""
+    return list(_walk(task))
+
+
+def _walk(task: dict) -> Iterator[dict]:
+    for part in _PARTS:
+        for item in task.get(part) or []:
+            if isinstance(item, dict):
+                yield from (result for result in item.get('result') or [] if isinstance(result, dict))
+
+
+def _category(result: dict) -> str:
+    value = result.get('value')
+    labels = value.get(result.get('type')) if isinstance(value, dict) else None
+    return ', '.join(map(str, labels)) if isinstance(labels, list) else ''
+
+
+def _size(result: dict) -> tuple[int, int] | None:
+    sides = result.get('original_height'), result.get('original_width')
+    return tuple(sides) if all(isinstance(side, int) and side > 0 for side in sides) else None
+
+
+def _decode(result: dict, size_hw: tuple[int, int]) -> np.ndarray:
+    if result.get('image_rotation'):
+        raise ValueError('the image was turned in Label Studio; turn the file itself and annotate it upright.')
+    declared_hw = _size(result)
+    if declared_hw is not None:
+        check_same_size('the result is for an image of', declared_hw, size_hw)
+    value: dict[str, Any] = result['value']
+    if _LABELS[result['type']] == 'brush':
+        return decode_brush(value['rle'], size_hw)
+    points = np.array(value['points'], np.float64) * np.array(size_hw[::-1]) / 100
+    return polygon_mask(points, size_hw)
+
+
+def _encode(kind: str, mask: np.ndarray) -> dict:
+    """The value of a result that holds this mask."""
+    if _LABELS[kind] == 'brush':
+        return {'format': 'rle', 'rle': encode_brush(mask)}
+    return {'points': (to_ring(mask) * 100 / mask.shape[::-1]).tolist(), 'closed': True}

@@ -1,0 +1,171 @@
+"""labelme's JSON, one file per image: https://github.com/wkentaro/labelme.
+
+An object is a polygon or a mask (a PNG of its box); shapes of the same label and the same ``group_id`` are one object,
+as in labelme's own export to COCO. A refined polygon comes back as polygons: parts become shapes of a group, holes are
+joined to the outline by a cut without width. Boxes, circles, lines and points are left alone, as is all else.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import copy
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from mmrefine.core.checks import check_same_size
+from mmrefine.core.outlines import to_polygons
+from mmrefine.files.json_stream import read_json
+from mmrefine.jobs.formats.base import FormatOptions, MaskPair, MaskTask, pairs, register_format
+from mmrefine.jobs.formats.exchange import (
+    FilePerImage,
+    LazyMasks,
+    NewImage,
+    box_crop,
+    paste,
+    polygon_mask,
+)
+from mmrefine.jobs.outputs import OutputFolder
+from mmrefine.jobs.refined_masks import RefinedMasks
+
+_AREAS = ('polygon', 'mask')
+
+
+@register_format('labelme')
+class LabelmeMasks(FilePerImage):
+    """labelme files; refined ones go to ``masks/``, beside which labelme wants the images or ``imageData``."""
+
+    suffixes = ('.json',)
+
+    @classmethod
+    def recognises(cls, path: Path, options: FormatOptions) -> bool:
+        file = cls.first_file(path)
+        if file is None or options.semantic or options.cam_threshold is not None:
+            return False
+        with open(file, 'rb') as stream:
+            head = stream.read(2000)
+        return b'"shapes"' in head or (b'"flags"' in head and b'"version"' in head)
+
+    def declared_size(self, task: MaskTask) -> tuple[int, int] | None:
+        return _declared_size(self._content(task))
+
+    def _content(self, task: MaskTask) -> dict:
+        content = read_json(self.files[task.key])
+        if not isinstance(content, dict) or not isinstance(content.get('shapes'), list):
+            raise ValueError(f'{self.files[task.key]} is no file of labelme: expected a list under "shapes".')
+        return content
+
+    def read(self, task: MaskTask, size_hw: tuple[int, int]) -> LazyMasks:
+        content = self._content(task)
+        declared_hw = _declared_size(content)
+        if declared_hw is not None:
+            check_same_size(f'{self.files[task.key]} is for an image of', declared_hw, size_hw)
+        groups = _group(content['shapes'])
+        shapes = [[content['shapes'][place] for place in places] for places in groups]
+        left_alone = {
+            index: str(shape[0]['shape_type'])
+            for index, shape in enumerate(shapes)
+            if isinstance(shape[0], dict) and _kind(shape[0]) not in _AREAS
+        }
+        names = [places[0] for places in groups]
+        labels = [str(shape[0].get('label', '')) if isinstance(shape[0], dict) else '' for shape in shapes]
+        masks = LazyMasks(
+            size_hw, names, labels, left_alone, shapes, lambda parts: _decode(parts, size_hw), (content, groups)
+        )
+        return masks
+
+    def write(self, task: MaskTask, coarse: LazyMasks, refined: RefinedMasks, out: OutputFolder) -> Iterable[MaskPair]:
+        content, groups = coarse.content
+        told = list(pairs(coarse, refined))
+        replaced: dict[int, list] = {}
+        groups_in_use = [shape.get('group_id') for shape in content['shapes'] if isinstance(shape, dict)]
+        next_group = max((group for group in groups_in_use if isinstance(group, int)), default=0) + 1
+        for places, shapes, pair in zip(groups, coarse.shapes, told, strict=True):
+            if not pair.accepted:
+                continue
+            new, used = _encode(pair.refined, shapes, next_group)
+            next_group += used
+            replaced |= {place: [] for place in places} | {places[0]: new}
+        shapes = [new for place, shape in enumerate(content['shapes']) for new in replaced.get(place, [shape])]
+        with out.open(self.outputs(task)[0]) as file:
+            json.dump({**content, 'shapes': shapes}, file, ensure_ascii=False, indent=2)
+        return told
+
+
+def new_labelme(image: NewImage) -> tuple[str, bytes]:
+    """A new file of labelme, and its name."""
+    shapes: list[dict] = []
+    for number, item in enumerate(image.masks, 1):
+        base = {'label': item.category or 'object', 'points': [], 'group_id': None, 'description': ''}
+        shapes += _encode(item.mask, [{**base, 'shape_type': 'polygon', 'flags': {}, 'mask': None}], number)[0]
+    height, width = image.size_hw
+    content = {
+        'version': '5.5.0',
+        'flags': {},
+        'shapes': shapes,
+        'imagePath': image.name,
+        'imageData': None,
+        'imageHeight': height,
+        'imageWidth': width,
+    }
+    text = json.dumps(content, ensure_ascii=False, indent=2)
+    return str(PurePosixPath(image.name).with_suffix('.json')), text.encode('utf-8', 'surrogatepass')
+
+
+def _declared_size(content: dict) -> tuple[int, int] | None:
+    sides = content.get('imageHeight'), content.get('imageWidth')
+    return tuple(sides) if all(isinstance(side, int) and side > 0 for side in sides) else None
+
+
+def _kind(shape: dict) -> str:
+    return shape.get('shape_type') or 'polygon'  # files of before 2018 do not say
+
+
+def _group(shapes: list) -> list[list[int]]:
+    """Places of the shapes of each object."""
+    groups: dict[object, list[int]] = {}
+    for place, shape in enumerate(shapes):
+        group = shape.get('group_id') if isinstance(shape, dict) else None
+        is_area = isinstance(shape, dict) and _kind(shape) in _AREAS
+        key = (str(shape.get('label')), str(group)) if group is not None and is_area else place
+        groups.setdefault(key, []).append(place)
+    return list(groups.values())
+
+
+def _decode(shapes: list[dict], size_hw: tuple[int, int]) -> np.ndarray:
+    mask = np.zeros(size_hw, bool)
+    for shape in shapes:
+        if _kind(shape) == 'mask':
+            (left, top), _ = shape['points']
+            try:
+                image = Image.open(io.BytesIO(base64.b64decode(shape['mask'], validate=True)))
+                crop = np.asarray(image.convert('L')) > 0
+            except (OSError, binascii.Error) as error:
+                raise ValueError(f'"mask" is no PNG file in base64 ({error}).') from error
+            mask |= paste(crop, round(left), round(top), size_hw)
+        else:
+            mask |= polygon_mask(shape['points'], size_hw)
+    return mask
+
+
+def _encode(mask: np.ndarray, shapes: list[dict], group: int) -> tuple[list[dict], bool]:
+    """Shapes of a mask like the ones it had, and whether they are a new group."""
+    first = copy.deepcopy(shapes[0])
+    if _kind(first) == 'mask':
+        crop, left, top = box_crop(mask)
+        buffer = io.BytesIO()
+        Image.fromarray(crop.astype(np.uint8) * 255).save(buffer, 'PNG')
+        height, width = crop.shape
+        points = [[float(left), float(top)], [float(left + width - 1), float(top + height - 1)]]
+        return [{**first, 'points': points, 'mask': base64.b64encode(buffer.getvalue()).decode('ascii')}], False
+    polygons = [np.reshape(polygon, (-1, 2)).tolist() for polygon in to_polygons(mask)]
+    is_new = len(polygons) > 1 and first.get('group_id') is None
+    if is_new:
+        first['group_id'] = group
+    kinds = [*copy.deepcopy(shapes[1:]), *[copy.deepcopy(first) for _ in polygons]]
+    return [{**kind, 'points': points} for kind, points in zip([first, *kinds], polygons, strict=False)], is_new

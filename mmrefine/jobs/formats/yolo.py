@@ -1,0 +1,151 @@
+"""YOLO-seg text files, one per image: a line per object, a class number and a ring x y x y ..., as shares of the sides.
+
+A line has one ring, so parts and holes are joined by cuts without width, as Ultralytics' own converter does. A score at
+the end of a line stays; boxes (four numbers) are left alone. Names of classes come from ``data.yaml`` or
+``classes.txt`` in the folder or the one above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import yaml
+
+from mmrefine.core.outlines import to_ring
+from mmrefine.files.names import check_readable
+from mmrefine.jobs.formats.base import FormatOptions, MaskPair, MaskTask, pairs, register_format
+from mmrefine.jobs.formats.exchange import FilePerImage, LazyMasks, NewImage, polygon_mask
+from mmrefine.jobs.outputs import OutputFolder
+from mmrefine.jobs.refined_masks import RefinedMasks
+
+_NAMES = ('classes.txt', 'data.yaml', 'dataset.yaml')
+
+
+@register_format('yolo')
+class YoloMasks(FilePerImage):
+    """A folder of YOLO-seg text files."""
+
+    suffixes = ('.txt',)
+
+    @classmethod
+    def recognises(cls, path: Path, options: FormatOptions) -> bool:
+        if options.semantic or options.cam_threshold is not None:
+            return False
+        for file in cls.list_files(path).values():
+            with open(file, encoding='utf-8', errors='replace') as stream:
+                words = stream.readline(100_000).split()
+            if words:
+                return len(words) >= 5 and all(map(_is_number, words))
+        return False
+
+    @classmethod
+    def list_files(cls, path: Path) -> dict[str, Path]:
+        files = super().list_files(path)
+        return {name: file for name, file in files.items() if PurePosixPath(name).name not in _NAMES}
+
+    @property
+    def classes(self) -> dict[str, str]:
+        """Names by number."""
+        return read_classes(self.path)
+
+    def final_digest(self) -> str:
+        return str(sorted(self.classes.items()))
+
+    def final_outputs(self) -> list[str]:
+        return ['classes.txt'] if find_classes(self.path) is not None else []
+
+    def finish(self, done: Iterable[tuple[MaskTask, RefinedMasks]], out: OutputFolder) -> None:
+        # Beside the refined files, names by number are all that is needed of data.yaml; its paths lead elsewhere.
+        if self.final_outputs():
+            last = max((int(number) for number in self.classes if number.isdigit()), default=-1)
+            with out.open('classes.txt') as file:
+                file.writelines(f'{self.classes.get(str(place), "")}\n' for place in range(last + 1))
+
+    def names_digest(self) -> str:
+        return str(sorted(self.classes.items()))
+
+    def read(self, task: MaskTask, size_hw: tuple[int, int]) -> LazyMasks:
+        path = check_readable(self.files[task.key])
+        try:
+            text = path.read_bytes().decode('utf-8')
+        except UnicodeDecodeError as error:
+            raise ValueError(f'{path} is no text in UTF-8.') from error
+        lines = text.splitlines(keepends=True)
+        places = [place for place, line in enumerate(lines) if line.strip()]
+        shapes, classes = [lines[place] for place in places], self.classes
+        left_alone = {index: 'box' for index, line in enumerate(shapes) if len(line.split()) in (5, 6)}
+        categories = [classes.get(line.split()[0], line.split()[0]) for line in shapes]
+        names = [place + 1 for place in places]
+        return LazyMasks(
+            size_hw, names, categories, left_alone, shapes, lambda line: _decode(line, size_hw), (lines, places)
+        )
+
+    def write(self, task: MaskTask, coarse: LazyMasks, refined: RefinedMasks, out: OutputFolder) -> Iterable[MaskPair]:
+        lines, places = coarse.content
+        lines, told = list(lines), list(pairs(coarse, refined))
+        for place, pair in zip(places, told, strict=True):
+            if pair.accepted:
+                words = lines[place].split()
+                score = words[-1:] if len(words) % 2 == 0 else []
+                end = lines[place][len(lines[place].rstrip('\r\n')) :]
+                lines[place] = ' '.join([words[0], *_shares(pair.refined), *score]) + end
+        with out.open(self.outputs(task)[0], 'wb') as file:
+            file.write(''.join(lines).encode('utf-8'))
+        return told
+
+
+def new_yolo(image: NewImage, classes: dict[str, int]) -> tuple[str, bytes]:
+    """A new file, and its name; classes get their numbers as they come."""
+    lines = []
+    for item in image.masks:
+        if item.mask.any():
+            number = classes.setdefault(item.category or 'object', len(classes))
+            lines.append(' '.join([str(number), *_shares(item.mask)]) + '\n')
+    return str(PurePosixPath(image.name).with_suffix('.txt')), ''.join(lines).encode()
+
+
+def find_classes(path: Path) -> Path | None:
+    """The file with names of classes, in the folder of the masks or the one above."""
+    folder = path if path.is_dir() else path.parent
+    places = [place / name for place in (folder, folder.parent) for name in _NAMES]
+    return next((place for place in places if place.is_file()), None)
+
+
+def read_classes(path: Path) -> dict[str, str]:
+    """Names of classes by number; {} if there are none.
+
+    Raises:
+        ValueError: they cannot be read.
+    """
+    place = find_classes(path)
+    if place is None:
+        return {}
+    try:
+        text = place.read_text(encoding='utf-8')
+        names = text.splitlines() if place.suffix == '.txt' else yaml.safe_load(text)['names']
+        pairs = names.items() if isinstance(names, dict) else enumerate(names)
+        return {str(number): str(label) for number, label in pairs}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise ValueError(f'{place} holds no names of classes ({type(error).__name__}: {error}).') from error
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return np.isfinite(float(word))
+    except ValueError:
+        return False
+
+
+def _decode(line: str, size_hw: tuple[int, int]) -> np.ndarray:
+    words = line.split()[1:]
+    if len(words) < 6 or not all(map(_is_number, words)):
+        raise ValueError(f'a line must hold a class and at least three points x y as shares of 1, got {line[:60]!r}.')
+    numbers = np.array(words[: len(words) // 2 * 2], np.float64).reshape(-1, 2)
+    return polygon_mask((numbers * size_hw[::-1]).tolist(), size_hw)
+
+
+def _shares(mask: np.ndarray) -> list[str]:
+    shares = to_ring(mask) / mask.shape[::-1]
+    return [f'{share:.7g}' for share in shares.ravel()]

@@ -1,0 +1,137 @@
+"""The review page of a job: made from what the job keeps, without refining; decisions made on it come back as JSON."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from mmrefine.files.json_stream import read_json
+from mmrefine.jobs.decide import apply_decisions, reopen
+from mmrefine.jobs.engine import Job
+from mmrefine.jobs.fingerprints import digest_of
+from mmrefine.jobs.formats.base import TrueMasks
+from mmrefine.jobs.image_work import LoadedImage
+from mmrefine.jobs.refined_masks import RefinedMask, RefinedMasks
+from mmrefine.jobs.report import JobReport
+from mmrefine.visualization.review import ReviewImage, ReviewMask, ReviewPage
+
+FOLDER = 'review'
+PAGE = f'{FOLDER}/index.html'
+
+
+def write_review(out: str | os.PathLike) -> Path:
+    """Write ``review/index.html`` and its thumbnails under the results of a job over images.
+
+    Images that cannot be read any more, or were not refined, are left out.
+
+    Returns:
+        Where the page is.
+
+    Raises:
+        FileNotFoundError: no job over images has results in the folder, or its inputs are gone.
+        ValueError: no mask was refined, so there is nothing to review.
+        OutputError: the page cannot be written, or another run is writing there.
+    """
+    job = reopen(out)
+    with job:
+        left = {index for share in job.start() for index in share.todo}
+        tasks = [task for task in job.work.tasks if task.index not in left]
+        identity = digest_of([job.work.refiner, str(Path(out).resolve()), [task.key for task in tasks]])[:16]
+        page, written = ReviewPage(f'Review of {job.work.source.path.name}', identity), 0
+        for task in tasks:
+            record = job.records.read(task.key)
+            if record is None:
+                continue
+            thumbnails = page.add(_review_image(job, job.work.load(task), record))
+            written += 1
+            job.out.plan([f'{FOLDER}/{name}' for name in thumbnails])
+            for name, content in thumbnails.items():
+                with job.out.open(f'{FOLDER}/{name}', 'wb') as file:
+                    file.write(content)
+        if not written:
+            raise ValueError(f'no image of the job in {out} was refined; there is nothing to review.')
+        job.out.plan([PAGE])
+        with job.out.open(PAGE) as file:
+            file.write(page.html())
+        return job.out.path(PAGE)
+
+
+def has_review(out: str | os.PathLike) -> bool:
+    """Whether there is a page, which shows what was decided before."""
+    return (Path(out) / PAGE).is_file()
+
+
+def apply_decision_file(out: str | os.PathLike, decisions: str | os.PathLike) -> JobReport:
+    """Apply the decisions that the review page has exported; see :func:`~mmrefine.jobs.decide.apply_decisions`.
+
+    Raises:
+        FileNotFoundError, ValueError, OutputError: as there; or the file holds no decisions.
+    """
+    return apply_decisions(out, read_decisions(decisions))
+
+
+def read_decisions(path: str | os.PathLike) -> dict[str, dict[int, bool]]:
+    """Decisions by key of the image and index of the mask.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is something else.
+    """
+    content = read_json(path)
+    try:
+        images = content['decisions']
+        decisions = {key: {int(index): taken for index, taken in masks.items()} for key, masks in images.items()}
+        if not all(isinstance(taken, bool) for masks in decisions.values() for taken in masks.values()):
+            raise TypeError('neither true nor false')
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f'{path} holds no decisions: expected {{"decisions": {{image: {{"0": true, ...}}}}}} as the review page '
+            'exports it.'
+        ) from error
+    return decisions
+
+
+def _review_image(job: Job, loaded: LoadedImage, record: dict) -> ReviewImage:
+    refined = RefinedMasks.from_json(record['masks'])
+    truth = None
+    if job.work.truth is not None:
+        try:
+            truth = job.work.truth.read(loaded.task, loaded.coarse)
+        except (OSError, ValueError):
+            truth = None  # the summary tells why
+    masks = _review_masks(loaded, refined, truth)
+    return ReviewImage(record['key'], loaded.task.image, loaded.image, masks)
+
+
+def _review_masks(
+    loaded: LoadedImage, refined: RefinedMasks, truth: TrueMasks | None
+) -> Iterator[tuple[int, ReviewMask]]:
+    coarse = loaded.coarse
+    for index, name in enumerate(coarse.names):
+        item: RefinedMask = refined[index]
+        if item.failed or index in coarse.left_alone:
+            continue
+        mask, true = coarse.mask(index), None
+        if truth is not None:
+            try:
+                true = truth.mask(index, mask)
+            except ValueError:
+                true = None  # the summary tells why
+        yield (
+            index,
+            ReviewMask(
+                name=name,
+                category=coarse.categories[index],
+                coarse=mask,
+                proposed=None if item.rle is None else item.decode(),
+                truth=None if true is None else np.asarray(true, bool),
+                accepted=item.accepted,
+                reason=item.reason,
+                decided=item.decided,
+                score=item.proposal_score,
+                gain=item.gain,
+            ),
+        )

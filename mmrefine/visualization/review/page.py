@@ -1,0 +1,192 @@
+"""Data and thumbnails of the review page, and the page itself. Legend: H, W in pixels, x and y in those of an image.
+
+Outlines are SVG paths over a thumbnail, so they are sharp at any size and the page computes differences of masks by
+itself: under the even-odd rule the path of two masks together covers where they differ.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mmrefine.core.outlines import trace
+from mmrefine.evaluation import mask_iou
+
+_CROP_SIDE, _IMAGE_SIDE = 360, 960
+_ROOM = 0.25  # around a mask, of its longer side
+_MIN_CROP_PX = 48
+_JPEG_QUALITY = 82
+
+
+@dataclass(frozen=True)
+class ReviewMask:
+    """A mask to look at.
+
+    Attributes:
+        name, category: how it is called.
+        coarse: (H, W) bool.
+        proposed: (H, W) bool; None where the refiner proposed nothing.
+        truth: (H, W) bool; None where it is unknown.
+        accepted: the proposal is in the results.
+        reason: why it is not; '' if it is.
+        decided: a person decided.
+        score, gain: the refiner's estimate of the proposal's quality, and of how much it gains; None where unknown.
+    """
+
+    name: Any
+    category: str
+    coarse: np.ndarray
+    proposed: np.ndarray | None
+    truth: np.ndarray | None = None
+    accepted: bool = False
+    reason: str = ''
+    decided: bool = False
+    score: float | None = None
+    gain: float | None = None
+
+
+@dataclass(frozen=True)
+class ReviewImage:
+    """An image and its masks, decoded one by one.
+
+    Attributes:
+        key: names it in decisions.
+        name: for people.
+        image: (H, W, 3) uint8 RGB.
+        masks: those to show, with their indices.
+    """
+
+    key: str
+    name: str
+    image: np.ndarray
+    masks: Iterable[tuple[int, ReviewMask]]
+
+
+class ReviewPage:
+    """Collects images one by one; memory grows with outlines and not with pixels.
+
+    Args:
+        title: what is reviewed.
+        identity: tells this review from others; decisions of a reader are kept in the browser under it.
+        folder: of the thumbnails, as seen from the page.
+    """
+
+    def __init__(self, title: str, identity: str, folder: str = 'thumbnails'):
+        self._head = {'title': title, 'identity': identity}
+        self._folder = folder
+        self._images: list[dict] = []
+        self._masks: list[dict] = []
+
+    def add(self, item: ReviewImage) -> dict[str, bytes]:
+        """Take an image in; thumbnails by the names under which they belong beside the page."""
+        number, size_hw = len(self._images), item.image.shape[:2]
+        scale = min(1.0, _IMAGE_SIDE / max(size_hw))
+        name = f'{self._folder}/{number:06d}.jpg'
+        thumbnails = {name: _jpeg(item.image, scale)}
+        self._images.append(
+            {'key': item.key, 'name': item.name, 'file': name, 'width': size_hw[1], 'height': size_hw[0]}
+        )
+        for index, mask in item.masks:
+            box = _crop_box([mask.coarse, mask.proposed, mask.truth], size_hw)
+            x1, y1, x2, y2 = box
+            zoom = min(_CROP_SIDE / max(x2 - x1, y2 - y1), 4.0)
+            name = f'{self._folder}/{number:06d}_{index:05d}.jpg'
+            thumbnails[name] = _jpeg(item.image[y1:y2, x1:x2], zoom)
+            self._masks.append(self._entry(number, index, mask, box, zoom, name))
+        return thumbnails
+
+    def _entry(self, image: int, index: int, mask: ReviewMask, box: tuple, zoom: float, file: str) -> dict:
+        tolerance_px = 0.4 / min(zoom, 1.0)  # of what is seen
+        x1, y1, x2, y2 = box
+        paths = {
+            name: '' if side is None else _path(side[y1:y2, x1:x2], (x1, y1), tolerance_px)
+            for name, side in (('coarse', mask.coarse), ('proposed', mask.proposed), ('truth', mask.truth))
+        }
+        area_px = int(np.count_nonzero(mask.coarse))
+        changed_px = 0 if mask.proposed is None else int(np.count_nonzero(mask.coarse != mask.proposed))
+        union_px = area_px if mask.proposed is None else int(np.count_nonzero(mask.coarse | mask.proposed))
+        return {
+            'image': image,
+            'index': index,
+            'name': str(mask.name),
+            'category': mask.category,
+            'file': file,
+            'box': [x1, y1, x2 - x1, y2 - y1],
+            **paths,
+            'accepted': mask.accepted,
+            'possible': mask.proposed is not None,
+            'decided': mask.decided,
+            'reason': mask.reason,
+            'score': _number(mask.score),
+            'gain': _number(mask.gain),
+            'area': area_px,
+            'change': round(changed_px / max(area_px, 1), 4),
+            'disagreement': round(changed_px / max(union_px, 1), 4),
+            'iou': None if mask.truth is None else [_iou(side, mask.truth) for side in (mask.coarse, mask.proposed)],
+        }
+
+    def html(self) -> str:
+        """The page; nothing in it is fetched from elsewhere but the thumbnails beside it."""
+        data = json.dumps({**self._head, 'images': self._images, 'masks': self._masks})
+        page = _part('template.html')
+        for name, content in (
+            ('STYLE', _part('review.css')),
+            ('SCRIPT', _part('review.js')),
+            # In a script element only '<' could end the text, or begin a comment.
+            ('DATA', data.replace('<', '\\u003c')),
+        ):
+            before, mark, after = page.partition(f'/*{name}*/')
+            if not mark:
+                raise ValueError(f'the template has no place for {name}.')
+            page = before + content + after
+        return page
+
+
+def _part(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding='utf-8')
+
+
+def _number(value: float | None) -> float | None:
+    return round(float(value), 4) if value is not None and np.isfinite(value) else None
+
+
+def _iou(mask: np.ndarray | None, truth: np.ndarray) -> float | None:
+    return None if mask is None else round(float(mask_iou(mask, truth)), 4)
+
+
+def _jpeg(image: np.ndarray, scale: float) -> bytes:
+    height, width = image.shape[:2]
+    size_wh = max(1, round(width * scale)), max(1, round(height * scale))
+    buffer = io.BytesIO()
+    Image.fromarray(image).resize(size_wh, Image.Resampling.LANCZOS).save(buffer, 'JPEG', quality=_JPEG_QUALITY)
+    return buffer.getvalue()
+
+
+def _crop_box(masks: list[np.ndarray | None], size_hw: tuple[int, int]) -> tuple[int, int, int, int]:
+    """A square around masks with some room, as far as the image has it; the whole image if they are empty."""
+    present = [mask for mask in masks if mask is not None and mask.any()]
+    if not present:
+        return 0, 0, size_hw[1], size_hw[0]
+    rows = np.flatnonzero(np.any([mask.any(axis=1) for mask in present], axis=0))
+    columns = np.flatnonzero(np.any([mask.any(axis=0) for mask in present], axis=0))
+    side = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
+    side = max(_MIN_CROP_PX, round(side * (1 + 2 * _ROOM)))
+    spans = []
+    for first, last, limit in ((columns[0], columns[-1], size_hw[1]), (rows[0], rows[-1], size_hw[0])):
+        start = int(np.clip((first + last + 1 - side) // 2, 0, max(limit - side, 0)))
+        spans.append((start, min(start + side, limit)))
+    (x1, x2), (y1, y2) = spans
+    return x1, y1, x2, y2
+
+
+def _path(mask: np.ndarray, offset_xy: tuple[int, int], tolerance_px: float) -> str:
+    """SVG path data of a mask's outlines."""
+    rings = [ring + offset_xy for part in trace(mask, tolerance_px) for ring in part]
+    return ''.join('M' + 'L'.join(f'{x:g} {y:g}' for x, y in ring) + 'Z' for ring in rings)
