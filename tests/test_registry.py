@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import DefaultScope
+from PIL import Image
 
+import mmrefine
 from mmrefine import compat
 from mmrefine.apis import build_refiner
-from mmrefine.registry import DATASETS, MODELS, TRANSFORMS
+from mmrefine.registry import DATASETS, HOOKS, MODELS, TRANSFORMS
 from tests.helpers.reference import TINY_UNET
 
 REFINER = {'type': 'SegRefiner', 'denoiser': TINY_UNET, 'input_size': 64}
@@ -29,6 +32,21 @@ def test_refiners_and_their_parts(foreign_scope):
 
 def test_scoped_names_from_the_root(foreign_scope):
     assert MMENGINE_MODELS.build({**REFINER, 'type': 'mmrefine.SegRefiner'}).input_size == 64
+
+
+def test_the_default_scope_stays_the_user_s(foreign_scope, tmp_path):
+    """Whatever is built, and whatever it does."""
+    before = [scope.scope_name for scope in DefaultScope._instance_dict.values()]
+    refiner = build_refiner(REFINER, device='cpu')
+    mask = np.zeros((40, 50), bool)
+    mask[10:30, 10:30] = True
+    mmrefine.refine(np.zeros((40, 50, 3), np.uint8), mask, refiner)
+    Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save(tmp_path / 'x.png')
+    step = TRANSFORMS.build({'type': 'RefineMasks', 'model': REFINER})
+    step({'img_path': str(tmp_path / 'x.png'), 'coarse_masks': mask[None]})
+    HOOKS.build({'type': 'RefineHook', 'refiner': REFINER})
+    build_refiner('segrefiner_tiny', device='cpu')
+    assert [scope.scope_name for scope in DefaultScope._instance_dict.values()] == before
 
 
 def test_pipelines(foreign_scope, tmp_path):

@@ -45,7 +45,9 @@ def change_gate(config: Config, settings: dict | None) -> None:
     """
     hooks = [hook for hook in config.get('custom_hooks') or [] if _is_a(hook, 'RefineHook')]
     if not hooks and not _is_a(config.model, 'RefinedModel'):
-        if not issubclass(MODELS.get(config.model.type) or object, BaseRefiner):
+        kind = config.model.type
+        model_class = MODELS.get(kind) if isinstance(kind, str) else kind
+        if not (isinstance(model_class, type) and issubclass(model_class, BaseRefiner)):
             raise SystemExit(f'--gate and --no-gate: {config.filename} has no refiner and no RefineHook.')
         config.model.gate = None if settings is None else {**(config.model.get('gate') or {}), **settings}
         return
@@ -76,8 +78,9 @@ def write_per_mask(config: Config, path: str) -> None:
 
 
 def _is_a(config: object, name: str) -> bool:
-    """Whether a config is of a class, named with or without its scope."""
-    return isinstance(config, dict) and str(config.get('type', '')).rpartition('.')[2] == name
+    """Whether a config is of a class, given itself or by its name with or without a scope."""
+    kind = config.get('type', '') if isinstance(config, dict) else ''
+    return getattr(kind, '__name__', str(kind)).rpartition('.')[2] == name
 
 
 def main() -> None:

@@ -18,6 +18,10 @@ from mmrefine.registry import EVALUATOR
 _OUTPUTS = ('outfile_prefix', 'output_dir', 'out_file_path')
 
 
+# In keys of MMDetection's metrics of boxes: CocoMetric and LVISMetric with 'bbox', 'proposal', 'proposal_fast'; others.
+_OF_BOXES = ('bbox', 'proposal', '/AR', 'pascal_voc/', 'openimages/', 'crowd_human/')
+
+
 @EVALUATOR.register_module()
 class RefineEvaluator(Evaluator):
     """Reports ``refined/<key>``, ``coarse/<key>`` and ``gain/<key>`` for every key of its metrics, and ``accepted``.
@@ -77,22 +81,23 @@ class RefineEvaluator(Evaluator):
         super().process(refined, data_batch)
 
     def evaluate(self, size: int) -> dict[str, Any]:
-        """All metrics; refined ones of masks come first, so that ``save_best='auto'`` goes by them."""
+        """All metrics; refined ones come first, for ``save_best='auto'`` takes the first, and those of boxes last."""
         print_log('Metrics of the coarse masks, as the model predicts them:', logger='current')
         coarse = self.coarse.evaluate(size)
         print_log('Metrics of the refined masks:', logger='current')
-        refined = dict(sorted(super().evaluate(size).items(), key=_is_of_boxes))
+        refined = super().evaluate(size)
         gains = {
             f'gain/{key}': value - coarse[key]
             for key, value in refined.items()
             if isinstance(value, Real) and isinstance(coarse.get(key), Real)
         }
-        return {
+        metrics = {
             **{f'refined/{key}': value for key, value in refined.items()},
             **{f'coarse/{key}': value for key, value in coarse.items()},
             **gains,
             **self.accepted.evaluate(size),
         }
+        return dict(sorted(metrics.items(), key=lambda item: _is_of_boxes(item[0])))
 
 
 class _AcceptedShare(BaseMetric):
@@ -108,9 +113,9 @@ class _AcceptedShare(BaseMetric):
         return {'accepted': float(accepted.mean()) if len(accepted) else float('nan')}
 
 
-def _is_of_boxes(item: tuple[str, Any]) -> bool:
+def _is_of_boxes(key: str) -> bool:
     """Whether a metric, by its key, is of boxes or proposals, which refinement leaves as they are."""
-    return 'bbox' in item[0] or 'proposal' in item[0] or '/AR@' in item[0]
+    return any(text in key for text in _OF_BOXES)
 
 
 def _writing_elsewhere(metric: Mapping) -> dict:

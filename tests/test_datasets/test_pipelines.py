@@ -272,6 +272,36 @@ def test_images_without_results_have_no_masks(scenes, refine):
     assert refined['refined_masks'].shape == (0, *SIZE_HW) and refined['scores'].shape == (0,)
 
 
+def test_results_below_a_score_are_left_out(scenes):
+    records = [record for record in scenes.read_json('results.json') if record['image_id'] == 10]
+    for record, score in zip(records, (0.3, 0.7), strict=True):
+        record['score'] = score
+    unscored = {key: value for key, value in records[0].items() if key != 'score'}
+    path = scenes.write_json('results.json', [*records, unscored, {**unscored, 'score': None}])
+    sample = sample_of(scenes)
+    for score_thr, count in ((0.0, 4), (0.3, 4), (0.5, 3), (0.7, 3), (0.8, 2)):
+        assert len(LoadCoarseMasks(path, score_thr=score_thr)(dict(sample))['coarse_masks']) == count
+    with pytest.raises(ValueError, match='score_thr goes with COCO results'):
+        LoadCoarseMasks(scenes.folder / 'masks', score_thr=0.5)
+
+
+@pytest.mark.parametrize('field', ['coarse_masks', 'gt_masks', 'gt_seg_map'])
+def test_what_the_gate_took_is_in_the_sample_and_in_the_log(scenes, field, monkeypatch):
+    lines = []
+    monkeypatch.setattr('mmrefine.datasets.transforms.refine_masks.print_log', lambda text, **_: lines.append(text))
+    step = RefineMasks({'type': 'BrightRefiner', 'gate': {'min_score': 0.68}}, field=field)
+    taken = 0
+    for time in range(1, 26):  # 100 masks
+        index = time % COUNT
+        sample = {**sample_of(scenes, index), 'coarse_masks': scenes.coarse[index], 'gt_masks': scenes.coarse[index]}
+        sample['gt_seg_map'] = np.where(scenes.coarse[index, 0], 1, 2 * scenes.coarse[index, 1])
+        taken += step(sample)['accepted'].sum()
+    assert not lines and 0 < taken < 50
+    for _ in range(25):
+        taken += step(dict(sample))['accepted'].sum()
+    assert lines == [f'RefineMasks: {taken} of 100 masks were replaced, the others kept.']
+
+
 def test_bad_coarse_masks_are_refused(scenes):
     folder = scenes.folder
     small = {**sample_of(scenes), 'img': np.zeros((20, 30, 3), np.uint8)}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +180,18 @@ def test_a_gate_keeps_what_the_model_predicted(detector, coarse_detections, monk
         np.testing.assert_array_equal(masks_of(sample), masks_of(coarse_detections[name]))
     [line] = [line for line in lines if 'RefineHook' in str(line)]
     assert ' replaced 0 of the ' in line and line.endswith('gate=dict(min_score=None) takes their refined masks, too.')
+
+
+def test_counts_are_those_of_all_processes(detector, monkeypatch):
+    lines = []
+    other = (100, 40, Counter({'coarse mask is too small': 60}))
+    monkeypatch.setattr(detector.logger, 'info', lines.append)
+    monkeypatch.setattr('mmrefine.engine.hooks.refine_hook.all_gather_object', lambda own: [own, other])
+    predict(detector, {**HOOK, 'gate': {'min_score': 1.1}})
+    [line] = [line for line in lines if 'RefineHook' in str(line)]
+    count = int(re.search(r'replaced 40 of the (\d+) masks', line)[1])
+    assert count > 100 and f'{count - 40} of {count} coarse masks were kept' in line
+    assert 'coarse mask is too small 60' in line
 
 
 def test_several_hooks_refine_one_after_the_other(detector, coarse_detections):

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.evaluator import Evaluator
+from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.fileio import load
+from mmengine.registry import METRICS
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
 from mmrefine import compat
@@ -79,7 +80,57 @@ def test_average_precision_before_and_after(data, detections):
     assert metrics['gain/coco/segm_mAP'] == pytest.approx(1 - alone['coco/segm_mAP'])
     assert metrics['gain/coco/bbox_mAP'] == 0
     assert metrics['accepted'] == 0.75
-    assert next(iter(metrics)).startswith('refined/')
+    assert next(iter(metrics)) == 'refined/coco/segm_mAP'
+
+
+def test_the_log_says_which_table_is_which(data, detections, monkeypatch):
+    lines = []
+    monkeypatch.setattr('mmrefine.evaluation.refine_evaluator.print_log', lambda text, **_: lines.append(text))
+    monkeypatch.setattr('mmdet.evaluation.metrics.coco_metric.CocoMetric.compute_metrics', lambda self, results: (
+        lines.append('table') or {}))  # fmt: skip
+    evaluate(RefineEvaluator(coco_metric(data)), detections)
+    coarse, first, refined, second = lines
+    assert 'coarse masks' in coarse and 'refined masks' in refined and first == second == 'table'
+
+
+@pytest.mark.parametrize('metric', [['bbox', 'segm'], ['segm', 'bbox'], ['bbox', 'proposal', 'segm'], ['bbox']])
+def test_the_best_checkpoint_is_never_chosen_by_boxes(data, detections, metric):
+    """save_best='auto' of mmengine's CheckpointHook takes the first key."""
+    metrics = evaluate(RefineEvaluator(coco_metric(data, metric=metric)), detections)
+    first, *_ = metrics
+    assert 'bbox' not in first and 'AR@' not in first
+    assert any(key.startswith('refined/coco/bbox') for key in metrics)
+    assert first == ('refined/coco/segm_mAP' if 'segm' in metric else 'accepted')
+
+
+class KeepClips(BaseMetric):
+    """Keeps the clips it sees."""
+
+    def process(self, data_batch, data_samples):
+        self.results.extend(data_samples)
+
+    def compute_metrics(self, results):
+        self.seen = results
+        return {}
+
+
+def test_clips_of_both_sides(detections):
+    """Frames are handed on as data samples, as MMDetection's metrics of videos read them."""
+    structures = pytest.importorskip('mmdet.structures')
+    METRICS.register_module(module=KeepClips, force=True)
+    clip, coarse = structures.TrackDataSample(), structures.TrackDataSample()
+    clip.video_data_samples = detections
+    coarse.video_data_samples = [sample.new() for sample in detections]
+    for sample in coarse.video_data_samples:
+        sample.pred_instances = sample.pop('coarse').pred_instances
+    clip.coarse = BaseDataElement(video_data_samples=coarse.video_data_samples, accepted=np.array([True]))
+    evaluator = RefineEvaluator({'type': 'KeepClips'})
+    assert evaluate(evaluator, [clip])['accepted'] == 1
+    [refined_seen], [coarse_seen] = evaluator.metrics[0].seen, evaluator.coarse.metrics[0].seen
+    for given, got in ((clip, refined_seen), (coarse, coarse_seen)):
+        assert 'coarse' not in got
+        for sample, frame in zip(given.video_data_samples, got['video_data_samples'], strict=True):
+            assert torch.equal(frame.pred_instances.masks, sample.pred_instances.masks)
 
 
 def test_files_of_both_sides(data, detections, tmp_path):

@@ -137,7 +137,8 @@ class LoadCoarseMasks(BaseTransform):
         places = self.coco.records_of(image_id)
         masks, usable = [], []
         for place, record in zip(places, self.coco.read(places), strict=True):
-            if record.get('score', 1.0) < self.score_thr:
+            score = record.get('score')
+            if isinstance(score, (int, float)) and score < self.score_thr:
                 continue
             try:
                 mask = self.coco.mask_of(record, size_hw)
