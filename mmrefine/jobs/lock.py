@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import socket
@@ -13,6 +12,11 @@ from pathlib import Path
 from types import TracebackType
 
 from mmrefine.files.atomic import OutputError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 _BEAT_S = 10.0
 _STALE_S = 120.0  # disks of clusters show changes of other machines with up to a minute's delay
@@ -47,15 +51,11 @@ class Lock:
             raise OutputError(
                 f'{self.path} cannot be written ({error.strerror or error}); choose another --out.'
             ) from error
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._refuse()
-        except OSError:
-            pass  # a disk without locks: the sign of life has to do
+        is_held = self._hold()
         owner = self._owner()
-        silence_s = time.time() - os.fstat(self._handle).st_mtime
-        if owner and owner.get('host') != socket.gethostname() and silence_s < _STALE_S:
+        # Where the system cannot lock, the sign of life has to do for this machine, too.
+        is_far = owner.get('host') != socket.gethostname() or not is_held
+        if owner and is_far and time.time() - os.fstat(self._handle).st_mtime < _STALE_S:
             self._refuse()
         text = json.dumps({'host': socket.gethostname(), 'process': os.getpid(), 'since': time.strftime('%F %T %Z')})
         os.ftruncate(self._handle, 0)
@@ -72,6 +72,18 @@ class Lock:
         with contextlib.suppress(OSError):
             self.path.unlink()
         os.close(self._handle)
+
+    def _hold(self) -> bool:
+        """Have the system hold the lock; False where it cannot."""
+        if fcntl is None:
+            return False
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._refuse()
+        except OSError:  # a disk without locks
+            return False
+        return True
 
     def _beat(self) -> None:
         while not self._leaving.wait(_BEAT_S):
