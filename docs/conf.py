@@ -29,7 +29,8 @@ html_title = f'mmrefine {version}'
 
 myst_enable_extensions = ['colon_fence', 'deflist']
 myst_heading_anchors = 3
-suppress_warnings = ['myst.header']  # some pages start with a picture
+# Some pages start with a picture; attributes called `name` are looked up by name, and there are several.
+suppress_warnings = ['myst.header', 'ref.python']
 
 # Everything is described where it is defined; names that packages export lead there, see resolve_exported.
 autodoc_default_options = {'members': True, 'show-inheritance': True, 'ignore-module-all': True}

@@ -42,6 +42,17 @@ def refine(
 
     Raises:
         TypeError, ValueError, FileNotFoundError: one sentence on what was expected, what came and what to do.
+
+    Example:
+        >>> import numpy as np
+        >>> import mmrefine
+        >>> image = np.full((96, 128, 3), 30, np.uint8)
+        >>> image[24:72, 32:96] = 220
+        >>> coarse = np.zeros((96, 128), bool)
+        >>> coarse[28:76, 28:92] = True
+        >>> result = mmrefine.refine(image, coarse, device='cpu')
+        >>> result.masks.shape, result.masks.dtype, len(result.scores)
+        ((1, 96, 128), dtype('bool'), 1)
     """
     return RefineInferencer(get_refiner(model, device, gate))(image, masks)
 
@@ -59,6 +70,14 @@ class RefineInferencer:
         seed: of the random draws, which start anew with every image.
         batch_masks: images are handed to the refiner in groups of at most this many masks, and single images with
             more of them alone. Results do not depend on it beyond rounding.
+
+    Example:
+        >>> import numpy as np
+        >>> inferencer = RefineInferencer('segrefiner_tiny', device='cpu', gate=False)
+        >>> images = [np.full((64, 64, 3), 200, np.uint8), np.full((48, 80, 3), 200, np.uint8)]
+        >>> masks = [np.zeros((0, 64, 64), bool), np.zeros((2, 48, 80), bool)]
+        >>> [result.masks.shape for result in inferencer(images, masks)]
+        [(0, 64, 64), (2, 48, 80)]
     """
 
     def __init__(

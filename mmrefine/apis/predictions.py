@@ -56,8 +56,18 @@ def refine_predictions(
         TypeError, ValueError: samples without predictions, images that do not fit them, unknown options.
 
     Example:
-        >>> sample = inference_detector(detector, image)  # doctest: +SKIP
-        >>> refined = mmrefine.refine_predictions(sample, image, score_thr=0.3)  # doctest: +SKIP
+        After ``sample = inference_detector(detector, image)``, whose prediction is written by hand here:
+
+        >>> import numpy as np, torch
+        >>> from mmengine.structures import BaseDataElement, InstanceData
+        >>> image = np.full((96, 128, 3), 30, np.uint8)
+        >>> image[24:72, 32:96] = 220
+        >>> masks = torch.zeros(1, 96, 128, dtype=torch.bool)
+        >>> masks[0, 28:76, 28:92] = True
+        >>> sample = BaseDataElement(pred_instances=InstanceData(masks=masks))
+        >>> refined = refine_predictions(sample, image, device='cpu')
+        >>> refined.pred_instances.masks.shape
+        torch.Size([1, 96, 128])
     """
     if channel_order not in _CHANNEL_ORDERS:
         raise ValueError(f"channel_order must be 'bgr' or 'rgb', got {channel_order!r}.")

@@ -22,6 +22,11 @@ def resize_scores(scores: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
 
     Raises:
         ValueError: another aspect ratio.
+
+    Example:
+        >>> import numpy as np
+        >>> resize_scores(np.ones((2, 4, 4), np.float32), (8, 8)).shape
+        (2, 8, 8)
     """
     height, width = scores.shape[1:]
     if (height, width) == tuple(size_hw):

@@ -10,6 +10,11 @@ def agreement(first: np.ndarray | Tensor, second: np.ndarray | Tensor) -> np.nda
     """IoU of two (H, W) bool masks, 1 where both are empty; of pairs of (N, H, W) masks (N,) float64.
 
     Tensors (..., H, W) bool are answered with a tensor (...) float32.
+
+    Example:
+        >>> import numpy as np
+        >>> float(agreement(np.array([[1, 1, 0]], bool), np.array([[0, 1, 1]], bool)))  # 1 of 3 px in both
+        0.3333333333333333
     """
     if isinstance(first, Tensor):
         union_px = (first | second).sum(dim=(-2, -1))

@@ -245,6 +245,14 @@ def simulate_coarse_mask(
 
     Raises:
         ValueError: an unknown simulator.
+
+    Example:
+        >>> import numpy as np
+        >>> mask = np.zeros((64, 64), bool)
+        >>> mask[16:48, 16:48] = True
+        >>> coarse = simulate_coarse_mask(mask, np.random.default_rng(0))
+        >>> coarse.shape, bool((coarse & mask).any())
+        ((64, 64), True)
     """
     names = list(SIMULATORS if simulators is None else simulators)
     unknown = sorted(set(names) - set(SIMULATORS))

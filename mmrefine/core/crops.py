@@ -13,7 +13,15 @@ from torch import Tensor
 
 
 def mask_boxes(masks: np.ndarray) -> np.ndarray:
-    """(N, 4) int64 tight xyxy boxes of (N, H, W) bool masks, ends exclusive; an empty mask gives zeros."""
+    """(N, 4) int64 tight xyxy boxes of (N, H, W) bool masks, ends exclusive; an empty mask gives zeros.
+
+    Example:
+        >>> import numpy as np
+        >>> masks = np.zeros((1, 4, 6), bool)
+        >>> masks[0, 1:3, 2:5] = True
+        >>> mask_boxes(masks).tolist()
+        [[2, 1, 5, 3]]
+    """
     boxes = [cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8)) for mask in masks]
     boxes_xywh = np.array(boxes, np.int64).reshape(-1, 4)
     return np.concatenate([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], axis=1)
@@ -25,6 +33,11 @@ def fill_boxes(boxes_xyxy: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
     Args:
         boxes_xyxy: (N, 4) float, in pixels; parts outside the image are cut off.
         size_hw: height and width of the image.
+
+    Example:
+        >>> import numpy as np
+        >>> fill_boxes(np.array([[1.0, 0.0, 3.0, 2.0]]), (2, 4)).astype(int).tolist()
+        [[[0, 1, 1, 0], [0, 1, 1, 0]]]
     """
     masks = np.zeros((len(boxes_xyxy), *size_hw), bool)
     limits = np.array([size_hw[1], size_hw[0]])

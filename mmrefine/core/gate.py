@@ -149,6 +149,10 @@ def parse_gate(settings: Sequence[str]) -> dict[str, float | list[float] | None]
 
     Raises:
         ValueError: one that is no setting of a gate, or no number.
+
+    Example:
+        >>> parse_gate(['min_gain=0.02'])
+        {'min_gain': 0.02}
     """
     names = [field.name for field in fields(QualityGate) if field.name != 'weights']
     gate: dict[str, float | list[float] | None] = {}

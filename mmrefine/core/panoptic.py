@@ -33,6 +33,13 @@ def split_panoptic_map(
 
     Raises:
         TypeError, ValueError: not an integer array, or not (H, W).
+
+    Example:
+        >>> import numpy as np
+        >>> panoptic_map = np.array([[1000, 1000, 2, 2]])  # instance 1 of class 0, and stuff of class 2
+        >>> masks, values = split_panoptic_map(panoptic_map, num_classes=3)
+        >>> masks.shape, sorted(values.tolist())
+        ((2, 1, 4), [2, 1000])
     """
     void = void_pixels(panoptic_map, num_classes, ignore_index)
     is_thing = (panoptic_map >= INSTANCE_OFFSET) & ~void

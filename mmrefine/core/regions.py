@@ -44,6 +44,15 @@ def split_label_map(
 
     Raises:
         TypeError, ValueError: not an integer array, not (H, W), or another ``split``.
+
+    Example:
+        >>> import numpy as np
+        >>> label_map = np.zeros((6, 12), int)
+        >>> label_map[1:5, 1:5] = 3
+        >>> label_map[1:5, 7:11] = 8
+        >>> masks, labels = split_label_map(label_map, background=0)
+        >>> masks.shape, labels.tolist()
+        ((2, 6, 12), [3, 8])
     """
     regions = label_regions(label_map, background=background, void=void, min_area_px=min_area_px, split=split)
     masks = np.zeros((len(regions), *label_map.shape), bool)

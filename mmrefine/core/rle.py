@@ -24,6 +24,10 @@ def decode_segmentation(segmentation: list | dict, size_hw: tuple[int, int]) -> 
 
     Raises:
         ValueError: it is none of them, its size is another, or its runs do not fill it.
+
+    Example:
+        >>> decode_segmentation([[1, 1, 3, 1, 3, 3, 1, 3]], (4, 4)).sum().item()  # a square of 2 by 2 px as a polygon
+        4
     """
     if isinstance(segmentation, dict) and {'size', 'counts'} <= segmentation.keys():
         return _decode_rle(segmentation, size_hw)
@@ -45,7 +49,18 @@ def encode_like(mask: np.ndarray, segmentation: list | dict) -> dict:
 
 
 def encode_rle(mask: np.ndarray) -> dict:
-    """An (H, W) bool mask as compressed RLE that JSON can hold."""
+    """An (H, W) bool mask as compressed RLE that JSON can hold.
+
+    Example:
+        >>> import numpy as np
+        >>> mask = np.zeros((3, 4), bool)
+        >>> mask[1, 1:3] = True
+        >>> rle = encode_rle(mask)
+        >>> rle['size']
+        [3, 4]
+        >>> (decode_segmentation(rle, (3, 4)) == mask).all().item()
+        True
+    """
     rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {'size': list(mask.shape), 'counts': rle['counts'].decode('ascii')}
 
@@ -58,7 +73,15 @@ def encode_runs(mask: np.ndarray) -> dict:
 
 
 def box_of(mask: np.ndarray) -> list[float]:
-    """COCO's ``bbox`` of a mask: x, y, width, height in pixels; zeros for an empty mask."""
+    """COCO's ``bbox`` of a mask: x, y, width, height in pixels; zeros for an empty mask.
+
+    Example:
+        >>> import numpy as np
+        >>> mask = np.zeros((3, 4), bool)
+        >>> mask[1, 1:3] = True
+        >>> box_of(mask)  # x, y, width, height
+        [1.0, 1.0, 2.0, 1.0]
+    """
     x1, y1, x2, y2 = mask_boxes(mask[None])[0].tolist()
     return [float(x1), float(y1), float(x2 - x1), float(y2 - y1)]
 

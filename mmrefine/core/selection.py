@@ -22,6 +22,13 @@ class MaskSelection:
 
     Raises:
         ValueError: an empty range, or a ``top_k`` below 1.
+
+    Example:
+        >>> import numpy as np
+        >>> selection = MaskSelection(score_thr=0.5, area_range=(100, None))
+        >>> areas_px, labels, scores = np.array([50, 200, 300]), np.zeros(3, int), np.array([0.9, 0.4, 0.8])
+        >>> selection.select(areas_px, labels, scores).tolist()
+        [False, False, True]
     """
 
     classes: tuple[int, ...] | None = None
@@ -66,6 +73,10 @@ def class_indices(classes: Sequence[int | str] | None, names: Sequence[str] | No
     Raises:
         TypeError: one class instead of a list of them.
         ValueError: a name or an index that the data set does not have, or a name where names are not known.
+
+    Example:
+        >>> class_indices(['cat', 0], ['dog', 'cat', 'cow'])
+        (1, 0)
     """
     if classes is None:
         return None

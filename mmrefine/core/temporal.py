@@ -74,7 +74,13 @@ def round_trip(mask: np.ndarray, there: np.ndarray, back: np.ndarray) -> float:
 
 
 def consensus(masks: Sequence[np.ndarray], own: np.ndarray | None = None) -> np.ndarray:
-    """What most of some (H, W) bool masks say of a pixel; where they are split, ``own`` decides, or else background."""
+    """What most of some (H, W) bool masks say of a pixel; where they are split, ``own`` decides, or else background.
+
+    Example:
+        >>> import numpy as np
+        >>> consensus([np.array([[1, 1, 0]], bool), np.array([[1, 0, 0]], bool), np.array([[1, 1, 1]], bool)]).tolist()
+        [[True, True, False]]
+    """
     votes = 2 * np.sum(masks, axis=0, dtype=np.int32) - len(masks)
     return votes > 0 if own is None else (votes > 0) | ((votes == 0) & own)
 

@@ -26,6 +26,13 @@ def warp_masks(masks: np.ndarray, matrix: np.ndarray, size_hw: tuple[int, int]) 
 
     Raises:
         ValueError: the matrix is no invertible (3, 3).
+
+    Example:
+        >>> import numpy as np
+        >>> mask = np.array([[[1, 0, 0, 0]]], bool)
+        >>> shift = np.array([[1, 0, 2], [0, 1, 0], [0, 0, 1]])  # by 2 px to the right
+        >>> warp_masks(mask, shift, (1, 4)).astype(int).tolist()
+        [[[0, 0, 1, 0]]]
     """
     matrix = np.asarray(matrix, np.float64)
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:

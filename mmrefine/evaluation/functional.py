@@ -33,7 +33,17 @@ def mask_overlap(pred: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def mask_iou(pred: np.ndarray, gt: np.ndarray) -> np.ndarray | float:
-    """Intersection over union per mask; 1 where both masks are empty (0 / 0, for which SAM-HQ's code gives NaN)."""
+    """Intersection over union per mask; 1 where both masks are empty (0 / 0, for which SAM-HQ's code gives NaN).
+
+    Example:
+        >>> import numpy as np
+        >>> pred = np.array([[1, 1, 0, 0]], bool)
+        >>> gt = np.array([[1, 1, 1, 1]], bool)
+        >>> float(mask_iou(pred, gt))
+        0.5
+        >>> mask_iou(np.stack([pred, gt]), np.stack([gt, gt])).tolist()
+        [0.5, 1.0]
+    """
     return _per_mask(agreement, pred, gt)
 
 
@@ -45,6 +55,16 @@ def boundary_iou(pred: np.ndarray, gt: np.ndarray, dilation_ratio: float = 0.02)
     Args:
         pred, gt: (N, H, W) or (H, W) bool.
         dilation_ratio: width of the band over the diagonal; 0.02 for COCO-like images, 0.005 for Cityscapes.
+
+    Example:
+        >>> import numpy as np
+        >>> gt = np.zeros((20, 20), bool)
+        >>> gt[5:15, 5:15] = True
+        >>> float(boundary_iou(gt, gt))
+        1.0
+        >>> shifted = np.roll(gt, 1, axis=1)
+        >>> float(boundary_iou(shifted, gt)) < float(mask_iou(shifted, gt))
+        True
     """
 
     intersection_px, union_px = boundary_overlap(pred, gt, dilation_ratio)
@@ -76,6 +96,13 @@ def mean_boundary_accuracy(pred: np.ndarray, gt: np.ndarray) -> np.ndarray | flo
 
     Source: CascadePSP (Cheng et al., CVPR 2020), with the radii of :func:`mmrefine.core.boundary.mba_radii`.
     NaN where the truth has no boundary: it is empty, or fills the image.
+
+    Example:
+        >>> import numpy as np
+        >>> gt = np.zeros((20, 20), bool)
+        >>> gt[5:15, 5:15] = True
+        >>> float(mean_boundary_accuracy(gt, gt))
+        1.0
     """
     return _per_mask(_mba, pred, gt)
 

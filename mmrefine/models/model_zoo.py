@@ -59,6 +59,11 @@ def build_refiner(
     Raises:
         FileNotFoundError: no such config or checkpoint.
         ValueError: unknown model, no refiner, the checkpoint of another model, a damaged one, no such device.
+
+    Example:
+        >>> refiner = build_refiner('segrefiner_tiny', device='cpu')
+        >>> type(refiner).__name__, str(refiner.device)
+        ('SegRefiner', 'cpu')
     """
     device = pick_device(device)
     config, default_checkpoint = load_config(model)
@@ -159,7 +164,13 @@ def load_weights(refiner: BaseRefiner, checkpoint: str | os.PathLike) -> None:
 
 
 def find_checkpoint(name: str | os.PathLike) -> str:
-    """The file of a bundled model's weights, or the name as it is."""
+    """The file of a bundled model's weights, or the name as it is.
+
+    Example:
+        >>> from pathlib import Path
+        >>> Path(find_checkpoint('segrefiner_tiny')).name
+        'segrefiner_tiny.pth'
+    """
     bundled = BUNDLED_MODELS.get(str(name))
     return str(_WEIGHTS_DIR / bundled.weights) if bundled else str(name)
 

@@ -20,6 +20,13 @@ def require(module: str, install: str, purpose: str = '') -> ModuleType:
     Raises:
         ImportError: If the module's package is not installed. An error inside an installed package passes through
             unchanged: another install would not cure it.
+
+    Example:
+        >>> require('json', 'pip install json').__name__
+        'json'
+        >>> require('no_such_package', 'pip install it')
+        Traceback (most recent call last):
+        ImportError: this feature needs the package 'no_such_package', which is not installed; ...
     """
     try:
         return importlib.import_module(module)

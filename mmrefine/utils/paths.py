@@ -37,6 +37,10 @@ def find_config(name: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: If there is no such file in either place.
+
+    Example:
+        >>> find_config('segrefiner/segrefiner_tiny_folder').name
+        'segrefiner_tiny_folder.py'
     """
     if Path(name).is_file():
         return Path(name)
