@@ -156,3 +156,22 @@ def test_a_clip_that_ends_its_process(clips: Clips) -> None:  # noqa: F811
         assert [failure['clip'] for failure in report.failed] == ['b'] and len(report.clips) == 1
 
     assert [in_process(run) for _ in range(3)] == [9, 9, 0]
+
+
+def test_clips_killed_once_end_as_if_unbroken(clips: Clips) -> None:  # noqa: F811
+    class KilledInB(BrightRefiner):
+        def _refine_batch(self, inputs: list[RefineInput]) -> list:
+            marker = clips.folder / 'marker'
+            if (clips.folder / 'out/masks/a').exists() and not marker.exists():
+                marker.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super()._refine_batch(inputs)
+
+    def run(out: str = 'out') -> None:
+        frames, masks = clips.folder / 'frames', clips.folder / 'masks'
+        refiner = KilledInB(noise=0.1)
+        refine_video(frames, masks, clips.folder / out, model=refiner, progress=False, write=('png', 'json'))
+
+    assert [in_process(run) for _ in range(2)] == [-9, 0]
+    run('whole')
+    assert files_of(clips.folder / 'out') == files_of(clips.folder / 'whole')

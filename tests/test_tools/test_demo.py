@@ -25,7 +25,8 @@ def test_demo(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch, 
     refined = json.loads((tmp_path / 'out/coarse_masks.json').read_text(encoding='utf-8'))
     assert [item['id'] for item in refined['annotations']] == [item['id'] for item in coarse['annotations']]
     rows = [line for line in printed.splitlines() if 'accepted' in line or 'kept' in line]
-    assert len(rows) == len(coarse['annotations']) + 1
+    # One for each mask, the totals, and why coarse masks were kept.
+    assert len(rows) == len(coarse['annotations']) + 2
     names = {Path(item['file_name']).stem for item in coarse['images']}
     pictures = sorted((tmp_path / 'out/pictures').iterdir())
     assert {path.stem for path in pictures} == names

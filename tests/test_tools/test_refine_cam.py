@@ -64,6 +64,20 @@ def test_without_truth_people_choose(folder: Path, run: Callable, capsys: pytest
     assert sorted(path.name for path in (folder / 'out/masks').iterdir()) == ['scene_0.png', 'scene_1.png']
 
 
+def test_a_file_is_taken_away(folder: Path, run: Callable, capsys: pytest.CaptureFixture):
+    """Its old result is no result of the job any more: it is not measured, and starting anew deletes it."""
+    job = ('--gt', 'true_labels', '--ignore-band', '--pictures', '--out', 'out')
+    (folder / 'cams/scene_2.npy').unlink()
+    assert run(*job) == 0
+    quality = json.loads((folder / 'out/label_quality.json').read_text())
+    (folder / 'cams/scene_1.npy').unlink()
+    assert run(*job) == 0
+    assert json.loads((folder / 'out/label_quality.json').read_text()) != quality
+    assert run(*job, '--overwrite') == 0, capsys.readouterr().err
+    for kind in ('masks', 'pseudo_labels', 'pictures'):
+        assert [path.name for path in (folder / 'out' / kind).iterdir()] == ['scene_0.png']
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
