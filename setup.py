@@ -99,6 +99,7 @@ setup(
     python_requires='>=3.10',
     packages=find_packages(include=['mmrefine', 'mmrefine.*']),
     package_data={'mmrefine': ['**/*.pth', '**/*.json', '**/*.md', '**/*.html', '**/*.css', '**/*.js']},
+    entry_points={'console_scripts': ['mmrefine = mmrefine.cli.main:main']},
     install_requires=REQUIRES,
     extras_require=EXTRAS,
     cmdclass={'build_py': BuildWithMim},

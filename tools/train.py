@@ -1,59 +1,8 @@
-"""Train a refiner: tools/train.py CONFIG.
+"""`mmrefine train` as a file, for launchers that start files: trains a refiner."""
 
-Checkpoints, logs and the full config go to the work directory. A run that was killed goes on with --resume: same
-iteration, same draws, same loss curve. Start from other weights with --cfg-options load_from=FILE, or
-load_from=segrefiner_tiny for the bundled ones.
-"""
+import sys
 
-from __future__ import annotations
-
-import argparse
-import os
-from pathlib import Path
-
-import torch
-from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
-
-from mmrefine import compat
-from mmrefine.apis import find_checkpoint
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file, such as configs/segrefiner/segrefiner_tiny_photos.py')
-    parser.add_argument('--work-dir', help='where logs and checkpoints go; default: work_dirs/<name of the config>')
-    parser.add_argument('--resume', nargs='?', const='auto', help='go on from this checkpoint, or from the latest one')
-    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='override settings, such as train_dataloader.batch_size=8'
-    )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    compat.setup()
-    config = Config.fromfile(args.config)
-    config.launcher = args.launcher
-    if args.cfg_options:
-        config.merge_from_dict(args.cfg_options)
-    if args.work_dir or not config.get('work_dir'):
-        config.work_dir = args.work_dir or str(Path('work_dirs') / Path(args.config).stem)
-    if args.amp:
-        # mmengine's wrapper scales losses for float16 and knows GPUs only.
-        config.optim_wrapper.type = 'AmpOptimWrapper' if torch.cuda.is_available() else 'Bf16OptimWrapper'
-    if config.get('load_from'):
-        config.load_from = find_checkpoint(config.load_from)
-    if args.resume:
-        config.resume = True
-        config.load_from = None if args.resume == 'auto' else args.resume
-    compat.prepare_cpu_distributed(config)
-    Runner.from_cfg(config).train()
-
+from mmrefine.cli.train import main
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

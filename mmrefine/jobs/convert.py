@@ -13,6 +13,7 @@ from mmrefine.core.rle import box_of, encode_rle
 from mmrefine.files.atomic import whole_file
 from mmrefine.files.image_table import ImageTable
 from mmrefine.files.images import open_whole
+from mmrefine.files.names import without_suffix
 from mmrefine.jobs.formats import FormatOptions, find_format
 from mmrefine.jobs.formats.arrays import new_arrays
 from mmrefine.jobs.formats.base import MaskFormat, MaskTask
@@ -72,6 +73,8 @@ def convert(
     read = _read(kind(masks, table, options), report)
     if to in _WHOLE:
         content = _WHOLE[to](read, polygons)
+        if not report['images']:
+            raise ValueError(f'none of the images of {masks} could be used: {report["problems"][0]}')
         with whole_file(out, 'wb') as file:
             file.write(content)
         return report
@@ -177,4 +180,4 @@ class _AnyImages(ImageTable):
         return str(image_id)
 
     def match(self, names: Iterable[str], suffix_counts: bool = True) -> dict[str, str | None]:
-        return {name: name for name in names}
+        return {name: name if suffix_counts else without_suffix(name) for name in names}

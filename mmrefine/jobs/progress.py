@@ -60,3 +60,19 @@ class JobProgress:
         paces = (self._done / seconds, self._masks / seconds)
         units, masks = (f'{pace:.1f}' if pace >= 1 else f'{pace:.2g}' for pace in paces)
         return f'{units} {self._unit}/s, {masks} masks/s, {clock} left'
+
+
+def tell_start(total: int, left: int, concluded: bool) -> None:
+    """Say on standard error what an earlier run has done, if there was one.
+
+    Args:
+        total, left: tasks, which are images or clips.
+        concluded: the results are complete.
+    """
+    if concluded:
+        text = f'already done: nothing has changed since the results were written ({total} of {total}).'
+    elif left < total:
+        text = f'going on: {total - left} of {total} are done already.'
+    else:
+        return
+    Console(stderr=True).print(text, highlight=False, soft_wrap=True)

@@ -25,6 +25,7 @@ from mmrefine.files.names import printable
 from mmrefine.jobs.engine import SUMMARY
 from mmrefine.jobs.formats.base import MaskPair
 from mmrefine.jobs.outputs import OutputFolder
+from mmrefine.utils import counted
 from mmrefine.version import __version__
 
 MEASURES = ('iou', 'boundary_iou')
@@ -212,7 +213,7 @@ def _cells(entry: dict, measured: bool) -> list[str]:
 def _total_cells(total: dict, measured: bool) -> list[str]:
     score = '' if total['mean_score'] is None else f'{total["mean_score"]:.2f}'
     verdicts = f'{total["accepted"]} accepted, {total["kept"]} kept'
-    cells = [f'total: {total["images"]} images', f'{total["masks"]} masks', '', '', score, verdicts]
+    cells = [f'total: {counted(total["images"], "image")}', counted(total['masks'], 'mask'), '', '', score, verdicts]
     if measured:
         values = total['measures']
         cells += [_arrow(*(100 * values[f'{side}/{name}'] for side in ('coarse', 'refined'))) for name in MEASURES]

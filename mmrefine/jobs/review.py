@@ -64,13 +64,17 @@ def has_review(out: str | os.PathLike) -> bool:
     return (Path(out) / PAGE).is_file()
 
 
-def apply_decision_file(out: str | os.PathLike, decisions: str | os.PathLike) -> JobReport:
+def apply_decision_file(out: str | os.PathLike, decisions: str | os.PathLike) -> tuple[JobReport, int]:
     """Apply the decisions that the review page has exported; see :func:`~mmrefine.jobs.decide.apply_decisions`.
+
+    Returns:
+        The job's report, and how many decisions there were.
 
     Raises:
         FileNotFoundError, ValueError, OutputError: as there; or the file holds no decisions.
     """
-    return apply_decisions(out, read_decisions(decisions))
+    chosen = read_decisions(decisions)
+    return apply_decisions(out, chosen), sum(map(len, chosen.values()))
 
 
 def read_decisions(path: str | os.PathLike) -> dict[str, dict[int, bool]]:

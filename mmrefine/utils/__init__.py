@@ -2,5 +2,6 @@
 
 from .optional import require
 from .paths import find_config, mim_root
+from .words import counted
 
-__all__ = ['find_config', 'mim_root', 'require']
+__all__ = ['counted', 'find_config', 'mim_root', 'require']

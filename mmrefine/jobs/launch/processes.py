@@ -16,7 +16,7 @@ from mmengine.dist import broadcast_object_list, get_dist_info
 
 from mmrefine.files.atomic import OutputError, remove_results, whole_file
 from mmrefine.jobs.engine import Job, Share, Step
-from mmrefine.jobs.progress import JobProgress
+from mmrefine.jobs.progress import JobProgress, tell_start
 
 _BEAT_S = 5.0
 _PATIENCE_S = 120.0  # disks of clusters show files of other machines with up to a minute's delay
@@ -48,6 +48,8 @@ def run_in_processes(job: Job, model: Any, overwrite: bool = False, progress: bo
 
     with job, stopped_in_order():
         report, left = crew.decide(begin)
+        if progress and crew.is_first:
+            tell_start(len(job.work.tasks), sum(len(share.todo) for share in left), report is not None)
         if report is not None:
             return report if crew.is_first else None
         with crew, JobProgress(job.work.count(left), progress and crew.is_first, job.work.unit) as bar:

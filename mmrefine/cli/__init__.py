@@ -1,0 +1,1 @@
+"""The command line: ``mmrefine COMMAND``, each command in a file of its own with ``main(argv)``."""

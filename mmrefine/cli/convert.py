@@ -1,0 +1,72 @@
+"""``mmrefine convert IN OUT``: masks from the format of one tool into that of another."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+DESCRIPTION = """\
+Write masks anew in another format. IN is a file or a folder of any format that mmrefine refine reads; OUT must not be
+there yet. Everything but masks, their categories and scores is left behind: to refine a file and keep all in it, use
+mmrefine refine, which needs no conversion.
+"""
+EPILOG = """\
+examples:
+  mmrefine convert labelme/ coco.json --images photos/
+  mmrefine convert coco.json yolo/ --to yolo
+  mmrefine convert refined/predictions.json polygons.json --polygons
+  mmrefine convert annotations.xml masks/ --to instances
+
+exit status: 0 all masks written; 1 some could not be; 2 nothing was written.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    from mmrefine.core.outlines import DEFAULT_TOLERANCE_PX
+
+    parser = argparse.ArgumentParser(
+        prog='mmrefine convert',
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('masks', metavar='IN')
+    parser.add_argument('out', metavar='OUT')
+    parser.add_argument('--to', metavar='FORMAT', help='default: by the suffix of OUT, .json is COCO, .xml is CVAT')
+    parser.add_argument('--format', metavar='FORMAT', help='of IN, where it does not tell itself')
+    parser.add_argument(
+        '--images', metavar='IMAGES', help='where the images are; needed where IN does not say their size'
+    )
+    parser.add_argument('--image-root', metavar='DIR', help='where names in a COCO file of images start')
+    parser.add_argument(
+        '--polygons',
+        metavar='TOLERANCE_PX',
+        nargs='?',
+        type=float,
+        const=DEFAULT_TOLERANCE_PX,
+        help='COCO files get polygons and not RLE, within so many pixels (default: %(const)s, which loses no pixel)',
+    )
+    args = parser.parse_args(argv)
+    from mmrefine.files.names import printable
+    from mmrefine.jobs import error_text
+    from mmrefine.jobs.convert import convert
+    from mmrefine.utils import counted
+
+    try:
+        report = convert(
+            args.masks,
+            args.out,
+            to=args.to,
+            source_format=args.format,
+            images=args.images,
+            image_root=args.image_root,
+            polygons=args.polygons,
+        )
+    except (OSError, ValueError) as error:
+        print(printable(f'error: {error_text(error)}'), file=sys.stderr)
+        return 2
+    for problem in report['problems'][:20]:
+        print(printable(f'left out {problem}'), file=sys.stderr)
+    masks, images = counted(report['masks'], 'mask'), counted(report['images'], 'image')
+    print(printable(f'{masks} of {images} written to {args.out}'))
+    return 1 if report['problems'] else 0

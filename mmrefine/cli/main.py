@@ -1,0 +1,49 @@
+"""``mmrefine COMMAND …``: names of commands, and nothing else."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from mmrefine.version import __version__
+
+COMMANDS = {
+    'refine': 'refine the masks of images',
+    'report': 'make the page on which masks are reviewed',
+    'decide': 'apply what was decided on that page',
+    'convert': 'masks from the format of one tool into that of another',
+    'video': 'refine the masks of clips',
+    'train': 'train a refiner',
+    'test': 'measure a refiner, or a model that is refined',
+}
+
+HELP = """\
+usage: mmrefine COMMAND ...
+
+Somebody has masks that are roughly right and wants them right to the pixel.
+
+{commands}
+
+from labelme files to corrected labelme files:
+  mmrefine refine photos/ labelme/ --out refined/ --report
+  (open refined/review/index.html, accept, reject, export)
+  mmrefine decide refined/ decisions.json
+
+`mmrefine COMMAND --help` tells more of each.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; its exit status."""
+    words = sys.argv[1:] if argv is None else argv
+    if not words or words[0] in ('-h', '--help', 'help'):
+        print(HELP.format(commands='\n'.join(f'  {name:8s} {what}' for name, what in COMMANDS.items())), end='')
+        return 0 if words else 2
+    if words[0] == '--version':
+        print(f'mmrefine {__version__}')
+        return 0
+    if words[0] not in COMMANDS:
+        print(f'mmrefine: {words[0]!r} is no command; expected one of {", ".join(COMMANDS)}.', file=sys.stderr)
+        return 2
+    command = importlib.import_module(f'mmrefine.cli.{words[0]}')
+    return command.main(words[1:]) or 0

@@ -1,0 +1,238 @@
+"""Refine the masks of a data set: mmrefine refine IMAGES MASKS --out DIR."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmrefine.files.activation_maps import MapNames
+
+DESCRIPTION = """\
+Refine coarse masks. They come out in the kind in which they went in, with a summary.json.
+
+  IMAGES  an image, a folder of images (searched recursively), or a COCO file whose images are meant
+  MASKS   a COCO results list or annotation file    -> DIR/<same name>: same records, ids, order and further fields;
+                                                       refined masks as RLE, which is lossless
+          PNG masks, a file or a folder of them     -> DIR/masks/<same names>; 0/1, 0/255, 16 bits, palettes as they
+                                                       came; grey probabilities (0..255) are cut at 0.5
+          PNG label maps, with --semantic           -> DIR/masks/<same names>; the region with the higher score wins
+                                                       where two claim a pixel, of equal scores the smaller region
+          files of labelme, CVAT, Label Studio,     -> DIR/masks/<same names>, or DIR/<same name> where one file holds
+          YOLO-seg, NumPy                              all; see docs/formats.md
+          activation maps, with --cam               -> DIR/masks/<same names>.png; label maps with a palette, in which
+                                                       0 is the background and class k is k + 1
+
+COCO masks find their image by image_id and file name, PNG files by name (suffixes may differ). Photographs are turned
+upright as their EXIF data says; masks must be drawn on the upright view.
+"""
+EPILOG = """\
+The job can be stopped at any time: the same command goes on where it was, and ends with the same files.
+Images that are missing or broken are skipped, masks that cannot be used stay as they came; both are listed at the end
+and in summary.json. Called again, it does again what has changed: images, masks, weights and configs. DIR holds results
+and .job/; nothing else is written or deleted.
+
+To look at the masks, and to accept and refuse what is proposed: --report, then mmrefine decide.
+
+Large data sets: tools/dist_refine.sh and tools/slurm_refine.sh share the work among processes, --launcher ray among the
+actors of a Ray cluster; all must see the same disk. See docs/scaling.md.
+
+exit status: 0 all masks refined; 1 some images were skipped, or some masks could not be used; 2 the job could not start
+or not go on.
+
+examples:
+  mmrefine refine photos/ predictions.json --out refined/ --pictures 20
+  mmrefine refine annotations.json annotations.json --image-root photos/ --out refined/ --gt truth.json
+  mmrefine refine photos/ label_maps/ --semantic --ignore-label 255 --out refined/
+  mmrefine refine photos/ cams/ --cam --cam-threshold 0.1 0.2 0.3 0.4 --gt label_maps/ --ignore-band --out refined/
+"""
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog='mmrefine refine',
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('images', metavar='IMAGES')
+    parser.add_argument('masks', metavar='MASKS')
+    parser.add_argument('--out', metavar='DIR', required=True, help='folder for the results')
+    parser.add_argument(
+        '--image-root', metavar='DIR', help="where names in a COCO file start; default: the file's folder"
+    )
+    parser.add_argument('--gt', metavar='MASKS', help='ground truth of the same kind: adds IoU and boundary IoU')
+    parser.add_argument('--pictures', metavar='N', nargs='?', type=int, const=-1, default=0, help=_PICTURES_HELP)
+    parser.add_argument('--report', action='store_true', help=_REPORT_HELP)
+    parser.add_argument('--format', metavar='NAME', help=_FORMAT_HELP)
+    parser.add_argument('--overwrite', action='store_true', help=_OVERWRITE_HELP)
+    parser.add_argument('--debug', action='store_true', help='show where in the code an image failed')
+
+    label_maps = parser.add_argument_group('label maps')
+    label_maps.add_argument('--semantic', action='store_true', help='the PNG files are label maps')
+    label_maps.add_argument('--ignore-label', metavar='LABEL', type=_label, default=255, help=_IGNORE_HELP)
+    label_maps.add_argument('--background-label', metavar='LABEL', type=_label, default=0, help=_BACKGROUND_HELP)
+
+    label_maps.add_argument('--ignore-band', action='store_true', help=_BAND_HELP)
+    label_maps.add_argument('--cam', action='store_true', help=_CAM_HELP)
+    label_maps.add_argument('--cam-threshold', metavar='T', type=float, nargs='+', default=[0.25], help=_THRESHOLD_HELP)
+
+    label_maps.add_argument('--cam-key', metavar='NAME', help='key of the maps in the files of another tool')
+    label_maps.add_argument('--cam-first-class', type=int, choices=(0, 1), help=_FIRST_CLASS_HELP)
+    label_maps.add_argument('--split', choices=('merged', 'components', 'classes'), default='merged', help=_SPLIT_HELP)
+
+    model = parser.add_argument_group('refiner')
+    model.add_argument('--model', default='segrefiner_tiny', help='name of a bundled model (default: %(default)s)')
+    model.add_argument('--config', help='config of another refiner, instead of --model')
+    model.add_argument('--checkpoint', help='weights for --config or --model')
+    model.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
+    model.add_argument('--gate', metavar='NAME=NUMBER', nargs='+', default=(), help=_GATE_HELP)
+    model.add_argument('--no-gate', action='store_true', help='take every proposal, also those that look harmful')
+    model.add_argument('--seed', type=int, default=0, help='of the random draws (default: %(default)s)')
+    model.add_argument('--batch-masks', metavar='N', type=int, default=8, help=_BATCH_HELP)
+    model.add_argument('--workers', metavar='N', type=int, default=2, help='threads that read ahead (default: 2)')
+
+    scale = parser.add_argument_group('large data sets')
+    scale.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi', 'ray'), default='none')
+    scale.add_argument('--actors', metavar='N', type=int, help=_ACTORS_HELP)
+    return parser.parse_args(argv)
+
+
+_FORMAT_HELP = 'format of MASKS, where it does not tell itself; see docs/formats.md'
+_REPORT_HELP = 'write DIR/review/index.html: every mask before and after, to accept and to refuse'
+_OVERWRITE_HELP = 'start anew: what a job has written in DIR before is deleted, whatever its settings were'
+_PICTURES_HELP = 'draw photo, coarse and refined side by side for the first N images, or for all'
+_IGNORE_HELP = 'void, left untouched (default: 255); "none" if there is none'
+_BACKGROUND_HELP = (
+    'what is no object: not refined, takes what objects give up (default: 0); "none" if every label is one'
+)
+_BAND_HELP = 'write also DIR/pseudo_labels/, with void (255) where coarse and refined label differ'
+_CAM_HELP = 'MASKS are class activation maps, .npy and .npz files: see docs/cam.md'
+_THRESHOLD_HELP = (
+    'of activation maps: what scores less is background (default: 0.25); several are compared in a table, and the best '
+    'by --gt is taken'
+)
+_FIRST_CLASS_HELP = (
+    'number of the first class in activation maps; 1: a class 0 is the background; default: 0, or 1 where files tell'
+)
+_SPLIT_HELP = (
+    'how a label becomes regions: its components, merged where they probably are one object (merged, the default), '
+    'its components, or the whole class'
+)
+_ACTORS_HELP = 'Ray actors (default: one per GPU of the cluster, or per core where there are none)'
+_GATE_HELP = 'settings of the gate to change, such as min_gain=0.02 min_score=none area_ratio=0.4,2.5; see the README'
+_BATCH_HELP = 'masks refined together, from one or several images (default: %(default)s)'
+
+
+_MAX_PROBLEMS = 20
+
+
+def _label(text: str) -> int | None:
+    return None if text == 'none' else int(text)
+
+
+def choose_threshold(args: argparse.Namespace) -> float | None:
+    """The one threshold, or the best by the ground truth; None where there is no truth to decide."""
+    from mmrefine.jobs.cam import best_threshold, format_sweep, sweep_thresholds
+
+    if len(args.cam_threshold) == 1:
+        return args.cam_threshold[0]
+    scores = sweep_thresholds(args.masks, args.cam_threshold, args.gt, cam_names(args))
+    print(format_sweep(scores))
+    return best_threshold(scores)
+
+
+def cam_names(args: argparse.Namespace) -> MapNames:
+    """How the tool that made the activation maps calls them."""
+    from mmrefine.files.activation_maps import MapNames
+
+    return MapNames(args.cam_key, args.cam_first_class)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
+    # Imported late, so that --help answers at once.
+    from mmrefine.core.gate import parse_gate
+    from mmrefine.files.names import printable
+    from mmrefine.jobs import error_text, format_report, refine_dataset
+    from mmrefine.jobs.cam import compare_label_maps, format_label_quality
+    from mmrefine.jobs.review import write_review
+    from mmrefine.utils import counted
+
+    try:
+        threshold = choose_threshold(args) if args.cam else None
+        if args.cam and threshold is None:
+            print('nothing was refined: choose one of the thresholds, or let --gt decide.')
+            return 0
+        report = refine_dataset(
+            args.images,
+            args.masks,
+            args.out,
+            model=args.config or args.model,
+            checkpoint=args.checkpoint,
+            device=args.device,
+            gate=not args.no_gate and (parse_gate(args.gate) or True),
+            seed=args.seed,
+            format=args.format,
+            semantic=args.semantic,
+            ignore_label=args.ignore_label,
+            background_label=args.background_label,
+            cam_threshold=threshold,
+            cam_names=cam_names(args),
+            split=args.split,
+            ignore_band=args.ignore_band,
+            image_root=args.image_root,
+            gt=args.gt,
+            pictures=None if args.pictures < 0 else args.pictures,
+            batch_masks=args.batch_masks,
+            workers=args.workers,
+            overwrite=args.overwrite,
+            launcher=args.launcher,
+            actors=args.actors,
+            debug=args.debug,
+        )
+        quality = None
+        if report is not None and report.total['masks'] and args.gt and (args.cam or args.semantic):
+            void = 255 if args.cam else args.ignore_label
+            quality = compare_label_maps(args.masks, args.out, args.gt, threshold, void, cam_names(args))
+    except Exception as error:
+        if args.debug:
+            raise
+        print(printable(f'error: {error_text(error)}{swapped(args.images, args.masks)}'), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('stopped; the same command goes on from here.', file=sys.stderr)
+        return 130
+    if report is None:  # the first process tells
+        return 0
+    print(format_report(report))
+    if quality is not None:
+        print(format_label_quality(quality))
+    for failure in report.failed:
+        print(printable(f'skipped {failure["image"]}: {failure["error"]}'), file=sys.stderr)
+    for problem in report.problems[:_MAX_PROBLEMS]:
+        mask = '' if problem['mask'] is None else f', mask {problem["mask"]}'
+        print(printable(f'not used {problem["image"]}{mask}: {problem["error"]}'), file=sys.stderr)
+    if report.failed:
+        print(f'{counted(len(report.failed), "image")} skipped.', file=sys.stderr)
+    if report.problems:
+        print(
+            f'{counted(report.total["problems"], "mask")} could not be used; see {args.out}/summary.json.',
+            file=sys.stderr,
+        )
+    print(printable(f'results are in {args.out}'))
+    if args.report and report.total['masks']:
+        print(printable(f'review them in a browser: {write_review(args.out)}'))
+    return 0 if report.is_clean else 1
+
+
+def swapped(images: str, masks: str) -> str:
+    """A sentence where IMAGES look like masks and MASKS like photographs; else ''."""
+    from mmrefine.files.names import find_files
+
+    photographs = ('.jpg', '.jpeg', '.webp')
+    annotations = ('.json', '.xml', '.txt', '.npy', '.npz')
+    if find_files(masks, photographs) and find_files(images, annotations) and not find_files(images, photographs):
+        return ' IMAGES come first and MASKS second: are they swapped?'
+    return ''

@@ -1,0 +1,141 @@
+"""Refine masks of videos: mmrefine video FRAMES MASKS --out DIR."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+DESCRIPTION = """\
+Refine the masks of clips, in agreement from frame to frame.
+
+  FRAMES  a folder of frames, a video file, or a folder of such clips (searched recursively)
+  MASKS   PNG label maps with the names of the frames, in a folder for each clip as DAVIS has them; or one PNG file for
+          the first frame. Labels are objects, 0 is background, 255 void; files of 0 and 255 hold one object.
+          JSON as of YouTube-VIS (annotations, or results with --videos), or COCO with videos and instance ids;
+          FRAMES is then the folder where file names start; or JSON with clicks and boxes, for --sam2 (docs/video.md)
+
+Masks on every frame are refined each; where a result contradicts its neighbours it starts again from what they, carried
+along optical flow, say. Where every object has a mask on one frame only, or frames have no PNG file, objects are
+followed from frame to frame; with --sam2 by SAM 2.
+
+Results: DIR/masks/<clip>/<frame>.png with palette, or DIR/<name>.json with RLE, as the masks came, or as --write says;
+DIR/overlays/<clip>.mp4 with --overlay; DIR/summary.json.
+"""
+EPILOG = """\
+Flicker is how much masks change from frame to frame beyond the motion (docs/video.md): compare before and after.
+The job can be stopped at any time: the same command goes on with the clip where it was.
+Clips that cannot be read are skipped, masks that cannot be used stay as they came; both are listed at the end and in
+summary.json. DIR holds results and .job/; nothing else is written or deleted.
+
+exit status: 0 all clips refined; 1 some were skipped, or some masks could not be used; 2 the job could not start or not
+go on.
+
+examples:
+  mmrefine video clip.mp4 first_frame.png --out refined/ --overlay
+  mmrefine video DAVIS/JPEGImages/480p results/ --out refined/
+  mmrefine video frames/ predictions.json --videos instances.json --out refined/ --write png json
+"""
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog='mmrefine video',
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('frames', metavar='FRAMES')
+    parser.add_argument('masks', metavar='MASKS')
+    parser.add_argument('--out', metavar='DIR', required=True, help='folder for the results')
+    parser.add_argument('--videos', metavar='JSON', help='annotation file that describes the videos of results')
+    parser.add_argument('--write', nargs='+', choices=('png', 'json'), help='formats; default: as the masks came')
+    parser.add_argument('--overlay', action='store_true', help='videos of the masks over the frames')
+    parser.add_argument('--allow-gaps', action='store_true', help='frame numbers may jump')
+    parser.add_argument('--overwrite', action='store_true', help=_OVERWRITE_HELP)
+    parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi', 'ray'), default='none')
+    parser.add_argument('--actors', metavar='N', type=int, help='Ray actors (default: one per GPU, or per core)')
+    parser.add_argument('--debug', action='store_true', help='show where in the code a clip failed')
+
+    model = parser.add_argument_group('refiner')
+    model.add_argument('--model', default='segrefiner_tiny', help='name of a bundled model (default: %(default)s)')
+    model.add_argument('--config', help='config of another refiner, instead of --model')
+    model.add_argument('--checkpoint', help='weights for --config or --model')
+    model.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
+    model.add_argument('--gate', metavar='NAME=NUMBER', nargs='+', default=(), help=_GATE_HELP)
+    model.add_argument('--no-gate', action='store_true', help='take every proposal, also those that look harmful')
+    model.add_argument('--seed', type=int, default=0, help='of the random draws (default: %(default)s)')
+    model.add_argument('--min-agreement', metavar='IOU', type=float, default=0.95, help=_AGREEMENT_HELP)
+    model.add_argument('--sam2', metavar='CONFIG', help='follow objects with this SAM2Refiner instead of optical flow')
+    model.add_argument('--sam2-checkpoint', metavar='FILE', help='weights of its trained part')
+    model.add_argument('--fast', action='store_true', help=_FAST_HELP)
+    model.add_argument(
+        '--prompt-reuse', choices=('pr', 'pr_gated', 'none', 'all'), default='pr_gated', help=_PROMPT_REUSE_HELP
+    )
+    return parser.parse_args(argv)
+
+
+_GATE_HELP = 'settings of the gate to change, such as min_gain=0.02 min_score=none area_ratio=0.4,2.5; see the README'
+_OVERWRITE_HELP = 'start anew: what a job has written in DIR before is deleted, whatever its settings were'
+_FAST_HELP = 'with --sam2: quadrants of frames at half size, two passes of the encoder instead of five'
+_PROMPT_REUSE_HELP = (
+    "with --sam2: what it is told on later frames of an object's clicks or box: all of them (pr, as in the paper), "
+    "those that do not contradict SAM 2's mask (pr_gated, the default), none, or all of them to SAM 2's decoder too"
+)
+_AGREEMENT_HELP = (
+    'least IoU of a frame with what its neighbours say, or what the flow to them keeps where that is less; 0 leaves '
+    'frames alone (default: %(default)s)'
+)
+
+
+_MAX_PROBLEMS = 20
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
+    # Imported late, so that --help answers at once.
+    from mmrefine.core.gate import parse_gate
+    from mmrefine.files.names import printable
+    from mmrefine.jobs import error_text, format_video_report, refine_video
+
+    try:
+        report = refine_video(
+            args.frames,
+            args.masks,
+            args.out,
+            model=args.config or args.model,
+            checkpoint=args.checkpoint,
+            device=args.device,
+            gate=not args.no_gate and (parse_gate(args.gate) or True),
+            seed=args.seed,
+            min_agreement=args.min_agreement,
+            sam2=args.sam2,
+            sam2_checkpoint=args.sam2_checkpoint,
+            fast=args.fast,
+            prompt_reuse=args.prompt_reuse,
+            write=None if args.write is None else tuple(args.write),
+            overlay=args.overlay,
+            allow_gaps=args.allow_gaps,
+            videos=args.videos,
+            overwrite=args.overwrite,
+            launcher=args.launcher,
+            actors=args.actors,
+            debug=args.debug,
+        )
+    except Exception as error:
+        if args.debug:
+            raise
+        print(printable(f'error: {error_text(error)}'), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('stopped; the same command goes on from here.', file=sys.stderr)
+        return 130
+    if report is None:  # the first process tells
+        return 0
+    print(format_video_report(report))
+    for failure in report.failed:
+        print(printable(f'skipped {failure["clip"]}: {failure["error"]}'), file=sys.stderr)
+    for problem in report.problems[:_MAX_PROBLEMS]:
+        where = f'{problem["clip"]}, frame {problem["frame"]}, object {problem["object"]}'
+        print(printable(f'not used {where}: {problem["error"]}'), file=sys.stderr)
+    print(printable(f'results are in {args.out}'))
+    return 0 if report.is_clean else 1

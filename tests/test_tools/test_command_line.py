@@ -1,0 +1,96 @@
+"""`mmrefine COMMAND`: what it says, and the way from labelme files to corrected labelme files."""
+
+from __future__ import annotations
+
+import importlib
+import json
+
+import pytest
+
+from mmrefine.cli.main import COMMANDS, main
+from mmrefine.jobs.convert import convert
+from tests.helpers.scenes import Scenes
+
+CONFIG = """
+custom_imports = dict(imports=['tests.helpers.bright_refiner'])
+model = dict(type='BrightRefiner', gate=dict(min_score=0.67))
+"""
+
+
+@pytest.fixture
+def scenes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'bright.py').write_text(CONFIG)
+    return Scenes(tmp_path, 2)
+
+
+def test_every_command_is_there_and_teaches(capsys):
+    for name in COMMANDS:
+        with pytest.raises(SystemExit) as stop:
+            importlib.import_module(f'mmrefine.cli.{name}').main(['--help'])
+        assert stop.value.code == 0
+        assert capsys.readouterr().out.startswith(f'usage: mmrefine {name} ')
+    assert main([]) == 2 and main(['--help']) == 0
+    assert main(['refien']) == 2
+    assert "'refien' is no command; expected one of refine, report" in capsys.readouterr().err
+
+
+def test_from_labelme_to_corrected_labelme(scenes, capsys):
+    convert(scenes.folder / 'coco.json', scenes.folder / 'labelme', to='labelme')
+    command = ['refine', 'photos', 'labelme', '--out', 'out', '--config', 'bright.py', '--device', 'cpu', '--report']
+    assert main(command) == 0
+    output = capsys.readouterr()
+    assert 'review them in a browser: out/review/index.html' in output.out and 'already' not in output.err
+    before = json.loads((scenes.folder / 'out/masks/scene_0.json').read_text())
+
+    assert main(command) == 0
+    output = capsys.readouterr()
+    assert 'already done' in output.err and 'images/s' not in output.err
+
+    kept = [entry for entry in json.loads((scenes.folder / 'out/summary.json').read_text())['masks']]
+    taken = {'scene_0.json': {'0': not kept[0]['accepted']}}
+    scenes.write_json('decisions.json', {'decisions': taken})
+    assert main(['decide', 'out', 'decisions.json']) == 0
+    assert capsys.readouterr().out.startswith('1 decision applied; ')
+    after = json.loads((scenes.folder / 'out/masks/scene_0.json').read_text())
+    assert after['shapes'][0] != before['shapes'][0] and after['shapes'][1:] == before['shapes'][1:]
+    assert main(['report', 'out']) == 0
+
+
+def test_going_on_counts_what_is_done(scenes, capsys):
+    command = ['refine', 'photos', 'coco.json', '--out', 'out', '--config', 'bright.py', '--device', 'cpu']
+    photo = scenes.folder / 'photos/scene_1.png'
+    content = photo.read_bytes()
+    photo.write_bytes(b'broken')
+    assert main(command) == 1
+    assert '1 image skipped' in capsys.readouterr().err
+    photo.write_bytes(content)
+    assert main(command) == 0
+    output = capsys.readouterr()
+    assert 'going on: 1 of 2 are done already' in output.err
+    assert 'total: 2 images' in output.out
+
+
+def test_swapped_arguments_and_wrong_decisions(scenes, capsys):
+    from PIL import Image
+
+    (scenes.folder / 'jpegs').mkdir()
+    Image.open(scenes.folder / 'photos/scene_0.png').save(scenes.folder / 'jpegs/scene_0.jpg')
+    assert main(['refine', 'coco.json', 'jpegs', '--out', 'out', '--config', 'bright.py']) == 2
+    assert 'are they swapped?' in capsys.readouterr().err
+    assert main(['report', 'photos']) == 2
+    assert 'holds no results of a job' in capsys.readouterr().err
+    scenes.write_json('decisions.json', {'masks': []})
+    assert main(['decide', 'out', 'decisions.json']) == 2
+    assert 'holds no decisions' in capsys.readouterr().err
+
+
+def test_convert_says_what_it_did(scenes, capsys):
+    assert main(['convert', 'coco.json', 'yolo', '--to', 'yolo']) == 0
+    assert capsys.readouterr().out == '4 masks of 2 images written to yolo\n'
+    assert main(['convert', 'yolo', 'again.json']) == 2
+    assert '--images' in capsys.readouterr().err
+    assert not (scenes.folder / 'again.json').exists()
+    assert main(['convert', 'yolo', 'again.json', '--images', 'photos', '--polygons']) == 0
+    [record, *_] = json.loads((scenes.folder / 'again.json').read_text())['annotations']
+    assert isinstance(record['segmentation'], list)
