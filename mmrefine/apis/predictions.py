@@ -77,9 +77,13 @@ def refine_predictions(
             [samples], images, model, device=device, gate=gate, dataset_meta=dataset_meta,
             channel_order=channel_order, **options
         )[0]  # fmt: skip
-    if not all(isinstance(sample, BaseDataElement) for sample in samples):
-        got = sorted({type(sample).__name__ for sample in samples})
-        raise TypeError(f'samples must be data samples of MMDetection or MMSegmentation, got {", ".join(got)}.')
+    wrong = samples if isinstance(samples, (list, tuple)) else [samples]
+    wrong = sorted({type(sample).__name__ for sample in wrong if not isinstance(sample, BaseDataElement)})
+    if wrong:
+        raise TypeError(
+            'samples must be a data sample of MMDetection or MMSegmentation or a list of them, got '
+            f'{", ".join(wrong)}; inferencers return data samples with return_datasamples=True.'
+        )
     if images is None:
         images = [None] * len(samples)
     elif isinstance(images, (np.ndarray, str, os.PathLike)) or len(images) != len(samples):
@@ -90,8 +94,19 @@ def refine_predictions(
     )
     refined = []
     for sample, image in zip(samples, images, strict=True):  # one by one, however many there are
+        _check_frames(sample, image)
         refined += refine([sample], images=[_as_rgb(image, channel_order)])
     return refined
+
+
+def _check_frames(sample: BaseDataElement, image: Any) -> None:
+    """Refuse one image for a clip, or images of another number of frames."""
+    frames = getattr(sample, 'video_data_samples', None)
+    if frames is None or image is None:
+        return
+    if not isinstance(image, (list, tuple)) or len(image) != len(frames):
+        got = f'{len(image)} images' if isinstance(image, (list, tuple)) else type(image).__name__
+        raise ValueError(f'a clip of {len(frames)} frames needs a list of as many images, got {got}.')
 
 
 def _as_rgb(image: Any, channel_order: str) -> Any:

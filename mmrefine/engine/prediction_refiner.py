@@ -232,8 +232,9 @@ def _since_the_model(prediction: BaseDataElement, before: BaseDataElement) -> Ba
 
 def _check_size(prediction: BaseDataElement, field: MaskField, image: np.ndarray) -> None:
     if field.masks.shape[1:] != image.shape[:2]:
+        path = prediction.metainfo.get('img_path') or 'that was given'
         raise ValueError(
             f'{field.name} is {field.masks.shape[1]}x{field.masks.shape[2]} (HxW), but the image '
-            f'{prediction.metainfo.get("img_path")} is {image.shape[0]}x{image.shape[1]}; predictions must have the '
+            f'{path} is {image.shape[0]}x{image.shape[1]}; predictions must have the '
             'size of the original image: let the model predict with rescale=True, and mind a rotation in its EXIF data.'
         )

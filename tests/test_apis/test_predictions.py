@@ -145,8 +145,11 @@ def test_a_list_is_answered_by_a_list(detector, data):
     for wrong in (images(data)[:1], images(data)[0]):
         with pytest.raises(ValueError, match='list of 3 samples needs .* as many images, got (one image|1 images)'):
             mmrefine.refine_predictions(samples, wrong)
-    with pytest.raises(TypeError, match='samples must be data samples .*, got ndarray'):
-        mmrefine.refine_predictions([np.zeros(3)])
+    for wrong, name in (([np.zeros(3)], 'ndarray'), ({'predictions': samples}, 'dict'), (None, 'NoneType')):
+        with pytest.raises(TypeError, match=f'samples must be .*, got {name}; .* return_datasamples=True'):
+            mmrefine.refine_predictions(wrong)
+    with pytest.raises(ValueError, match='but the image .* is 30x40'):
+        mmrefine.refine_predictions(samples[0], np.zeros((30, 40, 3), np.uint8))
     with pytest.raises(TypeError, match=r'an image must be a path or an \(H, W, 3\) uint8 array, got float64 \(3,\)'):
         mmrefine.refine_predictions(samples[0], np.zeros(3))
 
@@ -188,6 +191,9 @@ def test_clips_frame_by_frame(detector, data, source):
         np.testing.assert_array_equal(after.pred_track_instances.masks, expected)
         np.testing.assert_array_equal(masks_of(after), expected)
         assert torch.equal(after.pred_track_instances.instances_id, before.pred_track_instances.instances_id)
+    for wrong, got in ((images(data)[:2], '2 images'), (cv2.imread(images(data)[0]), 'ndarray')):
+        with pytest.raises(ValueError, match=f'a clip of 3 frames needs a list of as many images, got {got}'):
+            mmrefine.refine_predictions(clip, wrong)
 
 
 # ---- RefinedModel ---------------------------------------------------------------------------------------------------
