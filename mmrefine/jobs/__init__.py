@@ -3,10 +3,10 @@
 from mmrefine.files.atomic import OutputError
 from mmrefine.jobs.clip_work import VideoReport, format_video_report
 from mmrefine.jobs.clips import refine_video
-from mmrefine.jobs.engine import error_text
 from mmrefine.jobs.images import refine_dataset
 from mmrefine.jobs.launch.processes import LostProcessError
 from mmrefine.jobs.report import JobReport, format_report
+from mmrefine.jobs.work import error_text
 
 __all__ = [
     'JobReport',

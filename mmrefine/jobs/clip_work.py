@@ -19,11 +19,11 @@ from mmrefine.core.temporal import change
 from mmrefine.files.clip_masks import ClipMasks
 from mmrefine.files.names import printable
 from mmrefine.files.video_frames import VideoFrames
-from mmrefine.jobs.engine import SUMMARY, Share, Step, Work
 from mmrefine.jobs.fingerprints import Fingerprint, digest_of, fingerprint_value
 from mmrefine.jobs.formats.clips import ClipFormat, ClipTask, ClipWriter, RefinedClip
 from mmrefine.jobs.outputs import OutputFolder
 from mmrefine.jobs.report import versions
+from mmrefine.jobs.work import SUMMARY, Share, Step, Work
 from mmrefine.models.video import FlowPropagator, FrameResult, VideoRefiner
 from mmrefine.visualization.overlay import OverlayVideo, draw_overlay
 
@@ -86,7 +86,7 @@ class ClipWork(Work):
     Args:
         source: the coarse masks.
         writers: of the refined ones.
-        choices, refiner, about: see :class:`~mmrefine.jobs.engine.Work`.
+        choices, refiner, about: see :class:`~mmrefine.jobs.work.Work`.
         overlay: draw the masks over the frames.
         paths: inputs of the user's besides the masks, by what they are called.
     """

@@ -12,11 +12,12 @@ from typing import Any
 from mmrefine.files.activation_maps import MapNames
 from mmrefine.files.atomic import whole_file
 from mmrefine.files.manifest import JOB_FOLDER
-from mmrefine.jobs.engine import SUMMARY, Job
+from mmrefine.jobs.engine import Job
 from mmrefine.jobs.formats import FormatOptions, open_masks
 from mmrefine.jobs.image_work import ImageWork
 from mmrefine.jobs.refined_masks import RefinedMasks
 from mmrefine.jobs.report import JobReport, read_report
+from mmrefine.jobs.work import SUMMARY
 
 ARGUMENTS = 'arguments.json'
 KEPT = 'kept by a reviewer'

@@ -9,152 +9,23 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import sys
 import time
-import traceback
-from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from mmrefine.files.atomic import OutputError, remove_results, whole_file
 from mmrefine.files.manifest import JOB_FOLDER
-from mmrefine.jobs.fingerprints import Fingerprint, digest_of
+from mmrefine.jobs.fingerprints import digest_of
 from mmrefine.jobs.lock import Lock
 from mmrefine.jobs.outputs import OutputFolder, check_apart, check_names
 from mmrefine.jobs.records import Attempts, Records
+from mmrefine.jobs.shares import Loaded, ShareRunner
+from mmrefine.jobs.work import SUMMARY, Share, Step, Work, short
 
-SUMMARY = 'summary.json'
 LABEL_QUALITY = 'label_quality.json'  # see mmrefine.jobs.cam
 _RESERVED = (LABEL_QUALITY, JOB_FOLDER)
-MAX_BATCH_PX = 2**26  # pixels of masks that are in memory at a time, several times over
-_MAX_ATTEMPTS = 2
 _SETTLE_S = 60.0  # disks of clusters show files of other machines with some delay
-
-
-class Step(NamedTuple):
-    """What was done of a job at a time.
-
-    Attributes:
-        units, masks: how many.
-        failed: ``{'task': index, 'name': ..., 'error': ...}`` for each task that was skipped.
-    """
-
-    units: int
-    masks: int
-    failed: list[dict]
-
-
-class Share(NamedTuple):
-    """A group of tasks that are refined together, and which of them are to be done.
-
-    Attributes:
-        start, stop: of the group's indices.
-        todo: indices.
-        anew: all of the group is refined again.
-    """
-
-    start: int
-    stop: int
-    todo: tuple[int, ...]
-    anew: bool = False
-
-
-class _Loaded(NamedTuple):
-    """A task, what was read of it, the fingerprints of that, and its masks if it was refined before."""
-
-    task: Any
-    item: Any
-    inputs: dict
-    masks: dict | None
-
-
-class Work(ABC):
-    """What a job does to its tasks; see :class:`~mmrefine.jobs.image_work.ImageWork`.
-
-    Attributes:
-        unit: what is counted, such as ``'images'``.
-        tasks: each with ``index``, ``key`` (names it in every run) and ``name`` (for reports).
-        choices: what the user chose that results depend on; a job goes on only with the same.
-        refiner: digest of the choices, the refiner's config and its weights.
-        about: what the summary says besides about the job, such as names of inputs; results do not depend on it.
-        workers: threads that load tasks ahead.
-        tells_progress: :meth:`refine` tells itself how far it is.
-    """
-
-    unit: str
-    tasks: Sequence[Any]
-    choices: dict[str, Any]
-    refiner: str
-    about: dict[str, Any]
-    workers: int = 1
-    tells_progress: bool = False
-
-    @abstractmethod
-    def groups(self) -> Iterable[range]:
-        """Indices of tasks that are refined together; the same in every run on the same tasks."""
-
-    @abstractmethod
-    def paths(self) -> Iterable[tuple[str, Path]]:
-        """What the user's inputs are called, and where they are; no result may touch them."""
-
-    @abstractmethod
-    def inputs(self, task: Any) -> dict[str, Fingerprint]:
-        """What the refined masks of a task depend on, by name."""
-
-    @abstractmethod
-    def outputs(self, task: Any) -> list[str]:
-        """Names of the files that are written for a task."""
-
-    @abstractmethod
-    def final_outputs(self) -> list[str]:
-        """Names of the files that are written when all tasks are done, but the summary."""
-
-    def final_digest(self) -> str:
-        """Changes with all that the final files depend on besides the tasks."""
-        return ''
-
-    @abstractmethod
-    def told_of(self, task: Any) -> Fingerprint:
-        """What a task's report depends on besides its masks, such as its ground truth."""
-
-    @abstractmethod
-    def load(self, task: Any) -> Any:
-        """Read a task; called in threads."""
-
-    def count(self, shares: Iterable[Share]) -> int:
-        """How many units these are."""
-        return sum(len(share.todo) for share in shares)
-
-    def size_px(self, loaded: Any) -> int:
-        """How much memory refining a task takes, in pixels of masks."""
-        return 0
-
-    @abstractmethod
-    def refine(self, model: Any, loaded: list[Any], tell: Callable[[Step], None]) -> list[dict | Exception]:
-        """Refine tasks together: of each what a record keeps of its masks, or what kept it from being refined."""
-
-    @abstractmethod
-    def deliver(self, loaded: Any, masks: dict, out: OutputFolder) -> dict:
-        """Write the files of a task; what the report wants to know of it, in types of JSON."""
-
-    @abstractmethod
-    def conclude(
-        self, done: Callable[[], Iterator[tuple[Any, dict]]], failed: list[dict], head: dict, out: OutputFolder
-    ) -> Any:
-        """Write the final files and the summary.
-
-        Args:
-            done: gives tasks in order with their records; may be called several times.
-            failed: as of :class:`Step`, in the order of the tasks.
-            head: what goes into the summary as it is.
-        """
-
-    @abstractmethod
-    def read_report(self, summary: Path) -> Any:
-        """The report of a job that was concluded."""
 
 
 class Job:
@@ -279,13 +150,17 @@ class Job:
     def _keys(self, group: Iterable[int]) -> list[str]:
         return [self.work.tasks[index].key for index in group]
 
+    def keys_of(self, share: Share) -> list[str]:
+        """Keys of all tasks of a share's group."""
+        return self._keys(range(share.start, share.stop))
+
     # ---- what is done ----
 
     def _is_done(self, task: Any) -> bool:
-        record = self._valid_record(task)
+        record = self.valid_record(task)
         return record is not None and self._is_delivered(task, record)
 
-    def _valid_record(self, task: Any) -> dict | None:
+    def valid_record(self, task: Any) -> dict | None:
         """What was made of a task; None if it was not refined as it is now."""
         record = self.records.read(task.key)
         if record is None or record.get('refiner') != self.work.refiner:
@@ -317,7 +192,7 @@ class Job:
         left = []
         for share in shares:
             todo = tuple(share.todo)
-            if not (share.anew or self.attempts.has(self._keys_of(share))):
+            if not (share.anew or self.attempts.has(self.keys_of(share))):
                 todo = tuple(index for index in todo if not self._is_done(self.work.tasks[index]))
             if todo:
                 left.append(share._replace(todo=todo))
@@ -341,146 +216,9 @@ class Job:
         Raises:
             OutputError: a result cannot be written.
         """
-        shares = list(shares)
-        suspects = [share for share in shares if self._deaths(share)]
-        for share in suspects:
-            self._refine_with_care(model, share, tell)
-        self._refine_ahead(model, [share for share in shares if share not in suspects], tell)
+        ShareRunner(self, model, tell).run(list(shares))
 
-    def _deaths(self, share: Share) -> int:
-        return self.attempts.begun(self._keys_of(share))
-
-    def _refine_ahead(self, model: Any, shares: list[Share], tell: Callable[[Step], None]) -> None:
-        """Shares in order; a few tasks are being loaded while earlier ones are refined."""
-        upcoming = ((share, self.work.tasks[index]) for share in shares for index in share.todo)
-        begun: deque[Share] = deque()
-        ahead: deque[tuple[Any, Future]] = deque()
-
-        def submit_next() -> bool:
-            share, task = next(upcoming, (None, None))
-            if share is None:
-                return False
-            # What is being loaded may be what takes the process with it, so it is marked, too.
-            if not begun or begun[-1] is not share:
-                begun.append(share)
-                self.attempts.begin(self._keys_of(share), 1)
-            ahead.append((task, pool.submit(self._load, task)))
-            return True
-
-        def loads(share: Share) -> Iterator[tuple[Any, Future]]:
-            for _ in share.todo:
-                while len(ahead) <= self.work.workers and submit_next():
-                    pass
-                yield ahead.popleft()
-
-        with ThreadPoolExecutor(self.work.workers) as pool:
-            try:
-                for share in shares:
-                    self._do(model, share, loads(share), tell)
-                    self.attempts.end(self._keys_of(begun.popleft()))
-            except BaseException:
-                # In good order: nobody is to blame. Only the first group may be half done.
-                for place, share in enumerate(begun):
-                    if place == 0:
-                        self.attempts.begin(self._keys_of(share), 0)
-                    else:
-                        self.attempts.end(self._keys_of(share))
-                raise
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
-
-    def _keys_of(self, share: Share) -> list[str]:
-        return self._keys(range(share.start, share.stop))
-
-    def _refine_with_care(self, model: Any, share: Share, tell: Callable[[Step], None]) -> None:
-        """A share that a process has died on: every task is tried alone first, so that it is known which it was."""
-        keys = self._keys_of(share)
-        deaths = self.attempts.begun(keys)
-        alone = [self.work.tasks[index] for index in share.todo]
-        bad = [task for task in alone if deaths + self._deaths_of(task, keys) >= _MAX_ATTEMPTS]
-        good = [task for task in alone if task not in bad]
-        tell(Step(len(bad), 0, [_failure(task, _ProcessDiedError(self.state)) for task in bad]))
-        if len(keys) > 1:
-            for task in good:
-                with self._attempt([task.key], 1):
-                    self._try(model, task)
-        with self._attempt(keys, deaths + 1 if len(keys) == 1 else deaths):
-            self._do(model, share, ((task, _loaded_now(self._load, task)) for task in good), tell)
-        if bad:
-            self.attempts.begin(keys, deaths)
-
-    def _deaths_of(self, task: Any, keys: list[str]) -> int:
-        return 0 if len(keys) == 1 else self.attempts.begun([task.key])
-
-    @contextlib.contextmanager
-    def _attempt(self, keys: list[str], count: int) -> Iterator[None]:
-        before = self.attempts.begun(keys)
-        self.attempts.begin(keys, count)
-        try:
-            yield
-        except BaseException:
-            self.attempts.begin(keys, before)
-            raise
-        self.attempts.end(keys)
-
-    def _try(self, model: Any, task: Any) -> None:
-        """Load and refine a task, and forget what comes of it."""
-        with contextlib.suppress(Exception):
-            self.work.refine(model, [self._load(task)[0]], lambda step: None)
-
-    def _load(self, task: Any) -> tuple[Any, dict]:
-        """A task, and the fingerprints of what it was read from."""
-        inputs = {name: fingerprint.as_json() for name, fingerprint in self.work.inputs(task).items()}
-        return self.work.load(task), inputs
-
-    def _do(self, model: Any, share: Share, loads: Iterable[tuple[Any, Future]], tell: Callable[[Step], None]) -> None:
-        """Refine tasks of a share, together as far as there is memory, and deliver them."""
-        batch: list[_Loaded] = []
-        size_px = 0
-        for task, future in loads:
-            try:
-                item, inputs = future.result()
-                record = None if share.anew else self._valid_record(task)
-            except Exception as error:
-                tell(Step(0 if self.work.tells_progress else 1, 0, [self._failed(task, error)]))
-                continue
-            more_px = self.work.size_px(item)
-            if batch and size_px + more_px > MAX_BATCH_PX:
-                self._do_batch(model, batch, tell)
-                batch, size_px = [], 0
-            batch.append(_Loaded(task, item, inputs, None if record is None else record['masks']))
-            size_px += more_px
-        self._do_batch(model, batch, tell)
-
-    def _do_batch(self, model: Any, batch: list[_Loaded], tell: Callable[[Step], None]) -> None:
-        fresh = iter(self._refine(model, [loaded.item for loaded in batch if loaded.masks is None], tell))
-        failed, num_masks = [], 0
-        for loaded in batch:
-            masks = next(fresh) if loaded.masks is None else loaded.masks
-            try:
-                if isinstance(masks, Exception):
-                    raise masks
-                num_masks += self._deliver(loaded, masks)
-            except OutputError:
-                raise
-            except Exception as error:
-                failed.append(self._failed(loaded.task, error))
-        tell(Step(0, 0, failed) if self.work.tells_progress else Step(len(batch), num_masks, failed))
-
-    def _refine(self, model: Any, items: list[Any], tell: Callable[[Step], None]) -> list[dict | Exception]:
-        """Of each its masks, or what kept it from having any: one that fails takes no other with it."""
-        if not items:
-            return []
-        try:
-            return self.work.refine(model, items, tell)
-        except OutputError:
-            raise
-        except Exception as error:
-            if len(items) == 1:
-                return [error]
-            return [result for item in items for result in self._refine(model, [item], tell)]
-
-    def _deliver(self, loaded: _Loaded, masks: dict) -> int:
+    def deliver(self, loaded: Loaded, masks: dict) -> int:
         """Write what became of a task, and keep it; how many masks there are to tell of."""
         task = loaded.task
         told_of = self.work.told_of(task).as_json()
@@ -497,12 +235,7 @@ class Job:
 
     def deliver_again(self, task: Any, record: dict, masks: dict) -> None:
         """Write a task with other masks than its record has."""
-        self._deliver(_Loaded(task, self.work.load(task), record['inputs'], masks), masks)
-
-    def _failed(self, task: Any, error: Exception) -> dict:
-        if self.debug:
-            traceback.print_exception(error, file=sys.stderr)
-        return _failure(task, error)
+        self.deliver(Loaded(task, self.work.load(task), record['inputs'], masks), masks)
 
     # ---- conclude ----
 
@@ -521,7 +254,9 @@ class Job:
         failed = sorted({failure['task']: failure for failure in failed}.values(), key=lambda item: item['task'])
         indices = self._done({failure['task'] for failure in failed})
         for failure in failed:  # keeps no old result
-            self.out.remove(self.work.outputs(self.work.tasks[failure['task']]))
+            task = self.work.tasks[failure['task']]
+            old = (self.records.read(task.key) or {}).get('delivered', {}).get('files', {})
+            self.out.remove([*self.work.outputs(task), *old])
         self.out.remove([LABEL_QUALITY])  # whoever measures measures again
         with contextlib.suppress(OSError):
             (self.state / 'final.json').unlink()
@@ -557,16 +292,6 @@ class Job:
         return [index for index in range(len(tasks)) if index not in failed]
 
 
-class _ProcessDiedError(RuntimeError):
-    """The process was gone twice while it worked on a task."""
-
-    def __init__(self, state: Path):
-        super().__init__(
-            f'the process died {_MAX_ATTEMPTS} times while it worked on it, for example for lack of memory; it is not '
-            f'tried again until {state / "attempts"} is deleted, or with --overwrite.'
-        )
-
-
 def check_choices(known: dict | None, choices: dict, out: Path) -> None:
     """Refuse to mix results.
 
@@ -578,34 +303,8 @@ def check_choices(known: dict | None, choices: dict, out: Path) -> None:
     choices = json.loads(json.dumps(choices))
     differing = [key for key in sorted({*known, *choices}) if known.get(key) != choices.get(key)]
     if differing:
-        shown = [f'{key} {_short(known.get(key))}, now {_short(choices.get(key))}' for key in differing]
+        shown = [f'{key} {short(known.get(key))}, now {short(choices.get(key))}' for key in differing]
         raise ValueError(
             f'{out} holds results of a job with other settings ({"; ".join(shown)}); '
             'choose another --out, or start anew with --overwrite.'
         )
-
-
-def error_text(error: Exception) -> str:
-    """One line on what was raised; of errors that were not meant for people the kind is told, too."""
-    text = ' '.join(str(error).split()) or type(error).__name__
-    if not isinstance(error, (OSError, ValueError, TypeError, MemoryError, ImportError, RuntimeError)):
-        text = f'{type(error).__name__}: {text}'
-    return _short(text, 1000)
-
-
-def _failure(task: Any, error: Exception) -> dict:
-    return {'task': task.index, 'name': task.name, 'error': error_text(error)}
-
-
-def _loaded_now(load: Callable[[Any], Any], task: Any) -> Future:
-    future: Future = Future()
-    try:
-        future.set_result(load(task))
-    except Exception as error:
-        future.set_exception(error)
-    return future
-
-
-def _short(value: Any, length: int = 40) -> str:
-    text = str(value)
-    return text if len(text) <= length else text[: length - 3] + '...'

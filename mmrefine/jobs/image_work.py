@@ -18,12 +18,12 @@ from PIL import Image
 
 from mmrefine.apis.inferencer import RefineInferencer
 from mmrefine.files.images import read_image
-from mmrefine.jobs.engine import MAX_BATCH_PX, Step, Work, error_text
 from mmrefine.jobs.fingerprints import Fingerprint, digest_of, fingerprint_files, fingerprint_value
 from mmrefine.jobs.formats.base import CoarseMasks, MaskFormat, MaskPair, MaskTask, TrueMasks, Truth
 from mmrefine.jobs.outputs import OutputFolder
 from mmrefine.jobs.refined_masks import RefinedMask, RefinedMasks, encode_results
 from mmrefine.jobs.report import JobReport, Totals, mask_entry, measure, read_report, write_summary
+from mmrefine.jobs.work import MAX_BATCH_PX, Step, Work, error_text
 from mmrefine.models.refiners import RefineInput
 from mmrefine.visualization import draw_refinement
 
@@ -44,7 +44,7 @@ class ImageWork(Work):
 
     Args:
         source: the coarse masks.
-        choices, refiner, about: see :class:`~mmrefine.jobs.engine.Work`.
+        choices, refiner, about: see :class:`~mmrefine.jobs.work.Work`.
         truth: ground truth.
         pictures: of how many images pictures are drawn; None for all.
         batch_masks: tasks are refined together as long as they have no more masks than these.

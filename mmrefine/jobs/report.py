@@ -22,9 +22,9 @@ from mmrefine.core.gate import explain_kept, reason_in_words
 from mmrefine.evaluation import measure_masks, summarize_refinement
 from mmrefine.files.json_stream import walk_json
 from mmrefine.files.names import printable
-from mmrefine.jobs.engine import SUMMARY
 from mmrefine.jobs.formats.base import MaskPair
 from mmrefine.jobs.outputs import OutputFolder
+from mmrefine.jobs.work import SUMMARY
 from mmrefine.utils import counted
 from mmrefine.version import __version__
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mmrefine.jobs import JobReport, refine_dataset, refine_video
-from mmrefine.jobs.engine import Job
+from mmrefine.jobs.shares import ShareRunner
 from mmrefine.models.refiners import RefineInput
 from tests.helpers.bright_refiner import BrightRefiner
 from tests.helpers.scenes import Scenes, files_of
@@ -126,14 +126,14 @@ def test_being_told_to_stop_is_nobodys_fault(scenes: Scenes) -> None:
 
 def test_an_image_that_cannot_be_read_alive(scenes: Scenes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading happens ahead of refining, so more than one image is under suspicion; only one is left out."""
-    load = Job._load
+    load = ShareRunner._load
 
-    def die(self: Job, task: object) -> object:
+    def die(self: ShareRunner, task: object) -> object:
         if task.name == 'scene_3.png':
             os._exit(9)
         return load(self, task)
 
-    monkeypatch.setattr(Job, '_load', die)
+    monkeypatch.setattr(ShareRunner, '_load', die)
     attempts = Attempts(scenes, 'masks', batch_masks=1)
     refiner = BrightRefiner()
     statuses = attempts.until_done(refiner)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from mmrefine.apis import RefineInferencer
 from mmrefine.core.rle import box_of, decode_segmentation, encode_rle
-from mmrefine.jobs import OutputError, engine, image_work, refine_dataset
+from mmrefine.jobs import OutputError, engine, image_work, refine_dataset, shares
 from mmrefine.jobs.formats import FormatOptions, open_masks
 from mmrefine.jobs.outputs import OutputFolder
 from mmrefine.jobs.records import Records
@@ -108,7 +108,7 @@ def test_masks_that_do_not_fit_into_memory_together(
     """They go through the refiner one by one, with the same end."""
     run(scenes, 'coco.json', 'whole', model=BrightRefiner(noise=noise), pictures=None)
     refiner = BrightRefiner(noise=noise)
-    monkeypatch.setattr(engine, 'MAX_BATCH_PX', SIZE_HW[0] * SIZE_HW[1])
+    monkeypatch.setattr(shares, 'MAX_BATCH_PX', SIZE_HW[0] * SIZE_HW[1])
     monkeypatch.setattr(image_work, 'MAX_BATCH_PX', SIZE_HW[0] * SIZE_HW[1])
     run(scenes, 'coco.json', 'split', model=refiner, pictures=None)
     assert refiner.batches == [[1]] * 10

@@ -13,12 +13,12 @@ import torch.distributed
 
 from mmrefine.jobs import LostProcessError, refine_dataset
 from mmrefine.jobs.engine import Job as EngineJob
-from mmrefine.jobs.engine import Step
 from mmrefine.jobs.formats import open_masks
 from mmrefine.jobs.image_work import ImageWork
 from mmrefine.jobs.launch import processes as processes_module
 from mmrefine.jobs.launch.join import join_processes
 from mmrefine.jobs.launch.processes import Crew
+from mmrefine.jobs.work import Step
 from tests.helpers.scenes import Scenes, files_of
 
 CONFIG = """

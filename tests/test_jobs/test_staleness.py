@@ -241,6 +241,9 @@ def test_a_failed_image_keeps_no_old_result(scenes: Scenes) -> None:
     assert [failure['image'] for failure in report.failed] == ['scene_1.png', 'scene_2.png']
     gone = {f'{kind}/scene_{index}.png' for kind in ('masks', 'pictures') for index in (1, 2)}
     assert not gone & run.results().keys() and len(run.results()) == 2 * 3 + 1
+    (scenes.folder / 'photos/scene_3.png').write_bytes(b'broken')
+    run(pictures=0)
+    assert 'pictures/scene_3.png' not in run.results()
 
 
 def test_pictures_that_are_not_asked_for_any_more_show_no_old_masks(scenes: Scenes) -> None:

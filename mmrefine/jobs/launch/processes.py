@@ -15,8 +15,9 @@ from typing import Any
 from mmengine.dist import broadcast_object_list, get_dist_info
 
 from mmrefine.files.atomic import OutputError, remove_results, whole_file
-from mmrefine.jobs.engine import Job, Share, Step
+from mmrefine.jobs.engine import Job
 from mmrefine.jobs.progress import JobProgress, tell_start
+from mmrefine.jobs.work import Share, Step
 
 _BEAT_S = 5.0
 _PATIENCE_S = 120.0  # disks of clusters show files of other machines with up to a minute's delay
@@ -88,7 +89,7 @@ class Status:
     Attributes:
         beats: rises as long as the process lives.
         units, masks: done since it was started.
-        failed: see :class:`~mmrefine.jobs.engine.Step`; told at the end.
+        failed: see :class:`~mmrefine.jobs.work.Step`; told at the end.
         end: None while it works, '' when it has done its share, else what went wrong.
     """
 

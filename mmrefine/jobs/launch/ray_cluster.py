@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from mmrefine.files.atomic import OutputError
-from mmrefine.jobs.engine import Job, Share, Step
+from mmrefine.jobs.engine import Job
 from mmrefine.jobs.launch.processes import stopped_in_order
 from mmrefine.jobs.progress import JobProgress
+from mmrefine.jobs.work import Share, Step
 from mmrefine.utils import require
 
 # Small enough that little is lost with an actor, and that the last ones end together.

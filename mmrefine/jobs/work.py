@@ -1,0 +1,142 @@
+"""What an engine is given to do: tasks, the groups that they are done in, and what is done to each."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmrefine.jobs.fingerprints import Fingerprint
+from mmrefine.jobs.outputs import OutputFolder
+
+SUMMARY = 'summary.json'
+MAX_BATCH_PX = 2**26  # pixels of masks that are in memory at a time, several times over
+
+
+class Step(NamedTuple):
+    """What was done of a job at a time.
+
+    Attributes:
+        units, masks: how many.
+        failed: ``{'task': index, 'name': ..., 'error': ...}`` for each task that was skipped.
+    """
+
+    units: int
+    masks: int
+    failed: list[dict]
+
+
+class Share(NamedTuple):
+    """A group of tasks that are refined together, and which of them are to be done.
+
+    Attributes:
+        start, stop: of the group's indices.
+        todo: indices.
+        anew: all of the group is refined again.
+    """
+
+    start: int
+    stop: int
+    todo: tuple[int, ...]
+    anew: bool = False
+
+
+class Work(ABC):
+    """What a job does to its tasks; see :class:`~mmrefine.jobs.image_work.ImageWork`.
+
+    Attributes:
+        unit: what is counted, such as ``'images'``.
+        tasks: each with ``index``, ``key`` (names it in every run) and ``name`` (for reports).
+        choices: what the user chose that results depend on; a job goes on only with the same.
+        refiner: digest of the choices, the refiner's config and its weights.
+        about: what the summary says besides about the job, such as names of inputs; results do not depend on it.
+        workers: threads that load tasks ahead.
+        tells_progress: :meth:`refine` tells itself how far it is.
+    """
+
+    unit: str
+    tasks: Sequence[Any]
+    choices: dict[str, Any]
+    refiner: str
+    about: dict[str, Any]
+    workers: int = 1
+    tells_progress: bool = False
+
+    @abstractmethod
+    def groups(self) -> Iterable[range]:
+        """Indices of tasks that are refined together; the same in every run on the same tasks."""
+
+    @abstractmethod
+    def paths(self) -> Iterable[tuple[str, Path]]:
+        """What the user's inputs are called, and where they are; no result may touch them."""
+
+    @abstractmethod
+    def inputs(self, task: Any) -> dict[str, Fingerprint]:
+        """What the refined masks of a task depend on, by name."""
+
+    @abstractmethod
+    def outputs(self, task: Any) -> list[str]:
+        """Names of the files that are written for a task."""
+
+    @abstractmethod
+    def final_outputs(self) -> list[str]:
+        """Names of the files that are written when all tasks are done, but the summary."""
+
+    def final_digest(self) -> str:
+        """Changes with all that the final files depend on besides the tasks."""
+        return ''
+
+    @abstractmethod
+    def told_of(self, task: Any) -> Fingerprint:
+        """What a task's report depends on besides its masks, such as its ground truth."""
+
+    @abstractmethod
+    def load(self, task: Any) -> Any:
+        """Read a task; called in threads."""
+
+    def count(self, shares: Iterable[Share]) -> int:
+        """How many units these are."""
+        return sum(len(share.todo) for share in shares)
+
+    def size_px(self, loaded: Any) -> int:
+        """How much memory refining a task takes, in pixels of masks."""
+        return 0
+
+    @abstractmethod
+    def refine(self, model: Any, loaded: list[Any], tell: Callable[[Step], None]) -> list[dict | Exception]:
+        """Refine tasks together: of each what a record keeps of its masks, or what kept it from being refined."""
+
+    @abstractmethod
+    def deliver(self, loaded: Any, masks: dict, out: OutputFolder) -> dict:
+        """Write the files of a task; what the report wants to know of it, in types of JSON."""
+
+    @abstractmethod
+    def conclude(
+        self, done: Callable[[], Iterator[tuple[Any, dict]]], failed: list[dict], head: dict, out: OutputFolder
+    ) -> Any:
+        """Write the final files and the summary.
+
+        Args:
+            done: gives tasks in order with their records; may be called several times.
+            failed: as of :class:`Step`, in the order of the tasks.
+            head: what goes into the summary as it is.
+        """
+
+    @abstractmethod
+    def read_report(self, summary: Path) -> Any:
+        """The report of a job that was concluded."""
+
+
+def error_text(error: Exception) -> str:
+    """One line on what was raised; of errors that were not meant for people the kind is told, too."""
+    text = ' '.join(str(error).split()) or type(error).__name__
+    if not isinstance(error, (OSError, ValueError, TypeError, MemoryError, ImportError, RuntimeError)):
+        text = f'{type(error).__name__}: {text}'
+    return short(text, 1000)
+
+
+def short(value: Any, length: int = 40) -> str:
+    """The beginning of a text."""
+    text = str(value)
+    return text if len(text) <= length else text[: length - 3] + '...'
