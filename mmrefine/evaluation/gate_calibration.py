@@ -17,6 +17,7 @@ from mmrefine.evaluation.summary import HARM_TOLERANCE
 
 _PENALTY = 0.01
 _MIN_CHANGED = 10
+_MIN_HARMED = 8  # of fewer harmed masks no share can be told
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,8 @@ def calibrate(
 ) -> Calibration:
     """Fit a gate and choose its threshold by cross-validation.
 
-    Of all thresholds that one is taken whose worst group is farthest on the safe side of both bounds.
+    Of all thresholds that one is taken whose worst group is farthest on the safe side of both bounds; a group with
+    hardly any harmed masks is held to the bound on the gain alone.
 
     Args:
         data: all proposals.
@@ -183,7 +185,7 @@ def _choose(probabilities: np.ndarray, data: GateData, max_harm: float, max_gain
         points = [_point(threshold, own >= threshold, gains) for threshold in thresholds]
         free = _point(0, np.ones(len(own), bool), gains)
         for index, point in enumerate(points):
-            if free.harm > 0:
+            if free.harm * len(gains) >= _MIN_HARMED:
                 slack[index] = min(slack[index], 1 - point.harm / free.harm / max_harm)
             lost = max(free.gain - point.gain, 0) / max(free.gain, 1e-6)
             slack[index] = min(slack[index], 1 - lost / max_gain_lost)

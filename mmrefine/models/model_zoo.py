@@ -38,7 +38,7 @@ class BundledModel:
 
 
 BUNDLED_MODELS = {
-    'segrefiner_tiny': BundledModel('segrefiner/previous_tiny.py', 'segrefiner_tiny.pth'),
+    'segrefiner_tiny': BundledModel('segrefiner/segrefiner_tiny_photos.py', 'segrefiner_tiny.pth'),
 }
 
 
