@@ -224,7 +224,6 @@ def test_two_processes_share_the_images(data, trained_alone, trained_beside, fre
         env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(repo_root)},
         capture_output=True,
         text=True,
-        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch.distributed
@@ -25,11 +28,22 @@ CONFIG = """
 custom_imports = dict(imports=['tests.helpers.fragile_refiner'])
 model = dict(type='FragileRefiner', marker='{marker}', lives=2, rank=1)
 """
-# One of two processes, as the tool runs it, that notices in a second instead of minutes when the other one is gone.
+# One of two processes, as the tool runs it. Its clock runs fast once the other one is gone, which touches the marker:
+# how long it waits depends on that event, and not on how busy the machine is.
 IMPATIENT = """
-import runpy, sys
+import runpy, time
+from pathlib import Path
+from types import SimpleNamespace
 from mmrefine.jobs.launch import processes
-processes._BEAT_S, processes._PATIENCE_S = 0.1, 1.0
+
+ahead = 0
+def monotonic():
+    global ahead
+    ahead += 1000 if Path('marker').exists() else 0
+    return time.monotonic() + ahead
+
+processes.time = SimpleNamespace(monotonic=monotonic, sleep=time.sleep)
+processes._BEAT_S = 0.1
 runpy.run_path(processes.__file__.replace('mmrefine/jobs/launch/processes.py', 'tools/refine.py'), run_name='__main__')
 """
 SRUN = """#!/bin/bash
@@ -187,20 +201,39 @@ def test_the_error_of_another_process_is_told(crew: Callable[[int], Crew]) -> No
 
 
 def test_a_long_task_is_no_silence(crew: Callable[[int], Crew], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes_module, '_PATIENCE_S', 0.5)
+    """Beats alone, for far longer than the patience, by a clock that goes on only when one has arrived."""
     first, second = crew(0), crew(1)
-    shown: list[tuple[int, int]] = []
+    clock = itertools.count(step=0.4 * processes_module._PATIENCE_S)
+    now = [next(clock)]
+    monkeypatch.setattr(processes_module, 'time', SimpleNamespace(monotonic=lambda: now[0], sleep=time.sleep))
+    beats = []
 
     def show(images: int, masks: int) -> None:
-        shown.append((images, masks))
-        if len(shown) == 60:  # more than a second of nothing but beats
-            second.add(Step(1, 1, []))
-            second.__exit__(None, None, None)
+        first._last_look = -1.0  # look again at once
+        beats.append(first._others[1].beats)
+        if len(set(beats)) == 10:
+            if second._own.end is None:
+                second.add(Step(1, 1, []))
+                second.__exit__(None, None, None)
+        elif len(beats) < 2 or beats[-1] > beats[-2]:
+            now[0] = next(clock)
 
     with first:
         second.__enter__()
         first.wait(show)
-    assert shown[0] == (0, 0) and first.done() == (1, 1)
+    assert now[0] > 3 * processes_module._PATIENCE_S and first.done() == (1, 1)
+
+
+def test_silence_is_noticed(crew: Callable[[int], Crew], monkeypatch: pytest.MonkeyPatch) -> None:
+    first = crew(0)
+    now = [0.0]
+    monkeypatch.setattr(processes_module, 'time', SimpleNamespace(monotonic=lambda: now[0], sleep=time.sleep))
+
+    def show(images: int, masks: int) -> None:
+        now[0] += 0.4 * processes_module._PATIENCE_S
+
+    with first, pytest.raises(LostProcessError, match='process 1 of 2 was not heard of for 144 s, so it was killed'):
+        first.wait(show)
 
 
 # ---- launchers ----

@@ -49,7 +49,6 @@ def run(arguments: list[str], repo_root: Path, **kwargs) -> subprocess.Completed
         env={**os.environ, 'OMP_NUM_THREADS': '1', **kwargs.pop('env', {})},
         capture_output=True,
         text=True,
-        timeout=300,
         check=False,
         **kwargs,
     )
@@ -91,15 +90,13 @@ def test_killed_run_goes_on_with_the_same_losses(unbroken, data_root, tmp_path, 
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 240
-    while not (tmp_path / 'last_checkpoint').exists() and time.monotonic() < deadline:
+    while not (tmp_path / 'last_checkpoint').exists() and process.poll() is None:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     # The run may have got further than the kill meant: go on from iteration 4 in any case.
     checkpoint = tmp_path / 'iter_4.pth'
     assert checkpoint.exists()
-    time.sleep(1.1)  # work directories are named by the second
     result = run(
         [sys.executable, *command('tools/train.py', data_root, tmp_path, '--resume', str(checkpoint))], repo_root
     )

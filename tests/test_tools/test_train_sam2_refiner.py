@@ -46,7 +46,6 @@ def run(repo_root: Path, *arguments: object, **environment: str) -> None:
         env={**os.environ, 'OMP_NUM_THREADS': '1', 'PATH': path, **environment},
         capture_output=True,
         text=True,
-        timeout=300,
         check=False,
     )
     assert result.returncode == 0, result.stderr[-3000:]
