@@ -28,21 +28,23 @@ CONFIG = """
 custom_imports = dict(imports=['tests.helpers.fragile_refiner'])
 model = dict(type='FragileRefiner', marker='{marker}', lives=2, rank=1)
 """
-# One of two processes, as the tool runs it. Its clock runs fast once the other one is gone, which touches the marker:
-# how long it waits depends on that event, and not on how busy the machine is.
+# One of two processes, as the tool runs it. Its clock stands still until it has done its share and the other one is gone,
+# which touches the marker: what it does depends on these events, and not on how busy the machine is.
 IMPATIENT = """
 import runpy, time
 from pathlib import Path
 from types import SimpleNamespace
 from mmrefine.jobs.launch import processes
 
-ahead = 0
-def monotonic():
-    global ahead
-    ahead += 1000 if Path('marker').exists() else 0
-    return time.monotonic() + ahead
+now = 0
 
-processes.time = SimpleNamespace(monotonic=monotonic, sleep=time.sleep)
+def sleep(seconds):
+    global now
+    time.sleep(seconds)
+    now += 1000 if Path('marker').exists() else 0
+
+processes.time = SimpleNamespace(monotonic=lambda: now, sleep=sleep)
+processes._PATIENCE_S = 500
 processes._BEAT_S = 0.1
 runpy.run_path(processes.__file__.replace('mmrefine/jobs/launch/processes.py', 'tools/refine.py'), run_name='__main__')
 """
