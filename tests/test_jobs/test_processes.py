@@ -28,8 +28,8 @@ CONFIG = """
 custom_imports = dict(imports=['tests.helpers.fragile_refiner'])
 model = dict(type='FragileRefiner', marker='{marker}', lives=2, rank=1)
 """
-# One of two processes, as the tool runs it. Its clock stands still until it has done its share and the other one is gone,
-# which touches the marker: what it does depends on these events, and not on how busy the machine is.
+# One of two processes, as the tool runs it. Its clock stands still until it has done its share and the other one is
+# gone, which touches the marker: what it does depends on these events, and not on how busy the machine is.
 IMPATIENT = """
 import runpy, time
 from pathlib import Path
