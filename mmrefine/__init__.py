@@ -11,11 +11,16 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .apis import RefinedModel, RefineInferencer, refine, refine_predictions
+    from .visualization import Visualizer
 
-__all__ = ['RefineInferencer', 'RefinedModel', '__version__', 'refine', 'refine_predictions']
+__all__ = ['RefineInferencer', 'RefinedModel', 'Visualizer', '__version__', 'refine', 'refine_predictions']
 
 
 def __getattr__(name: str) -> Any:
+    if name == 'Visualizer':
+        from .visualization import Visualizer
+
+        return Visualizer
     if name in __all__:
         from . import apis
 

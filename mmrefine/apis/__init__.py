@@ -1,6 +1,7 @@
 """Refinement in Python, in memory."""
 
 from mmrefine.apis.inferencer import RefineInferencer, refine
+from mmrefine.apis.inputs import refine_detections, refine_sample
 from mmrefine.apis.predictions import refine_predictions
 from mmrefine.apis.refined_model import RefinedModel
 from mmrefine.models.model_zoo import BUNDLED_MODELS, build_refiner, find_checkpoint, load_weights
@@ -13,5 +14,7 @@ __all__ = [
     'find_checkpoint',
     'load_weights',
     'refine',
+    'refine_detections',
     'refine_predictions',
+    'refine_sample',
 ]

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from mmrefine.files.images import read_image
+from mmrefine.apis.inputs import as_image, as_masks
 from mmrefine.models.model_zoo import build_refiner, pick_device
 from mmrefine.models.refiners import BaseRefiner, RefineInput
 from mmrefine.structures import RefineResult
@@ -112,7 +112,7 @@ class RefineInferencer:
             images: (H, W, 3) uint8 RGB or a path; or a list of such.
             masks: as for :func:`refine`; or a list, one element per image.
         """
-        if isinstance(images, (np.ndarray, str, os.PathLike)):
+        if not isinstance(images, (list, tuple)):
             return next(self.stream([self.make_input(images, masks)]))
         if isinstance(masks, np.ndarray) or len(images) != len(masks):
             got = type(masks).__name__ if isinstance(masks, np.ndarray) else len(masks)
@@ -135,10 +135,7 @@ class RefineInferencer:
 
     def make_input(self, image: ImageLike, masks: np.ndarray) -> RefineInput:
         """One image with this inferencer's seed, for :meth:`stream`."""
-        image = image if isinstance(image, np.ndarray) else read_image(image)
-        if not isinstance(masks, np.ndarray):
-            raise TypeError(f'masks must be a numpy array (N, H, W) or (H, W), got {type(masks).__name__}.')
-        return RefineInput(image, masks, generator=torch.Generator().manual_seed(self.seed))
+        return RefineInput(as_image(image), as_masks(masks), generator=torch.Generator().manual_seed(self.seed))
 
 
 def get_refiner(

@@ -66,6 +66,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--pictures', metavar='N', nargs='?', type=int, const=-1, default=0, help=_PICTURES_HELP)
     parser.add_argument('--report', action='store_true', help=_REPORT_HELP)
     parser.add_argument('--format', metavar='NAME', help=_FORMAT_HELP)
+    parser.add_argument('--polygons', metavar='TOLERANCE_PX', nargs='?', type=float, const=0.25, help=_POLYGONS_HELP)
     parser.add_argument('--overwrite', action='store_true', help=_OVERWRITE_HELP)
     parser.add_argument('--debug', action='store_true', help='show where in the code an image failed')
 
@@ -100,6 +101,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 _FORMAT_HELP = 'format of MASKS, where it does not tell itself; see docs/formats.md'
+_POLYGONS_HELP = (
+    'refined masks go into COCO files as polygons with holes and parts, not as RLE, within so many pixels (default: '
+    '%(const)s, which loses no pixel)'
+)
 _REPORT_HELP = 'write DIR/review/index.html: every mask before and after, to accept and to refuse'
 _OVERWRITE_HELP = 'start anew: what a job has written in DIR before is deleted, whatever its settings were'
 _PICTURES_HELP = 'draw photo, coarse and refined side by side for the first N images, or for all'
@@ -182,6 +187,7 @@ def main(argv: list[str] | None = None) -> int:
             cam_names=cam_names(args),
             split=args.split,
             ignore_band=args.ignore_band,
+            polygons=args.polygons,
             image_root=args.image_root,
             gt=args.gt,
             pictures=None if args.pictures < 0 else args.pictures,

@@ -1,8 +1,16 @@
 """What plugs into mmengine's Runner."""
 
-from mmrefine.engine.hooks import FastForwardHook, PseudoLabelHook, RefineHook
+from mmrefine.engine.hooks import FastForwardHook, PseudoLabelHook, RefineHook, RefineVisualizationHook
 from mmrefine.engine.optim_wrapper import Bf16OptimWrapper
 from mmrefine.engine.prediction_refiner import PredictionRefiner
 from mmrefine.engine.refine_wrapper import RefineWrapper
 
-__all__ = ['Bf16OptimWrapper', 'FastForwardHook', 'PredictionRefiner', 'PseudoLabelHook', 'RefineHook', 'RefineWrapper']
+__all__ = [
+    'Bf16OptimWrapper',
+    'FastForwardHook',
+    'PredictionRefiner',
+    'PseudoLabelHook',
+    'RefineHook',
+    'RefineVisualizationHook',
+    'RefineWrapper',
+]

@@ -28,6 +28,7 @@ from mmrefine.models.refiners import RefineInput
 from mmrefine.visualization import draw_refinement
 
 _PICTURE_MASKS_PX = 2**26  # a picture of more draws the first masks only
+_PICTURE_NOTES = 8
 
 
 @dataclass(frozen=True)
@@ -155,11 +156,13 @@ class ImageWork(Work):
                 problems.append({'mask': pair.name, 'error': pair.reason})
             entries.append(mask_entry(task.image, pair, measures))
             if task.index in self._pictures:
-                drawn.add(pair)
+                drawn.add(pair, refined[position])
         if task.index in self._pictures:
             accepted = sum(entry['accepted'] for entry in entries)
             heading = f'{task.image}: {accepted} of {len(entries)} refinements accepted'
-            picture = draw_refinement(loaded.image, *drawn.masks(), heading)
+            picture = draw_refinement(
+                loaded.image, *drawn.masks(), heading, rejected_masks=drawn.rejected(), notes=drawn.notes, crop=True
+            )
             with out.open(f'pictures/{self._pictures[task.index]}', 'wb') as file:
                 Image.fromarray(picture).save(file, format='PNG')
         return {'entries': entries, 'problems': problems}
@@ -238,15 +241,24 @@ class _MasksOfImage:
 
 
 class _Drawn:
-    """The masks of a picture, as many as fit into memory."""
+    """The masks of a picture, as many as fit into memory.
+
+    Attributes:
+        notes: why proposals were not taken.
+    """
 
     def __init__(self, size_hw: tuple[int, int]):
-        self._size_hw, self._pairs = size_hw, []
+        self._size_hw, self._pairs, self._rejected = size_hw, [], []
         self._room = max(1, _PICTURE_MASKS_PX // (size_hw[0] * size_hw[1]))
+        self.notes: list[str] = []
 
-    def add(self, pair: MaskPair) -> None:
+    def add(self, pair: MaskPair, item: RefinedMask) -> None:
         if len(self._pairs) < self._room:
             self._pairs.append((pair.coarse, pair.refined))
+        if pair.reason and len(self.notes) < _PICTURE_NOTES:
+            self.notes.append(f'{pair.name} {pair.category}'.strip() + f' kept: {pair.reason}')
+        if item.rle is not None and not item.accepted and len(self._rejected) < self._room:
+            self._rejected.append(item.decode())
 
     def masks(self) -> list[np.ndarray]:
         """Coarse and refined, (N, H, W) bool each."""
@@ -254,16 +266,27 @@ class _Drawn:
             np.zeros((0, *self._size_hw), bool)
         ] * 2
 
+    def rejected(self) -> np.ndarray:
+        """Proposals that were not taken, (M, H, W) bool."""
+        return np.array(self._rejected, bool).reshape(-1, *self._size_hw)
+
 
 def _picture_names(tasks: Any, limit: int | None) -> dict[int, str]:
-    """File names of the pictures of the first tasks, by index: the image's name, numbered where it is not unique."""
+    """File names of the pictures of the first tasks, by index: the image's path, numbered where that is not unique."""
     if limit == 0:
         return {}
     # Room for a number and the suffix in a name of 255 bytes.
-    stems = [_shortened(PurePosixPath(task.image.replace('\\', '/')).stem) for task in tasks]
+    stems = ['/'.join(map(_shortened, _parts(task.image))) for task in tasks]
     counts = Counter(stem.lower() for stem in stems)
     names = [f'{stem}.png' if counts[stem.lower()] == 1 else f'{stem}_{index}.png' for index, stem in enumerate(stems)]
     return dict(islice(enumerate(names), limit))
+
+
+def _parts(name: str) -> list[str]:
+    """Folders and stem of an image's name, none of which leads upwards."""
+    path = PurePosixPath(name.replace('\\', '/'))
+    folders = [part for part in path.parent.parts if part not in ('/', '.', '..')]
+    return [*folders, path.stem]
 
 
 def _shortened(stem: str) -> str:

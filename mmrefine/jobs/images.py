@@ -47,6 +47,7 @@ def refine_dataset(
     cam_names: MapNames = DEFAULT_NAMES,
     split: str = SPLITS[0],
     ignore_band: bool = False,
+    polygons: float | None = None,
     image_root: str | os.PathLike | None = None,
     gt: str | os.PathLike | None = None,
     pictures: int | None = 0,
@@ -74,6 +75,8 @@ def refine_dataset(
         cam_names: keys and class numbers of the tool that made them.
         split: how the labels of label maps become regions, see :func:`~mmrefine.core.regions.split_label_map`.
         ignore_band: see :class:`~mmrefine.jobs.formats.label_maps.LabelMaps`.
+        polygons: COCO files get refined masks as polygons within so many pixels of the masks' edges, not as RLE; see
+            :mod:`mmrefine.core.outlines`.
         out: folder for the results.
         model, checkpoint, device, gate, seed, batch_masks: see :class:`~mmrefine.apis.inferencer.RefineInferencer`.
         gt: ground truth of the same format as the masks.
@@ -98,8 +101,12 @@ def refine_dataset(
     join_processes(launcher)
     if split not in SPLITS:
         raise ValueError(f'split must be one of {SPLITS}, got {split!r}.')
-    options = FormatOptions(semantic, ignore_label, background_label, cam_threshold, ignore_band, cam_names, split)
+    options = FormatOptions(
+        semantic, ignore_label, background_label, cam_threshold, ignore_band, cam_names, split, polygons
+    )
     source = open_masks(masks, images, image_root=image_root, format=format, options=options)
+    if polygons is not None and source.name != 'coco':
+        raise ValueError(f'polygons goes with COCO files, got masks of the format {source.name}.')
     truth = None
     if gt is not None:
         if not Path(gt).exists():

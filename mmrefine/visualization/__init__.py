@@ -2,5 +2,6 @@
 
 from mmrefine.visualization.overlay import OverlayVideo, draw_overlay
 from mmrefine.visualization.side_by_side import draw_refinement
+from mmrefine.visualization.visualizer import Visualizer
 
-__all__ = ['OverlayVideo', 'draw_overlay', 'draw_refinement']
+__all__ = ['OverlayVideo', 'Visualizer', 'draw_overlay', 'draw_refinement']

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -12,22 +13,38 @@ from mmrefine.core.checks import check_image, check_masks
 
 ADDED_RGB = (60, 220, 90)
 REMOVED_RGB = (255, 70, 60)
+REJECTED_RGB = (255, 255, 255)
+_HUES = ((0.48, 0.90), (0.08, 0.17))
+_LARGE, _ROOM, _LEAST_ROOM_PX = 0.5, 0.25, 16  # masks of half the image are no crop's business
 _GOLDEN_RATIO = 0.618
 _GAP, _LINE, _FONT_SIZE = 8, 22, 15
 
 
 def draw_refinement(
-    image: np.ndarray, coarse_masks: np.ndarray, refined_masks: np.ndarray, heading: str = '', panel_side: int = 640
+    image: np.ndarray,
+    coarse_masks: np.ndarray,
+    refined_masks: np.ndarray,
+    heading: str = '',
+    panel_side: int = 640,
+    *,
+    rejected_masks: np.ndarray | None = None,
+    true_masks: np.ndarray | None = None,
+    notes: Sequence[str] = (),
+    crop: bool = False,
 ) -> np.ndarray:
-    """Draw photo | coarse | refined, every mask with its contour in a colour of its own.
+    """Draw photo | coarse | refined, and maybe | ground truth, every mask with its contour in a colour of its own.
 
-    On the refined side pixels that a mask gained are green and pixels that it lost are red.
+    On the refined side pixels that a mask gained are green and pixels that it lost are red; masks have neither colour.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         coarse_masks, refined_masks: (N, H, W) bool.
         heading: a line above.
-        panel_side: the longer side of each of the three, in pixels.
+        panel_side: the longer side of each panel, in pixels.
+        rejected_masks: (M, H, W) bool, proposals that were not taken: white contours on the refined side.
+        true_masks: (K, H, W) bool.
+        notes: further lines above, such as why proposals were not taken.
+        crop: show the masks and their surroundings only, where they are small in the image.
 
     Returns:
         (h, w, 3) uint8 RGB.
@@ -36,12 +53,21 @@ def draw_refinement(
         TypeError, ValueError: image or masks do not fit, as :mod:`mmrefine.core.checks` says.
     """
     size_hw = check_image(image).shape[:2]
-    coarse_masks, refined_masks = check_masks(coarse_masks, size_hw), check_masks(refined_masks, size_hw)
-    if len(coarse_masks) != len(refined_masks):
-        raise ValueError(f'expected as many refined as coarse masks, got {len(refined_masks)} and {len(coarse_masks)}.')
+    nothing = np.zeros((0, *size_hw), bool)
+    sides = [
+        nothing if masks is None else check_masks(masks, size_hw)
+        for masks in (coarse_masks, refined_masks, rejected_masks, true_masks)
+    ]
+    if len(sides[0]) != len(sides[1]):
+        raise ValueError(f'expected as many refined as coarse masks, got {len(sides[1])} and {len(sides[0])}.')
+    if crop:
+        rows, columns = _surroundings(sides, size_hw)
+        image, sides = image[rows, columns], [masks[:, rows, columns] for masks in sides]
+        size_hw = image.shape[:2]
     size_wh = tuple(max(1, round(side * panel_side / max(size_hw))) for side in size_hw[::-1])
     photo = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA if max(size_wh) < max(size_hw) else cv2.INTER_CUBIC)
     coarse, refined = photo.copy(), photo.copy()
+    coarse_masks, refined_masks, rejected_masks, _ = sides
     # Masks are enlarged one by one: hundreds of them at the picture's size would not fit into memory.
     for index, masks in enumerate(zip(coarse_masks, refined_masks, strict=True)):
         before, after = (_resize(mask, size_wh) for mask in masks)
@@ -50,30 +76,67 @@ def draw_refinement(
         _tint(refined, before & ~after, REMOVED_RGB)
         _outline(coarse, before, _colour(index))
         _outline(refined, after, _colour(index))
+    for mask in rejected_masks:
+        _outline(refined, _resize(mask, size_wh), REJECTED_RGB)
     added, removed = (
         np.count_nonzero(a & ~b) for a, b in ((refined_masks, coarse_masks), (coarse_masks, refined_masks))
     )
-    captions = ('photo', 'coarse', f'refined: {added} px more (green), {removed} px less (red)')
-    return _assemble(heading, captions, (photo, coarse, refined))
+    change = f'refined: {added} px more (green), {removed} px less (red)'
+    captions = ['photo', 'coarse', change + (', white: not taken' if len(rejected_masks) else '')]
+    panels = [photo, coarse, refined]
+    if true_masks is not None:
+        captions.append('ground truth')
+        panels.append(photo.copy())
+        for index, mask in enumerate(sides[3]):
+            true = _resize(mask, size_wh)
+            _tint(panels[-1], true, _colour(index))
+            _outline(panels[-1], true, _colour(index))
+    return _assemble([heading, *notes], captions, panels)
 
 
-def _assemble(heading: str, captions: tuple[str, ...], panels: tuple[np.ndarray, ...]) -> np.ndarray:
-    """Panels in a row on white, each under its caption, all under the heading."""
+def _surroundings(sides: Sequence[np.ndarray], size_hw: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of the masks with room around; all where they are a good part of the image, or empty."""
+    spans = []
+    for axis, side in enumerate(size_hw):
+        covered = [masks.any(axis=(0, 2 - axis)) for masks in sides if masks.any()]
+        if not covered:
+            return slice(None), slice(None)
+        places = np.flatnonzero(np.any(covered, axis=0))
+        spans.append((int(places[0]), int(places[-1]) + 1, side))
+    longest = max(stop - start for start, stop, _ in spans)
+    if longest > _LARGE * max(size_hw):
+        return slice(None), slice(None)
+    room = max(_LEAST_ROOM_PX, round(_ROOM * longest))
+    rows, columns = (slice(max(0, start - room), min(side, stop + room)) for start, stop, side in spans)
+    return rows, columns
+
+
+def _assemble(lines: Sequence[str], captions: Sequence[str], panels: Sequence[np.ndarray]) -> np.ndarray:
+    """Panels in a row on white, each under its caption, all under lines of text."""
     height, width = panels[0].shape[:2]
-    top = _GAP + 2 * _LINE
+    top = _GAP + (1 + len(lines)) * _LINE
     canvas = Image.new('RGB', (len(panels) * (width + _GAP) + _GAP, top + height + _GAP), 'white')
     pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(_FONT_SIZE)
-    pen.text((_GAP, _GAP // 2), heading, fill='black', font=font)
+    for index, line in enumerate(lines):
+        pen.text((_GAP, _GAP // 2 + index * _LINE), line, fill='dimgray' if index else 'black', font=font)
     for index, (caption, panel) in enumerate(zip(captions, panels, strict=True)):
         left = _GAP + index * (width + _GAP)
-        pen.text((left, _GAP // 2 + _LINE), caption, fill='dimgray', font=font)
+        pen.text((left, _GAP // 2 + len(lines) * _LINE), caption, fill='dimgray', font=font)
         canvas.paste(Image.fromarray(panel), (left, top))
     return np.array(canvas)
 
 
 def _colour(index: int) -> tuple[int, int, int]:
-    """Hues that stay apart however many there are: steps of the golden ratio, starting at blue."""
-    channels = colorsys.hsv_to_rgb((0.58 + index * _GOLDEN_RATIO) % 1, 0.75, 1.0)
+    """Hues that stay apart however many there are, in steps of the golden ratio, without the green and red of change.
+
+    They go from cyan over blue to pink, and from orange to yellow; the first is blue.
+    """
+    place = (0.25 + index * _GOLDEN_RATIO) % 1 * sum(stop - start for start, stop in _HUES)
+    for start, stop in _HUES:
+        if place < stop - start:
+            break
+        place -= stop - start
+    channels = colorsys.hsv_to_rgb(start + place, 0.75, 1.0)
     return tuple(round(255 * channel) for channel in channels)
 
 

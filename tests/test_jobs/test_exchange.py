@@ -256,3 +256,22 @@ def test_convert_without_images_takes_sizes_from_the_file(scenes):
         all_masks(scenes.folder / 'coco.json', scenes.folder / 'photos'),
     )
     assert ImageTable(scenes.folder / 'photos').names.keys() == {f'{name}.png' for name in scenes.names}
+
+
+def test_coco_polygons_keep_holes_parts_and_what_is_kept(scenes):
+    content = scenes.read_json('coco.json')
+    square = [[7.0, 7.0, 24.0, 7.0, 24.0, 18.0, 7.0, 18.0]]
+    content['annotations'][0]['segmentation'] = square
+    path = scenes.write_json('polygons.json', content)
+    job = dict(model=BrightRefiner(), polygons=0.25, progress=False)
+    refine_dataset(scenes.folder / 'photos', path, scenes.folder / 'out', **job)
+    after = json.loads((scenes.folder / 'out/polygons.json').read_text())['annotations']
+    assert sorted(zip(after[0]['segmentation'][0][::2], after[0]['segmentation'][0][1::2], strict=True)) == [
+        (5, 6), (5, 20), (25, 6), (25, 20)
+    ]  # fmt: skip
+    assert all(isinstance(record['segmentation'], list) for record in after)
+    job['model'] = BrightRefiner(gate=dict(min_score=2.0))
+    refine_dataset(scenes.folder / 'photos', path, scenes.folder / 'kept', **job)
+    assert json.loads((scenes.folder / 'kept/polygons.json').read_text()) == content
+    with pytest.raises(ValueError, match='COCO files'):
+        refine_dataset(scenes.folder / 'photos', scenes.folder / 'masks', scenes.folder / 'png', **job)

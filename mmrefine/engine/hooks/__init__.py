@@ -4,5 +4,13 @@ from mmrefine.engine.hooks.checkpoint_hook import CheckInvalidLossHook, WholeChe
 from mmrefine.engine.hooks.fast_forward_hook import FastForwardHook
 from mmrefine.engine.hooks.pseudo_label_hook import PseudoLabelHook
 from mmrefine.engine.hooks.refine_hook import RefineHook
+from mmrefine.engine.hooks.visualization_hook import RefineVisualizationHook
 
-__all__ = ['CheckInvalidLossHook', 'FastForwardHook', 'PseudoLabelHook', 'RefineHook', 'WholeCheckpointHook']
+__all__ = [
+    'CheckInvalidLossHook',
+    'FastForwardHook',
+    'PseudoLabelHook',
+    'RefineHook',
+    'RefineVisualizationHook',
+    'WholeCheckpointHook',
+]

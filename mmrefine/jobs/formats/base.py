@@ -170,6 +170,7 @@ class FormatOptions:
     ignore_band: bool = False
     cam_names: MapNames = DEFAULT_NAMES
     split: str = SPLITS[0]
+    polygons: float | None = None
 
 
 class MaskFormat(ABC):

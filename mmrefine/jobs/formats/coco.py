@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mmrefine.core.outlines import to_polygons
 from mmrefine.core.rle import encode_like, is_absent
 from mmrefine.evaluation import mask_iou
 from mmrefine.files.coco_file import NO_IMAGE, CocoFile
@@ -37,8 +38,9 @@ class CocoMasks(MaskFormat):
     """Masks of a COCO annotation file or results list.
 
     In the refined file ``area`` and ``bbox`` follow the mask where a record has them; all other fields stay. Polygons
-    become compressed RLE; uncompressed RLE stays uncompressed. Crowds, records without a segmentation and records of
-    images that failed stay as they came.
+    become compressed RLE; uncompressed RLE stays uncompressed. With ``options.polygons`` accepted masks become polygons
+    and the others stay as they came. Crowds, records without a segmentation and records of images that failed stay as
+    they came, always.
 
     Attributes:
         file: the annotations or results.
@@ -53,6 +55,8 @@ class CocoMasks(MaskFormat):
         if options.ignore_band:
             raise ValueError(f'an ignore band goes with label maps and activation maps, got masks of {path}.')
         self.file = CocoFile(path)
+        if options.polygons is not None:
+            self.choices = {**self.choices, 'polygons': options.polygons}
         self._check_ids()
         self.tasks = _CocoTasks(self.file, images, self._find())
 
@@ -127,10 +131,15 @@ class CocoMasks(MaskFormat):
         segmentation = record.get('segmentation')
         if item.failed or _left_alone(record) or (not item.accepted and isinstance(segmentation, dict)):
             return {}
+        tolerance_px = self.options.polygons
+        if not item.accepted and tolerance_px is not None:
+            return {}
         if not item.accepted:
             return {'segmentation': encode_like(self.mask_of(task, record, size_hw), segmentation)}
         is_runs = isinstance(segmentation, dict) and isinstance(segmentation['counts'], list)
         change: dict[str, Any] = {'segmentation': encode_like(item.decode(), segmentation) if is_runs else item.rle}
+        if tolerance_px is not None:
+            change['segmentation'] = to_polygons(item.decode(), tolerance_px)
         if 'area' in record:
             change['area'] = item.area_px
         if 'bbox' in record:

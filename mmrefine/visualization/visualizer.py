@@ -1,0 +1,67 @@
+"""Pictures during validation, for mmengine's Runner: TensorBoard, files, whatever ``vis_backends`` are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.visualization import Visualizer as MMEngineVisualizer
+
+from mmrefine.registry import VISUALIZERS
+from mmrefine.structures import RefineDataSample
+from mmrefine.visualization.side_by_side import draw_refinement
+
+
+@VISUALIZERS.register_module(name='Visualizer', force=True)
+class Visualizer(MMEngineVisualizer):
+    """Draws photo, coarse, refined and true masks side by side.
+
+    In a config: ``visualizer = dict(type='mmrefine.Visualizer', vis_backends=[dict(type='TensorboardVisBackend')])``
+    and ``custom_hooks = [dict(type='mmrefine.RefineVisualizationHook')]``.
+    """
+
+    def add_datasample(
+        self,
+        name: str,
+        image: np.ndarray,
+        data_sample: RefineDataSample | None = None,
+        draw_gt: bool = True,
+        draw_pred: bool = True,
+        show: bool = False,
+        wait_time: float = 0,
+        step: int = 0,
+        **ignored: Any,
+    ) -> np.ndarray:
+        """Draw a sample, and hand the picture to the backends.
+
+        Args:
+            name: of the picture.
+            image: (H, W, 3) uint8 RGB.
+            data_sample: with ``coarse_masks``, and as far as known ``refined_masks``, ``gt_masks``; (N, H, W) each.
+            draw_gt, draw_pred: whether these are drawn.
+            show: in a window.
+            wait_time: seconds that it is shown; 0: until it is closed.
+            step: of the training.
+
+        Returns:
+            The picture, (h, w, 3) uint8 RGB.
+        """
+        coarse = _masks(data_sample, 'coarse_masks')
+        if coarse is None:
+            coarse = np.zeros((0, *image.shape[:2]), bool)
+        refined = _masks(data_sample, 'refined_masks') if draw_pred else None
+        truth = _masks(data_sample, 'gt_masks') if draw_gt else None
+        drawn = draw_refinement(image, coarse, coarse if refined is None else refined, name, true_masks=truth)
+        self.set_image(drawn)
+        if show:
+            self.show(drawn, win_name=name, wait_time=wait_time)
+        self.add_image(name, drawn, step)
+        return drawn
+
+
+def _masks(sample: RefineDataSample | None, name: str) -> np.ndarray | None:
+    masks = None if sample is None else sample.get(name)
+    if isinstance(masks, torch.Tensor):
+        masks = masks.detach().cpu().numpy()
+    return None if masks is None else np.asarray(masks) > 0
