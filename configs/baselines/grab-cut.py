@@ -1,0 +1,2 @@
+# GrabCut near the boundary of each mask; no weights.
+model = dict(type='GrabCut')

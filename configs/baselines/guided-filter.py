@@ -1,0 +1,2 @@
+# Guided filter on a crop around each mask; no weights.
+model = dict(type='GuidedFilter')

@@ -1,0 +1,51 @@
+"""CascadePSP (Cheng et al., CVPR 2020), by the authors' package segmentation-refinement."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from mmrefine.models.refiners.crop_refiner import CropRefiner
+from mmrefine.registry import MODELS
+from mmrefine.utils.optional import require
+
+_INSTALL = 'pip install "mmrefine[cascade_psp]"'
+
+
+@MODELS.register_module()
+class CascadePSP(CropRefiner):
+    """The authors' network, their global and local steps; weights are loaded from a file and never fetched.
+
+    Their released ``model`` is a state dict with names ``module.*``: give it as the checkpoint.
+
+    Args:
+        side: L of the package, the length at which the network sees the crop and its tiles, in pixels, over 64.
+        fast: the global step alone.
+        **kwargs: of :class:`CropRefiner`.
+    """
+
+    def __init__(self, side: int = 900, fast: bool = False, **kwargs) -> None:
+        super().__init__(**kwargs)
+        if side <= 65:
+            raise ValueError(f'side must be over 65 px, since tiles overlap by half and 32 px, got {side}.')
+        self.side, self.fast = side, fast
+        self.network = require('segmentation_refinement.models.psp.pspnet', _INSTALL, 'CascadePSP').RefinementModule()
+        self.register_buffer('mean', torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)
+        self.register_load_state_dict_pre_hook(_rename_released)
+
+    def _probabilities(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        steps = require('segmentation_refinement.eval_helper', _INSTALL, 'CascadePSP')
+        run = steps.process_im_single_pass if self.fast else steps.process_high_res_im
+        pixels = torch.from_numpy(image).to(self.device).permute(2, 0, 1).float() / 255
+        signed = torch.from_numpy(mask.astype(np.float32)).to(self.device) * 2 - 1
+        probabilities = run(self.network, ((pixels - self.mean) / self.std)[None], signed[None, None], self.side)
+        return probabilities[0, 0].clamp(0, 1).cpu().numpy()
+
+
+def _rename_released(module: torch.nn.Module, state_dict: dict, prefix: str, *_: object) -> None:
+    """The released names are those of the network alone, with or without DataParallel's ``module.``."""
+    for name in list(state_dict):
+        own = name.removeprefix(prefix).removeprefix('module.')
+        if not own.startswith('network.'):
+            state_dict[f'{prefix}network.{own}'] = state_dict.pop(name)

@@ -1,0 +1,51 @@
+"""Dense CRF: neighbours and pixels of the same colour want the same label."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmrefine.core.dense_crf import bilateral_filter, mean_field, spatial_filter
+from mmrefine.models.refiners.crop_refiner import CropRefiner
+from mmrefine.registry import MODELS
+
+
+@MODELS.register_module()
+class DenseCRF(CropRefiner):
+    """A baseline without weights, see :mod:`mmrefine.core.dense_crf`; the defaults are the usual ones.
+
+    Args:
+        confidence: probability with which the coarse mask is right at a pixel, in (0.5, 1).
+        spatial_weight, spatial_sigma_px: of the smoothness kernel.
+        bilateral_weight, bilateral_sigma_px, bilateral_sigma_rgb: of the appearance kernel; colours in 0..255. Its grid
+            has about ``(256 / bilateral_sigma_rgb) ** 3`` cells per square of ``bilateral_sigma_px``.
+        steps: of the mean field.
+        max_side, **kwargs: of :class:`CropRefiner`.
+    """
+
+    def __init__(
+        self,
+        confidence: float = 0.7,
+        spatial_weight: float = 3,
+        spatial_sigma_px: float = 3,
+        bilateral_weight: float = 10,
+        bilateral_sigma_px: float = 80,
+        bilateral_sigma_rgb: float = 13,
+        steps: int = 5,
+        max_side: int | None = 640,
+        **kwargs,
+    ) -> None:
+        super().__init__(max_side=max_side, **kwargs)
+        if not 0.5 < confidence < 1:
+            raise ValueError(f'confidence must lie between 0.5 and 1, got {confidence}.')
+        if min(spatial_sigma_px, bilateral_sigma_px) <= 0 or bilateral_sigma_rgb < 3:
+            raise ValueError('sigmas in pixels must be above 0, bilateral_sigma_rgb at least 3, got '
+                             f'{spatial_sigma_px}, {bilateral_sigma_px} and {bilateral_sigma_rgb}.')  # fmt: skip
+        self.log_odds = float(np.log(confidence / (1 - confidence)))
+        self.weights = (spatial_weight, bilateral_weight)
+        self.sigmas = (spatial_sigma_px, bilateral_sigma_px, bilateral_sigma_rgb)
+        self.steps = steps
+
+    def _probabilities(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        spatial_px, bilateral_px, bilateral_rgb = self.sigmas
+        filters = [spatial_filter(spatial_px), bilateral_filter(image, bilateral_px, bilateral_rgb)]
+        return mean_field(np.where(mask, self.log_odds, -self.log_odds), filters, self.weights, self.steps)

@@ -1,0 +1,48 @@
+"""GrabCut (Rother et al., SIGGRAPH 2004), by OpenCV."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from mmrefine.models.refiners.crop_refiner import CropRefiner
+from mmrefine.registry import MODELS
+
+
+@MODELS.register_module()
+class GrabCut(CropRefiner):
+    """A baseline without weights: colour models of object and ground, and a graph cut near the coarse boundary.
+
+    GrabCut gives no probabilities: where it differs from the coarse mask it is taken to be right with ``trust``.
+    OpenCV's random numbers are seeded anew for each mask.
+
+    Args:
+        band_ratio: how far from the coarse boundary labels may change, as a share of the square root of the mask's
+            area.
+        steps: rounds of colour models and cut.
+        trust: in [0.5, 1].
+        **kwargs: of :class:`CropRefiner`.
+    """
+
+    def __init__(self, band_ratio: float = 0.15, steps: int = 5, trust: float = 0.6, **kwargs) -> None:
+        super().__init__(**kwargs)
+        if band_ratio <= 0 or steps < 1 or not 0.5 <= trust <= 1:
+            raise ValueError(
+                'band_ratio must be above 0, steps at least 1 and trust in [0.5, 1], '
+                f'got {band_ratio}, {steps} and {trust}.'
+            )
+        self.band_ratio, self.steps, self.trust = band_ratio, steps, trust
+
+    def _probabilities(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        if mask.all():
+            return mask.astype(np.float32)  # no ground whose colours could be learned
+        inside = mask.astype(np.uint8)
+        band_px = max(self.band_ratio * mask.sum() ** 0.5, 2)
+        depth = cv2.distanceTransform(inside, cv2.DIST_L2, 5) + cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
+        likely = np.where(mask, cv2.GC_PR_FGD, cv2.GC_PR_BGD)
+        labels = np.where(depth > band_px, np.where(mask, cv2.GC_FGD, cv2.GC_BGD), likely).astype(np.uint8)
+        models = np.zeros((2, 1, 65))
+        cv2.setRNGSeed(0)
+        cv2.grabCut(image[..., ::-1].copy(), labels, None, models[0], models[1], self.steps, cv2.GC_INIT_WITH_MASK)
+        cut = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+        return np.where(cut, self.trust, 1 - self.trust) * (cut != mask) + mask * (cut == mask)
