@@ -41,8 +41,24 @@ def knows(path: Path, option: str) -> bool:
     started = re.findall(r'[\w/.-]+\.py', text) if path.suffix == '.sh' else []
     files = [REPO_ROOT / name.lstrip('/') for name in started] + [path.parent / Path(name).name for name in started]
     texts = [text, *(file.read_text(encoding='utf-8') for file in files if file.is_file())]
+    # Tools that are commands of the package too only call it.
+    commands = {name for text in texts for name in re.findall(r'mmrefine\.cli\.(\w+)|mmrefine\.cli import (\w+)', text)}
+    texts += [(REPO_ROOT / 'mmrefine' / 'cli' / f'{a or b}.py').read_text(encoding='utf-8') for a, b in commands]
     return any(f"'{option}'" in text for text in texts)
 
 
 def test_search_finds_commands():
     assert len(commands('docs/video.md')) >= 5
+
+
+def test_every_tool_has_a_page():
+    pages = '\n'.join((REPO_ROOT / page).read_text(encoding='utf-8') for page in PAGES)
+    tools = [path for path in (REPO_ROOT / 'tools').rglob('*') if path.suffix in ('.py', '.sh')]
+    missing = [path.name for path in tools if path.parent.name != 'dev' and path.name not in pages]
+    assert len(tools) > 20 and not missing
+
+
+def test_the_site_lists_every_page():
+    index = (REPO_ROOT / 'docs' / 'index.md').read_text(encoding='utf-8').split()
+    pages = {path.stem for path in (REPO_ROOT / 'docs').glob('*.md')} - {'index'}
+    assert not pages - set(index)
