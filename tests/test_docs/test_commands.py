@@ -36,14 +36,14 @@ def test_shown_commands_exist_with_their_options(page: str):
 
 
 def knows(path: Path, option: str) -> bool:
-    """Whether a tool, or for a shell script one of the tools that it starts, has the option."""
-    text = path.read_text(encoding='utf-8')
-    started = re.findall(r'[\w/.-]+\.py', text) if path.suffix == '.sh' else []
-    files = [REPO_ROOT / name.lstrip('/') for name in started] + [path.parent / Path(name).name for name in started]
-    texts = [text, *(file.read_text(encoding='utf-8') for file in files if file.is_file())]
-    # Tools that are commands of the package too only call it.
-    commands = {name for text in texts for name in re.findall(r'mmrefine\.cli\.(\w+)|mmrefine\.cli import (\w+)', text)}
-    texts += [(REPO_ROOT / 'mmrefine' / 'cli' / f'{a or b}.py').read_text(encoding='utf-8') for a, b in commands]
+    """Whether a tool has the option, or a tool that a shell script starts, or the command that a tool stands for."""
+    texts = [path.read_text(encoding='utf-8')]
+    if path.suffix == '.sh':
+        started = re.findall(r'[\w/.-]+\.py', texts[0])
+        files = [REPO_ROOT / name.lstrip('/') for name in started] + [path.parent / Path(name).name for name in started]
+        texts += [file.read_text(encoding='utf-8') for file in files if file.is_file()]
+    modules = re.findall(r'^from (mmrefine\.cli[\w.]*) import', '\n'.join(texts), re.MULTILINE)
+    texts += [(REPO_ROOT / f'{module.replace(".", "/")}.py').read_text(encoding='utf-8') for module in modules]
     return any(f"'{option}'" in text for text in texts)
 
 
