@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import os
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from mmrefine import compat  # noqa: E402
 
 compat.setup()
 
+from mmrefine.cli.test import change_gate, write_per_mask  # noqa: E402
 from mmrefine.engine import RefineHook  # noqa: E402
 from mmrefine.models.refiners import SegRefiner  # noqa: E402
 from tests.helpers.tiny_openmmlab import det_config, mask_rcnn, write_data  # noqa: E402
@@ -62,14 +62,6 @@ def test_gate_per_mask_and_hooks_of_the_user(repo_root, tmp_path):
     assert 'replaced 0 of the' not in run('--no-gate')
 
 
-@pytest.fixture(scope='module')
-def tool(repo_root):
-    spec = importlib.util.spec_from_file_location('mmrefine_tools_test', repo_root / 'tools' / 'test.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 REFINE = {'type': 'mmrefine.RefineHook', 'refiner': 'segrefiner_tiny'}
 
 
@@ -78,31 +70,31 @@ REFINE = {'type': 'mmrefine.RefineHook', 'refiner': 'segrefiner_tiny'}
     [(None, False, False), ({'min_gain': 0.1}, {'min_gain': 0.1}, {'min_score': 0.9, 'min_gain': 0.1})],
 )
 @pytest.mark.parametrize('hook_type', ['mmrefine.RefineHook', 'RefineHook', RefineHook])
-def test_the_gate_is_that_of_the_refiner_wherever_it_stands(tool, settings, plain, changed, hook_type):
+def test_the_gate_is_that_of_the_refiner_wherever_it_stands(settings, plain, changed, hook_type):
     refine = {**REFINE, 'type': hook_type}
     hooks = [dict(refine), {**refine, 'gate': {'min_score': 0.9}}, {'type': 'EMAHook'}]
     config = Config({'model': {'type': 'MaskRCNN'}, 'custom_hooks': hooks})
-    tool.change_gate(config, settings)
+    change_gate(config, settings)
     assert [hook.get('gate') for hook in config.custom_hooks] == [plain, changed, None]
     assert 'gate' not in config.model
 
     config = Config({'model': {'type': 'mmrefine.RefinedModel', 'model_type': 'MaskRCNN', 'refine': {}}})
-    tool.change_gate(config, settings)
+    change_gate(config, settings)
     assert config.model.refine.gate == plain and 'gate' not in config.model
 
     for refiner in ('SegRefiner', SegRefiner):
         config = Config({'model': {'type': refiner, 'gate': {'min_score': 0.9}}})
-        tool.change_gate(config, settings)
+        change_gate(config, settings)
         assert config.model.gate == (changed or None)
 
 
-def test_what_cannot_be_done_is_told(tool):
+def test_what_cannot_be_done_is_told():
     for model in ('MaskRCNN', Config):
         config = Config({'model': {'type': model}, 'test_evaluator': {'type': 'CocoMetric'}})
         with pytest.raises(SystemExit, match='has no refiner and no RefineHook'):
-            tool.change_gate(config, None)
+            change_gate(config, None)
     with pytest.raises(SystemExit, match='has neither RefineMetric nor RefineHook'):
-        tool.write_per_mask(config, 'masks.csv')
+        write_per_mask(config, 'masks.csv')
 
 
 COCO = {'type': 'CocoMetric'}
@@ -117,9 +109,9 @@ COCO = {'type': 'CocoMetric'}
         ({'type': 'mmrefine.MatchedMaskEvaluator', 'metrics': [COCO], 'matched': {'min_iou': 0.3}}, {'min_iou': 0.3}),
     ],
 )
-def test_every_evaluator_can_measure_mask_by_mask(tool, evaluator, matched):
+def test_every_evaluator_can_measure_mask_by_mask(evaluator, matched):
     config = Config({'test_evaluator': evaluator, 'custom_hooks': [REFINE]})
-    tool.write_per_mask(config, 'masks.csv')
+    write_per_mask(config, 'masks.csv')
     assert config.test_evaluator.type == 'mmrefine.MatchedMaskEvaluator'
     assert config.test_evaluator.metrics == [COCO]
     assert config.test_evaluator.matched == {**matched, 'per_mask_file': 'masks.csv'}
