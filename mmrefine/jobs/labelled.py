@@ -1,0 +1,133 @@
+"""Images with coarse masks and ground truth, from whatever holds them: what refiners are compared and gates fitted on.
+
+Legend: N masks of an image, H and W its size in pixels.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.registry import init_default_scope
+
+from mmrefine.core.error_model import MaskErrorModel
+from mmrefine.files.images import read_image
+from mmrefine.jobs.formats import open_masks
+from mmrefine.registry import DATASETS
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """One image.
+
+    Attributes:
+        path: of the image.
+        image: (H, W, 3) uint8 RGB.
+        coarse: (N, H, W) bool.
+        truth: (N, H, W) bool; None where there is none.
+        kind: a name for masks of this sort, such as 'real' or 'simulated'.
+    """
+
+    path: str
+    image: np.ndarray
+    coarse: np.ndarray
+    truth: np.ndarray | None = None
+    kind: str = 'given'
+
+
+def labelled_images(data: Sequence[str | os.PathLike], limit: int | None = None, seed: int = 0) -> list[LabelledImage]:
+    """Read a sample of masks with their images.
+
+    Args:
+        data: IMAGES, COARSE and TRUTH as a job takes them, see :func:`~mmrefine.jobs.formats.open_masks`; or the config
+            of a data set alone, whose test samples are meant. Without TRUTH, masks without ground truth.
+        limit: about how many masks; images are drawn at random until there are so many. None: all.
+        seed: of the draw.
+
+    Raises:
+        FileNotFoundError, ValueError: the data are not what they should be, or hold no usable mask.
+    """
+    count, read = _open_config(data[0]) if len(data) == 1 else _open_files(*data)
+    images: list[LabelledImage] = []
+    num_masks = 0
+    for index in np.random.default_rng(seed).permutation(count):
+        if limit is not None and num_masks >= limit:
+            break
+        try:
+            item = read(int(index))
+        except (OSError, ValueError) as error:
+            print_log(f'left out: {error}', logger='current')
+            continue
+        if len(item.coarse):
+            images.append(item)
+            num_masks += len(item.coarse)
+    if not images:
+        raise ValueError(f'none of the {count} images in {", ".join(map(str, data))} has a mask that can be used.')
+    return images
+
+
+def degraded(images: Sequence[LabelledImage], errors: MaskErrorModel, seed: int = 0) -> Iterator[LabelledImage]:
+    """The same images with coarse masks that have measured errors, drawn anew on their ground truth."""
+    for index, item in enumerate(images):
+        rng = np.random.default_rng([seed, index])
+        coarse = np.stack([errors.simulate(mask, rng) for mask in item.truth])
+        yield replace(item, coarse=coarse, kind='simulated')
+
+
+def measure_errors(images: Sequence[LabelledImage]) -> MaskErrorModel:
+    """The errors of coarse masks, matched to how far these are from the truth.
+
+    See :meth:`~mmrefine.core.error_model.MaskErrorModel.matched`.
+    """
+    pairs = [pair for item in images for pair in zip(item.coarse, item.truth, strict=True)]
+    coarse, truth = [first for first, _ in pairs], [second for _, second in pairs]
+    return MaskErrorModel.measure(coarse, truth).matched(coarse, truth)
+
+
+def _open_files(images: str | os.PathLike, masks: str | os.PathLike, truth: str | os.PathLike | None = None):
+    source = open_masks(masks, images)
+    true_masks = None if truth is None else source.open_truth(Path(truth))
+
+    def read(index: int) -> LabelledImage:
+        task = source.tasks[index]
+        if task.image_path is None:
+            raise FileNotFoundError(task.problem or f'no image named {task.image}.')
+        image = read_image(task.image_path)
+        coarse = source.read(task, image.shape[:2])
+        true = None if true_masks is None else true_masks.read(task, coarse)
+        pairs = []
+        for position in (position for position in range(len(coarse)) if position not in coarse.left_alone):
+            try:
+                mask = coarse.mask(position)
+                target = mask if true is None else true.mask(position, mask)
+            except ValueError as error:
+                print_log(f'left out, {task.image}, mask {coarse.names[position]}: {error}', logger='current')
+                continue
+            if target is not None and mask.any():
+                pairs.append((mask, target))
+        stacked = np.array(pairs, bool).reshape(len(pairs), 2, *image.shape[:2])
+        return LabelledImage(str(task.image_path), image, stacked[:, 0], None if true is None else stacked[:, 1])
+
+    return len(source.tasks), read
+
+
+def _open_config(config: str | os.PathLike):
+    init_default_scope('mmrefine')
+    content = Config.fromfile(config)
+    if 'test_dataloader' not in content:
+        raise ValueError(f'config {config} has no test_dataloader, whose masks would be measured.')
+    dataset = DATASETS.build(content.test_dataloader.dataset)
+
+    def read(index: int) -> LabelledImage:
+        item = dataset[index]
+        sample = item['data_samples']
+        image = item['inputs'].permute(1, 2, 0).numpy()
+        masks = np.asarray(sample.coarse_masks, bool), np.asarray(sample.gt_masks, bool)
+        return LabelledImage(str(sample.get('img_path', index)), image, *masks, str(sample.get('kind', 'given')))
+
+    return len(dataset), read
