@@ -3,7 +3,7 @@
   tools/analysis_tools/calibrate_gate.py --config CONFIG [--checkpoint WEIGHTS] --out GATE.py
       the masks of the config's test_dataloader
   tools/analysis_tools/calibrate_gate.py IMAGES COARSE TRUTH --config CONFIG --out GATE.py
-      folders with one PNG mask per image, or COCO files whose annotations have the same ids
+      masks in any format that tools/refine.py reads, with their ground truth
   tools/analysis_tools/calibrate_gate.py --per-mask MASKS.csv --config CONFIG --out GATE.py
       numbers of single masks, as tools/test.py CONFIG WEIGHTS --no-gate --per-mask MASKS.csv writes them
 
@@ -58,13 +58,13 @@ def read_records(path: Path) -> list[dict]:
 
 def refine(args: argparse.Namespace) -> list[dict]:
     """Refine the labelled masks without a gate."""
-    from mmrefine.datasets.labelled_masks import labelled_masks
-    from mmrefine.evaluation.refiner_comparison import refine_labelled
+    from mmrefine.jobs.comparison import measure_refiner
+    from mmrefine.jobs.labelled import labelled_images
     from mmrefine.models.model_zoo import build_refiner
 
     compat.setup()
-    refiner = build_refiner(args.config, args.checkpoint, args.device).with_gate(False)
-    return refine_labelled(refiner, labelled_masks(args.data or [args.config]), args.limit).records()
+    refiner = build_refiner(args.config, args.checkpoint, args.device)
+    return measure_refiner(refiner, labelled_images(args.data or [args.config], args.limit))['']
 
 
 def format_table(result: Calibration) -> str:
@@ -122,8 +122,8 @@ def write_config(result: Calibration, base: str, path: Path) -> None:
 
 def gate_lines(result: Calibration) -> str:
     gate = result.gate
-    lines = [f'{name}={weight},' for name, weight in gate.weights.items()]
-    return f'    weights=dict({" ".join(lines)}),\n    bias={gate.bias},\n    min_probability={gate.min_probability},\n'
+    weights = ', '.join(f'{name}={weight}' for name, weight in gate.weights.items())
+    return f'    weights=dict({weights}),\n    bias={gate.bias},\n    min_probability={gate.min_probability},\n'
 
 
 def main() -> None:
