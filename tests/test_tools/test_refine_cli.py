@@ -168,7 +168,7 @@ def test_skipped_images_are_counted_and_give_status_1(
     stdout, stderr = capsys.readouterr()
     assert 'total: 2 images' in stdout
     assert 'skipped 002.png: few/002.png is no image file' in stderr
-    assert f'{COUNT - 2} images were skipped.' in stderr
+    assert f'{COUNT - 2} images skipped.' in stderr
 
 
 @pytest.mark.parametrize(
