@@ -81,13 +81,21 @@ def resolve_exported(
 
 
 def escape_markup(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Shapes such as (N, *size_hw) and sizes such as |B1| are no markup in the docstrings."""
+    """Stars and bars in docstrings are products, powers, shapes (N, *size_hw) and sizes |B1|, not markup."""
+    code_indent = None
     for index, line in enumerate(lines):
-        line = re.sub(r'(?<=[ (])\*(?=\w+[,)])', r'\\*', line)
-        lines[index] = re.sub(r'\|(\w+)\|', r'\\|\1\\|', line)
+        indent = len(line) - len(line.lstrip())
+        if code_indent is not None and line.strip() and indent <= code_indent:
+            code_indent = None
+        if code_indent is None and not line.lstrip().startswith(('>>>', '*', '|')):
+            prose_and_literals = re.split(r'(``.*?``)', line)
+            prose_and_literals[::2] = [re.sub(r'([*|])', r'\\\1', text) for text in prose_and_literals[::2]]
+            lines[index] = ''.join(prose_and_literals)
+        if code_indent is None and line.rstrip().endswith('::') or '.. code-block' in line:
+            code_indent = indent
 
 
 def setup(app: Sphinx) -> None:
     app.connect('source-read', link_repository)
     app.connect('missing-reference', resolve_exported)
-    app.connect('autodoc-process-docstring', escape_markup)
+    app.connect('autodoc-process-docstring', escape_markup, priority=400)  # before napoleon writes its own
