@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import zip_longest
 
 import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter, label
 
+from mmrefine.core.agreement import agreement
 from mmrefine.core.boundary import bounding_slices
 
 FORMAT = 'mmrefine.mask_error_model.v1'
@@ -132,6 +133,36 @@ class MaskErrorModel:
             moved = _displace(mask[window], errors, self.length, rng)
             result[window] = _change_parts(moved, errors, np.count_nonzero(mask), rng)
         return result
+
+    def matched(
+        self, coarse_masks: Iterable[np.ndarray], true_masks: Iterable[np.ndarray], seed: int = 0, rounds: int = 5
+    ) -> MaskErrorModel:
+        """This model with displacements scaled so that what it draws is as far from the truth as coarse masks are.
+
+        On real masks a contour's displacement and the parts beside it are told apart only roughly, and some errors
+        would be drawn twice. What is matched is the mean of 1 - IoU.
+
+        Args:
+            coarse_masks, true_masks: the pairs that were measured; all of them are held in memory.
+            seed: of the draws.
+            rounds: of the search.
+        """
+        pairs = [pair for pair in zip(coarse_masks, true_masks, strict=True) if (pair[0] & pair[1]).any()]
+        aim = np.mean([1 - agreement(coarse, truth) for coarse, truth in pairs])
+        low, high, scaled = 0.0, 2.0, self
+        for _ in range(rounds):
+            scale = (low + high) / 2
+            scaled = replace(
+                self, masks=tuple(replace(e, bias=e.bias * scale, spread=e.spread * scale) for e in self.masks)
+            )
+            rng = np.random.default_rng(seed)
+            # Every mask with its own errors: other ones would add the chance of which they are.
+            own = [MaskErrorModel((errors,), self.length) for errors in scaled.masks]
+            drawn = [
+                1 - agreement(model.simulate(pair[1], rng), pair[1]) for model, pair in zip(own, pairs, strict=True)
+            ]
+            low, high = (low, scale) if np.mean(drawn) > aim else (scale, high)
+        return scaled
 
     def to_dict(self) -> dict:
         """Plain numbers, as JSON can hold them."""

@@ -15,7 +15,8 @@ from scipy.optimize import minimize
 from mmrefine.core.gate import FEATURES, QualityGate, logistic_input
 from mmrefine.evaluation.summary import HARM_TOLERANCE
 
-_PENALTY = 0.01
+# Of standardised weights, as much as this many masks have to say: few masks make no bold model.
+_PENALTY_MASKS = 3.0
 _MIN_CHANGED = 10
 _MIN_HARMED = 8  # of fewer harmed masks no share can be told
 
@@ -201,7 +202,7 @@ def _fit(inputs: np.ndarray, gains: np.ndarray) -> tuple[np.ndarray, float]:
     inputs, sign = inputs[changed], np.sign(gains[changed])
     mean, spread = inputs.mean(axis=0), inputs.std(axis=0) + 1e-9
     columns = np.column_stack([(inputs - mean) / spread, np.ones(len(inputs))])
-    penalty = np.append(np.full(inputs.shape[1], _PENALTY), 0)
+    penalty = np.append(np.full(inputs.shape[1], _PENALTY_MASKS / len(sign)), 0)
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         margins = sign * (columns @ weights)

@@ -6,8 +6,8 @@ Legend: N masks of an image, H and W its size in pixels.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 
+from mmrefine.core.error_model import MaskErrorModel
 from mmrefine.files.images import read_image
 from mmrefine.jobs.formats import open_masks
 from mmrefine.registry import DATASETS
@@ -68,6 +69,24 @@ def labelled_images(data: Sequence[str | os.PathLike], limit: int | None = None,
     if not images:
         raise ValueError(f'none of the {count} images in {", ".join(map(str, data))} has a mask that can be used.')
     return images
+
+
+def degraded(images: Sequence[LabelledImage], errors: MaskErrorModel, seed: int = 0) -> Iterator[LabelledImage]:
+    """The same images with coarse masks that have measured errors, drawn anew on their ground truth."""
+    for index, item in enumerate(images):
+        rng = np.random.default_rng([seed, index])
+        coarse = np.stack([errors.simulate(mask, rng) for mask in item.truth])
+        yield replace(item, coarse=coarse, kind='simulated')
+
+
+def measure_errors(images: Sequence[LabelledImage]) -> MaskErrorModel:
+    """The errors of coarse masks, matched to how far these are from the truth.
+
+    See :meth:`~mmrefine.core.error_model.MaskErrorModel.matched`.
+    """
+    pairs = [pair for item in images for pair in zip(item.coarse, item.truth, strict=True)]
+    coarse, truth = [first for first, _ in pairs], [second for _, second in pairs]
+    return MaskErrorModel.measure(coarse, truth).matched(coarse, truth)
 
 
 def _open_files(images: str | os.PathLike, masks: str | os.PathLike, truth: str | os.PathLike | None = None):

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from mmrefine.core.agreement import agreement
+from mmrefine.core.coarse_masks import simulate_coarse_mask
 from mmrefine.core.error_model import PART_KINDS, MaskErrorModel, MaskErrors
 
 
@@ -175,3 +177,36 @@ def test_pairs_that_do_not_overlap_are_left_out_and_bad_pairs_refused():
         MaskErrorModel.measure([disk()], [disk(20, 80)])
     with pytest.raises(ValueError, match='every coarse mask needs its true mask, got more true ones'):
         MaskErrorModel.measure([disk()], [disk(), disk()])
+
+
+def test_matched_errors_measure_like_the_masks_they_were_measured_on():
+    """Errors of several kinds at once; drawn masks are as far from the truth as given ones."""
+    rng = np.random.default_rng(0)
+    truth = [star(seed) for seed in range(40)]
+    coarse = [
+        simulate_coarse_mask(mask, rng, None, ['wobble', 'warp', 'missing_parts', 'extra_parts'], (0.6, 0.95))
+        for mask in truth
+    ]
+    measured = MaskErrorModel.measure(coarse, truth)
+    model = measured.matched(coarse, truth)
+    drawn = [model.simulate(mask, rng) for _ in range(4) for mask in truth]
+    again = MaskErrorModel.measure(drawn, truth * 4)
+    errors = [
+        1 - agreement(np.stack(masks), np.stack(true)).mean() for masks, true in ((coarse, truth), (drawn, truth * 4))
+    ]
+    assert errors[1] == pytest.approx(errors[0], rel=0.1)
+    assert again.spread == pytest.approx(measured.spread, rel=0.1)
+    assert again.length == pytest.approx(measured.length, rel=0.15)
+    # Contours of other masks' errors hide parts of this one's.
+    areas = [sum(sum(found.areas(kind)) for kind in PART_KINDS) / len(found.masks) for found in (measured, again)]
+    assert areas[1] == pytest.approx(areas[0], rel=0.3)
+
+
+def test_what_was_drawn_twice_is_scaled_down():
+    """Errors that were measured both as displacement and as parts."""
+    truth = [star(seed) for seed in range(20)]
+    rng = np.random.default_rng(0)
+    once = MaskErrorModel((MaskErrors(0.0, 0.03),) * 20, 0.15)
+    coarse = [once.simulate(mask, rng) for mask in truth]
+    twice = MaskErrorModel((MaskErrors(0.0, 0.06),) * 20, 0.15)
+    assert twice.matched(coarse, truth, rounds=8).spread == pytest.approx(0.03, rel=0.1)

@@ -16,7 +16,8 @@ from mmrefine.jobs.comparison import (
     oracle,
     summarize_records,
 )
-from mmrefine.jobs.labelled import labelled_images
+from mmrefine.jobs.labelled import degraded, labelled_images, measure_errors
+from mmrefine.jobs.pick import as_config, pick
 from tests.helpers.bright_refiner import BrightRefiner
 from tests.helpers.scenes import Scenes
 
@@ -119,3 +120,30 @@ def test_of_equal_gains_the_one_that_harms_less_is_best() -> None:
     }
     assert best_of(records) == 'careful'
     assert best_of({name: records[name] for name in ('idle', 'bold')}) == 'bold'
+
+
+def test_degraded_masks_have_the_errors_that_were_measured(scenes: Scenes) -> None:
+    images = read(scenes, 'photos', 'coco.json', 'truth.json')
+    drawn = list(degraded(images, measure_errors(images)))
+    assert {item.kind for item in drawn} == {'simulated'}
+    ratio = [item.coarse.sum() / item.truth.sum() for item in drawn]
+    given = [item.coarse.sum() / item.truth.sum() for item in images]
+    assert np.mean(ratio) == pytest.approx(np.mean(given), abs=0.05)
+
+
+@pytest.mark.parametrize('truth', ['truth.json', None])
+def test_pick(scenes: Scenes, truth: str | None) -> None:
+    for name, noise in (('good', 0.0), ('noisy', 0.05)):
+        model = {'type': 'mmrefine.BrightRefiner', 'noise': noise, 'gate': {'min_agreement': 0.1}}
+        Config({'model': model}).dump(scenes.folder / f'{name}.py')
+    candidates = [scenes.folder / 'good.py', scenes.folder / 'noisy.py']
+    names = ['photos', 'coco.json', truth]
+    paths = [None if name is None else scenes.folder / name for name in names]
+    picked = pick(*paths, candidates=candidates, device='cpu')
+    assert picked.name.startswith('good, ') and len(picked.records) == 4
+    assert ('truth: the majority of candidates' in picked.about) == (truth is None)
+    if truth is not None:
+        assert picked.about == '12 masks with ground truth, and 36 drawn with the same errors'
+        assert all(len(own) == 48 for own in picked.records.values())
+    (scenes.folder / 'best.py').write_text(as_config(picked))
+    assert Config.fromfile(scenes.folder / 'best.py').model.noise == 0

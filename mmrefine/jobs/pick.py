@@ -1,0 +1,153 @@
+"""Which refiner, with which options, suits given masks best? Legend: N masks, H and W in pixels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from mmengine.config import Config
+
+from mmrefine.core.agreement import agreement
+from mmrefine.jobs.comparison import best_of, format_comparison, measure_refiner
+from mmrefine.jobs.labelled import LabelledImage, degraded, labelled_images, measure_errors
+from mmrefine.models.model_zoo import build_refiner, load_config
+from mmrefine.models.refiners import BaseRefiner
+
+DEFAULT_CANDIDATES = ('segrefiner_tiny',)
+# Fewer masks with ground truth than this are joined by copies with measured errors.
+_ENOUGH = 40
+# Without ground truth: masks on which all candidates agree so far stand in for it.
+_MIN_AGREEMENT = 0.8
+
+
+@dataclass(frozen=True)
+class Pick:
+    """What was found.
+
+    Attributes:
+        name: of the best candidate, ``<refiner>, <option>``.
+        config: of its refiner, with ``type``, to be written under ``model``.
+        checkpoint: its weights, if any.
+        records: per candidate a record for each mask, see :func:`~mmrefine.jobs.comparison.measure_refiner`.
+        about: what the masks were that it was measured on.
+    """
+
+    name: str
+    config: dict
+    checkpoint: str | None
+    records: dict[str, list[dict]]
+    about: str
+
+    def table(self) -> str:
+        """All candidates side by side, in Markdown."""
+        return format_comparison(self.records)
+
+
+def pick(
+    images: str | os.PathLike,
+    masks: str | os.PathLike,
+    truth: str | os.PathLike | None = None,
+    candidates: Sequence[str | os.PathLike | tuple[str | os.PathLike, str | None]] = DEFAULT_CANDIDATES,
+    limit: int = 60,
+    device: str | torch.device | None = None,
+    seed: int = 0,
+) -> Pick:
+    """Try refiners and their main options on a sample of masks.
+
+    With ground truth of a few masks these are measured; fewer than 40 are joined by copies whose coarse masks have the
+    errors that were measured on them, drawn anew. Without any, the pixelwise majority of the candidates stands in for
+    the ground truth where they agree; coarse masks are then all drawn with the errors measured against it. That tells
+    which candidate repairs such errors best on such objects, and favours what most candidates would say.
+
+    Options that are tried: the gate on and off, and for refiners of several steps the first step alone.
+
+    Args:
+        images, masks: as a job takes them.
+        truth: of the same format as the masks, of some or all of them.
+        candidates: names of bundled models or configs, or pairs of these and a checkpoint.
+        limit: about how many masks are tried.
+        device: where refiners run; None: a GPU where there is one.
+        seed: of the sample and of the errors.
+
+    Raises:
+        FileNotFoundError, ValueError: the data or a candidate are not what they should be; no mask to judge by.
+    """
+    sample = labelled_images([images, masks, *([] if truth is None else [truth])], limit, seed)
+    variants = {}
+    for candidate in candidates:
+        variants.update(_variants(*(candidate if isinstance(candidate, tuple) else (candidate, None)), device))
+    if truth is None:
+        sample = _by_majority(sample, [refiner for refiner, _, _ in variants.values()])
+        tested = list(degraded(sample, measure_errors(sample), seed))
+        about = f'{_count(tested)} masks drawn with the errors of the given ones; truth: the majority of candidates'
+    else:
+        tested, about = sample, f'{_count(sample)} masks with ground truth'
+        if _count(sample) < _ENOUGH:
+            copies = -(-_ENOUGH // _count(sample)) - 1
+            errors = measure_errors(sample)
+            drawn = [item for copy in range(copies) for item in degraded(sample, errors, seed + copy)]
+            tested, about = [*sample, *drawn], f'{about}, and {_count(drawn)} drawn with the same errors'
+    records, configs = {}, {}
+    for name, (refiner, config, checkpoint) in variants.items():
+        gates = {'gate': refiner.gate, 'no gate': None} if refiner.gate else {'no gate': None}
+        for option, own in measure_refiner(refiner, tested, gates).items():
+            key = f'{name}, {option}'
+            records[key] = own
+            configs[key] = ({**config, 'gate': None} if option == 'no gate' else config, checkpoint)
+    best = best_of(records)
+    return Pick(best, *configs[best], records, about)
+
+
+def _variants(
+    model: str | os.PathLike, checkpoint: str | None, device: str | torch.device | None
+) -> dict[str, tuple[BaseRefiner, dict, str | None]]:
+    """A refiner as it is, and with its first step alone where it has several."""
+    content, default_checkpoint = load_config(model)
+    checkpoint = checkpoint or (None if default_checkpoint is None else str(default_checkpoint))
+    config = content['model'].to_dict()
+    name = os.path.splitext(os.path.basename(str(model)))[0]
+    refiner = build_refiner(config, checkpoint, device)
+    found = {name: (refiner, config, checkpoint)}
+    steps = getattr(refiner, 'steps', ())
+    if len(steps) > 1 and type(refiner).__name__ == 'SegRefiner':
+        one_step = {**config, 'steps': steps[:1]}
+        found[f'{name}, one step'] = (build_refiner(one_step, checkpoint, device), one_step, checkpoint)
+    return found
+
+
+def _by_majority(images: Sequence[LabelledImage], refiners: Sequence[BaseRefiner]) -> list[LabelledImage]:
+    """The masks on which all refiners agree, with what most of them say in place of ground truth."""
+    found = []
+    for item in images:
+        generators = [torch.Generator().manual_seed(0) for _ in refiners]
+        proposals = np.stack(
+            [
+                refiner.with_gate(False).refine(item.image, item.coarse, generator=generator).masks
+                for refiner, generator in zip(refiners, generators, strict=True)
+            ]
+        )
+        majority = proposals.mean(axis=0) >= 0.5
+        agree = np.min([agreement(own, majority) for own in proposals], axis=0) >= _MIN_AGREEMENT
+        agree &= agreement(item.coarse, majority) >= 0.5  # else it is another object
+        if agree.any():
+            found.append(replace(item, coarse=item.coarse[agree], truth=majority[agree]))
+    if not found:
+        raise ValueError(
+            'the candidates agree on none of the masks, so nothing can stand in for ground truth; give --gt for a few.'
+        )
+    return found
+
+
+def _count(images: Sequence[LabelledImage]) -> int:
+    return sum(len(item.coarse) for item in images)
+
+
+def as_config(picked: Pick) -> str:
+    """The choice as a config file."""
+    content: dict = {'model': picked.config}
+    if picked.checkpoint is not None:
+        content['load_from'] = os.path.abspath(picked.checkpoint)
+    return f'# {picked.name}: chosen by tools/pick.py on {picked.about}.\n{Config(content).pretty_text}'
