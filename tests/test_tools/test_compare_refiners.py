@@ -60,4 +60,5 @@ def test_refiners_of_a_folder_side_by_side(data_root):
 def test_a_folder_without_coarse_masks_is_named(data_root):
     (data_root / 'coarse').rename(data_root / 'rough')
     result = run(data_root)
-    assert result.returncode != 0 and 'must hold the folders images, masks and coarse' in result.stderr
+    assert result.returncode == 1 and 'Traceback' not in result.stderr
+    assert result.stderr.startswith('error: ') and 'must hold the folders images, masks and coarse' in result.stderr

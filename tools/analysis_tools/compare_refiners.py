@@ -151,14 +151,17 @@ def _table(records: dict[str, list[dict]], memory_mb: dict[str, float], kind: st
 
 def main() -> None:
     args = parse_args()
-    run = partial(measure, data_paths(args.data), args.limit, args.device)
     records, memory_mb = {}, {}
-    for refiner in args.refiner:
-        # A new process each, so that no refiner's memory hides another's.
-        with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
-            own, used_mb = pool.submit(run, refiner).result()
-        records.update(own)
-        memory_mb.update(dict.fromkeys(own, used_mb))
+    try:
+        run = partial(measure, data_paths(args.data), args.limit, args.device)
+        for refiner in args.refiner:
+            # A new process each, so that no refiner's memory hides another's.
+            with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
+                own, used_mb = pool.submit(run, refiner).result()
+            records.update(own)
+            memory_mb.update(dict.fromkeys(own, used_mb))
+    except (OSError, ValueError, ImportError) as error:
+        raise SystemExit(f'error: {error}') from error
     print(format_tables(records, memory_mb))
 
 
