@@ -1,60 +1,8 @@
-"""Which refiner suits my masks best? tools/pick.py IMAGES MASKS [--gt FEW] --out BEST.py
+"""`mmrefine pick` as a file: which refiner suits given masks best."""
 
-Tries refiners and their main options on a sample and prints a table with 95 % intervals. The best is written as a
-config for tools/refine.py --config BEST.py: of those whose gain is not clearly behind, the one that does least harm.
+import sys
 
-Without --gt, coarse masks are drawn with the errors measured on yours, against what most candidates say: it shows who
-repairs such errors, not who is right; a few masks with ground truth say more.
-"""
-
-from __future__ import annotations
-
-import argparse
-from pathlib import Path
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('images', metavar='IMAGES', help='as for tools/refine.py')
-    parser.add_argument('masks', metavar='MASKS', help='coarse masks, as for tools/refine.py')
-    parser.add_argument('--gt', metavar='MASKS', help='ground truth of some or all of them, in the same format')
-    parser.add_argument(
-        '--refiner',
-        metavar='CONFIG[,WEIGHTS]',
-        action='append',
-        help='a further candidate, beside segrefiner_tiny; may be given several times',
-    )
-    parser.add_argument('--limit', metavar='N', type=int, default=60, help='masks to try (default: %(default)s)')
-    parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
-    parser.add_argument('--seed', type=int, default=0, help='of the sample (default: %(default)s)')
-    parser.add_argument('--out', metavar='BEST.py', type=Path, required=True, help='config to write')
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
-    # Imported late, so that --help answers at once.
-    from mmrefine import compat
-    from mmrefine.files.atomic import whole_file
-    from mmrefine.jobs.comparison import oracle
-    from mmrefine.jobs.pick import DEFAULT_CANDIDATES, as_config, pick
-
-    compat.setup()
-    others = [tuple(text.split(',', 1)) if ',' in text else text for text in args.refiner or ()]
-    try:
-        picked = pick(
-            args.images, args.masks, args.gt, (*DEFAULT_CANDIDATES, *others), args.limit, args.device, args.seed
-        )
-        with whole_file(args.out) as file:
-            file.write(as_config(picked))
-    except (OSError, ValueError, ImportError) as error:
-        raise SystemExit(f'error: {error}') from error
-    print(f'{picked.about}:')
-    print(picked.table())
-    bound = oracle(picked.records)['gain/iou']
-    print(f'the best candidate for each mask, were it known, would gain {100 * bound:+.1f} points of IoU')
-    print(f'best: {picked.name}; config: {args.out}')
-
+from mmrefine.cli.pick import main
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

@@ -13,6 +13,7 @@ COMMANDS = {
     'decide': 'apply what was decided on that page',
     'convert': 'masks from the format of one tool into that of another',
     'video': 'refine the masks of clips',
+    'pick': 'find the refiner that suits given masks',
     'train': 'train a refiner',
     'test': 'measure a refiner, or a model that is refined',
 }

@@ -150,4 +150,4 @@ def as_config(picked: Pick) -> str:
     content: dict = {'model': picked.config}
     if picked.checkpoint is not None:
         content['load_from'] = os.path.abspath(picked.checkpoint)
-    return f'# {picked.name}: chosen by tools/pick.py on {picked.about}.\n{Config(content).pretty_text}'
+    return f'# {picked.name}: chosen by mmrefine pick on {picked.about}.\n{Config(content).pretty_text}'
