@@ -199,7 +199,9 @@ def test_tables_by_their_command(name, repo_root, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['tools/test.py', str(config), '--per-mask', 'masks.json'])
     found = {}
     monkeypatch.setattr(Runner, 'test', lambda runner, test=Runner.test: found.update(test(runner)))
-    runpy.run_path(str(repo_root / 'tools/test.py'), run_name='__main__')
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(repo_root / 'tools/test.py'), run_name='__main__')
+    assert not stopped.value.code
     assert found['coarse/pooled_iou'] == pytest.approx(0.5) and found['refined/iou'] == pytest.approx(1)
     for source in TABLES[name]:
         assert found[f'{source}/refined/pooled_iou'] == pytest.approx(1)
