@@ -29,7 +29,7 @@ def repo_root() -> Path:
 
 @pytest.fixture(scope='session')
 def shared_dir() -> Path:
-    """Folder of photographs and reference numbers beside the repository; the test is skipped where it is absent."""
+    """Folder of images and reference numbers beside the repository; the test is skipped where it is absent."""
     path = REPO_ROOT.parent / 'shared'
     if not path.is_dir():
         pytest.skip('needs the folder ../shared beside the repository')

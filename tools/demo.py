@@ -1,4 +1,4 @@
-"""Refine the demo's coarse masks on real photographs with the bundled model, and show what became better."""
+"""Refine the demo's coarse masks on real images with the bundled model, and show what became better."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ DEMO = Path(__file__).resolve().parents[1] / 'demo'
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Refine demo/coarse_masks.json on the photographs inside scikit-image and print a table. The '
-        'refined masks, and a picture of each photograph before and after, go to the output folder.'
+        description='Refine demo/coarse_masks.json on the images inside scikit-image and print a table. The '
+        'refined masks, and a picture of each image before and after, go to the output folder.'
     )
     parser.add_argument('--out', metavar='DIR', default='work_dirs/demo', help='default: %(default)s')
     parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
@@ -25,7 +25,7 @@ def main() -> int:
     from mmrefine.utils import require
 
     try:
-        skimage = require('skimage', 'pip install scikit-image', 'the demo, for its photographs,')
+        skimage = require('skimage', 'pip install scikit-image', 'the demo, for its images,')
         report = refine_dataset(
             DEMO / 'coarse_masks.json',
             DEMO / 'coarse_masks.json',

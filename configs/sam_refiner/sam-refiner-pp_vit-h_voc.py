@@ -1,5 +1,5 @@
 # SAMRefiner++ on VOC pseudo labels, as made by tools/dataset_converters/label_maps_to_coco.py --components; tested on
-# pseudo labels of the training set, as published_masks_to_coco.py voc pairs them with their truth.
+# pseudo labels of the training set, as published_masks_to_coco.py voc pairs them with their ground truth.
 _base_ = [
     './sam-refiner_vit-h_paper.py',
     '../_base_/datasets/own_coarse_masks.py',

@@ -22,7 +22,7 @@ def RefinedModel(model_type: str | type, refine: dict, **model: Any) -> nn.Modul
 
     Inferencers and ``inference_detector`` run no hooks, so what :class:`~mmrefine.engine.RefineHook` is to a Runner,
     this is to them. Only the type changes in the config of the model, and its checkpoints fit: the refiner is none of
-    its modules. In a Runner take the hook, which knows the data set's classes and test-time augmentation.
+    its modules. In a Runner take the hook, which knows the dataset's classes and test-time augmentation.
 
     .. code-block:: python
 

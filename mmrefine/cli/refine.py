@@ -1,4 +1,4 @@
-"""Refine the masks of a data set: mmrefine refine IMAGES MASKS --out DIR."""
+"""Refine the masks of a dataset: mmrefine refine IMAGES MASKS --out DIR."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Refine coarse masks. They come out in the kind in which they went in, with a sum
           activation maps, with --cam               -> DIR/masks/<same names>.png; label maps with a palette, in which
                                                        0 is the background and class k is k + 1
 
-COCO masks find their image by image_id and file name, PNG files by name (suffixes may differ). Photographs are turned
+COCO masks find their image by image_id and file name, PNG files by name (suffixes may differ). Images are turned
 upright as their EXIF data says; masks must be drawn on the upright view.
 """
 EPILOG = """\
@@ -35,7 +35,7 @@ and .job/; nothing else is written or deleted.
 
 To look at the masks, and to accept and refuse what is proposed: --report, then mmrefine decide.
 
-Large data sets: tools/dist_refine.sh and tools/slurm_refine.sh share the work among processes, --launcher ray among the
+Large datasets: tools/dist_refine.sh and tools/slurm_refine.sh share the work among processes, --launcher ray among the
 actors of a Ray cluster; all must see the same disk. See docs/scaling.md.
 
 exit status: 0 all masks refined; 1 some images were skipped, or some masks could not be used; 2 the job could not start
@@ -94,7 +94,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model.add_argument('--batch-masks', metavar='N', type=int, default=8, help=_BATCH_HELP)
     model.add_argument('--workers', metavar='N', type=int, default=2, help='threads that read ahead (default: 2)')
 
-    scale = parser.add_argument_group('large data sets')
+    scale = parser.add_argument_group('large datasets')
     scale.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi', 'ray'), default='none')
     scale.add_argument('--actors', metavar='N', type=int, help=_ACTORS_HELP)
     return parser.parse_args(argv)
@@ -138,7 +138,7 @@ def _label(text: str) -> int | None:
 
 
 def choose_threshold(args: argparse.Namespace) -> float | None:
-    """The one threshold, or the best by the ground truth; None where there is no truth to decide."""
+    """The one threshold, or the best by the ground truth; None where there is no ground truth to decide."""
     from mmrefine.jobs.cam import best_threshold, format_sweep, sweep_thresholds
 
     if len(args.cam_threshold) == 1:
@@ -234,7 +234,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def swapped(images: str, masks: str) -> str:
-    """A sentence where IMAGES look like masks and MASKS like photographs; else ''."""
+    """A sentence where IMAGES look like masks and MASKS like images; else ''."""
     from mmrefine.files.names import find_files
 
     photographs = ('.jpg', '.jpeg', '.webp')

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 DESCRIPTION = """\
-Refine the masks of clips, in agreement from frame to frame.
+Refine the masks of clips, consistent from frame to frame.
 
   FRAMES  a folder of frames, a video file, or a folder of such clips (searched recursively)
   MASKS   PNG label maps with the names of the frames, in a folder for each clip as DAVIS has them; or one PNG file for

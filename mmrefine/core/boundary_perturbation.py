@@ -136,8 +136,8 @@ def perturb_regions(
         mask: (H, W) bool.
         rng: the source of all randomness.
         iou_target: in (0, 1].
-        window_px: least and greatest side of a window; hardly greater than the mask.
-        kernel_px: least and greatest diameter of the kernel. Both ranges are for masks whose box is up to 128 px long;
+        window_px: min and max side of a window; hardly greater than the mask.
+        kernel_px: min and max diameter of the kernel. Both ranges are for masks whose box is up to 128 px long;
             for longer ones they grow in proportion (the least window stays).
 
     Returns:

@@ -1,7 +1,8 @@
-"""Simulated coarse masks: what annotators in a hurry, low-resolution networks and activation maps do to a true mask.
+"""Simulated coarse masks: errors of hasty annotators, low-resolution networks and activation maps.
 
 Every simulator is ``(mask (H, W) bool, rng, image (H, W, 3) uint8 or None) -> (H, W) bool`` and draws its own strength,
-in units of the object's size sqrt(area). :func:`simulate_coarse_mask` mixes them towards a range of IoU with the truth.
+in units of the object's size sqrt(area). :func:`simulate_coarse_mask` mixes them towards a range of IoU with the
+ground truth.
 """
 
 from __future__ import annotations
@@ -229,10 +230,10 @@ def simulate_coarse_mask(
     max_draws: int = 8,
     slack: float = 0.05,
 ) -> np.ndarray:
-    """Degrade a mask by one simulator after another until its IoU with the truth falls to a random target.
+    """Degrade a mask by one simulator after another until its IoU with the ground truth falls to a random target.
 
     Args:
-        mask: (H, W) bool, the truth.
+        mask: (H, W) bool, the ground truth.
         rng: source of all draws.
         image: (H, W, 3) uint8; simulators that follow colours do nothing without it.
         simulators: names to choose from, of :data:`SIMULATORS`; None: all.

@@ -1,4 +1,4 @@
-"""LVIS annotations of COCO's classes: the truth that SegRefiner's instance table is measured against.
+"""LVIS annotations of COCO's classes: the ground truth that SegRefiner's instance table is measured against.
 
 LVIS (Gupta et al., CVPR 2019) annotates COCO's images again, with finer contours and 1203 classes that are named by
 WordNet synsets; its authors give the synset of each of COCO's 80 classes, of which some are no class of LVIS.

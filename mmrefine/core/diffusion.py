@@ -1,8 +1,8 @@
 """The discrete diffusion over pixel states of SegRefiner (NeurIPS 2023, section 3).
 
-Every pixel is in the *fine* state, where it shows the true mask, or in the *coarse* state, where it shows the given
-one. The forward process turns fine pixels coarse; the reverse process asks a network for the true mask and turns coarse
-pixels fine where the network is sure.
+Every pixel is in the *fine* state, where it shows the ground-truth mask, or in the *coarse* state, where it shows the
+given one. The forward process turns fine pixels coarse; the reverse process asks a network for the ground-truth mask
+and turns coarse pixels fine where the network is sure.
 
 Legend: B masks, h and w the size at which the network works, T steps, t = 0 .. T-1. At t = T-1 every pixel is coarse.
 """
@@ -74,7 +74,7 @@ def reverse_fine_probs(
     """Raise the probability that a pixel is fine by what the network is sure of (equation 8).
 
     Args:
-        logits: (B, 1, h, w), the network's estimate of the true mask at step t.
+        logits: (B, 1, h, w), the network's estimate of the ground-truth mask at step t.
         fine_probs: (B, 1, h, w) in [0, 1], before this step.
         t_next: the step that follows; None: t - 1.
         confidence_power: exponent of the confidence; 1 is the paper, 0 follows the network also where it is unsure.
@@ -92,7 +92,7 @@ class ReverseResult(NamedTuple):
     Attributes:
         result: probabilities of the last step, or its sampled mask.
         fine_probs: probabilities of the fine state after it.
-        first: probabilities of the first step: the network's opinion before it has seen anything of its own.
+        first: probabilities of the first step: the network's prediction before it has seen anything of its own.
     """
 
     result: Tensor
@@ -112,7 +112,7 @@ def reverse_process(
     """Run the given steps of the reverse process from the coarse masks.
 
     Args:
-        denoise: (x_t (B, 1, h, w) float, t (B,) int64) -> logits (B, 1, h, w) of the true masks.
+        denoise: (x_t (B, 1, h, w) float, t (B,) int64) -> logits (B, 1, h, w) of the ground-truth masks.
         coarse: (B, 1, h, w), 0 or 1.
         steps: the steps t to run, falling; some may be left out.
         uniform: called once for every sampled step: (B, 1, h, w) draws of U(0, 1).

@@ -1,4 +1,4 @@
-"""A model's mask errors, measured on pairs of coarse and true masks, and coarse masks drawn with errors like them.
+"""Mask errors of a model, measured on pairs of coarse and ground-truth masks, and coarse masks with such errors.
 
 The errors of one mask are a displacement of its contour, and parts that no usual displacement explains: missing ones at
 the contour, extra ones, holes. Whole masks' errors are drawn again, so that what comes together stays together.
@@ -76,11 +76,11 @@ class MaskErrorModel:
         for coarse, truth in zip_longest(coarse_masks, true_masks):
             if coarse is None or truth is None:
                 raise ValueError(
-                    f'every coarse mask needs its true mask, got more {"true" if coarse is None else "coarse"} ones.'
+                    f'every coarse mask needs ground truth, got more {"true" if coarse is None else "coarse"} masks.'
                 )
             if coarse.shape != truth.shape:
                 raise ValueError(
-                    f'a coarse mask and its true mask must have one size (H, W), got {coarse.shape} and {truth.shape}.'
+                    f'coarse mask and ground truth must have one size (H, W), got {coarse.shape} and {truth.shape}.'
                 )
             coarse, truth = coarse.astype(bool), truth.astype(bool)
             if (coarse & truth).any():
@@ -89,7 +89,9 @@ class MaskErrorModel:
                 found.append(errors)
                 totals, counts = totals + pair_totals, counts + pair_counts
         if not found:
-            raise ValueError('no coarse mask overlaps its true mask; there is nothing to measure, check the order.')
+            raise ValueError(
+                'no coarse mask overlaps its ground-truth mask; there is nothing to measure, check the order.'
+            )
         return cls(tuple(found), _fit_length(totals, counts))
 
     @property
@@ -119,7 +121,7 @@ class MaskErrorModel:
         """Draw the errors of one measured mask anew for this one.
 
         Args:
-            mask: (H, W) bool, the truth.
+            mask: (H, W) bool, the ground truth.
             rng: source of all draws.
 
         Returns:
@@ -137,7 +139,7 @@ class MaskErrorModel:
     def matched(
         self, coarse_masks: Iterable[np.ndarray], true_masks: Iterable[np.ndarray], seed: int = 0, rounds: int = 5
     ) -> MaskErrorModel:
-        """This model with displacements scaled so that what it draws is as far from the truth as coarse masks are.
+        """This model with displacements scaled until its masks are as far from the ground truth as the coarse ones.
 
         On real masks a contour's displacement and the parts beside it are told apart only roughly, and some errors
         would be drawn twice. What is matched is the mean of 1 - IoU.

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def expected_iou(masks: Tensor, probabilities: Tensor) -> Tensor:
-    """The IoU with the truth that probabilities promise for masks, 0 where neither holds anything.
+    """The IoU with the ground truth that probabilities promise for masks, 0 where neither holds anything.
 
     Intersection and union are replaced by their expectations, each pixel taken as independent.
 

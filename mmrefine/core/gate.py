@@ -3,7 +3,7 @@
 It decides on evidence that needs no ground truth, numbers between about 0 and 1:
 
 ================== =====================================================================================================
-``score``          the refiner's estimate of the proposal's IoU with the truth
+``score``          the refiner's estimate of the proposal's IoU with the ground truth
 ``expected_gain``  ``score`` less the refiner's estimate of the same for the coarse mask
 ``agreement``      IoU of proposal and coarse mask
 ``area_ratio``     area of the proposal over that of the coarse mask
@@ -48,7 +48,7 @@ class QualityGate:
     Args:
         min_score, min_gain, min_agreement, min_sharpness, min_stability: least ``score``, ``expected_gain``,
             ``agreement``, ``sharpness`` and ``stability``.
-        area_ratio: least and greatest ``area_ratio``.
+        area_ratio: min and max ``area_ratio``.
         weights, bias: of a logistic model that estimates the probability that a proposal helps: features by name, as
             :func:`logistic_input` puts them, times their weights, and ``bias``. Fitted by
             ``tools/analysis_tools/calibrate_gate.py``.
@@ -72,7 +72,7 @@ class QualityGate:
         if self.area_ratio is not None:
             low, high = self.area_ratio
             if not 0 <= low <= high:
-                raise ValueError(f'area_ratio must be (least, greatest), got {self.area_ratio}.')
+                raise ValueError(f'area_ratio must be (min, max), got {self.area_ratio}.')
         unknown = set(self.weights or ()) - set(FEATURES)
         if unknown:
             raise ValueError(f'weights must name features out of {FEATURES}, got {sorted(unknown)}.')

@@ -1,4 +1,4 @@
-"""Prompts for training, drawn from a true mask as a user might give them. Legend: H and W in pixels, P points."""
+"""Prompts for training, drawn from a ground-truth mask as users give them. Legend: H and W in pixels, P points."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ class MaskSelection:
     Args:
         classes: indices of the classes to take; None: all.
         score_thr: least score, where masks have one.
-        area_range: least and greatest area, in pixels; None as greatest: no limit.
+        area_range: min and max area, in pixels; None as greatest: no limit.
         top_k: of the masks that pass the rest at most this many, those of the highest scores, or where masks have no
             scores the largest; of equal ones the earlier. None: all.
 
@@ -39,7 +39,7 @@ class MaskSelection:
     def __post_init__(self) -> None:
         low, high = self.area_range
         if high is not None and not low <= high:
-            raise ValueError(f'area_range must be (least, greatest) in pixels, got ({low}, {high}).')
+            raise ValueError(f'area_range must be (min, max) in pixels, got ({low}, {high}).')
         if self.top_k is not None and self.top_k < 1:
             raise ValueError(f'top_k must be at least 1, or None for all masks, got {self.top_k}.')
 
@@ -68,11 +68,11 @@ def class_indices(classes: Sequence[int | str] | None, names: Sequence[str] | No
 
     Args:
         classes: what was asked for.
-        names: the classes of the data set in order, None where they are not known.
+        names: the classes of the dataset in order, None where they are not known.
 
     Raises:
         TypeError: one class instead of a list of them.
-        ValueError: a name or an index that the data set does not have, or a name where names are not known.
+        ValueError: a name or an index that the dataset does not have, or a name where names are not known.
 
     Example:
         >>> class_indices(['cat', 0], ['dog', 'cat', 'cow'])
@@ -89,14 +89,14 @@ def _class_index(item: int | str, names: Sequence[str] | None) -> int:
     if isinstance(item, str):
         if names is None:
             raise ValueError(
-                f'class {item!r} cannot be looked up: the data set does not name its classes; give indices.'
+                f'class {item!r} cannot be looked up: the dataset does not name its classes; give indices.'
             )
         if item not in names:
-            raise ValueError(f'the data set has no class {item!r}; it has {", ".join(names)}.')
+            raise ValueError(f'the dataset has no class {item!r}; it has {", ".join(names)}.')
         return list(names).index(item)
     if item < 0 or (names is not None and item >= len(names)):
         raise ValueError(
             f'class index {item} is out of range: '
-            + (f'the data set has {len(names)} classes, 0 to {len(names) - 1}.' if names else 'indices start at 0.')
+            + (f'the dataset has {len(names)} classes, 0 to {len(names) - 1}.' if names else 'indices start at 0.')
         )
     return int(item)

@@ -89,8 +89,9 @@ def flicker(masks: Sequence[np.ndarray], flows: Sequence[np.ndarray]) -> float:
     """How much masks change beyond the motion: the mean of 1 - IoU of each mask with the one before it, carried along.
 
     The flow comes from the images alone, so that it judges all masks of a clip alike: coarse, refined, true. Its errors
-    and what comes into view change even true masks; so a score says nothing alone, and is compared with another of the
-    same clip, or with that of the truth as the least to be had. Frames without the object before and after are left
+    and what comes into view change even ground-truth masks; so a score says nothing alone, and is compared with
+    another of the same clip, or with that of the ground truth as the least to be had. Frames without the object
+    before and after are left
     out: they would reward objects for being away.
 
     Args:

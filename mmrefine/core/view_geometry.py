@@ -1,4 +1,4 @@
-"""Masks between views of one photograph: the views of a teacher and of a student, each resized, flipped or rotated.
+"""Masks between views of one image: the views of a teacher and of a student, each resized, flipped or rotated.
 
 Legend: N masks, H and W in pixels. Coordinates are continuous, x to the right and y down; the pixel in row i and column
 j has its centre at (j + 0.5, i + 0.5), the image reaches from (0, 0) to (W, H).
@@ -48,5 +48,5 @@ def warp_masks(masks: np.ndarray, matrix: np.ndarray, size_hw: tuple[int, int]) 
 
 
 def view_to_view(from_matrix: np.ndarray, to_matrix: np.ndarray) -> np.ndarray:
-    """The homography from one view to another, (3, 3), of those from the photograph to each of them."""
+    """The homography from one view to another, (3, 3), of those from the image to each of them."""
     return np.asarray(to_matrix, np.float64) @ np.linalg.inv(np.asarray(from_matrix, np.float64))

@@ -1,4 +1,4 @@
-"""Data sets and samplers of trainings."""
+"""Datasets and samplers of trainings."""
 
 from mmrefine.datasets.mask_datasets import CocoMaskDataset, MaskFolderDataset, MixtureDataset
 from mmrefine.datasets.samplers import SequentialShareSampler

@@ -1,4 +1,4 @@
-"""What cannot be used of a data set is left out and told; too much of it ends the training."""
+"""What cannot be used of a dataset is left out and told; too much of it ends the training."""
 
 from __future__ import annotations
 
@@ -43,5 +43,5 @@ class LeftOut:
         print_log(f'{name} is left out: {reason}', logger='current', level=logging.WARNING)
         if len(self._known) > max(self.limit, _LIMIT_SHARE * self._seen):
             raise RuntimeError(
-                f'{len(self._known)} {self.what} cannot be used, the last one {name}: {reason} Mend the data set.'
+                f'{len(self._known)} {self.what} cannot be used, the last one {name}: {reason} Mend the dataset.'
             )

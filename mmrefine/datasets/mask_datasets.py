@@ -1,6 +1,6 @@
-"""Data sets of images with true masks: COCO-format files, and folders of images and masks.
+"""Datasets of images with ground-truth masks: COCO-format files, and folders of images and masks.
 
-Every sample carries ``rng``, a generator that follows from the data set's seed and the sample's index alone; transforms
+Every sample carries ``rng``, a generator that follows from the dataset's seed and the sample's index alone; transforms
 draw from it, so a sample is the same whoever loads it: any number of workers or processes, before or after a resume.
 """
 
@@ -27,7 +27,7 @@ from mmrefine.registry import DATASETS
 
 
 class _SeededDataset(BaseDataset):
-    """A data set whose samples carry their own source of randomness; the arguments are told in the subclasses."""
+    """A dataset whose samples carry their own source of randomness; the arguments are told in the subclasses."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class CocoMaskDataset(_SeededDataset):
         per: 'object', one sample per annotation, for training; 'image', one per image with all its masks.
         min_area: annotations under it are left out, in pixels.
         seed: with the index, it decides all draws of a sample.
-        source: the data set's name in reports; default: the stem of the annotation file.
+        source: the dataset's name in reports; default: the stem of the annotation file.
         kind, split: see :class:`MaskFolderDataset`.
     """
 
@@ -140,10 +140,10 @@ class MaskFolderDataset(_SeededDataset):
         data_prefix: ``dict(img=folder, mask=folder)``, and ``coarse=folder`` for given coarse masks: PNG, binary or
             8-bit probabilities. All are searched recursively.
         suffixes: ``dict(img='.jpg', mask='.png')`` where they lie in one folder; default: all that images have.
-        coarse_threshold: least and greatest probability at which a given coarse mask is cut, drawn per sample.
-        min_coarse_iou: given coarse masks, cut at 0.5, with a lower IoU with the truth are left out.
+        coarse_threshold: min and max probability at which a given coarse mask is cut, drawn per sample.
+        min_coarse_iou: given coarse masks, cut at 0.5, with a lower IoU with the ground truth are left out.
         seed: with the index, it decides all draws of a sample.
-        source: the data set's name in reports; default: the name of the folder that holds the images' one.
+        source: the dataset's name in reports; default: the name of the folder that holds the images' one.
         kind: what the coarse masks are in reports, such as 'real' or 'simulated'.
         split: ``dict(modulo=5, keep=[0])`` keeps the images whose name without suffix has a SHA-256 of 0 modulo 5: a
             split that does not depend on what else there is.
@@ -163,7 +163,7 @@ class MaskFolderDataset(_SeededDataset):
     ):
         low, high = coarse_threshold
         if not 0 < low <= high < 1:
-            raise ValueError(f'coarse_threshold must be (least, greatest) within (0, 1), got {coarse_threshold}.')
+            raise ValueError(f'coarse_threshold must be (min, max) within (0, 1), got {coarse_threshold}.')
         self.suffixes = suffixes or {}
         self.coarse_threshold, self.min_coarse_iou = (low, high), min_coarse_iou
         super().__init__(*args, **kwargs)
@@ -248,13 +248,13 @@ def _hash(name: str) -> int:
 
 @DATASETS.register_module()
 class MixtureDataset:
-    """Endless draws from several data sets in given proportions.
+    """Endless draws from several datasets in given proportions.
 
-    Draw k follows from ``seed`` and k alone, also which data set and which sample it takes. Samples that cannot be read
+    Draw k follows from ``seed`` and k alone, also which dataset and which sample it takes. Samples that cannot be read
     are left out with a warning, see :class:`~mmrefine.datasets.left_out.LeftOut`.
 
     Args:
-        datasets: configs or data sets of this module.
+        datasets: configs or datasets of this module.
         weights: relative frequency of each.
         length: how many draws there are; more than training will ever use.
         seed: decides all draws.
@@ -271,7 +271,7 @@ class MixtureDataset:
         lazy_init: bool = False,
     ):
         if len(datasets) != len(weights):
-            raise ValueError(f'expected one weight per data set, got {len(datasets)} and {len(weights)}.')
+            raise ValueError(f'expected one weight per dataset, got {len(datasets)} and {len(weights)}.')
         self.datasets = [DATASETS.build(item) if isinstance(item, dict) else item for item in datasets]
         self.shares = np.asarray(weights, np.float64) / np.sum(weights)
         self.length, self.seed, self.max_refetch = length, seed, max_refetch
@@ -281,7 +281,7 @@ class MixtureDataset:
             self.full_init()
 
     def full_init(self) -> None:
-        """Load the annotations of all data sets."""
+        """Load the annotations of all datasets."""
         for dataset in self.datasets:
             dataset.full_init()
 
@@ -302,5 +302,5 @@ class MixtureDataset:
             if sample is not None:
                 return sample
         raise RuntimeError(
-            f'{self.max_refetch} samples in a row gave no usable object; check the data sets and min_area.'
+            f'{self.max_refetch} samples in a row gave no usable object; check the datasets and min_area.'
         )

@@ -12,10 +12,10 @@ from mmrefine.registry import DATA_SAMPLERS
 
 @DATA_SAMPLERS.register_module()
 class SequentialShareSampler(Sampler):
-    """Indices ``start``, ``start`` + 1, ... dealt out to the processes in turn; the data set does the shuffling.
+    """Indices ``start``, ``start`` + 1, ... dealt out to the processes in turn; the dataset does the shuffling.
 
     Args:
-        dataset: an endless data set such as :class:`~mmrefine.datasets.MixtureDataset`.
+        dataset: an endless dataset such as :class:`~mmrefine.datasets.MixtureDataset`.
         seed: taken for mmengine's sake; the order does not depend on it.
         start: how many indices each process leaves out; see :class:`~mmrefine.engine.FastForwardHook`.
     """

@@ -1,4 +1,4 @@
-"""Pseudo-labels as a data set of MMDetection; import this module in a config, ``custom_imports = dict(imports=[...])``.
+"""Pseudo-labels as a dataset of MMDetection; import this module in a config, ``custom_imports = dict(imports=[...])``.
 
 The file is COCO's with a ``weight`` in [0, 1] in every annotation, as tools/dataset_converters/pseudo_labels_to_coco.py
 writes it. Mix with labels by people: ``ConcatDataset`` of both, and MMDetection's ``MultiSourceSampler`` for the ratio.

@@ -58,7 +58,7 @@ def find_fields(
 
     Args:
         sample: ``DetDataSample`` or ``SegDataSample`` with predictions.
-        classes: names of the data set's classes in order, None where they are not known.
+        classes: names of the dataset's classes in order, None where they are not known.
         rescore: whether instances are written with score x quality instead of their score.
         skipped: names of fields that are left alone where a map is there.
 
@@ -125,7 +125,7 @@ def _semantic_field(sample: BaseDataElement, classes: tuple[str, ...] | None) ->
 def _panoptic_field(sample: BaseDataElement, classes: tuple[str, ...] | None) -> MaskField:
     if classes is None:
         raise ValueError(
-            'a panoptic map can only be read with the number of classes, and the data set does not name them; '
+            'a panoptic map can only be read with the number of classes, and the dataset does not name them; '
             'give it metainfo=dict(classes=...).'
         )
     panoptic_map = panoptic_map_from_det(sample)

@@ -1,4 +1,4 @@
-"""The photograph behind a prediction: from disk, or from what the network was given."""
+"""The image behind a prediction: from disk, or from what the network was given."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class PredictionRefiner:
     Args:
         refiner: refines; in its own precision, whatever autocast is at work around it.
         selection: which masks are refined; the others stay.
-        classes: names of the data set's classes in order, None where they are not known.
+        classes: names of the dataset's classes in order, None where they are not known.
         rescore: whether refined instances get score x quality as their score.
         fallback: see :func:`~mmrefine.engine.prediction_images.image_of`.
         skipped: names of fields that are left alone beside a map, such as ``'pred_instances'``.
@@ -75,10 +75,10 @@ class PredictionRefiner:
         top_k: int | None = None,
         **options: Any,
     ) -> PredictionRefiner:
-        """From the options of :class:`~mmrefine.engine.RefineHook`, and the names of the data set's classes.
+        """From the options of :class:`~mmrefine.engine.RefineHook`, and the names of the dataset's classes.
 
         Raises:
-            TypeError, ValueError: a class that the data set does not have, or a selection that cannot be made.
+            TypeError, ValueError: a class that the dataset does not have, or a selection that cannot be made.
         """
         names = None if class_names is None else tuple(class_names)
         selection = MaskSelection(class_indices(classes, names), score_thr, tuple(area_range), top_k)
@@ -153,7 +153,7 @@ class PredictionRefiner:
             refined = field.write(refined, chosen, masks, scores)
         self.num_masks += len(before.accepted)
         self.num_accepted += int(before.accepted.sum())
-        return with_field(refined, 'coarse', _since_the_model(prediction, before)) if self.keep_coarse else refined
+        return with_field(refined, 'coarse', _keep_first_coarse(prediction, before)) if self.keep_coarse else refined
 
     def _refine(
         self,
@@ -222,7 +222,7 @@ def _frame_before(frame: BaseDataElement) -> BaseDataElement:
     return before
 
 
-def _since_the_model(prediction: BaseDataElement, before: BaseDataElement) -> BaseDataElement:
+def _keep_first_coarse(prediction: BaseDataElement, before: BaseDataElement) -> BaseDataElement:
     """``before``, unless it was refined before: then what the model predicted, with the decisions of both times."""
     if 'coarse' not in prediction:
         return before

@@ -1,4 +1,4 @@
-"""Measures of masks against the truth. Legend: N masks, H and W the size of the image in pixels.
+"""Measures of masks against the ground truth. Legend: N masks, H and W the size of the image in pixels.
 
 Every measure takes ``pred`` and ``gt`` of one shape, (N, H, W) or (H, W), bool (or what
 :func:`mmrefine.core.checks.binarize` takes), and answers with (N,) float64 or one float, in [0, 1] or NaN:
@@ -26,7 +26,7 @@ from mmrefine.core.checks import binarize
 def mask_overlap(pred: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pixels of the intersection and of the union, each (N,) int64, or 0-dimensional for a single pair.
 
-    Sums of these over a data set give its pooled IoU, the figure that CascadePSP and SegRefiner print for BIG.
+    Sums of these over a dataset give its pooled IoU, the figure that CascadePSP and SegRefiner print for BIG.
     """
     pred, gt = _check_pair(pred, gt)
     return np.count_nonzero(pred & gt, axis=(-2, -1)), np.count_nonzero(pred | gt, axis=(-2, -1))
@@ -95,7 +95,7 @@ def mean_boundary_accuracy(pred: np.ndarray, gt: np.ndarray) -> np.ndarray | flo
     """mBA: the share of right pixels near the true boundary, averaged over five distances.
 
     Source: CascadePSP (Cheng et al., CVPR 2020), with the radii of :func:`mmrefine.core.boundary.mba_radii`.
-    NaN where the truth has no boundary: it is empty, or fills the image.
+    NaN where the ground truth has no boundary: it is empty, or fills the image.
 
     Example:
         >>> import numpy as np
@@ -108,7 +108,7 @@ def mean_boundary_accuracy(pred: np.ndarray, gt: np.ndarray) -> np.ndarray | flo
 
 
 def label_boundary_accuracy(pred: np.ndarray, gt: np.ndarray, ignore_label: int | None = None) -> float:
-    """mBA of a label map: the rings around all its classes, without the pixels whose truth is to be ignored.
+    """mBA of a label map: the rings around all its classes, without the pixels whose ground truth is to be ignored.
 
     The released multi-class measure takes the ignored pixels of the rings off the number of right pixels whether or not
     the prediction agreed there, which makes its value fall with what is predicted in void; ours does not look at them.
@@ -137,7 +137,7 @@ MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray | float]] = {
 }
 _POOLED = {'iou': ('union_px', mask_overlap), 'boundary_iou': ('boundary_union_px', boundary_overlap)}
 POOLING_WEIGHTS = {name: weight for name, (weight, _) in _POOLED.items()}
-"""Measures that can be pooled over a data set, all intersections over all unions, and the name of their weights."""
+"""Measures that can be pooled over a dataset, all intersections over all unions, and the name of their weights."""
 
 
 def measure_masks(pred: np.ndarray, gt: np.ndarray, measures: Sequence[str] = tuple(MEASURES)) -> dict[str, np.ndarray]:
@@ -149,7 +149,7 @@ def measure_masks(pred: np.ndarray, gt: np.ndarray, measures: Sequence[str] = tu
 
     Returns:
         (N,) float64 for each name; with ``'iou'`` also ``'union_px'`` and with ``'boundary_iou'`` also
-        ``'boundary_union_px'``, the masks' weights where these are pooled over a data set.
+        ``'boundary_union_px'``, the masks' weights where these are pooled over a dataset.
 
     Raises:
         ValueError: an unknown measure, or masks that do not fit each other.

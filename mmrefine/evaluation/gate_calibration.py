@@ -1,4 +1,4 @@
-"""Fit the do-no-harm gate to masks whose truth is known. Legend: N masks, F features.
+"""Fit the do-no-harm gate to masks whose ground truth is known. Legend: N masks, F features.
 
 The gate's logistic model estimates the probability that a change is for the better. It is fitted on the masks that
 changed for better or worse; those that hardly changed teach nothing, and let no threshold do harm.

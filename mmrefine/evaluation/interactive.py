@@ -1,4 +1,4 @@
-"""Interactive segmentation: prompts drawn from the truth, and means over data sets.
+"""Interactive segmentation: prompts drawn from the ground truth, and means over datasets.
 
 Legend: H and W the size of an image in pixels, P points. Points are (x, y) pixels.
 """
@@ -25,7 +25,7 @@ def simulated_prompt(mask: np.ndarray, prompt: str | int, seed: int, name: str) 
     clicks, not by luck.
 
     Args:
-        mask: (H, W) bool, the truth.
+        mask: (H, W) bool, the ground truth.
         prompt: 'box', or how many clicks.
         seed: of the evaluation.
         name: of the image (and of the object, if it has several).
@@ -53,7 +53,7 @@ def simulated_prompt(mask: np.ndarray, prompt: str | int, seed: int, name: str) 
 
 
 def mean_of_sets(summaries: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """The plain mean over data sets of each score, as HQ-SAM and SAM2Refiner print it; masks are counted together.
+    """The plain mean over datasets of each score, as HQ-SAM and SAM2Refiner print it; masks are counted together.
 
     Args:
         summaries: of each set, as :func:`mmrefine.evaluation.summarize_refinement` returns them.
@@ -62,7 +62,7 @@ def mean_of_sets(summaries: Mapping[str, Mapping[str, float]]) -> dict[str, floa
         ValueError: there is no set.
     """
     if not summaries:
-        raise ValueError('summaries must hold at least one data set, got none.')
+        raise ValueError('summaries must hold at least one dataset, got none.')
     sets = list(summaries.values())
     means = {key: float(np.mean([scores[key] for scores in sets])) for key in sets[0]}
     return {**means, 'num_masks': sum(scores['num_masks'] for scores in sets)}

@@ -1,4 +1,4 @@
-"""How good label maps are: IoU of each label over a whole data set, and their mean."""
+"""How good label maps are: IoU of each label over a whole dataset, and their mean."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NUM_LABELS = 2**16
 class LabelMapScore:
     """IoU of every label over all images together, and its mean (mIoU).
 
-    Pixels that are void on either side are not judged; what share of the known truth was judged says
+    Pixels that are void on either side are not judged; what share of the known ground truth was judged says
     :attr:`labelled_share`.
 
     Args:
@@ -21,7 +21,7 @@ class LabelMapScore:
 
     def __init__(self, void: int | None = VOID):
         self.void = void
-        # How many judged pixels have a label by both, by the label map, by the truth.
+        # How many judged pixels have a label by both, by the label map, by the ground truth.
         self._both_px, self._given_px, self._true_px = np.zeros((3, _NUM_LABELS), np.int64)
         self._known_px = 0
 
@@ -35,7 +35,9 @@ class LabelMapScore:
             ValueError: other sizes or labels.
         """
         if given.shape != true.shape:
-            raise ValueError(f'label map and truth must have one size, got {given.shape} and {true.shape} (H, W).')
+            raise ValueError(
+                f'label map and ground truth must have one size, got {given.shape} and {true.shape} (H, W).'
+            )
         known = np.ones(true.shape, bool) if self.void is None else true != self.void
         judged = known if self.void is None else known & (given != self.void)
         given, true = given[judged].astype(np.int64), true[judged].astype(np.int64)
@@ -60,5 +62,5 @@ class LabelMapScore:
 
     @property
     def labelled_share(self) -> float:
-        """Share of the pixels of known truth that were judged; NaN if there is none."""
+        """Share of the pixels of known ground truth that were judged; NaN if there is none."""
         return float(self._true_px.sum() / self._known_px) if self._known_px else float('nan')

@@ -1,4 +1,4 @@
-"""What refinement did to a model's predictions, mask by mask: each is matched to the truth, then measured twice."""
+"""Metric of refinement on a model's predictions, mask by mask: coarse and refined, matched to the ground truth."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class MatchedMaskMetric(RefineMetric):
     """IoU, boundary IoU and mBA of predictions before and after refinement, their gain, and the harm rate.
 
     For models of MMDetection and MMSegmentation under ``RefineHook``, by way of ``MatchedMaskEvaluator``: reads the
-    refined prediction from the data sample, the coarse one from its ``coarse``, and the truth from ``gt_instances``
-    with masks (``LoadAnnotations`` with ``with_mask=True`` after ``Resize``) or from ``gt_sem_seg``. Instances are
-    matched by :func:`match_masks`, coarse against the truth, so that what refinement spoils counts as harm; objects
-    that were not found do not count. Of a label map every class of the truth is one mask, without the pixels to be
-    ignored.
+    refined prediction from the data sample, the coarse one from its ``coarse``, and the ground truth from
+    ``gt_instances`` with masks (``LoadAnnotations`` with ``with_mask=True`` after ``Resize``) or from ``gt_sem_seg``.
+    Instances are matched by :func:`match_masks`, coarse against the ground truth, so that what refinement spoils
+    counts as harm; objects that were not found do not count. Of a label map every class of the ground truth is one
+    mask, without the pixels to be ignored.
 
     Args:
         min_iou: least IoU of a coarse instance with its object.

@@ -51,7 +51,7 @@ class RefineEvaluator(Evaluator):
 
     @property
     def dataset_meta(self) -> dict | None:
-        """Meta information of the data set, which its metrics get too."""
+        """Meta information of the dataset, which its metrics get too."""
         return self._dataset_meta
 
     @dataset_meta.setter

@@ -1,4 +1,4 @@
-"""The metric of mmengine's Val and TestLoop: coarse and refined masks against the truth."""
+"""The metric of mmengine's Val and TestLoop: coarse and refined masks against the ground truth."""
 
 from __future__ import annotations
 

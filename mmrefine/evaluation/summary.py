@@ -115,7 +115,7 @@ def summarize_by_group(
 
     Args:
         coarse, refined, harm_tolerance, accepted: as for :func:`summarize_refinement`.
-        groups: for each of the N masks the group it belongs to, such as the data set's or the category's name; or a
+        groups: for each of the N masks the group it belongs to, such as the dataset's or the category's name; or a
             tuple of such from the widest to the narrowest, ``('real', 'davis')``: groups are then named
             ``real/davis``, and every wider group has a line ``real/all`` behind its members.
         images: the image of each mask; with it the summaries have the keys of :func:`gain_intervals` too.

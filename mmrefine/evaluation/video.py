@@ -1,4 +1,4 @@
-"""Measures of masks in videos: DAVIS's J and F, their statistics over a clip, and means over the objects of a data set.
+"""Measures of masks in videos: DAVIS's J and F, their statistics over a clip, and means over the objects of a dataset.
 
 Legend: T frames of an object, H and W in pixels. Sources: DAVIS (Perazzi et al., CVPR 2016, section 5) and the 2017
 evaluation toolkit; LVOS (Hong et al., ICCV 2023; v2, 2024) and its toolkit.
@@ -161,7 +161,7 @@ def summarize_lvos(objects: Sequence[ObjectScores], unseen: Collection[str] = ()
         }
         for name, members in groups.items():
             if not members:
-                raise ValueError(f'none of the clips is {name}: the list of unseen clips does not fit this data set.')
+                raise ValueError(f'none of the clips is {name}: the list of unseen clips does not fit this dataset.')
             scores |= {f'{key}_{name}': value for key, value in _group_means(members).items()}
         return {'J&F': float(np.mean([scores[f'{key}_{name}'] for key in 'JF' for name in groups])), **scores}
     return {'J&F': (scores['J'] + scores['F']) / 2, **scores}

@@ -1,4 +1,4 @@
-"""Reading photographs as people see them: upright, RGB, eight bits."""
+"""Reading images as people see them: upright, RGB, eight bits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
-    """Read a photograph.
+    """Read an image.
 
     A rotation in the EXIF data is carried out, as viewers and drawing tools do. Grey images are repeated in three
     channels, an alpha channel is dropped, 16-bit grey levels are scaled to 8.

@@ -1,6 +1,7 @@
-"""Where published data sets keep an image, its true mask and the coarse mask that a table starts from.
+"""Where published datasets keep an image, its ground-truth mask and the coarse mask that a table starts from.
 
-A layout is three patterns: what the true masks are called, and where image and coarse mask are for each of them.
+A layout is three patterns: what the ground-truth masks are called, and where image and coarse mask are for each of
+them.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from mmrefine.files.mask_files import read_mask_file
 
 @dataclass(frozen=True)
 class MaskLayout:
-    """Patterns of one data set.
+    """Patterns of one dataset.
 
     Attributes:
-        truth: regular expression for the true masks' paths below the root, with named groups.
+        truth: regular expression for the ground-truth masks' paths below the root, with named groups.
         image, coarse: paths below the root and below the folder of coarse masks, with those groups in braces.
-        example: a true mask, for error messages.
+        example: a ground-truth mask, for error messages.
         labels: files are label maps, of which every label but background and void is one mask; otherwise binary.
         background: the label of no object; None if there is none.
     """
@@ -37,7 +38,7 @@ class MaskLayout:
     background: int | None = 0
 
     def find(self, root: Path, coarse_root: Path) -> Iterator[MaskTriple]:
-        """The files of all true masks under the root, in the order of their names, there or not."""
+        """The files of all ground-truth masks under the root, in the order of their names, there or not."""
         for path in sorted(root.rglob('*.png')):
             match = re.fullmatch(self.truth, path.relative_to(root).as_posix())
             if match:
@@ -72,7 +73,7 @@ LAYOUTS: dict[str, MaskLayout] = {
     # CascadePSP: images, masks and coarse masks in one folder, or the coarse masks of each model in one of their own.
     'big': MaskLayout(r'(?P<name>.+)_gt\.png', '{name}_im.jpg', '{name}_seg.png', '2007_000256_gt.png'),
     'dis5k': MaskLayout(r'gt/(?P<name>.+)\.png', 'im/{name}.jpg', '{name}.png', 'gt/1#Accessories#1#Bag.png'),
-    # Coarse masks by a video network (stm) and by superpixels (sp), beside frames and true masks.
+    # Coarse masks by a video network (stm) and by superpixels (sp), beside frames and ground-truth masks.
     'davis585-stm': MaskLayout(_DAVIS585, '{clip}/{frame}.jpg', '{clip}/init_stm_{name}.png', 'bear/object1_00009.png'),
     'davis585-sp': MaskLayout(_DAVIS585, '{clip}/{frame}.jpg', '{clip}/init_sp_{name}.png', 'bear/object1_00009.png'),
     'ecssd': MaskLayout(

@@ -1,4 +1,4 @@
-"""Refinement of files: whole data sets and clips, started, stopped and continued."""
+"""Refinement of files: whole datasets and clips, started, stopped and continued."""
 
 from mmrefine.files.atomic import OutputError
 from mmrefine.jobs.clip_work import VideoReport, format_video_report

@@ -53,8 +53,8 @@ def sweep_thresholds(
     Args:
         maps: folder of activation maps, see :class:`~mmrefine.jobs.formats.activation_maps.ActivationMaps`.
         thresholds: T numbers in [0, 1].
-        gt: folder of true label maps with the names of the maps; 255 is not judged. Maps without truth are left out,
-            as are files that cannot be read.
+        gt: folder of true label maps with the names of the maps; 255 is not judged. Maps without ground truth are
+            left out, as are files that cannot be read.
         names: keys and class numbers of the tool that made the maps.
 
     Raises:
@@ -113,14 +113,14 @@ def compare_label_maps(
     void: int | None = VOID,
     names: MapNames = DEFAULT_NAMES,
 ) -> dict[str, LabelMapScore]:
-    """Coarse, refined and, where they were written, pseudo labels against the truth, over a whole finished job.
+    """Coarse, refined and, where they were written, pseudo labels against the ground truth, over a whole finished job.
 
     Writes the numbers to ``label_quality.json`` in the job's folder.
 
     Args:
         coarse: what was refined: activation maps, or label maps.
         out: folder of the job.
-        gt: folder of true label maps. Label maps without truth, or with one of another size, are left out.
+        gt: folder of true label maps. Label maps without ground truth, or with one of another size, are left out.
         threshold: of the activation maps; None: the coarse masks are label maps.
         void: the label that is not judged.
         names: keys and class numbers of the tool that made the activation maps.
@@ -129,7 +129,7 @@ def compare_label_maps(
         scores by ``'coarse'``, ``'refined'`` and maybe ``'pseudo labels'``.
 
     Raises:
-        ValueError: there is no truth for any of the label maps.
+        ValueError: there is no ground truth for any of the label maps.
     """
     folders = {'refined': Path(out) / 'masks', 'pseudo labels': Path(out) / 'pseudo_labels'}
     folders = {side: folder for side, folder in folders.items() if folder.is_dir()}
@@ -156,7 +156,7 @@ def compare_label_maps(
         for side, labels in maps.items():
             scores[side].add(labels, truth)
     if not scores['coarse'].iou:
-        raise ValueError(f'no label map under {folders.get("refined", out)} has a truth of its name under {gt}.')
+        raise ValueError(f'no label map under {folders.get("refined", out)} has a ground truth of its name under {gt}.')
     written.plan([LABEL_QUALITY])
     with written.open(LABEL_QUALITY) as file:
         json.dump({side: _as_json(score) for side, score in scores.items()}, file, indent=1)
@@ -181,7 +181,7 @@ def format_label_quality(scores: dict[str, LabelMapScore]) -> str:
 def _maps_with_truth(
     maps: str | os.PathLike, find_truth: Callable[[str], np.ndarray | None] | None, names: MapNames
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
-    """Classes, scores and truth of every file that can be read; scores at the truth's size."""
+    """Classes, scores and ground truth of every file that can be read; scores at the ground truth's size."""
     for name, path in activation_map_paths(maps).items():
         try:
             classes, scores = load_activation_maps(path, names)

@@ -168,7 +168,7 @@ class ImageWork(Work):
         return {'entries': entries, 'problems': problems}
 
     def _truth_of(self, loaded: LoadedImage) -> tuple[TrueMasks | None, list[dict]]:
-        """The truth of a task, or why there is none."""
+        """The ground truth of a task, or why there is none."""
         if self.truth is None:
             return None, []
         try:

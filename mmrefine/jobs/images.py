@@ -1,4 +1,4 @@
-"""Refining the masks of a whole data set: read, refine, write as it comes, go on after a kill."""
+"""Refining the masks of a whole dataset: read, refine, write as it comes, go on after a kill."""
 
 from __future__ import annotations
 

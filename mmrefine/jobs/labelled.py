@@ -45,7 +45,7 @@ def labelled_images(data: Sequence[str | os.PathLike], limit: int | None = None,
 
     Args:
         data: IMAGES, COARSE and TRUTH as a job takes them, see :func:`~mmrefine.jobs.formats.open_masks`; or the config
-            of a data set alone, whose test samples are meant. Without TRUTH, masks without ground truth.
+            of a dataset alone, whose test samples are meant. Without TRUTH, masks without ground truth.
         limit: about how many masks; images are drawn at random until there are so many. None: all.
         seed: of the draw.
 
@@ -80,7 +80,7 @@ def degraded(images: Sequence[LabelledImage], errors: MaskErrorModel, seed: int 
 
 
 def measure_errors(images: Sequence[LabelledImage]) -> MaskErrorModel:
-    """The errors of coarse masks, matched to how far these are from the truth.
+    """The errors of coarse masks, matched to how far these are from the ground truth.
 
     See :meth:`~mmrefine.core.error_model.MaskErrorModel.matched`.
     """

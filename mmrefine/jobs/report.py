@@ -79,7 +79,7 @@ def mask_entry(image: str, pair: MaskPair, measures: dict) -> dict:
 
 
 def measure(pair: MaskPair, truth: np.ndarray | None, valid: np.ndarray | None) -> dict[str, dict[str, float]]:
-    """The measures of a mask before and after, ``{'coarse': ..., 'refined': ...}``; {} where the truth is unknown.
+    """The metrics of a mask before and after, ``{'coarse': ..., 'refined': ...}``; {} without ground truth.
 
     Args:
         pair: the mask.

@@ -16,7 +16,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from mmrefine.models.refiners import BaseRefiner
-from mmrefine.models.state_dicts import in_words, read_state_dict, reshaped, some_names
+from mmrefine.models.state_dicts import describe_key_mismatch, mismatched_keys, read_state_dict, shorten_list
 from mmrefine.registry import MODELS
 from mmrefine.utils import find_config
 
@@ -144,7 +144,7 @@ def load_weights(refiner: BaseRefiner, checkpoint: str | os.PathLike) -> None:
     """
     weights = read_weights(checkpoint)
     wanted = refiner.state_dict()
-    other = reshaped(wanted, weights)
+    other = mismatched_keys(wanted, weights)
     # Not strict, so that a refiner may drop what it knows to be of no use before the rest is compared.
     missing, unexpected = refiner.load_state_dict(
         {name: value for name, value in weights.items() if name not in other}, strict=False
@@ -152,10 +152,12 @@ def load_weights(refiner: BaseRefiner, checkpoint: str | os.PathLike) -> None:
     broken = [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise ValueError(
-            f'checkpoint {checkpoint} holds NaN or infinite weights ({some_names(broken)}): its training has failed; '
+            f'checkpoint {checkpoint} holds NaN or infinite weights ({shorten_list(broken)}): its training has failed; '
             'take an earlier one.'
         )
-    differences = in_words([name for name in missing if name not in weights], unexpected, list(other.values()))
+    differences = describe_key_mismatch(
+        [name for name in missing if name not in weights], unexpected, list(other.values())
+    )
     if differences:
         raise ValueError(
             f'checkpoint {checkpoint} belongs to another model than the {type(refiner).__name__} of the config, which '

@@ -42,7 +42,7 @@ def read_state_dict(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
     # mmengine keeps weights under 'state_dict', the published SAM 2 files under 'model'.
     weights = content.get('state_dict', content.get('model', content)) if isinstance(content, dict) else None
     if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
-        found = some_names(list(content)) if isinstance(content, dict) else type(content).__name__
+        found = shorten_list(list(content)) if isinstance(content, dict) else type(content).__name__
         raise ValueError(f'checkpoint {checkpoint} holds no weights: expected a state dict, found {found}.')
     if all(name.startswith('module.') for name in weights):
         weights = {name.removeprefix('module.'): value for name, value in weights.items()}
@@ -58,7 +58,7 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def reshaped(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str, str]:
+def mismatched_keys(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str, str]:
     """Of arrays that two state dicts share but in another shape: both shapes in words, by name."""
     return {
         name: f'{name} {tuple(given[name].shape)} instead of {tuple(value.shape)}'
@@ -77,15 +77,15 @@ def differences(
     """
     missing = sorted(wanted.keys() - given.keys() - set(optional))
     unexpected = sorted(given.keys() - wanted.keys())
-    return in_words(missing, unexpected, list(reshaped(wanted, given).values()))
+    return describe_key_mismatch(missing, unexpected, list(mismatched_keys(wanted, given).values()))
 
 
-def in_words(missing: Sequence[str], unexpected: Sequence[str], other: Sequence[str]) -> str:
+def describe_key_mismatch(missing: Sequence[str], unexpected: Sequence[str], other: Sequence[str]) -> str:
     """What keeps weights from being those of a model; empty if nothing does."""
     kinds = (('missing', missing), ('unexpected', unexpected), ('of another shape', other))
-    return ', '.join(f'{len(names)} {kind} ({some_names(names)})' for kind, names in kinds if names)
+    return ', '.join(f'{len(names)} {kind} ({shorten_list(names)})' for kind, names in kinds if names)
 
 
-def some_names(names: Sequence[object]) -> str:
+def shorten_list(names: Sequence[object]) -> str:
     """The first names of a list."""
     return ', '.join(map(str, names[:_NAMED])) + (', …' if len(names) > _NAMED else '')

@@ -17,8 +17,8 @@ class RefineResult:
     Attributes:
         masks: (N, H, W) bool; where ``accepted`` is False these are the coarse masks.
         scores: (N,) float32 in [0, 1], the refiner's own estimate of the quality of what is in ``masks``, as IoU with
-            the truth. Where it has no estimate of a coarse mask that was kept, the proposal's score times the IoU of
-            the two; 0 for empty masks.
+            the ground truth. Where it has no estimate of a coarse mask that was kept, the proposal's score times the
+            IoU of the two; 0 for empty masks.
         accepted: (N,) bool, what the gate decided: True, the proposal; False, the coarse mask was kept.
         coarse_masks: (N, H, W) bool, the masks that were given.
         reasons: N short texts: why the coarse mask was kept, '' where the proposal was accepted.

@@ -15,7 +15,7 @@ from mmrefine.visualization.side_by_side import draw_refinement
 
 @VISUALIZERS.register_module(name='Visualizer', force=True)
 class Visualizer(MMEngineVisualizer):
-    """Draws photo, coarse, refined and true masks side by side.
+    """Draws photo, coarse, refined and ground-truth masks side by side.
 
     In a config: ``visualizer = dict(type='mmrefine.Visualizer', vis_backends=[dict(type='TensorboardVisBackend')])``
     and ``custom_hooks = [dict(type='mmrefine.RefineVisualizationHook')]``.

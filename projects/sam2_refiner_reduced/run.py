@@ -2,9 +2,9 @@
 
     python projects/sam2_refiner_reduced/run.py --out work_dirs/sam2_refiner_reduced --minutes 50 --data data/photos
 
-Stage 1 trains a small SAM 2 from scratch on coarse truth. If it is good enough, stage 2 freezes it and trains the
-variants of the refiner on the fine truth. Started again, the command goes on where it was killed. The result is
-report.md in the folder --out.
+Stage 1 trains a small SAM 2 from scratch on coarse ground truth. If it is good enough, stage 2 freezes it and trains
+the variants of the refiner on the fine ground truth. Started again, the command goes on where it was killed. The
+result is report.md in the folder --out.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--minutes', type=float, required=True, help='for everything, those before a kill included')
     parser.add_argument('--base-share', type=float, default=0.5, help='of the time (default: %(default)s)')
     parser.add_argument('--overwrite', action='store_true', help='start anew')
-    parser.add_argument('--data', type=Path, help='photographs prepared as configs/segrefiner/README.md says')
+    parser.add_argument('--data', type=Path, help='images prepared as configs/segrefiner/README.md says')
     parser.add_argument('--seeds', type=int, default=1, help='trainings of the variants (default: %(default)s)')
     parser.add_argument('--gate', type=float, default=0.6, help='mIoU that the base must reach (default: %(default)s)')
     parser.add_argument('--base-steps', type=int, default=_FOREVER, help='at most')

@@ -1,4 +1,4 @@
-"""A small data set of bright objects on dark ground, in each of the kinds that a job reads."""
+"""A small dataset of bright objects on dark ground, in each of the kinds that a job reads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIZE_HW = (40, 60)
 
 
 class Scenes:
-    """Photographs with two bright rectangles each, whose coarse masks are too small by a pixel or two on each side.
+    """Images with two bright rectangles each, whose coarse masks are too small by a pixel or two on each side.
 
     Attributes:
         folder: with ``photos/`` (``name.png``), ``masks/`` and ``truth/`` (the first rectangle), ``labels/`` and

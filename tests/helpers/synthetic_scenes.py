@@ -7,7 +7,7 @@ import numpy as np
 
 
 def make_scene(seed: int, size_hw: tuple[int, int] = (188, 250)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """An image (H, W, 3) uint8, coarse and true masks (N, H, W) bool of what is visible of its shapes."""
+    """An image (H, W, 3) uint8, coarse and ground-truth masks (N, H, W) bool of what is visible of its shapes."""
     rng = np.random.default_rng(seed)
     height, width = size_hw
     corners = rng.integers(0, 130, (2, 2, 3)).astype(np.float32)

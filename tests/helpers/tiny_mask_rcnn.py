@@ -1,4 +1,4 @@
-"""A very small Mask R-CNN with random weights, photographs of bright shapes on a dark ground, and files of them."""
+"""A very small Mask R-CNN with random weights, images of bright shapes on a dark ground, and files of them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def mask_rcnn() -> ConfigDict:
     return model
 
 
-def write_photographs(folder: Path, num_images: int = 3, first_id: int = 0, classes: tuple[str, ...] = CLASSES) -> dict:
+def write_images(folder: Path, num_images: int = 3, first_id: int = 0, classes: tuple[str, ...] = CLASSES) -> dict:
     """Write ``<id>.png``, a box and a disk each; returns their COCO content, with RLE."""
     folder.mkdir(parents=True, exist_ok=True)
     content = {

@@ -24,7 +24,7 @@ def test_cue_contradicts_a_mask_that_misses_its_colours(settings):
     cue = colour_cue(image, coarse, **settings)
     assert cue.dtype == np.float32 and cue.shape == truth.shape and np.abs(cue).max() <= 1
     if not settings:
-        # One global model: exactly the sign of the truth.
+        # One global model: exactly the sign of the ground truth.
         np.testing.assert_array_equal(cue > 0, truth)
     assert cue[truth].mean() > 0.1 > -0.1 > cue[~truth].mean()
 

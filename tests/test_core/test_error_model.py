@@ -171,16 +171,16 @@ def test_equal_seeds_equal_masks():
 def test_pairs_that_do_not_overlap_are_left_out_and_bad_pairs_refused():
     empty = np.zeros_like(disk())
     assert len(MaskErrorModel.measure([empty, disk(), ~disk()], [disk()] * 3).masks) == 1
-    with pytest.raises(ValueError, match='no coarse mask overlaps its true mask'):
+    with pytest.raises(ValueError, match='no coarse mask overlaps its ground-truth mask'):
         MaskErrorModel.measure([empty], [disk()])
     with pytest.raises(ValueError, match=r'must have one size \(H, W\), got \(160, 160\) and \(80, 80\)'):
         MaskErrorModel.measure([disk()], [disk(20, 80)])
-    with pytest.raises(ValueError, match='every coarse mask needs its true mask, got more true ones'):
+    with pytest.raises(ValueError, match='every coarse mask needs ground truth, got more true masks'):
         MaskErrorModel.measure([disk()], [disk(), disk()])
 
 
 def test_matched_errors_measure_like_the_masks_they_were_measured_on():
-    """Errors of several kinds at once; drawn masks are as far from the truth as given ones."""
+    """Errors of several kinds at once; drawn masks are as far from the ground truth as given ones."""
     rng = np.random.default_rng(0)
     truth = [star(seed) for seed in range(40)]
     coarse = [

@@ -53,7 +53,7 @@ def test_classes_by_name_and_index():
     assert class_indices([7], None) == (7,)
     with pytest.raises(ValueError, match=r'no class .cow.; it has cat, dog, owl'):
         class_indices(['cow'], names)
-    with pytest.raises(ValueError, match='class index 3 is out of range: the data set has 3 classes, 0 to 2'):
+    with pytest.raises(ValueError, match='class index 3 is out of range: the dataset has 3 classes, 0 to 2'):
         class_indices([3], names)
     with pytest.raises(ValueError, match='class index -1 is out of range'):
         class_indices([-1], None)

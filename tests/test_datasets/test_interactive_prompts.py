@@ -95,7 +95,7 @@ def test_bad_settings_are_named(rng):
 
 
 def test_images_and_masks_in_one_folder(tmp_path):
-    """As ECSSD, DUTS and others of HQSeg-44K are kept: photographs in JPEG, masks in PNG, side by side."""
+    """As ECSSD, DUTS and others of HQSeg-44K are kept: images in JPEG, masks in PNG, side by side."""
     for name in ('a', 'b'):
         cv2.imwrite(str(tmp_path / f'{name}.jpg'), np.full((20, 20, 3), 99, np.uint8))
         cv2.imwrite(str(tmp_path / f'{name}.png'), np.pad(np.full((10, 10), 255, np.uint8), 5))

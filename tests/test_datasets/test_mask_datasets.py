@@ -1,4 +1,4 @@
-"""Data sets from COCO files and folders, and endless seeded mixtures."""
+"""Datasets from COCO files and folders, and endless seeded mixtures."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def test_a_source_without_usable_objects_is_named(coco):
     dataset = MixtureDataset([coco_dataset(path, pipeline=hopeless)], [1], length=4, max_refetch=5)
     with pytest.raises(RuntimeError, match='5 samples in a row gave no usable object'):
         dataset[0]
-    with pytest.raises(ValueError, match='one weight per data set, got 1 and 2'):
+    with pytest.raises(ValueError, match='one weight per dataset, got 1 and 2'):
         MixtureDataset([coco_dataset(path)], [1, 2])
 
 
@@ -326,7 +326,7 @@ def test_too_many_broken_images_end_a_training(warnings):
     for k in (0, 1, 2, 2, 1):
         left_out.add(f'{k}.png', 'broken.')
     assert len(warnings) == 3
-    with pytest.raises(RuntimeError, match='4 images cannot be used, the last one 3.png: broken. Mend the data set.'):
+    with pytest.raises(RuntimeError, match='4 images cannot be used, the last one 3.png: broken. Mend the dataset.'):
         left_out.add('3.png', 'broken.')
     many = LeftOut('images', limit=3)
     many.see(1000)

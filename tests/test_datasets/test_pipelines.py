@@ -64,7 +64,7 @@ def num_calls(tmp_path: Path) -> Callable[[], int]:
 
 
 def epoch(dataset: object, num_workers: int = 2) -> list[dict]:
-    """All samples of a data set through a DataLoader."""
+    """All samples of a dataset through a DataLoader."""
     return list(DataLoader(dataset, batch_size=None, num_workers=num_workers, collate_fn=lambda sample: sample))
 
 

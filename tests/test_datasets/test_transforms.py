@@ -111,7 +111,7 @@ def test_composites_keep_the_object_and_replace_the_ground(tmp_path):
     assert (image[inside] == 255).all() and (image[outside] == (0, 255, 0)).all()
     unchanged = PasteOnBackground(str(tmp_path), prob=0.0)(scene())
     np.testing.assert_array_equal(unchanged['img'], scene()['img'])
-    with pytest.raises(FileNotFoundError, match='must hold .jpg or .png photographs'):
+    with pytest.raises(FileNotFoundError, match='must hold .jpg or .png images'):
         PasteOnBackground(str(tmp_path / 'nothing'))
 
 

@@ -18,7 +18,7 @@ from mmdet.utils import register_all_modules  # noqa: E402
 from mmengine.registry import DATASETS  # noqa: E402
 
 import mmrefine.datasets.weighted_coco  # noqa: E402, F401
-from tests.helpers.tiny_mask_rcnn import CLASSES, write_json, write_photographs  # noqa: E402
+from tests.helpers.tiny_mask_rcnn import CLASSES, write_images, write_json  # noqa: E402
 
 LOADING = [{'type': 'LoadImageFromFile'}, {'type': 'LoadAnnotations', 'with_bbox': True, 'with_mask': True}]
 
@@ -38,7 +38,7 @@ def dataset(folder, content: dict, *transforms: dict, **changes: object):
 
 def test_weights_stay_with_their_instance(tmp_path):
     """Of three annotations one has no box that MMDetection takes, and one is to be ignored."""
-    content = write_photographs(tmp_path, 1)
+    content = write_images(tmp_path, 1)
     first, second = content['annotations']
     first['weight'] = 0.25
     unusable = {**first, 'id': 3, 'bbox': [70.0, 10, 5, 5], 'weight': 0.5}
@@ -51,7 +51,7 @@ def test_weights_stay_with_their_instance(tmp_path):
 
 
 def test_resizing_and_flipping_keep_weights(tmp_path):
-    content = write_photographs(tmp_path, 1)
+    content = write_images(tmp_path, 1)
     content['annotations'][1]['weight'] = 0.5
     transforms = [
         {'type': 'Resize', 'scale_factor': 2.0, 'keep_ratio': True},
@@ -62,22 +62,22 @@ def test_resizing_and_flipping_keep_weights(tmp_path):
 
 
 def test_transforms_that_drop_instances_are_refused(tmp_path):
-    content = write_photographs(tmp_path, 1)
+    content = write_images(tmp_path, 1)
     dropping = {'type': 'FilterAnnotations', 'min_gt_bbox_wh': (22, 1)}  # the box is 22 px wide, the disk 23
     with pytest.raises(ValueError, match='2 instances were loaded but 1 are left'):
         dataset(tmp_path, content, dropping)[0]
 
 
 def test_weights_out_of_range(tmp_path):
-    content = write_photographs(tmp_path, 1)
+    content = write_images(tmp_path, 1)
     content['annotations'][1]['weight'] = 1.5
     with pytest.raises(ValueError, match='annotation 2 has the weight 1.5'):
         dataset(tmp_path, content)
 
 
 def test_labelled_and_pseudo_are_mixed_by_ratio(tmp_path):
-    labelled = dataset(tmp_path, write_photographs(tmp_path, 2), type='CocoDataset')
-    content = write_photographs(tmp_path, 5, first_id=10)
+    labelled = dataset(tmp_path, write_images(tmp_path, 2), type='CocoDataset')
+    content = write_images(tmp_path, 5, first_id=10)
     for annotation in content['annotations']:
         annotation['weight'] = 0.5
     both = ConcatDataset([labelled, dataset(tmp_path, content)])

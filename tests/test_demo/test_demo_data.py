@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
 
-skimage = pytest.importorskip('skimage', reason='the demo photographs come with scikit-image')
+skimage = pytest.importorskip('skimage', reason='the demo images come with scikit-image')
 
 DEMO = Path(__file__).parents[2] / 'demo'
 FILES = ('coarse_masks.json', 'ground_truth.json')

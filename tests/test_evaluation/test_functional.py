@@ -154,7 +154,7 @@ class TestReleasedEvaluations:
         assert boundary_iou(pred, gt, dilation_ratio=0.005) == pytest.approx(hq['biou_0.005'], rel=FLOAT32)
 
     def test_data_set(self) -> None:
-        """IoU there is pooled over the data set, mBA is a mean over images."""
+        """IoU there is pooled over the dataset, mBA is a mean over images."""
         total = ROWS['aggregate_over']
         for name, side in (('old', 'seg'), ('new', 'refine')):
             pairs = [(reference_mask(case, side), reference_mask(case, 'gt')) for case in total['cases']]

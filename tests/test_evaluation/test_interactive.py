@@ -1,4 +1,4 @@
-"""Prompts drawn from the truth, and means over data sets."""
+"""Prompts drawn from the ground truth, and means over datasets."""
 
 from __future__ import annotations
 
@@ -65,5 +65,5 @@ def test_a_prompt_needs_an_object(mask):
 def test_sets_weigh_the_same_whatever_their_size():
     summaries = {'small': {'refined/iou': 0.2, 'num_masks': 1}, 'large': {'refined/iou': 0.8, 'num_masks': 99}}
     assert mean_of_sets(summaries) == {'refined/iou': 0.5, 'num_masks': 100}
-    with pytest.raises(ValueError, match='at least one data set'):
+    with pytest.raises(ValueError, match='at least one dataset'):
         mean_of_sets({})

@@ -1,4 +1,4 @@
-"""Predictions matched to the truth, on literal masks."""
+"""Predictions matched to the ground truth, on literal masks."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='module')
 def detections(data) -> list:
-    """The truth as refined masks, the same less 2 px on each side as coarse ones."""
+    """The ground truth as refined masks, the same less 2 px on each side as coarse ones."""
     structures = pytest.importorskip('mmdet.structures')
     import mmdet.evaluation  # noqa: F401  (fills the registry)
 

@@ -104,7 +104,7 @@ def test_pooled_iou_weighs_masks_by_their_pixels() -> None:
     coarse, refined = gt.copy(), gt.copy()
     coarse[0, 0] = False  # 12 of 16 px
     coarse[1] = False  # 0 of 2 px
-    refined[2, 0, :2] = True  # 0 of 2 px: the truth is empty
+    refined[2, 0, :2] = True  # 0 of 2 px: the ground truth is empty
     scores = summarize_refinement(measure_masks(coarse, gt, ['iou']), measure_masks(refined, gt, ['iou']))
     assert scores['coarse/iou'] == pytest.approx((0.75 + 0 + 1) / 3)
     assert scores['coarse/pooled_iou'] == pytest.approx(12 / 18)

@@ -67,7 +67,7 @@ def test_tolerance_is_a_disk():
 
 
 def test_precision_and_recall_are_told_apart():
-    """The truth and a far box of the same size: half of the contour is right, all of the truth is found: 2/3."""
+    """The ground truth and a far box of its size: half of the contour is right, all ground truth is found: 2/3."""
     gt = box(10, 10, 20, 20)
     assert contour_accuracy(gt | box(50, 40, 60, 50), gt) == pytest.approx(2 / 3)
     assert contour_accuracy(gt, gt | box(50, 40, 60, 50)) == pytest.approx(2 / 3)

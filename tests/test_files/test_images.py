@@ -1,4 +1,4 @@
-"""Photographs come out upright, RGB and eight bits, and damaged ones are refused with a sentence."""
+"""Images come out upright, RGB and eight bits, and damaged ones are refused with a sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small data set for jobs."""
+"""A small dataset for jobs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Hostile inputs, drawn from seeds: a clean result or one sentence, and never a lost or changed file of the user's.
 
-Each case makes a small data set, damages some of it, runs the tool in this process, often twice with more damage in
+Each case makes a small dataset, damages some of it, runs the tool in this process, often twice with more damage in
 between, and compares all files outside of the results with what they were.
 """
 
@@ -43,11 +43,11 @@ NAMES += ['a\\b.png']
 RAW_NAMES = [b'caf\xe9.png', b'\xff\xfe.png']
 
 
-# ---- a data set ----
+# ---- a dataset ----
 
 
 def pair(index: int) -> tuple[np.ndarray, np.ndarray]:
-    """A photograph and the label map of its two objects."""
+    """An image and the label map of its two objects."""
     labels = np.zeros(SIZE_HW, np.uint8)
     labels[3 : 10 + index, 2:12] = 1
     labels[6:16, 15 : 25 - index] = 2
@@ -57,7 +57,7 @@ def pair(index: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def make_set(folder: Path) -> None:
-    """Photographs, masks of all kinds with their truth, and clips."""
+    """Images, masks of all kinds with their ground truth, and clips."""
     for kind in ('photos', 'masks', 'truth', 'labels', 'cams', 'frames/a', 'maps/a'):
         (folder / kind).mkdir(parents=True)
     annotations, images = [], []

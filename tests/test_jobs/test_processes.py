@@ -20,7 +20,7 @@ from mmrefine.jobs.formats import open_masks
 from mmrefine.jobs.image_work import ImageWork
 from mmrefine.jobs.launch import processes as processes_module
 from mmrefine.jobs.launch.join import join_processes
-from mmrefine.jobs.launch.processes import Crew
+from mmrefine.jobs.launch.processes import ProcessGroupMonitor
 from mmrefine.jobs.work import Step
 from tests.helpers.scenes import Scenes, files_of
 
@@ -64,7 +64,7 @@ def documented(repo_root: Path, word: str) -> str:
 
 
 class Job:
-    """A data set, a config of a fragile refiner, and what one process makes of it undisturbed; an image is broken."""
+    """A dataset, a config of a fragile refiner, and what one process makes of it undisturbed; an image is broken."""
 
     def __init__(self, scenes: Scenes, repo_root: Path, config: str = CONFIG):
         self.scenes, self.repo_root = scenes, repo_root
@@ -172,18 +172,18 @@ def test_shards_are_stable_complete_and_even(make_scenes: Callable[[int], Scenes
 
 
 @pytest.fixture
-def crew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Crew]:
+def crew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], ProcessGroupMonitor]:
     """Makes the member of a crew of two with this rank."""
 
-    def make(rank: int) -> Crew:
+    def make(rank: int) -> ProcessGroupMonitor:
         monkeypatch.setattr(processes_module, 'get_dist_info', lambda: (rank, 2))
-        return Crew(tmp_path)
+        return ProcessGroupMonitor(tmp_path)
 
     monkeypatch.setattr(processes_module, '_BEAT_S', 0.02)
     return make
 
 
-def test_the_first_gathers_what_all_did(crew: Callable[[int], Crew]) -> None:
+def test_the_first_gathers_what_all_did(crew: Callable[[int], ProcessGroupMonitor]) -> None:
     failure = {'task': 3, 'image': 'a', 'error': 'b'}
     first, second = crew(0), crew(1)
     with first:
@@ -194,7 +194,7 @@ def test_the_first_gathers_what_all_did(crew: Callable[[int], Crew]) -> None:
         assert first.done() == (3, 6)
 
 
-def test_the_error_of_another_process_is_told(crew: Callable[[int], Crew]) -> None:
+def test_the_error_of_another_process_is_told(crew: Callable[[int], ProcessGroupMonitor]) -> None:
     first, second = crew(0), crew(1)
     with pytest.raises(OSError), second:
         raise OSError('the disk is full')
@@ -202,7 +202,7 @@ def test_the_error_of_another_process_is_told(crew: Callable[[int], Crew]) -> No
         first.wait(lambda images, masks: None)
 
 
-def test_a_long_task_is_no_silence(crew: Callable[[int], Crew], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_task_is_no_silence(crew: Callable[[int], ProcessGroupMonitor], monkeypatch: pytest.MonkeyPatch) -> None:
     """Beats alone, for far longer than the patience, by a clock that goes on only when one has arrived."""
     first, second = crew(0), crew(1)
     clock = itertools.count(step=0.4 * processes_module._PATIENCE_S)
@@ -226,7 +226,7 @@ def test_a_long_task_is_no_silence(crew: Callable[[int], Crew], monkeypatch: pyt
     assert now[0] > 3 * processes_module._PATIENCE_S and first.done() == (1, 1)
 
 
-def test_silence_is_noticed(crew: Callable[[int], Crew], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silence_is_noticed(crew: Callable[[int], ProcessGroupMonitor], monkeypatch: pytest.MonkeyPatch) -> None:
     first = crew(0)
     now = [0.0]
     monkeypatch.setattr(processes_module, 'time', SimpleNamespace(monotonic=lambda: now[0], sleep=time.sleep))

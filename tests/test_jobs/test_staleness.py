@@ -24,7 +24,7 @@ KINDS = ['coco.json', 'masks', 'labels']
 
 
 class Runner:
-    """Runs jobs of one data set, and counts the images that were refined."""
+    """Runs jobs of one dataset, and counts the images that were refined."""
 
     def __init__(self, scenes: Scenes, masks: str = 'masks', **options: object):
         self.scenes, self.masks = scenes, masks
@@ -44,7 +44,7 @@ class Runner:
 
 
 def brighten(path: Path) -> None:
-    """Another photograph of the same size."""
+    """Another image of the same size."""
     pixels = np.array(Image.open(path))
     pixels[:3, :3] = 90
     Image.fromarray(pixels).save(path)

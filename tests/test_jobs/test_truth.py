@@ -1,4 +1,4 @@
-"""The truth of a mask is found by id, by overlap or by name, and void is not measured."""
+"""The ground truth of a mask is found by id, by overlap or by name, and void is not measured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def source_of(scenes: Scenes, masks: str, semantic: bool = False) -> MaskFormat:
 
 
 def load(scenes: Scenes, source: MaskFormat, truth: str) -> tuple[CoarseMasks, TrueMasks]:
-    """Coarse and true masks of the first image."""
+    """Coarse and ground-truth masks of the first image."""
     coarse = source.read(source.tasks[0], SIZE_HW)
     return coarse, source.open_truth(scenes.folder / truth).read(source.tasks[0], coarse)
 
@@ -35,7 +35,7 @@ def test_annotations_by_id_on_the_same_image(scenes: Scenes) -> None:
     content = scenes.read_json('truth.json')
     content['annotations'].reverse()
     right = next(item for item in content['annotations'] if item['id'] == 999)
-    right['image_id'] = 14  # the id of a mask of another image is no truth
+    right['image_id'] = 14  # the id of a mask of another image is no ground truth
     scenes.write_json('truth.json', content)
     coarse, true = load(scenes, source_of(scenes, 'coco.json'), 'truth.json')
     assert known(coarse, true) == [True, False] and true.valid is None
@@ -58,7 +58,7 @@ def test_results_by_overlap_within_their_category(scenes: Scenes) -> None:
     )
     images = {'images': scenes.folder / 'coco.json', 'image_root': scenes.folder / 'photos'}
     coarse, true = load(scenes, open_masks(scenes.folder / 'results.json', **images), 'truth.json')
-    assert known(coarse, true) == [True, False]  # the truth of category 2 is elsewhere
+    assert known(coarse, true) == [True, False]  # the ground truth of category 2 is elsewhere
     np.testing.assert_array_equal(true.mask(0, coarse.mask(0)), scenes.true[0, 0])
 
 
@@ -87,5 +87,5 @@ def test_void_is_not_measured(scenes: Scenes) -> None:
 
 def test_truth_of_another_size(scenes: Scenes) -> None:
     Image.new('L', (5, 5)).save(scenes.folder / 'truth/scene_0.png')
-    with pytest.raises(ValueError, match=r'truth.*scene_0.png is 5x5 \(HxW\) but the image is 40x60'):
+    with pytest.raises(ValueError, match=r'ground truth.*scene_0.png is 5x5 \(HxW\) but the image is 40x60'):
         load(scenes, source_of(scenes, 'masks'), 'truth')

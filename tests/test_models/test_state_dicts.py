@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmrefine.models.state_dicts import in_words, read_state_dict, reshaped
+from mmrefine.models.state_dicts import describe_key_mismatch, mismatched_keys, read_state_dict
 
 
 @pytest.fixture
@@ -61,10 +61,11 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path, weights: dict) -> None:
 
 def test_differences_in_words() -> None:
     wanted = {'a': torch.zeros(2), 'b': torch.zeros(3, 1)}
-    other = reshaped(wanted, {'a': torch.zeros(2), 'b': torch.zeros(3), 'c': torch.zeros(1)})
+    other = mismatched_keys(wanted, {'a': torch.zeros(2), 'b': torch.zeros(3), 'c': torch.zeros(1)})
     assert other == {'b': 'b (3,) instead of (3, 1)'}
     assert (
-        in_words([], ['c'], list(other.values())) == '1 unexpected (c), 1 of another shape (b (3,) instead of (3, 1))'
+        describe_key_mismatch([], ['c'], list(other.values()))
+        == '1 unexpected (c), 1 of another shape (b (3,) instead of (3, 1))'
     )
-    assert in_words(list('wxyz'), [], []) == '4 missing (w, x, y, …)'
-    assert in_words([], [], []) == ''
+    assert describe_key_mismatch(list('wxyz'), [], []) == '4 missing (w, x, y, …)'
+    assert describe_key_mismatch([], [], []) == ''

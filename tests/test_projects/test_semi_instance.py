@@ -17,7 +17,7 @@ pytest.importorskip('mmdet')
 
 from mmrefine.registry import HOOKS  # noqa: E402
 from tests.helpers import bright_refiner  # noqa: E402, F401
-from tests.helpers.tiny_mask_rcnn import CLASSES, mask_rcnn, write_json, write_photographs  # noqa: E402
+from tests.helpers.tiny_mask_rcnn import CLASSES, mask_rcnn, write_images, write_json  # noqa: E402
 
 BRIGHT = {'type': 'mmrefine.BrightRefiner', 'reach_px': 4}
 EVERYTHING = {'min_score': 0.0, 'min_quality': 0.0, 'min_agreement': 0.0, 'min_area_px': 1}
@@ -25,7 +25,7 @@ NUTS = ('date', 'fig', 'hazelnut')
 
 
 def smaller(config: dict | list) -> None:
-    """Scale every view to the size of the tiny photographs."""
+    """Scale every view to the size of the tiny images."""
     for value in config.values() if isinstance(config, dict) else config:
         if isinstance(value, (dict, list)):
             smaller(value)
@@ -69,7 +69,7 @@ def documented(repo_root, tmp_path) -> Config:
     detector.roi_head.mask_head.type = config.model.detector.roi_head.mask_head.type
     config.model.update(detector=detector, refiner=ConfigDict(BRIGHT), label_filter=ConfigDict(EVERYTHING))
     labelled, unlabelled = config.train_dataloader.dataset.datasets
-    content = write_photographs(tmp_path / 'images', 4)
+    content = write_images(tmp_path / 'images', 4)
     for dataset, name, part in (
         (labelled, 'labelled', [0, 1]),
         (unlabelled, 'unlabelled', [2, 3]),
@@ -130,8 +130,8 @@ def test_hook_needs_a_teacher(documented):
 
 @pytest.fixture
 def nuts(tmp_path, monkeypatch) -> Path:
-    """The project's data, with other photographs."""
-    content = write_photographs(tmp_path / 'images', 5, classes=NUTS)
+    """The project's data, with other images."""
+    content = write_images(tmp_path / 'images', 5, classes=NUTS)
     for name, part in (('labelled', [0]), ('unlabelled', [1, 2]), ('pseudo', [3]), ('val', [4])):
         images = [content['images'][index] for index in part]
         annotations = [{**a, 'weight': 0.5} for a in content['annotations'] if a['image_id'] in part]

@@ -1,4 +1,4 @@
-"""The demonstration configs of projects/test_time: real Runners on tiny photographs, with random weights."""
+"""The demonstration configs of projects/test_time: real Runners on tiny images, with random weights."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ pytest.importorskip('mmseg')
 
 from mmrefine.core.rle import decode_segmentation  # noqa: E402
 from tests.helpers import bright_refiner  # noqa: E402, F401
-from tests.helpers.tiny_mask_rcnn import write_json, write_photographs  # noqa: E402
+from tests.helpers.tiny_mask_rcnn import write_images, write_json  # noqa: E402
 
 MEASURED = {f'{side}/{name}' for side in ('coarse', 'refined', 'gain') for name in ('iou', 'boundary_iou', 'mba')}
 
 
 @pytest.fixture
 def data(tmp_path, monkeypatch) -> Path:
-    """Both projects' data in one folder: photographs, ``val.json``, ``labels/`` and ``val.txt``."""
-    content = write_photographs(tmp_path / 'images', 2, classes=('date', 'fig', 'hazelnut'))
+    """Both projects' data in one folder: images, ``val.json``, ``labels/`` and ``val.txt``."""
+    content = write_images(tmp_path / 'images', 2, classes=('date', 'fig', 'hazelnut'))
     write_json(tmp_path / 'val.json', content)
     (tmp_path / 'labels').mkdir()
     for image in content['images']:

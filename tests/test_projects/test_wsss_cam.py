@@ -17,8 +17,8 @@ from mmrefine.files.activation_maps import load_activation_maps
 SIDE = 48
 
 
-def write_photographs(folder: Path, count: int = 9) -> None:
-    """Photographs of 2x2 tiles on grey, with a red square in the first tile, a green one in the last, and noise."""
+def write_images(folder: Path, count: int = 9) -> None:
+    """Images of 2x2 tiles on grey, with a red square in the first tile, a green one in the last, and noise."""
     rng = np.random.default_rng(0)
     (folder / 'photos').mkdir()
     images, annotations = [], []
@@ -39,7 +39,7 @@ def write_photographs(folder: Path, count: int = 9) -> None:
 
 
 def test_tiles_and_activation_maps(tmp_path: Path, repo_root: Path):
-    write_photographs(tmp_path)
+    write_images(tmp_path)
 
     def run(script: str, *arguments: object) -> None:
         command = [sys.executable, str(repo_root / 'projects/wsss_cam' / script), *map(str, arguments)]

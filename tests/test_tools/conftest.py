@@ -1,4 +1,4 @@
-"""A small data set for trainings through the tools."""
+"""A small dataset for trainings through the tools."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture(scope='session')
 def data_root(tmp_path_factory) -> Path:
-    """Six photographs of an ellipse on a ground, for training and for validation."""
+    """Six images of an ellipse on a ground, for training and for validation."""
     root = tmp_path_factory.mktemp('mine')
     rng = np.random.default_rng(0)
     for split in ('train', 'val'):

@@ -1,4 +1,4 @@
-"""Converters of data sets and checkpoints, as they are called from a shell."""
+"""Converters of datasets and checkpoints, as they are called from a shell."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run_tool(repo_root):
 
 @pytest.fixture
 def photographs(tmp_path):
-    """One photograph with the label maps of two annotators: a large and a small region each, on label 0."""
+    """One image with the label maps of two annotators: a large and a small region each, on label 0."""
     for folder in ('images', 'labels'):
         (tmp_path / folder / 'scene').mkdir(parents=True)
     cv2.imwrite(str(tmp_path / 'images/scene/a.png'), np.full((60, 90, 3), 120, np.uint8))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-pytest.importorskip('skimage', reason='the demo photographs come with scikit-image')
+pytest.importorskip('skimage', reason='the demo images come with scikit-image')
 
 
 def test_demo(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

@@ -22,7 +22,7 @@ SIZE_HW = (40, 60)
 
 @pytest.fixture
 def job(tmp_path) -> Path:
-    """Three photographs of a bright square; results on two of them; the refined results in ``refined/``."""
+    """Three images of a bright square; results on two of them; the refined results in ``refined/``."""
     truth = np.zeros(SIZE_HW, np.uint8)
     truth[10:30, 10:30] = 1
     for image_id in range(3):

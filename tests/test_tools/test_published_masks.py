@@ -1,4 +1,4 @@
-"""Published layouts, from their own folders to a number: converter, data set, LoadCoarseMasks, metric."""
+"""Published layouts, from their own folders to a number: converter, dataset, LoadCoarseMasks, metric."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from mmrefine.files.mask_layouts import LAYOUTS
 from mmrefine.models.refiners.base_refiner import BaseRefiner, Proposal
 from mmrefine.registry import MODELS
 
-# Image, true mask and coarse mask of two samples in each layout, below the root and below the coarse masks' folder.
+# Image, ground-truth mask and coarse mask of two samples in each layout, below the root and below the coarse masks'
+# folder.
 _DAVIS = [(f'JPEGImages/480p/{k}.jpg', f'Annotations/480p/{k}.png', f'{k}.png') for k in ('bear/00000', 'cat/00000')]
 FILES = {
     'big': [(f'{k}_im.jpg', f'{k}_gt.png', f'{k}_seg.png') for k in ('a', 'b')],
@@ -43,7 +44,7 @@ SIZE = (30, 40)
 
 @MODELS.register_module()
 class LitPixels(BaseRefiner):
-    """The white pixels of the image for every mask: the truth of the images below."""
+    """The white pixels of the image for every mask: the ground truth of the images below."""
 
     def forward(self, inputs, data_samples, mode='predict'):
         return self.predict(inputs, data_samples)

@@ -17,7 +17,7 @@ from tests.helpers.scenes import Scenes
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two photographs with activation maps of 0.6 in the coarse masks and 0.25 around, and one broken file."""
+    """Two images with activation maps of 0.6 in the coarse masks and 0.25 around, and one broken file."""
     scenes = Scenes(tmp_path / 'data', 3)
     (scenes.folder / 'cams').mkdir()
     for index, name in enumerate(scenes.names):

@@ -58,7 +58,7 @@ runpy.run_path(str(tools / 'refine.py'), run_name='__main__')
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photographs, their masks in a COCO file, and a small SegRefiner with random weights."""
+    """Images, their masks in a COCO file, and a small SegRefiner with random weights."""
     folder = tmp_path_factory.mktemp('refine')
     rng = np.random.default_rng(0)
     (folder / 'photos').mkdir()
@@ -94,7 +94,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def start(folder: Path, repo_root: Path) -> Callable[..., subprocess.Popen]:
-    """Starts the tool on the data set in a process of its own, which ends with the test."""
+    """Starts the tool on the dataset in a process of its own, which ends with the test."""
     started = []
 
     def start(*arguments: str, script: Path = repo_root / 'tools' / 'refine.py') -> subprocess.Popen:

@@ -34,7 +34,7 @@ def encode(mask: np.ndarray) -> dict:
 
 @pytest.fixture
 def scenes(tmp_path):
-    """Two scenes as files, with their true masks as a COCO file."""
+    """Two scenes as files, with their ground-truth masks as a COCO file."""
     content = {'images': [], 'annotations': [], 'categories': [{'id': 1, 'name': 'shape'}]}
     for number in range(2):
         image, _, truth = make_scene(number, (60, 80))

@@ -92,7 +92,7 @@ def test_what_cannot_start(run, clips, capsys):
 
 
 def test_measure_video(run, clips, capsys):
-    """Four lines for each clip; the truth, measured against itself, is perfect."""
+    """Four lines for each clip; the ground truth, measured against itself, is perfect."""
     arguments = (clips / 'frames', clips / 'masks', '--clips', 'a', '--model', clips / 'small.py')
     assert run('analysis_tools/measure_video.py', *arguments) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith('  ')]

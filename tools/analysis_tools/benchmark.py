@@ -58,7 +58,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def scene(index: int) -> tuple[np.ndarray, np.ndarray]:
-    """A noisy photograph of one ellipse, 60 to 240 px wide, and a rough mask of it."""
+    """A noisy image of one ellipse, 60 to 240 px wide, and a rough mask of it."""
     rng = np.random.default_rng(index)
     mask = np.zeros(SIZE_HW, np.uint8)
     centre = (int(rng.integers(140, 500)), int(rng.integers(140, 340)))

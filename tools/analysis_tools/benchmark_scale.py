@@ -13,7 +13,7 @@ parts    encode masks again and keep one part per image, as a job does with refi
 finish   put the parts together: the COCO file and summary.json
 
 Reading and keeping parts are timed on the first 10,000 masks only. 1,000,000 masks take 3 GB on the disk in --folder.
-Photographs and refiners have no part in these. Then follow
+Images and refiners have no part in these. Then follow
 
 split    label maps of noise, 700x700, of several numbers of labels: regions and processor time
 large    whole jobs with the bundled refiner over one image with many masks: peak memory
@@ -54,7 +54,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def generate(path: Path, num_masks: int) -> None:
-    """A COCO file of smoothed noise; photographs are named but not there."""
+    """A COCO file of smoothed noise; images are named but not there."""
     from mmrefine.core.rle import encode_rle
 
     rng = np.random.default_rng(0)

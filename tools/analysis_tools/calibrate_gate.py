@@ -1,4 +1,4 @@
-"""Fit a refiner's do-no-harm gate to masks whose truth is known, by cross-validation; about 50 masks are enough.
+"""Fit a refiner's do-no-harm gate to masks whose ground truth is known, by cross-validation; about 50 masks are enough.
 
   tools/analysis_tools/calibrate_gate.py --config CONFIG [--checkpoint WEIGHTS] --out GATE.py
       the masks of the config's test_dataloader

@@ -1,4 +1,4 @@
-"""Refiners side by side on masks whose truth is known: gains, harm, time and memory, in one run.
+"""Refiners side by side on masks whose ground truth is known: gains, harm, time and memory, in one run.
 
   tools/analysis_tools/compare_refiners.py
       the bundled model and the baselines without weights, on the validation data of the bundled model

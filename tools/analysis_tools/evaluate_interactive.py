@@ -6,8 +6,8 @@ CONFIG may also be one of SAMRefiner, without CHECKPOINT: its segmenter (SAM, HQ
 boxes and clicks, and the output for which it predicts the highest IoU is taken; both sides of the table are then its.
 
 The sets are DIS-VD, COIFT, HRSOD and ThinObject5K-TE in the folders of HQ-SAM's data; --folders names others. Every
-image is encoded once for all prompts. Prompts are drawn from the truth by --seed; masks are compared at the size of the
-image. Started again, the command goes on where it stopped.
+image is encoded once for all prompts. Prompts are drawn from the ground truth by --seed; masks are compared at the
+size of the image. Started again, the command goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def build_predictor(args: argparse.Namespace) -> SAM2RefinerPredictor | Segmente
 def evaluate_image(
     predictor: SAM2RefinerPredictor | SegmenterPredictor, sample: dict, prompts: Sequence[str | int], seed: int
 ) -> dict:
-    """Scores of one image: those of SAM 2 and of the refiner for every prompt; none if the truth is empty."""
+    """Scores of one image: those of SAM 2 and of the refiner for every prompt; none if the ground truth is empty."""
     truth = sample['gt_masks'].any(axis=0)
     scores = {}
     if truth.any():

@@ -80,7 +80,7 @@ def decode(annotations: list[dict], sizes: dict) -> Iterator[np.ndarray]:
 
 
 def print_table(model: MaskErrorModel) -> None:
-    print(f'{len(model.masks)} masks; lengths relative to sqrt(area), areas to the area of the true mask')
+    print(f'{len(model.masks)} masks; lengths relative to sqrt(area), areas to the area of the ground-truth mask')
     print(f'contour   bias {model.bias:+.4f} (varies by {model.bias_spread:.4f} between masks)')
     print(f'          spread {model.spread:.4f} along a contour, correlated over {model.length:.3f}')
     print('parts     per mask   masks with any   median area   largest')

@@ -1,10 +1,10 @@
-"""What refinement does to coarse masks of clips whose truth is known: gain, harm, flicker.
+"""What refinement does to coarse masks of clips whose ground truth is known: gain, harm, flicker.
 
   python tools/analysis_tools/measure_video.py DAVIS/JPEGImages/480p DAVIS/Annotations/480p --clips libby
 
-Every frame's true mask is degraded by its own draw of all simulators (mmrefine.core.coarse_masks, seeded by frame) and
-refined alone and in agreement with its neighbours. Harm: share of masks whose IoU fell by more than a point. Flicker
-(mmrefine.core.temporal): the truth's own is the least to be had, as flow errs and objects turn.
+Every frame's ground-truth mask is degraded by its own draw of all simulators (mmrefine.core.coarse_masks, seeded by
+frame) and refined alone and in agreement with its neighbours. Harm: share of masks whose IoU fell by more than a
+point. Flicker (mmrefine.core.temporal): the ground truth's own is the least to be had, as flow errs and objects turn.
 """
 
 from __future__ import annotations

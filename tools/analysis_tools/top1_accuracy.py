@@ -1,7 +1,7 @@
 """How often predicted IoU picks a segmenter's best output: tools/analysis_tools/top1_accuracy.py CONFIG [CHECKPOINT].
 
-CONFIG is one of SAMRefiner++ with a test_dataloader that gives coarse and true masks. With CHECKPOINT, what training
-made of the IoU head is measured beside the head as it was published.
+CONFIG is one of SAMRefiner++ with a test_dataloader that gives coarse and ground-truth masks. With CHECKPOINT, what
+training made of the IoU head is measured beside the head as it was published.
 """
 
 from __future__ import annotations

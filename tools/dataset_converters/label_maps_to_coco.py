@@ -1,12 +1,12 @@
-"""Turn photographs with label maps or binary masks into one COCO file, one annotation per region.
+"""Turn images with label maps or binary masks into one COCO file, one annotation per region.
 
 A region is a value of the label map other than --ignore (default 0), or the whole mask with --binary. Label maps are
-found by the image's relative path and stem; with --several also <stem>_<k>, several annotators' maps of one photograph
+found by the image's relative path and stem; with --several also <stem>_<k>, several annotators' maps of one image
 (BSDS).
 
   # a folder of images and binary masks
   python tools/dataset_converters/label_maps_to_coco.py images masks out/objects.json --binary
-  # the segmentations of BSDS500: every region of every annotator, large photographs made smaller
+  # the segmentations of BSDS500: every region of every annotator, large images made smaller
   python tools/dataset_converters/label_maps_to_coco.py images/train labels/train out/bsds.json --several --ignore -1
 """
 
@@ -29,24 +29,24 @@ SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp'}
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('images', type=Path, help='folder of photographs, searched recursively')
-    parser.add_argument('labels', type=Path, help='folder of label maps or masks, laid out like the photographs')
-    parser.add_argument('out', type=Path, help='COCO file to write; photographs are stored beside it in <out stem>/')
+    parser.add_argument('images', type=Path, help='folder of images, searched recursively')
+    parser.add_argument('labels', type=Path, help='folder of label maps or masks, laid out like the images')
+    parser.add_argument('out', type=Path, help='COCO file to write; images are stored beside it in <out stem>/')
     parser.add_argument('--binary', action='store_true', help='every pixel over 0 belongs to the one object')
     parser.add_argument('--components', action='store_true', help='split every region into its connected components')
     parser.add_argument('--several', action='store_true', help='take <stem>_<k> as further label maps of <stem>')
     parser.add_argument('--ignore', type=int, default=0, help='label that is no region; -1: every label is one')
-    parser.add_argument('--max-side', type=int, default=800, help='larger photographs are made smaller; 0: never')
+    parser.add_argument('--max-side', type=int, default=800, help='larger images are made smaller; 0: never')
     parser.add_argument('--min-area', type=int, default=200, help='smallest region in pixels, after resizing')
-    parser.add_argument('--max-share', type=float, default=0.8, help='largest region as a share of the photograph')
+    parser.add_argument('--max-share', type=float, default=0.8, help='largest region as a share of the image')
     parser.add_argument('--only', nargs='*', default=[], help='take these top-level folders of IMAGES only')
     parser.add_argument('--skip', nargs='*', default=[], help='leave out these top-level folders of IMAGES')
-    parser.add_argument('--check', action='store_true', help='only say which photographs have no label map')
+    parser.add_argument('--check', action='store_true', help='only say which images have no label map')
     return parser.parse_args()
 
 
 def photographs(args: argparse.Namespace) -> list[tuple[Path, Path]]:
-    """Paths of the photographs that are wanted, and their relative paths without suffix."""
+    """Paths of the images that are wanted, and their relative paths without suffix."""
     paths = sorted(path for path in args.images.rglob('*') if path.suffix.lower() in SUFFIXES)
     named = [(path, path.relative_to(args.images).with_suffix('')) for path in paths]
     return [
@@ -57,17 +57,17 @@ def photographs(args: argparse.Namespace) -> list[tuple[Path, Path]]:
 
 
 def check(args: argparse.Namespace) -> int:
-    """Say which photographs have no label map; 1 if there are such, 2 if there is no photograph."""
+    """Say which images have no label map; 1 if there are such, 2 if there is no image."""
     wanted = photographs(args)
     absent = [str(path) for path, name in wanted if not label_paths(args.labels, name, args.several)]
-    print(f'{len(wanted)} photographs in {args.images}, {len(absent)} of them without a label map in {args.labels}')
+    print(f'{len(wanted)} images in {args.images}, {len(absent)} of them without a label map in {args.labels}')
     for path in absent[:5]:
         print(path)
     return 2 if not wanted else 1 if absent else 0
 
 
 def label_paths(folder: Path, name: Path, several: bool) -> list[Path]:
-    """The label maps of one photograph, by its relative path without suffix."""
+    """The label maps of one image, by its relative path without suffix."""
     stem = name.name
     paths = [path for path in sorted((folder / name.parent).glob(f'{stem}*')) if path.suffix.lower() in SUFFIXES]
     return [path for path in paths if path.stem == stem or (several and path.stem.startswith(f'{stem}_'))]
@@ -90,8 +90,8 @@ def main() -> None:
     args = parse_args()
     if args.images.resolve() == args.labels.resolve():
         raise SystemExit(
-            f'IMAGES and LABELS are one folder, {args.images}: photographs and masks cannot be told apart there. '
-            'For published data sets there is published_masks_to_coco.py.'
+            f'IMAGES and LABELS are one folder, {args.images}: images and masks cannot be told apart there. '
+            'For published datasets there is published_masks_to_coco.py.'
         )
     if args.check:
         raise SystemExit(check(args))
@@ -135,7 +135,7 @@ def main() -> None:
     content = {'images': images, 'annotations': annotations, 'categories': [{'id': 1, 'name': 'region'}]}
     with whole_file(args.out) as file:
         json.dump(content, file)
-    print(f'{args.out}: {len(images)} photographs, {len(annotations)} regions')
+    print(f'{args.out}: {len(images)} images, {len(annotations)} regions')
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Published coarse masks and their truth as two COCO files: published_masks_to_coco.py LAYOUT ROOT OUT.
+"""Published coarse masks and their ground truth as two COCO files: published_masks_to_coco.py LAYOUT ROOT OUT.
 
 OUT/truth.json and OUT/coarse.json hold the same masks in the same order, with the names of images below ROOT; no image
 is copied. configs/_base_/datasets/published_masks.py reads them. With --check nothing is written: it says what is
@@ -32,7 +32,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         'layout', metavar='LAYOUT', choices=sorted(LAYOUTS), help=f'one of {", ".join(sorted(LAYOUTS))}'
     )
-    parser.add_argument('root', metavar='ROOT', type=Path, help='folder of images and true masks')
+    parser.add_argument('root', metavar='ROOT', type=Path, help='folder of images and ground-truth masks')
     parser.add_argument('out', metavar='OUT', type=Path, help='folder for the two files')
     parser.add_argument('--coarse', metavar='DIR', type=Path, help='folder of coarse masks; default: ROOT')
     parser.add_argument('--check', action='store_true', help='only say what is missing')
@@ -49,7 +49,7 @@ def missing(triples: list[MaskTriple]) -> Iterator[str]:
 
 
 def pairs(layout: MaskLayout, triple: MaskTriple) -> list[tuple[int, np.ndarray, np.ndarray]]:
-    """Label, true mask and coarse mask of every true mask of a file."""
+    """Label, ground-truth mask and coarse mask of every ground-truth mask of a file."""
     truth, coarse = layout.read(triple.truth), layout.read(triple.coarse)
     sizes = {mask.shape for masks in (truth, coarse) for mask in masks.values()}
     if len(sizes) > 1:
@@ -100,13 +100,16 @@ def main() -> int:
     layout = LAYOUTS[args.layout]
     triples = list(layout.find(args.root, args.coarse or args.root))
     if not triples:
-        print(f'error: {args.root} holds no true masks such as {args.root / layout.example}.', file=sys.stderr)
+        print(f'error: {args.root} holds no ground-truth masks such as {args.root / layout.example}.', file=sys.stderr)
         return 2
     absent = list(missing(triples))
     for sentence in absent:
         print(sentence, file=sys.stderr)
     if args.check:
-        print(f'{args.layout}: {len(triples)} true masks in {args.root}' + ('' if absent else ', nothing is missing'))
+        print(
+            f'{args.layout}: {len(triples)} ground-truth masks in {args.root}'
+            + ('' if absent else ', nothing is missing')
+        )
         return 1 if absent else 0
     truth, coarse, problems = convert(layout, triples, args.root)
     for problem in problems:

@@ -1,4 +1,4 @@
-"""A detector's masks as a data set: tools/dataset_converters/results_to_coco.py RESULTS IMAGES OUT.
+"""A detector's masks as a dataset: tools/dataset_converters/results_to_coco.py RESULTS IMAGES OUT.
 
 RESULTS is a COCO results list with masks, IMAGES any COCO file with the images that it refers to, OUT the annotation
 file to be written. SAMRefiner++ is trained on such files. With --match OUT is a folder of two files that hold the same

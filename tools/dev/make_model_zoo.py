@@ -19,7 +19,7 @@ HEADER = """\
 
 Every table of the three papers that can be run, and the commands that do it. `tools/dev/make_model_zoo.py` writes this
 page out of the metafiles. *Published* is coarse → refined where both are given; a dash: the source has a number that
-was not at hand. *Here* is what was measured with this code. [datasets.md](datasets.md) says how each data set is laid
+was not at hand. *Here* is what was measured with this code. [datasets.md](datasets.md) says how each dataset is laid
 out and prepared. Where a config differs from its paper on purpose, its first lines say so.
 """
 

@@ -1,4 +1,5 @@
-# Training: images and their own coarse masks as a COCO file, without any truth, as tools/dataset_converters make it.
+# Training: images and their own coarse masks as a COCO file, without any ground truth, as tools/dataset_converters
+# make it.
 data_root = 'data/mine/'
 train_dataloader = dict(
     batch_size=1,

@@ -1,5 +1,5 @@
-# Coarse masks that others have published, with their truth, as two COCO files of the same masks in the same order:
-# tools/dataset_converters/published_masks_to_coco.py makes them of each data set's own folders.
+# Coarse masks that others have published, with their ground truth, as two COCO files of the same masks in the same
+# order: tools/dataset_converters/published_masks_to_coco.py makes them of each dataset's own folders.
 image_root = 'data/published/images'
 mask_root = 'data/published/'
 test_dataloader = dict(

@@ -1,4 +1,4 @@
-# Pseudo labels of VOC with their truth, class by class, as two COCO files of the same masks in the same order:
+# Pseudo labels of VOC with their ground truth, class by class, as two COCO files of the same masks in the same order:
 # tools/dataset_converters/published_masks_to_coco.py voc data/voc data/voc/pseudo --coarse FOLDER makes them.
 image_root = 'data/voc'
 mask_root = 'data/voc/pseudo/'

@@ -68,17 +68,17 @@ class PhotometricJitter(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PasteOnBackground(BaseTransform):
-    """Synthetic composites: the object on another photograph.
+    """Synthetic composites: the object on another image.
 
     Args:
-        background_dir: folder of photographs, searched recursively for JPEG and PNG.
+        background_dir: folder of images, searched recursively for JPEG and PNG.
         prob: probability.
     """
 
     def __init__(self, background_dir: str, prob: float = 0.25):
         self.paths = sorted(str(path) for path in Path(background_dir).rglob('*') if path.suffix in ('.jpg', '.png'))
         if not self.paths:
-            raise FileNotFoundError(f'background_dir must hold .jpg or .png photographs, {background_dir} has none.')
+            raise FileNotFoundError(f'background_dir must hold .jpg or .png images, {background_dir} has none.')
         self.prob = prob
 
     def transform(self, results: dict) -> dict:

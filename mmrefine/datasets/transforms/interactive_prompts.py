@@ -33,7 +33,7 @@ class LargeScaleJitter(BaseTransform):
 
     Args:
         size: side of the canvas.
-        scale: least and greatest size of the longer side, in sides of the canvas.
+        scale: min and max size of the longer side, in sides of the canvas.
         pad_value: of the image; masks are padded with background.
     """
 

@@ -189,7 +189,7 @@ def _put_label_map(results: dict, label_map: np.ndarray) -> None:
     """What MMSegmentation's LoadAnnotations gives."""
     if results.get('reduce_zero_label') or results.get('label_map'):
         raise ValueError(
-            'LoadCoarseMasks takes labels as they are: the data set must have reduce_zero_label=False and all classes.'
+            'LoadCoarseMasks takes labels as they are: the dataset must have reduce_zero_label=False and all classes.'
         )
     results['gt_seg_map'] = label_map
     results.setdefault('seg_fields', []).append('gt_seg_map')

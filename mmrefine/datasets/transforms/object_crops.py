@@ -73,7 +73,7 @@ class CoarseMaskCrop(BaseTransform):
 
     Args:
         size: S in pixels.
-        margin_ratio: least and greatest margin on each side, as a share of the coarse mask's mean side.
+        margin_ratio: min and max margin on each side, as a share of the coarse mask's mean side.
     """
 
     def __init__(self, size: int, margin_ratio: tuple[float, float] = (0.1, 0.35)):
@@ -117,7 +117,7 @@ class RandomObjectCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class MixedPatchCrop(BaseTransform):
-    """A patch at native resolution, evenly out of all that hold both foreground and background of the true mask.
+    """A patch at native resolution, evenly out of all with both foreground and background in the ground truth.
 
     Args:
         size: side in pixels; images smaller than it are padded with their border's colours, masks with background.

@@ -21,7 +21,7 @@ from mmrefine.structures import RefineResult
 from mmrefine.utils import require
 
 _FIELDS = ('coarse_masks', 'gt_masks', 'gt_seg_map')
-# Two decoders differ by one or two grey levels on average, two photographs or a mirrored one by tens.
+# Two decoders differ by one or two grey levels on average, two images or a mirrored one by tens.
 _SAME_IMAGE_LEVELS = 3
 _FIRST_REPORT = 100  # masks
 
@@ -30,7 +30,7 @@ _FIRST_REPORT = 100  # masks
 class RefineMasks(BaseTransform):
     """Refine the masks of a sample; with a cache, epochs after the first cost next to nothing.
 
-    The photograph is read anew from ``img_path``, so that the order of channels and the loader do not matter. The step
+    The image is read anew from ``img_path``, so that the order of channels and the loader do not matter. The step
     belongs before anything that resizes, crops, mirrors or recolours.
 
     ========================= ==========================================================================================

@@ -118,7 +118,7 @@ class RefineHook(Hook):
         self._report(runner)
 
     def _prepare(self, loop: BaseLoop) -> None:
-        """What depends on the data set and the evaluator of this loop."""
+        """What depends on the dataset and the evaluator of this loop."""
         metainfo = getattr(loop.dataloader.dataset, 'metainfo', None)
         names = metainfo.get('classes') if isinstance(metainfo, Mapping) else None
         self._refine = PredictionRefiner.from_options(

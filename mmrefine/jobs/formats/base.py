@@ -129,8 +129,8 @@ class TrueMasks:
     """Ground truth of an image, for its masks as they are reported.
 
     Attributes:
-        mask: the (H, W) bool truth of the mask at a position; None where there is none.
-        valid: (H, W) bool, pixels whose truth is known; None: all.
+        mask: the (H, W) bool ground truth of the mask at a position; None where there is none.
+        valid: (H, W) bool, pixels whose ground truth is known; None: all.
     """
 
     mask: Callable[[int, np.ndarray], np.ndarray | None]
@@ -148,11 +148,11 @@ class Truth(ABC):
 
     @abstractmethod
     def fingerprint(self, task: MaskTask) -> Fingerprint:
-        """Tells whether the truth of a task has changed."""
+        """Tells whether the ground truth of a task has changed."""
 
     @abstractmethod
     def read(self, task: MaskTask, coarse: CoarseMasks) -> TrueMasks:
-        """The truth of a task.
+        """The ground truth of a task.
 
         Raises:
             OSError, ValueError: it cannot be read, or does not fit the masks.

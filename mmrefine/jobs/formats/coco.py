@@ -257,8 +257,8 @@ class _Changes:
 class CocoTruth(Truth):
     """A COCO annotation file.
 
-    The truth of an annotation is that with the same id on the same image. Results, which have no ids, take the one of
-    their category on the same image that overlaps them the most, from an IoU of 0.25.
+    The ground truth of an annotation is that with the same id on the same image. Results, which have no ids, take the
+    one of their category on the same image that overlaps them the most, from an IoU of 0.25.
     """
 
     def __init__(self, path: Path, source: CocoMasks):

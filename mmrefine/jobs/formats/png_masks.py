@@ -134,6 +134,6 @@ class PngTruth(Truth):
         return TrueMasks(lambda position, mask: None if file is None else file.binary())
 
     def read_file(self, task: MaskTask, size_hw: tuple[int, int]) -> MaskFile | None:
-        """The truth of a task, checked to have the size of the masks; None if there is none."""
+        """The ground truth of a task, checked to have the size of the masks; None if there is none."""
         path = self.files.get(task.key)
         return None if path is None else read_mask_file(path).check_size(size_hw)

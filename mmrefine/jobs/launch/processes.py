@@ -41,7 +41,7 @@ def run_in_processes(job: Job, model: Any, overwrite: bool = False, progress: bo
         LostProcessError: another process has died; what is done is kept.
         ValueError, OutputError: as :meth:`~mmrefine.jobs.engine.Job.start` and ``refine`` say.
     """
-    crew = Crew(job.state / 'processes')
+    crew = ProcessGroupMonitor(job.state / 'processes')
 
     def begin() -> tuple[Any, list[Share]]:
         left = job.start(overwrite)
@@ -100,7 +100,7 @@ class Status:
     end: str | None = None
 
 
-class Crew:
+class ProcessGroupMonitor:
     """The processes of a job. All but the first write every few seconds into a file how far they are.
 
     So the first notices when one is gone, even if that process could not say a word, and nobody waits for it: whoever
@@ -141,7 +141,7 @@ class Crew:
             raise outcome[0]
         return outcome[0]
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> ProcessGroupMonitor:
         self._last_signs = dict.fromkeys(self._others, time.monotonic())
         if not self.is_first:
             self._pulse.start()

@@ -105,7 +105,7 @@ class StepSequential(nn.Sequential):
 
 @MODELS.register_module()
 class DenoiseUNet(BaseModule):
-    """Logits of the true mask from an image, a partly coarse mask and the step.
+    """Logits of the ground-truth mask from an image, a partly coarse mask and the step.
 
     The defaults are the published network: 118,604,673 parameters, 256 x 256 input.
 

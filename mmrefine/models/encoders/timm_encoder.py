@@ -13,7 +13,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmrefine.models.encoders.efficientnet_lite_weights import efficientnet_lite_to_timm
-from mmrefine.models.state_dicts import in_words, read_state_dict, reshaped
+from mmrefine.models.state_dicts import describe_key_mismatch, mismatched_keys, read_state_dict
 from mmrefine.registry import MODELS
 from mmrefine.utils import require
 
@@ -73,7 +73,7 @@ class TimmEncoder(BaseModule):
             state = _CONVERTERS[converter](state, self.backbone)
         wanted = self.backbone.state_dict()
         missing = [key for key in wanted if key not in state and not key.endswith('num_batches_tracked')]
-        differences = in_words(missing, [], list(reshaped(wanted, state).values()))
+        differences = describe_key_mismatch(missing, [], list(mismatched_keys(wanted, state).values()))
         if differences:
             raise ValueError(
                 f'{weights} does not hold the weights of the timm model {name!r}: {differences}; '

@@ -34,7 +34,7 @@ def sobel_magnitude(masks: Tensor) -> Tensor:
 
 @MODELS.register_module()
 class TextureL1Loss(nn.Module):
-    """Mean L1 between the Sobel magnitudes of the predicted probabilities and of the truth, times ``loss_weight``."""
+    """Mean L1 between the Sobel magnitudes of predicted probabilities and ground truth, times ``loss_weight``."""
 
     def __init__(self, loss_weight: float = 5.0):
         super().__init__()

@@ -1,7 +1,7 @@
 """Mask losses on sampled points, most of them where the prediction is in doubt (PointRend; HQ-SAM trains with it).
 
-Legend: B masks, N points of a mask, h and w of the prediction, H and W of the truth. Points are (x, y) in [0, 1] over
-the whole picture, so that prediction and truth may differ in size.
+Legend: B masks, N points of a mask, h and w of the prediction, H and W of the ground truth. Points are (x, y) in [0,
+1] over the whole picture, so that prediction and ground truth may differ in size.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class PointSampledMaskLoss(nn.Module):
     Args:
         num_points: N; HQ-SAM's 12,544 for inputs of 1024, 2,048 are enough up to 256.
         oversample, importance: see :func:`uncertain_points`.
-        mode: 'points'; or 'full', all pixels of the truth.
+        mode: 'points'; or 'full', all pixels of the ground truth.
         bce_weight, dice_weight: factors.
 
     Raises:

@@ -41,7 +41,7 @@ class Proposal(NamedTuple):
 
     Attributes:
         masks: (N, H, W) bool.
-        scores: (N,) estimates of their quality (IoU with the truth), in [0, 1].
+        scores: (N,) estimates of their quality (IoU with the ground truth), in [0, 1].
         coarse_scores: (N,) estimates of the quality of the coarse masks by the same means, where the refiner has any.
         evidence: further features for the gate, (N,) each by name, see :mod:`mmrefine.core.gate`.
         refusals: N texts: why the refiner has no proposal for a mask, which then stays; '' where it has one.

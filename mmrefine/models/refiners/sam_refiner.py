@@ -36,21 +36,21 @@ _STABILITY_OFFSET = 1.0
 
 
 @dataclass(frozen=True)
-class _Answers:
+class _Predictions:
     """One round's answers to n masks of (H, W), as evidence of their quality.
 
     Attributes:
         before, after: (n, H, W) bool.
         logits: (n, H, W).
         predicted_iou: (n,), by the segmenter.
-        opinion: (n, H, W), the probabilities of the first round; only where they are asked for.
+        first_probs: (n, H, W), the probabilities of the first round; only where they are asked for.
     """
 
     before: np.ndarray
     after: np.ndarray
     logits: Tensor
     predicted_iou: Tensor
-    opinion: Tensor | None
+    first_probs: Tensor | None
 
     def predicted(self) -> np.ndarray:
         return self.predicted_iou.clamp(0, 1).cpu().numpy()
@@ -63,14 +63,14 @@ class _Answers:
         return agreement(self.before, self.after)
 
     def expected(self) -> np.ndarray:
-        return _expected_iou(self.after, self.opinion)
+        return _expected_iou(self.after, self.first_probs)
 
 
 _QUALITIES = {
-    'predicted_iou': _Answers.predicted,
-    'stability': _Answers.stability,
-    'agreement': _Answers.agreement,
-    'expected_iou': _Answers.expected,
+    'predicted_iou': _Predictions.predicted,
+    'stability': _Predictions.stability,
+    'agreement': _Predictions.agreement,
+    'expected_iou': _Predictions.expected,
 }
 
 
@@ -197,17 +197,17 @@ class SAMRefiner(BaseRefiner):
         """Rounds over some masks of one image; those that are done take no further part."""
         masks = coarse.copy()
         scores, coarse_scores = np.zeros((2, len(masks)), np.float32)
-        active, opinion = np.arange(len(masks)), None
+        active, first_probs = np.arange(len(masks)), None
         for _ in range(self.iters):
             before = masks[active]
             logits, predicted_iou = self._round(features, before)
             masks[active] = (logits > MASK_THRESHOLD).cpu().numpy()
-            if 'expected_iou' in self.quality and opinion is None:
+            if 'expected_iou' in self.quality and first_probs is None:
                 # Judged by the first round: later ones have seen their own answer as a prompt and believe it.
-                opinion = logits.sigmoid()
-                coarse_scores[:] = _expected_iou(coarse, opinion)
-            answers = _Answers(
-                before, masks[active], logits, predicted_iou, None if opinion is None else opinion[active]
+                first_probs = logits.sigmoid()
+                coarse_scores[:] = _expected_iou(coarse, first_probs)
+            answers = _Predictions(
+                before, masks[active], logits, predicted_iou, None if first_probs is None else first_probs[active]
             )
             scores[active] = np.prod([_QUALITIES[name](answers) for name in self.quality], axis=0)
             active = active[~self._done(before, masks[active])]

@@ -111,7 +111,7 @@ class SAMRefinerPP(SAMRefiner):
 
     @torch.no_grad()
     def top1(self, image: np.ndarray, coarse: np.ndarray, truth: np.ndarray) -> np.ndarray:
-        """Whether the output that ranks first in the first round is the one nearest to the truth.
+        """Whether the output that ranks first in the first round is the one nearest to the ground truth.
 
         Args:
             image: (H, W, 3) uint8 RGB.

@@ -177,7 +177,7 @@ class SegRefiner(BaseRefiner):
         return torch.from_numpy(planes).to(images.device)
 
     def denoise(self, condition: Condition, x_t: Tensor, t: Tensor) -> Tensor:
-        """Logits (B, 1, h, w) of the true masks; the partly coarse mask, 0 or 1, is the fourth channel."""
+        """Logits (B, 1, h, w) of the ground-truth masks; the partly coarse mask, 0 or 1, is the fourth channel."""
         planes = condition.planes
         inputs = torch.cat([planes[:, :3], x_t.float(), planes[:, 3:]], dim=1)
         if condition.features is None:
@@ -255,15 +255,15 @@ class SegRefiner(BaseRefiner):
             stability = mask_stability(denoised.first[:, 0], denoised.result[:, 0])
             for index, job in enumerate(chunk):
                 proposal = proposals[job.image]
-                refined, opinion = denoised.result[index, 0].cpu(), denoised.first[index, 0]
+                refined, first_probs = denoised.result[index, 0].cpu(), denoised.first[index, 0]
                 x1, y1, x2, y2 = job.box_xyxy
                 target = proposal.masks[job.mask]
                 target[:] = False
                 target[y1:y2, x1:x2] = (paste(refined, job.box_xyxy, self.paste_border) >= 0.5).numpy()
                 self._finish(inputs[job.image], job, target)
                 # Judged by the first step's probabilities: later ones have seen their own samples and believe them.
-                proposal.scores[job.mask] = float(expected_iou(denoised.result[index, 0] >= 0.5, opinion))
-                proposal.coarse_scores[job.mask] = float(expected_iou(coarse[index, 0] >= 0.5, opinion))
+                proposal.scores[job.mask] = float(expected_iou(denoised.result[index, 0] >= 0.5, first_probs))
+                proposal.coarse_scores[job.mask] = float(expected_iou(coarse[index, 0] >= 0.5, first_probs))
                 proposal.evidence['sharpness'][job.mask] = float(sharpness[index])
                 proposal.evidence['stability'][job.mask] = float(stability[index])
         return proposals

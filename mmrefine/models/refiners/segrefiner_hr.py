@@ -84,12 +84,12 @@ class SegRefinerHR(SegRefiner):
         for index, seed in enumerate(seeds):
             if np.count_nonzero(item.masks[index]) >= self.min_area:
                 coarse = torch.from_numpy(item.masks[index].copy())[None, None].float().to(self.device)
-                probabilities, opinion = self._refine_mask(image, coarse, torch.Generator().manual_seed(seed))
+                probabilities, first_probs = self._refine_mask(image, coarse, torch.Generator().manual_seed(seed))
                 proposal.masks[index] = (probabilities >= 0.5).cpu().numpy()
-                proposal.scores[index] = float(expected_iou(probabilities >= 0.5, opinion))
-                proposal.coarse_scores[index] = float(expected_iou(coarse[0, 0] >= 0.5, opinion))
+                proposal.scores[index] = float(expected_iou(probabilities >= 0.5, first_probs))
+                proposal.coarse_scores[index] = float(expected_iou(coarse[0, 0] >= 0.5, first_probs))
                 proposal.evidence['sharpness'][index] = float(boundary_sharpness(probabilities[None]))
-                proposal.evidence['stability'][index] = float(mask_stability(opinion[None], probabilities[None]))
+                proposal.evidence['stability'][index] = float(mask_stability(first_probs[None], probabilities[None]))
         return proposal
 
     def _refine_mask(self, image: Tensor, coarse: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -56,7 +56,7 @@ class SAM2Refiner(BaseModel):
     Args:
         base: a SAM 2, or keyword arguments of :func:`~mmrefine.models.sam2_refiner.build_base`.
         core: keyword arguments of :class:`~mmrefine.models.sam2_refiner.SAM2RefinerCore`, less the sizes.
-        loss: of logits and truth, which gives a dictionary of losses.
+        loss: of logits and ground truth, which gives a dictionary of losses.
         aux_weight: factor of the losses of Mask Refinement's blocks (eq. 3: 0.3).
         tile_scale: 1; 0.5 or 0 save time at some loss of detail, see :func:`local_features`; 0 skips Localization
             Augment.

@@ -1,4 +1,4 @@
-"""Clips: frame-wise refinement, and masks carried from frame to frame for agreement over time."""
+"""Clips: frame-wise refinement, and masks carried from frame to frame for temporal consistency."""
 
 from mmrefine.models.video.propagation import FlowPropagator, MaskPropagator
 from mmrefine.models.video.video_refiner import FrameResult, FramewiseVideoRefiner, VideoRefiner

@@ -1,4 +1,4 @@
-"""Masks of a clip refined frame by frame, in agreement over time. Legend: N objects, H and W in pixels."""
+"""Masks of a clip refined frame by frame, in temporal consistency. Legend: N objects, H and W in pixels."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from .pool import Pool
 from .prompts import box_prompts, point_prompts
 from .training import Log, Progress, normalise, set_learning_rate
 
-_COARSENESS = 4  # truth is averaged over cells of so many pixels: the grid of SAM 2's own mask logits
+_COARSENESS = 4  # ground truth is averaged over cells of so many pixels: the grid of SAM 2's own mask logits
 _MAX_GRADIENT = 1.0
 # At first the decoder sees prompts and no image; otherwise it learns what stands out, and to ignore prompts.
 _BLIND_SHARE = 0.06

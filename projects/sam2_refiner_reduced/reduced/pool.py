@@ -1,4 +1,4 @@
-"""Pools of images with true masks, drawn once and kept on disk: half synthetic scenes, half crops of photographs.
+"""Pools of images with ground-truth masks, drawn once and kept on disk: half synthetic scenes, half crops of images.
 
 Legend: N images of a pool, S their side in pixels.
 """
@@ -28,7 +28,7 @@ class Pool:
     Attributes:
         images: (N, S, S, 3) uint8 RGB.
         masks: (N, S, S) bool.
-        sources: (N,) names of the data sets.
+        sources: (N,) names of the datasets.
     """
 
     images: np.ndarray
@@ -44,10 +44,10 @@ def load_pool(path: Path, count: int, size: int, seed: int, data: Path | None, s
 
     Args:
         path: ``.npz`` file.
-        count: N; even places hold synthetic scenes and odd ones photographs, without ``data`` all are synthetic.
+        count: N; even places hold synthetic scenes and odd ones images, without ``data`` all are synthetic.
         size: S.
         seed: pools of different seeds share no synthetic scene.
-        data: folder with ``<set>.json`` and the images in ``<set>/`` for each of the sets; None: no photographs.
+        data: folder with ``<set>.json`` and the images in ``<set>/`` for each of the sets; None: no images.
         sets: names of the sets and how often each is drawn from.
     """
     if not path.is_file():

@@ -20,7 +20,8 @@ def draw_scene(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndar
         rng: source of all randomness.
 
     Returns:
-        image (S, S, 3) uint8 RGB, and the true mask of the target (S, S) bool: pixels covered to at least one half.
+        image (S, S, 3) uint8 RGB, and the ground-truth mask of the target (S, S) bool: pixels covered to at least one
+        half.
     """
     image = _texture(size, rng, contrast=rng.uniform(5, 40))
     for _ in range(rng.integers(3)):  # distractors, which the target may hide in part

@@ -30,7 +30,7 @@ Scores = dict[str, dict[str, dict[str, list[float]]]]
 
 @torch.no_grad()
 def score(base: nn.Module, cores: nn.ModuleDict, cached: CachedFeatures) -> Scores:
-    """Scores of up(M), the base's mask at full size, and of every variant, against the fine truth."""
+    """Scores of up(M), the base's mask at full size, and of every variant, against the fine ground truth."""
     scores: Scores = {
         name: {str(prompt): {measure: [] for measure in MEASURES} for prompt in PROMPTS} for name in (BASE, *cores)
     }

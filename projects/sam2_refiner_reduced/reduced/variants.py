@@ -1,4 +1,4 @@
-"""Stage 2: the variants of the refiner learn the fine truth above the frozen base, in step with each other.
+"""Stage 2: the variants of the refiner learn the fine ground truth above the frozen base, in step with each other.
 
 Every step gives all variants the same images, prompts and learning rate, so that all have made as many steps whenever
 the time is over.

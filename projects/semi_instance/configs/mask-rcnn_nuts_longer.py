@@ -1,4 +1,4 @@
-# What the semi-supervised runs are compared with: as many more iterations, on the labelled photographs alone.
+# What the semi-supervised runs are compared with: as many more iterations, on the labelled images alone.
 _base_ = './mask-rcnn_nuts_labelled.py'
 load_from = 'work_dirs/mask-rcnn_nuts_labelled/iter_600.pth'
 max_iters = 200

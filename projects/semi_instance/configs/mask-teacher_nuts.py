@@ -1,4 +1,4 @@
-# Online: the teacher's masks on unlabelled photographs are refined before the student learns from them.
+# Online: the teacher's masks on unlabelled images are refined before the student learns from them.
 _base_ = './mask-rcnn_nuts_longer.py'
 custom_imports = dict(imports=['mmrefine.compat.auto', 'mmrefine.models.detectors'])
 

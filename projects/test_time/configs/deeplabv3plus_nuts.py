@@ -1,4 +1,4 @@
-# A slim DeepLabV3+ from scratch, objects against background, on the same photographs at half their size.
+# A slim DeepLabV3+ from scratch, objects against background, on the same images at half their size.
 _base_ = ['mmseg::_base_/models/deeplabv3plus_r50-d8.py', 'mmseg::_base_/default_runtime.py']
 custom_imports = dict(imports=['mmrefine.compat.auto'])
 

@@ -1,4 +1,4 @@
-# A slim Mask R-CNN from scratch on a few photographs of dates, figs and hazelnuts: real masks, and coarse ones.
+# A slim Mask R-CNN from scratch on a few images of dates, figs and hazelnuts: real masks, and coarse ones.
 _base_ = ['mmdet::_base_/models/mask-rcnn_r50_fpn.py', 'mmdet::_base_/default_runtime.py']
 custom_imports = dict(imports=['mmrefine.compat.auto'])
 

@@ -1,4 +1,4 @@
-# A small U-Net of MMSegmentation from scratch, on label maps in the folder LABELS (that of truth by default).
+# A small U-Net of MMSegmentation from scratch, on label maps in the folder LABELS (that of ground truth by default).
 _base_ = ['mmseg::_base_/models/fcn_unet_s5-d16.py', 'mmseg::_base_/default_runtime.py']
 custom_imports = dict(imports=['mmrefine.compat.auto'])
 

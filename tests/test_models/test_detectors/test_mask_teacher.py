@@ -24,7 +24,7 @@ from mmengine.hub import get_config  # noqa: E402
 import mmrefine.models.detectors  # noqa: E402, F401
 from mmrefine.core.rle import decode_segmentation  # noqa: E402
 from tests.helpers import bright_refiner  # noqa: E402, F401
-from tests.helpers.tiny_mask_rcnn import CLASSES, SIZE_HW, VIEW_META, mask_rcnn, write_photographs  # noqa: E402
+from tests.helpers.tiny_mask_rcnn import CLASSES, SIZE_HW, VIEW_META, mask_rcnn, write_images  # noqa: E402
 
 BRIGHT = {'type': 'mmrefine.BrightRefiner', 'reach_px': 5}
 
@@ -51,8 +51,8 @@ def build(refiner: dict | None = BRIGHT, label_filter: dict | None = None, detec
 
 @pytest.fixture
 def photograph(tmp_path) -> tuple[str, np.ndarray]:
-    """Path of one photograph, and its true masks (2, H, W)."""
-    content = write_photographs(tmp_path, 1)
+    """Path of one image, and its ground-truth masks (2, H, W)."""
+    content = write_images(tmp_path, 1)
     masks = [decode_segmentation(annotation['segmentation'], SIZE_HW) for annotation in content['annotations']]
     return str(tmp_path / '0.png'), np.stack(masks)
 
@@ -131,7 +131,7 @@ def test_masks_reach_a_flipped_student_exactly(photograph, direction):
 
 
 def test_masks_reach_a_scaled_and_flipped_student(photograph):
-    """Teacher doubled and flipped, student upright: true masks but for the rounding of the border."""
+    """Teacher doubled and flipped, student upright: ground-truth masks but for the rounding of the border."""
     path, truth = photograph
     model = build(refiner=None)
     inputs, teacher = batch(model, view(path, resize(2.0), flip('horizontal')))
@@ -144,7 +144,7 @@ def test_masks_reach_a_scaled_and_flipped_student(photograph):
 
 
 def test_masks_follow_mmdets_rotation(photograph):
-    """The photograph itself says where the object is in a rotated view: bright pixels."""
+    """The image itself says where the object is in a rotated view: bright pixels."""
     path, truth = photograph
     model = build(refiner=None)
     inputs, teacher = batch(model, view(path, resize(1.0)))

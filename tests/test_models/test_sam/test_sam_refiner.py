@@ -72,7 +72,7 @@ def iou(masks: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def test_a_trained_segmenter_repairs_rough_masks(backend):
-    """The tiny SAM knows such scenes: refined masks are nearer to the truth on average."""
+    """The tiny SAM knows such scenes: refined masks are nearer to the ground truth on average."""
     before, after = [], []
     for seed in range(6):
         image, coarse, truth = make_scene(seed)

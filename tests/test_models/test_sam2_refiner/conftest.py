@@ -57,7 +57,7 @@ def prompts() -> list[ObjectPrompt]:
 
 @pytest.fixture
 def samples(prompts) -> list[RefineDataSample]:
-    """Prompted samples with a square as the truth."""
+    """Prompted samples with a square as the ground truth."""
     samples = []
     for seed, prompt in enumerate(prompts):
         sample = RefineDataSample(metainfo={'seed': seed, 'ori_shape': (60, 90)})

@@ -1,4 +1,4 @@
-"""Refinement of clips in agreement over time, with a plain refiner on moving squares."""
+"""Refinement of clips in temporal consistency, with a plain refiner on moving squares."""
 
 from __future__ import annotations
 
