@@ -108,7 +108,7 @@ def test_a_gate_on_what_the_refiner_does_not_know_is_refused() -> None:
 
 
 def test_settings_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match=r'area_ratio must be \(least, greatest\), got \(2, 1\)'):
+    with pytest.raises(ValueError, match=r'area_ratio must be \(min, max\), got \(2, 1\)'):
         QualityGate(area_ratio=(2, 1))
     with pytest.raises(ValueError, match=r"weights must name features out of .* got \['gain'\]"):
         QualityGate(weights={'gain': 1.0}, min_probability=0.5)

@@ -40,7 +40,7 @@ def test_no_masks():
 
 
 def test_options_that_cannot_be():
-    with pytest.raises(ValueError, match=r'\(least, greatest\) in pixels, got \(5, 2\)'):
+    with pytest.raises(ValueError, match=r'\(min, max\) in pixels, got \(5, 2\)'):
         MaskSelection(area_range=(5, 2))
     with pytest.raises(ValueError, match='top_k must be at least 1, or None for all masks, got 0'):
         MaskSelection(top_k=0)

@@ -32,7 +32,7 @@ def test_demo(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch, 
     assert {path.stem for path in pictures} == names
     for path in pictures:
         with Image.open(path) as picture:
-            assert picture.width > 3 * 600
+            assert picture.width > 900
 
     summary = json.loads((tmp_path / 'out/summary.json').read_text(encoding='utf-8'))
     truths = len(json.loads((repo_root / 'demo/ground_truth.json').read_text(encoding='utf-8'))['annotations'])
