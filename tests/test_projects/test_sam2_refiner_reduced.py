@@ -179,7 +179,7 @@ def test_report_of_known_scores(experiment):
         for gain, band in (('15.00', '+2.50 [+2.50, +2.50]'), ('15.00', '+5.00 [+5.00, +5.00]'))
     )
     alone, module = report.split('## What each module adds')
-    assert f'| MR | {gains} |' in alone and f'| MR | {added} |' in module and 'images, mIoU (2)' in report
+    assert f'| MR | {gains} |' in alone and f'| MR | {added} |' in module and 'photographs, mIoU (2)' in report
     assert '| base | 60.0 | 40.0 | 60.0 | 40.0 | 60.0 | 40.0 |' in report
     # Of two seeds the boundary fell in one.
     assert '| MR | 0.0 | 50.0 | 0.0 | 50.0 | 0.0 | 50.0 |' in report.split('## Harm')[1]

@@ -71,7 +71,7 @@ def _table_of_base(runs: Sequence[Scores], sources: np.ndarray) -> list[str]:
 
 
 def _table_of_gains(runs: Sequence[Scores], sources: np.ndarray, pairs: Mapping[str, tuple[str, str]]) -> list[str]:
-    """Gains of one system over another on all images, synthetic scenes and images; an image counts once."""
+    """Gains of one system over another on all images, synthetic scenes and photographs; an image counts once."""
     groups = _groups(sources)
     rows = []
     for name, (better, worse) in pairs.items():
