@@ -156,10 +156,11 @@ def test_mim_finds_models_and_tools(any_python, tmp_path):
     assert "'segrefiner_lr_lvis'" in found
     shown = run(any_python, '-m', 'mim', 'search', 'mmrefine', '--config', 'segrefiner_lr_lvis', cwd=tmp_path)
     assert 'training_data' in shown and 'lvis v1' in shown
-    for command in ('train', 'test'):  # the script is found, and runs: it is what refuses the option
-        started = [any_python, '-m', 'mim', command, 'mmrefine', 'segrefiner_tiny_folder.py', '--no-such-option']
+    # The script is found, and runs: it is what refuses the option.
+    for command, *checkpoint in (('train',), ('test', '--checkpoint', 'weights.pth')):
+        started = [any_python, '-m', 'mim', command, 'mmrefine', 'segrefiner_tiny_folder.py', *checkpoint, '--no-such']
         answer = subprocess.run(started, cwd=tmp_path, capture_output=True, text=True, env=clean_environment())
-        assert f'{command}.py: error: unrecognized arguments: --no-such-option' in answer.stderr
+        assert f'mmrefine {command}: error: unrecognized arguments: --no-such' in answer.stderr
 
 
 def test_mim_download_takes_every_model_with_weights(any_python, tmp_path):
