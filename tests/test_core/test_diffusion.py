@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmrefine.core.diffusion import DiffusionSchedule, forward_sample, reverse_fine_probs, reverse_process
+from mmrefine.core.diffusion import DiffusionSchedule, reverse_process
 from mmrefine.registry import MODELS
 from tests.helpers.reference import LOGITS_ATOL, PROBABILITIES_ATOL, TINY_UNET, floats, load, tiny_weights, uniform
 
@@ -26,8 +26,7 @@ def test_schedule_refuses_nonsense(bad):
 
 def test_forward_process_draws_the_released_pixels():
     expected = load('E_diffusion_s0')
-    drawn = forward_sample(
-        DiffusionSchedule(),
+    drawn = DiffusionSchedule().add_noise(
         floats(expected['q_fine']),
         floats(expected['q_coarse']),
         torch.from_numpy(expected['q_t']),
@@ -39,9 +38,7 @@ def test_forward_process_draws_the_released_pixels():
 @pytest.mark.parametrize('t', range(6))
 def test_reverse_step_gives_the_released_fine_probabilities(t):
     expected = load('E_diffusion_s0')
-    fine_probs = reverse_fine_probs(
-        DiffusionSchedule(), floats(expected['p_logits']), floats(expected['p_cur_fine_probs']), t
-    )
+    fine_probs = DiffusionSchedule().step(floats(expected['p_logits']), t, floats(expected['p_cur_fine_probs']))
     np.testing.assert_allclose(fine_probs, expected['p_next_fine_probs'][t], rtol=0, atol=PROBABILITIES_ATOL)
 
 
@@ -85,16 +82,16 @@ def test_reverse_process_of_a_trained_network(name):
 def test_certain_network_makes_every_pixel_fine():
     """With full confidence f reaches exactly 1 at t = 0, whatever the steps before."""
     coarse = torch.zeros(1, 1, 4, 4)
-    truth = torch.eye(4).view(1, 1, 4, 4)
+    gt = torch.eye(4).view(1, 1, 4, 4)
     result, fine_probs, _ = reverse_process(
         DiffusionSchedule(),
-        lambda x_t, t: (truth - 0.5) * 1e4,
+        lambda x_t, t: (gt - 0.5) * 1e4,
         coarse,
         range(5, -1, -1),
         lambda: torch.rand(1, 1, 4, 4),
     )
-    torch.testing.assert_close(result, truth)
-    torch.testing.assert_close(fine_probs, torch.ones_like(truth))
+    torch.testing.assert_close(result, gt)
+    torch.testing.assert_close(fine_probs, torch.ones_like(gt))
 
 
 def test_steps_left_out_lead_to_the_same_fine_probabilities():
@@ -107,6 +104,6 @@ def test_steps_left_out_lead_to_the_same_fine_probabilities():
         )
         # After the last step, t = 2, the state is that before it.
         torch.testing.assert_close(fine_probs, torch.full_like(coarse, float(schedule.fine_probs[1])))
-    weaker = reverse_fine_probs(schedule, logits, coarse, 5, confidence_power=1.0)
-    stronger = reverse_fine_probs(schedule, logits, coarse, 5, confidence_power=0.5)
+    weaker = schedule.step(logits, 5, coarse, confidence_power=1.0)
+    stronger = schedule.step(logits, 5, coarse, confidence_power=0.5)
     assert (weaker < stronger).all() and (stronger < schedule.fine_probs[4]).all()

@@ -51,7 +51,7 @@ def test_points_are_the_doubtful_ones_and_some_at_random():
     logits = torch.full((1, 1, 16, 16), 9.0)
     logits[..., 8] = 0.0  # in doubt is the strip around the column
     generator = torch.Generator().manual_seed(0)
-    points = uncertain_points(logits, 200, oversample=10.0, importance=0.75, generators=[generator])
+    points = uncertain_points(logits, 200, oversample_ratio=10.0, importance_sample_ratio=0.75, generators=[generator])
     assert points.shape == (1, 200, 2) and (points >= 0).all() and (points <= 1).all()
     doubtful, others = points[0, :150], points[0, 150:]
     # Besides the strip, samples fall to 0 within half a pixel of the border: that is beyond the outermost centres.
@@ -61,9 +61,9 @@ def test_points_are_the_doubtful_ones_and_some_at_random():
     assert np.ptp(others[:, 0].numpy()) > 0.9
 
 
-@pytest.mark.parametrize(('oversample', 'importance'), [(1.0, 1.0), (3.0, 0.0), (2.5, 0.5)])
-def test_number_of_points(logits, oversample, importance):
-    assert uncertain_points(logits, 11, oversample, importance).shape == (3, 11, 2)
+@pytest.mark.parametrize(('oversample_ratio', 'importance_sample_ratio'), [(1.0, 1.0), (3.0, 0.0), (2.5, 0.5)])
+def test_number_of_points(logits, oversample_ratio, importance_sample_ratio):
+    assert uncertain_points(logits, 11, oversample_ratio, importance_sample_ratio).shape == (3, 11, 2)
 
 
 def test_draws_of_a_mask_do_not_depend_on_the_batch(logits):

@@ -179,7 +179,7 @@ def test_forward_modes():
 
 @pytest.mark.parametrize('steps', [(), (4, 3), (5, 5, 0), (5, 6), (5, -1)])
 def test_nonsensical_steps_are_named(steps):
-    with pytest.raises(ValueError, match='steps must fall from 5, where every pixel is coarse, got'):
+    with pytest.raises(ValueError, match='steps must be descending and start at 5, where every pixel is coarse, got'):
         build(steps=steps)
 
 

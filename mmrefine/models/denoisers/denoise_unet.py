@@ -117,7 +117,7 @@ class DenoiseUNet(BaseModule):
         num_res_blocks: residual blocks per level.
         num_heads: attention heads.
         attention_strides: strides (relative to the first level) at which there is self-attention.
-        num_steps: steps T of the diffusion, the size of the learned embedding.
+        num_steps: number T of timesteps, the size of the learned embedding.
         dropout: probability in the residual blocks.
         patch_size: pixels per side that are folded into the channels before the first level and unfolded after the
             last: a cheap way to a large input for small models. 1 is the published network.
@@ -188,7 +188,7 @@ class DenoiseUNet(BaseModule):
         nn.init.zeros_(self.out[-1].bias)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Logits for ``x`` (B, C, h, w), h and w multiples of ``stride``, at steps ``t`` (B,) int64."""
+        """Logits for ``x`` (B, C, h, w), h and w multiples of ``stride``, at timesteps ``t`` (B,) int64."""
         return F.pixel_shuffle(self.out(self.features(x, t)[-1]), self.patch_size)
 
     def features(self, x: Tensor, t: Tensor) -> list[Tensor]:

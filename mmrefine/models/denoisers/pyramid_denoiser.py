@@ -46,7 +46,7 @@ class PyramidDenoiser(BaseModule):
         feature_channels: channels of the encoder's levels, at strides 2, 4, 8, ...
         widths: channels of the U-Net's levels, as many.
         attention_levels: how many of the coarsest levels have self-attention with ``num_heads`` heads.
-        num_steps: T of the diffusion.
+        num_steps: number T of timesteps.
         embed_channels: width of the embedding of the timestep.
     """
 

@@ -28,8 +28,8 @@ def sample_at(maps: Tensor, points: Tensor) -> Tensor:
 def uncertain_points(
     logits: Tensor,
     num_points: int,
-    oversample: float,
-    importance: float,
+    oversample_ratio: float,
+    importance_sample_ratio: float,
     generators: Sequence[torch.Generator] | None = None,
 ) -> Tensor:
     """Random points, a share of them the most uncertain (logit nearest to 0) of more.
@@ -37,18 +37,18 @@ def uncertain_points(
     Args:
         logits: (B, 1, h, w).
         num_points: N.
-        oversample: candidates per point.
-        importance: share of N that is chosen among the candidates; the others are drawn uniformly.
+        oversample_ratio: candidates per point.
+        importance_sample_ratio: share of N that is chosen among the candidates; the others are drawn uniformly.
         generators: one per mask, on the CPU: draws then do not depend on the rest of the batch.
 
     Returns:
         (B, N, 2).
     """
-    chosen = int(importance * num_points)
-    shape = int(oversample * num_points) + num_points - chosen, 2
+    chosen = int(importance_sample_ratio * num_points)
+    shape = int(oversample_ratio * num_points) + num_points - chosen, 2
     generators = [None] * len(logits) if generators is None else generators
     points = torch.stack([torch.rand(shape, generator=generator) for generator in generators]).to(logits.device)
-    candidates, others = points[:, : -(num_points - chosen) or None], points[:, int(oversample * num_points) :]
+    candidates, others = points[:, : -(num_points - chosen) or None], points[:, int(oversample_ratio * num_points) :]
     doubtful = sample_at(logits, candidates).abs().topk(chosen, dim=1, largest=False).indices
     return torch.cat([candidates.take_along_dim(doubtful[..., None], dim=1), others], dim=1)
 
@@ -68,7 +68,7 @@ class PointSampledMaskLoss(nn.Module):
 
     Args:
         num_points: N; HQ-SAM's 12,544 for inputs of 1024, 2,048 are enough up to 256.
-        oversample, importance: see :func:`uncertain_points`.
+        oversample_ratio, importance_sample_ratio: see :func:`uncertain_points`.
         mode: 'points'; or 'full', all pixels of the ground truth.
         bce_weight, dice_weight: factors.
 
@@ -79,8 +79,8 @@ class PointSampledMaskLoss(nn.Module):
     def __init__(
         self,
         num_points: int = 112 * 112,
-        oversample: float = 3.0,
-        importance: float = 0.75,
+        oversample_ratio: float = 3.0,
+        importance_sample_ratio: float = 0.75,
         mode: str = 'points',
         bce_weight: float = 1.0,
         dice_weight: float = 1.0,
@@ -88,12 +88,17 @@ class PointSampledMaskLoss(nn.Module):
         super().__init__()
         if mode not in ('points', 'full'):
             raise ValueError(f"mode must be 'points' or 'full', got {mode!r}.")
-        if num_points < 1 or oversample < 1 or not 0 <= importance <= 1:
+        if num_points < 1 or oversample_ratio < 1 or not 0 <= importance_sample_ratio <= 1:
             raise ValueError(
-                'expected num_points and oversample of at least 1 and importance in [0, 1], got '
-                f'{num_points}, {oversample} and {importance}.'
+                'num_points and oversample_ratio must be at least 1 and importance_sample_ratio in [0, 1], got '
+                f'{num_points}, {oversample_ratio} and {importance_sample_ratio}.'
             )
-        self.num_points, self.oversample, self.importance, self.mode = num_points, oversample, importance, mode
+        self.num_points, self.oversample_ratio, self.importance_sample_ratio, self.mode = (
+            num_points,
+            oversample_ratio,
+            importance_sample_ratio,
+            mode,
+        )
         self.bce_weight, self.dice_weight = bce_weight, dice_weight
 
     def forward(
@@ -113,6 +118,8 @@ class PointSampledMaskLoss(nn.Module):
             whole = F.interpolate(logits, target.shape[-2:], mode='bilinear', align_corners=False)
             bce, dice = bce_and_dice(whole.flatten(1), target.flatten(1))
         else:
-            points = uncertain_points(logits, self.num_points, self.oversample, self.importance, generators)
+            points = uncertain_points(
+                logits, self.num_points, self.oversample_ratio, self.importance_sample_ratio, generators
+            )
             bce, dice = bce_and_dice(sample_at(logits, points), sample_at(target, points))
         return {'bce': self.bce_weight * bce, 'dice': self.dice_weight * dice}

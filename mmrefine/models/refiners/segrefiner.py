@@ -17,7 +17,7 @@ from mmrefine.core.colour_cue import colour_cue
 from mmrefine.core.components import components_on
 from mmrefine.core.contour_windows import blending_weights, contour_windows
 from mmrefine.core.crops import crop_resize, mask_boxes, pad_boxes, paste
-from mmrefine.core.diffusion import DiffusionSchedule, ReverseResult, forward_sample, reverse_process
+from mmrefine.core.diffusion import DiffusionSchedule, ReverseResult, reverse_process
 from mmrefine.core.expected_iou import boundary_sharpness, expected_iou, mask_stability
 from mmrefine.models.refiners.base_refiner import BaseRefiner, Proposal, RefineInput
 from mmrefine.registry import MODELS
@@ -62,9 +62,9 @@ class SegRefiner(BaseRefiner):
         margin_px, margin_ratio: context around the coarse mask's box, see :func:`~mmrefine.core.crops.pad_boxes`.
         min_area: coarse masks under this area in pixels come back unchanged, with score 0.
         cues: keyword arguments of :func:`~mmrefine.core.colour_cue.colour_cue`, one further input channel each.
-        steps: the steps that refining runs, falling; None: all of T-1 .. 0, as in the paper.
-        confidence_power: see :func:`~mmrefine.core.diffusion.reverse_fine_probs`.
-        window_steps: for masks whose crop is larger than ``window_ratio`` times S, the steps that are run once more on
+        steps: timesteps of the reverse process, descending; None: all of T-1 .. 0, as in the paper.
+        confidence_power: see :meth:`mmrefine.core.diffusion.DiffusionSchedule.step`.
+        window_steps: for masks whose crop is larger than ``window_ratio`` times S, timesteps that are run again on
             windows of S pixels at native resolution along the refined contour, the idea of the paper's HR model;
             ``()``: no windows.
         window_ratio: see ``window_steps``.
@@ -133,7 +133,9 @@ class SegRefiner(BaseRefiner):
         steps = tuple(range(num_steps - 1, -1, -1) if steps is None else steps)
         falling = all(first > second for first, second in zip(steps, steps[1:], strict=False))
         if not steps or not falling or steps[0] != num_steps - 1 or steps[-1] < 0:
-            raise ValueError(f'steps must fall from {num_steps - 1}, where every pixel is coarse, got {steps}.')
+            raise ValueError(
+                f'steps must be descending and start at {num_steps - 1}, where every pixel is coarse, got {steps}.'
+            )
         return steps
 
     @staticmethod
@@ -207,38 +209,38 @@ class SegRefiner(BaseRefiner):
         if mode != 'loss':
             raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}.")
         target = torch.stack([sample.gt_masks for sample in data_samples]).to(images.device).float()
-        t, uniform = self._training_draws([sample.get('seed') for sample in data_samples], coarse.shape[-2:])
-        return self.loss(condition, coarse, target, t.to(images.device), uniform.to(images.device))
+        timesteps, uniform = self._training_draws([sample.get('seed') for sample in data_samples], coarse.shape[-2:])
+        return self.loss(condition, coarse, target, timesteps.to(images.device), uniform.to(images.device))
 
     def loss(
-        self, condition: Condition, coarse: Tensor, target: Tensor, t: Tensor, uniform: Tensor
+        self, condition: Condition, coarse: Tensor, target: Tensor, timesteps: Tensor, uniform: Tensor
     ) -> dict[str, Tensor]:
         """Losses of one batch with all its draws given.
 
         Args:
             condition: see :meth:`condition`.
             coarse, target, uniform: (B, 1, h, w).
-            t: (B,) int64.
+            timesteps: (B,) int64.
         """
-        x_t = forward_sample(self.schedule, target, coarse, t, uniform)
-        logits = self.denoise(condition, x_t, t).float()
+        x_t = self.schedule.add_noise(target, coarse, timesteps, uniform)
+        logits = self.denoise(condition, x_t, timesteps).float()
         losses = {name: loss(logits, target) for name, loss in self.losses.items()}
         with torch.no_grad():
-            predicted, truth = logits >= 0, target >= 0.5
-            union = (predicted | truth).sum(dim=(1, 2, 3)).clamp(min=1)
-            losses['iou'] = ((predicted & truth).sum(dim=(1, 2, 3)) / union).mean()
+            predicted, gt = logits >= 0, target >= 0.5
+            union = (predicted | gt).sum(dim=(1, 2, 3)).clamp(min=1)
+            losses['iou'] = ((predicted & gt).sum(dim=(1, 2, 3)) / union).mean()
         return losses
 
     def _training_draws(self, seeds: Sequence[int | None], size_hw: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Steps (B,) and uniform noise (B, 1, h, w), each sample's from its own seed."""
-        steps, noise = [], []
+        """Timesteps (B,) and uniform noise (B, 1, h, w), each sample's from its own seed."""
+        timesteps, noise = [], []
         for seed in seeds:
             generator = None if seed is None else torch.Generator().manual_seed(seed)
             final = torch.rand((), generator=generator) < self.final_step_prob
             t = torch.randint(self.schedule.num_steps, (), generator=generator)
-            steps.append(torch.where(final, self.schedule.num_steps - 1, t))
+            timesteps.append(torch.where(final, self.schedule.num_steps - 1, t))
             noise.append(torch.rand((1, *size_hw), generator=generator))
-        return torch.stack(steps), torch.stack(noise)
+        return torch.stack(timesteps), torch.stack(noise)
 
     # ---- refining ---------------------------------------------------------------------------------------------------
 
@@ -261,7 +263,7 @@ class SegRefiner(BaseRefiner):
                 target[:] = False
                 target[y1:y2, x1:x2] = (paste(refined, job.box_xyxy, self.paste_border) >= 0.5).numpy()
                 self._finish(inputs[job.image], job, target)
-                # Judged by the first step's probabilities: later ones have seen their own samples and believe them.
+                # From the first timestep: later predictions have seen their own samples and are overconfident.
                 proposal.scores[job.mask] = float(expected_iou(denoised.result[index, 0] >= 0.5, first_probs))
                 proposal.coarse_scores[job.mask] = float(expected_iou(coarse[index, 0] >= 0.5, first_probs))
                 proposal.evidence['sharpness'][job.mask] = float(sharpness[index])
