@@ -1,4 +1,4 @@
-"""Boundary bands of masks: the pixels on which the boundary measures look.
+"""Boundary bands of masks: the pixels that boundary metrics compare.
 
 Legend: H, W the size of the image in pixels. Pixels outside the image count as background in :func:`boundary_band` and
 are ignored in :func:`boundary_ring`; each docstring says why.
@@ -99,7 +99,7 @@ def bounding_slices(mask: np.ndarray, margin_px: int = 0) -> tuple[slice, slice]
 
 
 def _disk(radius_px: int) -> np.ndarray:
-    """OpenCV's ellipse of equal axes, written out so that the measures do not follow changes of OpenCV."""
+    """OpenCV's ellipse of equal axes, written out so that the metrics do not follow changes of OpenCV."""
     offsets = np.arange(-radius_px, radius_px + 1)
     half_widths = np.rint(np.sqrt(radius_px**2 - offsets**2))
     return (np.abs(offsets)[None, :] <= half_widths[:, None]).astype(np.uint8)

@@ -1,16 +1,16 @@
-"""How good masks are: measures as functions, coarse and refined side by side, and mmengine's metric around them."""
+"""Evaluation: mask metrics as functions, summaries of coarse against refined masks, and mmengine metrics."""
 
 from mmrefine.evaluation.bootstrap import paired_bootstrap
 from mmrefine.evaluation.dichotomous_metric import DichotomousMetric
 from mmrefine.evaluation.functional import (
-    MEASURES,
+    MASK_METRICS,
     boundary_iou,
     boundary_overlap,
+    evaluate_masks,
     label_boundary_accuracy,
     mask_iou,
     mask_overlap,
     mean_boundary_accuracy,
-    measure_masks,
 )
 from mmrefine.evaluation.interactive import mean_of_sets, simulated_prompt
 from mmrefine.evaluation.label_maps import LabelMapScore
@@ -37,7 +37,7 @@ from mmrefine.evaluation.video import (
 )
 
 __all__ = [
-    'MEASURES',
+    'MASK_METRICS',
     'DichotomousMetric',
     'LabelMapScore',
     'MaskAPMetric',
@@ -58,7 +58,7 @@ __all__ = [
     'match_masks',
     'mean_boundary_accuracy',
     'mean_of_sets',
-    'measure_masks',
+    'evaluate_masks',
     'paired_bootstrap',
     'print_scores_table',
     'region_similarity',

@@ -1,4 +1,4 @@
-"""The measures of dichotomous and salient object segmentation (DIS5K, ECSSD, …), by PySODMetrics."""
+"""Metrics of dichotomous and salient object segmentation (DIS5K, ECSSD, …), by PySODMetrics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mmrefine.utils import require
 _SIDES = ('coarse', 'refined')
 # PySODMetrics asks for opencv-python-headless, which would be put over the OpenCV that is there.
 _INSTALL = 'pip install --no-deps pysodmetrics && pip install scikit-image scikit-learn'
-MEASURES = ('max_f', 'weighted_f', 'mae', 's', 'max_e', 'mean_e', 'hce')
+METRIC_NAMES = ('max_f', 'weighted_f', 'mae', 's', 'max_e', 'mean_e', 'hce')
 
 
 @METRICS.register_module()
@@ -27,7 +27,7 @@ class DichotomousMetric(BaseMetric):
     """Max F, weighted F, MAE, S, max and mean E, and HCE of coarse and refined masks.
 
     Reads data samples as :class:`~mmrefine.evaluation.RefineMetric` does; every mask is an image of its own. The keys
-    are ``coarse/<measure>`` and ``refined/<measure>``, and ``<group>/coarse/…`` by group. HCE, the number of clicks and
+    are ``coarse/<metric>`` and ``refined/<metric>``, and ``<group>/coarse/…`` by group. HCE, the number of clicks and
     polygon points that mending a mask would take (IS-Net, ECCV 2022), counts; all others lie in [0, 1].
 
     Masks have two levels, so that the curves over thresholds, whose best point max F and max E are, have one point that
@@ -84,7 +84,7 @@ class DichotomousMetric(BaseMetric):
         return metrics
 
     def _names(self) -> tuple[str, ...]:
-        return MEASURES if self.hce else MEASURES[:-1]
+        return METRIC_NAMES if self.hce else METRIC_NAMES[:-1]
 
     def _measure(self, mask: np.ndarray, truth: np.ndarray) -> list[float]:
         sod = require('py_sod_metrics', _INSTALL, 'DichotomousMetric')
@@ -95,9 +95,9 @@ class DichotomousMetric(BaseMetric):
         for name in names:
             with warnings.catch_warnings():
                 warnings.simplefilter('ignore')  # of a successor of Fmeasure, with another default of beta
-                measure = getattr(sod, name)()
-            measure.step(pred, gt)
-            found.update(measure.get_results())
+                metric = getattr(sod, name)()
+            metric.step(pred, gt)
+            found.update(metric.get_results())
         values = [
             found['fm']['curve'].max(),
             found['wfm'],

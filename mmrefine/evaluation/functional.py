@@ -1,10 +1,10 @@
-"""Measures of masks against the ground truth. Legend: N masks, H and W the size of the image in pixels.
+"""Metrics of masks against the ground truth. Legend: N masks, H and W the size of the image in pixels.
 
-Every measure takes ``pred`` and ``gt`` of one shape, (N, H, W) or (H, W), bool (or what
-:func:`mmrefine.core.checks.binarize` takes), and answers with (N,) float64 or one float, in [0, 1] or NaN:
+Every metric takes ``pred`` and ``gt`` of one shape, (N, H, W) or (H, W), bool (or what
+:func:`mmrefine.core.checks.binarize` takes), and returns (N,) float64 or one float, in [0, 1] or NaN:
 
 ============ ================== ============= =======================
-measure      both masks empty   one is empty  ``gt`` fills the image
+metric       both masks empty   one is empty  ``gt`` fills the image
 ============ ================== ============= =======================
 IoU          1, nothing wrong   0             as usual
 boundary IoU 1, nothing wrong   0             as usual
@@ -110,7 +110,7 @@ def mean_boundary_accuracy(pred: np.ndarray, gt: np.ndarray) -> np.ndarray | flo
 def label_boundary_accuracy(pred: np.ndarray, gt: np.ndarray, ignore_label: int | None = None) -> float:
     """mBA of a label map: the rings around all its classes, without the pixels whose ground truth is to be ignored.
 
-    The released multi-class measure takes the ignored pixels of the rings off the number of right pixels whether or not
+    The released multi-class metric takes the ignored pixels of the rings off the number of right pixels whether or not
     the prediction agreed there, which makes its value fall with what is predicted in void; ours does not look at them.
 
     Args:
@@ -130,7 +130,7 @@ def label_boundary_accuracy(pred: np.ndarray, gt: np.ndarray, ignore_label: int 
     return _mean_share(pred == gt, lambda radius_px: boundary_ring(gt, radius_px) & valid, mba_radii(gt.shape))
 
 
-MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray | float]] = {
+MASK_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray | float]] = {
     'iou': mask_iou,
     'boundary_iou': boundary_iou,
     'mba': mean_boundary_accuracy,
@@ -140,34 +140,36 @@ POOLING_WEIGHTS = {name: weight for name, (weight, _) in _POOLED.items()}
 """Measures that can be pooled over a dataset, all intersections over all unions, and the name of their weights."""
 
 
-def measure_masks(pred: np.ndarray, gt: np.ndarray, measures: Sequence[str] = tuple(MEASURES)) -> dict[str, np.ndarray]:
-    """Several measures of N masks at once, in the form that :func:`mmrefine.evaluation.summarize_refinement` takes.
+def evaluate_masks(
+    pred: np.ndarray, gt: np.ndarray, metrics: Sequence[str] = tuple(MASK_METRICS)
+) -> dict[str, np.ndarray]:
+    """Several metrics of N masks at once, as :func:`mmrefine.evaluation.summarize_refinement` takes them.
 
     Args:
         pred, gt: (N, H, W) bool, or (H, W) for N = 1.
-        measures: names out of ``MEASURES``.
+        metrics: names out of ``MASK_METRICS``.
 
     Returns:
         (N,) float64 for each name; with ``'iou'`` also ``'union_px'`` and with ``'boundary_iou'`` also
         ``'boundary_union_px'``, the masks' weights where these are pooled over a dataset.
 
     Raises:
-        ValueError: an unknown measure, or masks that do not fit each other.
+        ValueError: an unknown metric, or masks of different sizes.
     """
-    check_measures(measures)
+    check_metrics(metrics)
     pred, gt = _check_pair(pred, gt)
-    values = {name: np.atleast_1d(MEASURES[name](pred, gt)) for name in measures}
+    values = {name: np.atleast_1d(MASK_METRICS[name](pred, gt)) for name in metrics}
     for name, (weight, overlap) in _POOLED.items():
         if name in values:
             values[weight] = np.atleast_1d(overlap(pred, gt)[1]).astype(np.float64)
     return values
 
 
-def check_measures(measures: Sequence[str]) -> None:
-    """Refuse names that are not in ``MEASURES``, and none at all."""
-    unknown = [name for name in measures if name not in MEASURES]
-    if unknown or not measures or isinstance(measures, str):
-        raise ValueError(f'measures must be a list of names out of {list(MEASURES)}, got {measures!r}.')
+def check_metrics(metrics: Sequence[str]) -> None:
+    """Refuse names that are not in ``MASK_METRICS``, and none at all."""
+    unknown = [name for name in metrics if name not in MASK_METRICS]
+    if unknown or not metrics or isinstance(metrics, str):
+        raise ValueError(f'metrics must be a list of names out of {list(MASK_METRICS)}, got {metrics!r}.')
 
 
 def _check_pair(pred: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -181,11 +183,11 @@ def _check_pair(pred: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return binarize(pred), binarize(gt)
 
 
-def _per_mask(measure: Callable[[np.ndarray, np.ndarray], float], pred: np.ndarray, gt: np.ndarray):
+def _per_mask(metric: Callable[[np.ndarray, np.ndarray], float], pred: np.ndarray, gt: np.ndarray):
     pred, gt = _check_pair(pred, gt)
     if gt.ndim == 2:
-        return measure(pred, gt)
-    return np.array([measure(p, g) for p, g in zip(pred, gt, strict=True)], dtype=np.float64)
+        return metric(pred, gt)
+    return np.array([metric(p, g) for p, g in zip(pred, gt, strict=True)], dtype=np.float64)
 
 
 def _mba(pred: np.ndarray, gt: np.ndarray) -> float:

@@ -16,7 +16,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmengine.structures import BaseDataElement
 
-from mmrefine.evaluation.functional import POOLING_WEIGHTS, check_measures, measure_masks
+from mmrefine.evaluation.functional import POOLING_WEIGHTS, check_metrics, evaluate_masks
 from mmrefine.evaluation.summary import format_scores_table, gain_intervals, summarize_by_group, summarize_refinement
 from mmrefine.files.atomic import whole_file
 from mmrefine.registry import METRICS
@@ -26,7 +26,7 @@ _SIDES = ('coarse', 'refined')
 
 @METRICS.register_module()
 class RefineMetric(BaseMetric):
-    """Mean of each measure before and after refinement, its gain with a 95 % interval, harm, win and kept rates.
+    """Mean of each metric before and after refinement, its gain with a 95 % interval, harm, win and kept rates.
 
     Reads ``gt_masks``, ``coarse_masks`` and ``refined_masks``, each (N, H, W) or (H, W), arrays or tensors, from every
     data sample, and keeps only the numbers: memory does not grow with the size of the masks. Where samples have them,
@@ -38,7 +38,7 @@ class RefineMetric(BaseMetric):
     ``CheckpointHook(save_best='refined/boundary_iou', rule='greater')``.
 
     Args:
-        measures: names out of ``'iou'``, ``'boundary_iou'``, ``'mba'``.
+        metrics: names out of ``'iou'``, ``'boundary_iou'``, ``'mba'``.
         group_by: field of the data samples whose value names a group: one value for the sample, such as its ``source``,
             or N values, such as its ``labels``; or several fields from the widest to the narrowest, such as
             ``('kind', 'source')``, see :func:`~mmrefine.evaluation.summarize_by_group`.
@@ -51,17 +51,17 @@ class RefineMetric(BaseMetric):
 
     def __init__(
         self,
-        measures: Sequence[str] = ('iou', 'boundary_iou', 'mba'),
+        metrics: Sequence[str] = ('iou', 'boundary_iou', 'mba'),
         group_by: str | Sequence[str] | None = None,
         per_mask_file: str | os.PathLike | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ) -> None:
-        check_measures(measures)
+        check_metrics(metrics)
         if per_mask_file is not None and Path(per_mask_file).suffix not in ('.csv', '.json'):
             raise ValueError(f'per_mask_file must end in .csv or .json, got {str(per_mask_file)!r}.')
         super().__init__(collect_device=collect_device, prefix=prefix)
-        self.measures = tuple(measures)
+        self.metrics = tuple(metrics)
         self.group_by = (group_by,) if isinstance(group_by, str) else tuple(group_by or ())
         self.per_mask_file = None if per_mask_file is None else Path(per_mask_file)
 
@@ -72,7 +72,7 @@ class RefineMetric(BaseMetric):
             gt = read_masks(fields, 'gt_masks')
             entry = {
                 'masks': {
-                    side: measure_masks(read_masks(fields, f'{side}_masks'), gt, self.measures) for side in _SIDES
+                    side: evaluate_masks(read_masks(fields, f'{side}_masks'), gt, self.metrics) for side in _SIDES
                 }
             }
             num_masks = len(gt) if gt.ndim == 3 else 1
@@ -83,7 +83,7 @@ class RefineMetric(BaseMetric):
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Summarise what all ranks have measured, log it as a table, and write the file of single masks."""
-        names = (*self.measures, *(POOLING_WEIGHTS[name] for name in self.measures if name in POOLING_WEIGHTS))
+        names = (*self.metrics, *(POOLING_WEIGHTS[name] for name in self.metrics if name in POOLING_WEIGHTS))
         coarse, refined = (
             {name: np.concatenate([np.zeros(0), *(entry['masks'][side][name] for entry in results)]) for name in names}
             for side in _SIDES
@@ -120,13 +120,13 @@ class RefineMetric(BaseMetric):
             file.write(text)
 
     def _columns(self) -> list[str]:
-        return ['img_path', 'mask', *self.group_by, *(f'{side}_{name}' for name in self.measures for side in _SIDES)]
+        return ['img_path', 'mask', *self.group_by, *(f'{side}_{name}' for name in self.metrics for side in _SIDES)]
 
     def _records(self, entry: dict) -> list[dict]:
         """One flat record per mask of a sample; ``mask`` is its index there."""
         records = []
-        for index in range(len(entry['masks']['coarse'][self.measures[0]])):
-            values = [float(entry['masks'][side][name][index]) for name in self.measures for side in _SIDES]
+        for index in range(len(entry['masks']['coarse'][self.metrics[0]])):
+            values = [float(entry['masks'][side][name][index]) for name in self.metrics for side in _SIDES]
             cells = [entry['img_path'], index, *(column[index] for column in entry['groups']), *map(_defined, values)]
             verdict = {name: _defined(column[index]) for name, column in entry['verdicts'].items()}
             records.append({**dict(zip(self._columns(), cells, strict=True)), **verdict})

@@ -1,4 +1,4 @@
-"""Coarse and refined masks side by side: how much was gained on average, and how often masks won or were harmed."""
+"""Summaries of coarse against refined masks: mean gains, win and harm rates."""
 
 from __future__ import annotations
 
@@ -37,29 +37,29 @@ def summarize_refinement(
 ) -> dict[str, float]:
     """Means, gains, harm and win rates of N masks.
 
-    A mask whose value is NaN on one side or both (mBA without a boundary) is left out of that measure, so a gain is
+    A mask whose value is NaN on one side or both (mBA without a boundary) is left out of that metric, so a gain is
     always the difference of the two means.
 
     Args:
-        coarse, refined: for each measure N values, as :func:`mmrefine.evaluation.measure_masks` returns them.
+        coarse, refined: for each metric N values, as :func:`mmrefine.evaluation.evaluate_masks` returns them.
         harm_tolerance: a mask was harmed if its value fell by more than this, and won if it rose by more.
         accepted: for each mask whether the gate let the proposal through, where that is known.
 
     Returns:
-        Flat keys: ``coarse/<measure>``, ``refined/<measure>`` and ``gain/<measure>``, means over masks;
-        ``harm_rate`` and ``win_rate``, the shares of masks whose IoU fell and rose, and ``harm_rate/<measure>`` and
-        ``win_rate/<measure>`` for every other measure; where ``union_px`` or ``boundary_union_px`` is given also
+        Flat keys: ``coarse/<metric>``, ``refined/<metric>`` and ``gain/<metric>``, means over masks;
+        ``harm_rate`` and ``win_rate``, the shares of masks whose IoU fell and rose, and ``harm_rate/<metric>`` and
+        ``win_rate/<metric>`` for every other metric; where ``union_px`` or ``boundary_union_px`` is given also
         ``*/pooled_iou`` or ``*/pooled_boundary_iou``, all intersections over all unions; with ``accepted``
         ``kept_rate``, the share of coarse masks that the gate kept; ``num_masks``. Without a defined value all but
         ``num_masks`` are NaN.
 
     Raises:
-        ValueError: the two sides do not hold the same measures of the same number of masks.
+        ValueError: the two sides do not hold the same metrics of the same number of masks.
     """
     columns = _check_columns(coarse, refined)
     summary: dict[str, float] = {}
-    for name in _measures(columns):
-        summary.update(_summarize_measure(name, *columns[name], harm_tolerance))
+    for name in _metrics(columns):
+        summary.update(_summarize_metric(name, *columns[name], harm_tolerance))
     for name, weight in POOLING_WEIGHTS.items():
         if {name, weight} <= columns.keys():
             pooled = [_pooled(*side) for side in zip(columns[name], columns[weight], strict=True)]
@@ -85,13 +85,13 @@ def gain_intervals(
         confidence: in (0, 1).
 
     Returns:
-        ``gain_low/<measure>`` and ``gain_high/<measure>``; NaN where no value is defined.
+        ``gain_low/<metric>`` and ``gain_high/<metric>``; NaN where no value is defined.
     """
     columns = _check_columns(coarse, refined)
     images = np.arange(_num_masks(columns)) if images is None else np.array([str(image) for image in images])
     _check_length('images', images, _num_masks(columns))
     intervals = {}
-    for name in _measures(columns):
+    for name in _metrics(columns):
         gains = columns[name][1] - columns[name][0]
         defined = ~np.isnan(gains)
         ends = (
@@ -137,7 +137,7 @@ def summarize_by_group(
 
 
 def format_scores_table(summaries: Mapping[str, Mapping[str, float]], title: str = 'group') -> str:
-    """A table in Markdown: a line per summary, for each measure coarse, refined and gain in percent.
+    """A table in Markdown: a line per summary, for each metric coarse, refined and gain in percent.
 
     Gains have their 95 % interval in brackets where the summaries hold one.
 
@@ -146,18 +146,18 @@ def format_scores_table(summaries: Mapping[str, Mapping[str, float]], title: str
         title: what the names are.
     """
     first = next(iter(summaries.values()), {})
-    measures = [key.removeprefix('coarse/') for key in first if key.startswith('coarse/')]
+    metrics = [key.removeprefix('coarse/') for key in first if key.startswith('coarse/')]
     rates = [key for key in _RATES if key in first]
     table = Table(box=box.MARKDOWN)
     table.add_column(title)
     table.add_column('masks', justify='right')
-    for name in measures:
+    for name in metrics:
         interval = ' [95 % interval]' if f'gain_low/{name}' in first else ''
         table.add_column(f'{_TITLES.get(name, name)} %{interval}', justify='right')
     for key in rates:
         table.add_column(_RATES[key], justify='right')
     for line, scores in summaries.items():
-        cells = [_format_gain(scores, name) for name in measures]
+        cells = [_format_gain(scores, name) for name in metrics]
         table.add_row(line, str(scores['num_masks']), *cells, *(f'{100 * scores[key]:.1f}' for key in rates))
     console = Console(file=io.StringIO(), width=1000, markup=False, highlight=False, emoji=False, color_system=None)
     console.print(table)
@@ -169,12 +169,12 @@ def print_scores_table(summaries: Mapping[str, Mapping[str, float]], title: str 
     print(format_scores_table(summaries, title))
 
 
-def _format_gain(scores: Mapping[str, float], measure: str) -> str:
-    """``coarse -> refined (gain [low, high])`` of one measure, in percent."""
-    coarse, refined, gain = (100 * scores[f'{side}/{measure}'] for side in ('coarse', 'refined', 'gain'))
+def _format_gain(scores: Mapping[str, float], metric: str) -> str:
+    """``coarse -> refined (gain [low, high])`` of one metric, in percent."""
+    coarse, refined, gain = (100 * scores[f'{side}/{metric}'] for side in ('coarse', 'refined', 'gain'))
     interval = ''
-    if f'gain_low/{measure}' in scores:
-        low, high = (100 * scores[f'gain_{end}/{measure}'] for end in ('low', 'high'))
+    if f'gain_low/{metric}' in scores:
+        low, high = (100 * scores[f'gain_{end}/{metric}'] for end in ('low', 'high'))
         interval = f' [{low:+.1f}, {high:+.1f}]'
     return f'{coarse:.1f} -> {refined:.1f} ({gain:+.1f}{interval})'
 
@@ -195,7 +195,7 @@ def _summarize_part(
     return summary
 
 
-def _measures(columns: Mapping[str, object]) -> list[str]:
+def _metrics(columns: Mapping[str, object]) -> list[str]:
     """The columns but those of weights."""
     return [name for name in columns if name not in POOLING_WEIGHTS.values()]
 
@@ -212,17 +212,17 @@ def _check_length(name: str, values: Sequence[object], num_masks: int) -> None:
 def _check_columns(
     coarse: Mapping[str, Sequence[float]], refined: Mapping[str, Sequence[float]]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Pairs of (N,) float64 arrays, coarse and refined, by measure."""
+    """Pairs of (N,) float64 arrays, coarse and refined, by metric."""
     if not coarse or set(coarse) != set(refined):
-        raise ValueError(f'coarse and refined must hold the same measures, got {list(coarse)} and {list(refined)}.')
+        raise ValueError(f'coarse and refined must hold the same metrics, got {list(coarse)} and {list(refined)}.')
     columns = {name: (np.asarray(coarse[name], np.float64), np.asarray(refined[name], np.float64)) for name in coarse}
     shapes = {values.shape for pair in columns.values() for values in pair}
     if len(shapes) != 1 or len(next(iter(shapes))) != 1:
-        raise ValueError(f'every measure must hold one value for each of N masks, got shapes {sorted(shapes)}.')
+        raise ValueError(f'every metric must hold one value for each of N masks, got shapes {sorted(shapes)}.')
     return columns
 
 
-def _summarize_measure(name: str, coarse: np.ndarray, refined: np.ndarray, harm_tolerance: float) -> dict[str, float]:
+def _summarize_metric(name: str, coarse: np.ndarray, refined: np.ndarray, harm_tolerance: float) -> dict[str, float]:
     defined = ~np.isnan(coarse) & ~np.isnan(refined)
     coarse, refined = coarse[defined], refined[defined]
     # A change of exactly the tolerance is neither harm nor win, whatever the last bits of the two values say.

@@ -104,7 +104,7 @@ class ObjectScores:
 
 
 def track_statistics(values: Sequence[float]) -> dict[str, float]:
-    """Mean, recall and decay of a measure over the frames of a clip.
+    """Mean, recall and decay of a metric over the frames of a clip.
 
     Recall is the share of frames above 0.5. Decay is the mean of the first quarter less that of the last one, quarters
     that share their border frames as in the toolkit; unlike there, clips of more than 256 frames do not overflow.

@@ -12,18 +12,18 @@ from rich.console import Console
 from rich.table import Table
 
 from mmrefine.core.gate import QualityGate
-from mmrefine.evaluation import measure_masks, paired_bootstrap, summarize_by_group, summarize_refinement
+from mmrefine.evaluation import evaluate_masks, paired_bootstrap, summarize_by_group, summarize_refinement
 from mmrefine.jobs.labelled import LabelledImage
 from mmrefine.models.refiners import BaseRefiner
 from mmrefine.structures import RefineResult
 
-MEASURES = ('iou', 'boundary_iou')
+METRIC_NAMES = ('iou', 'boundary_iou')
 
 
 def measure_refiner(
     refiner: BaseRefiner, images: Iterable[LabelledImage], gates: Mapping[str, QualityGate | None] | None = None
 ) -> dict[str, list[dict]]:
-    """Refine masks once, and measure what different gates make of the proposals.
+    """Refine masks once, and evaluate the proposals under different gates.
 
     Args:
         refiner: its own gate is not asked.
@@ -42,8 +42,8 @@ def measure_refiner(
         result = free.refine(item.image, item.coarse, generator=torch.Generator().manual_seed(0))
         ms = 1000 * (time.perf_counter() - start) / len(item.coarse)
         sides = {
-            'coarse': measure_masks(item.coarse, item.truth, MEASURES),
-            'proposed': measure_masks(result.masks, item.truth, MEASURES),
+            'coarse': evaluate_masks(item.coarse, item.truth, METRIC_NAMES),
+            'proposed': evaluate_masks(result.masks, item.truth, METRIC_NAMES),
         }
         for name, gate in gates.items():
             records[name] += [_record(item, result, sides, index, gate, ms) for index in range(len(result))]
@@ -53,7 +53,8 @@ def measure_refiner(
 def summarize_records(records: Sequence[Mapping]) -> dict[str, float]:
     """Gains with intervals, harm, win and kept rates and the mean time of one refiner's records."""
     coarse, refined = (
-        {name: [record[f'{side}_{name}'] for record in records] for name in MEASURES} for side in ('coarse', 'refined')
+        {name: [record[f'{side}_{name}'] for record in records] for name in METRIC_NAMES}
+        for side in ('coarse', 'refined')
     )
     images, accepted = ([record[name] for record in records] for name in ('img_path', 'accepted'))
     summary = summarize_by_group(coarse, refined, ['all'] * len(records), accepted=accepted, images=images)['all']
@@ -95,9 +96,9 @@ def format_comparison(records: Mapping[str, Sequence[Mapping]]) -> str:
         scores = summarize_records(own)
         gains = [
             '{:+.1f} [{:+.1f}, {:+.1f}]'.format(
-                *(100 * scores[f'{key}/{measure}'] for key in ('gain', 'gain_low', 'gain_high'))
+                *(100 * scores[f'{key}/{metric}'] for key in ('gain', 'gain_low', 'gain_high'))
             )
-            for measure in MEASURES
+            for metric in METRIC_NAMES
         ]
         rates = [f'{100 * scores[key]:.1f}' for key in ('harm_rate', 'win_rate', 'kept_rate')]
         table.add_row(name, str(len(own)), *gains, *rates, f'{scores["ms"]:.0f}')
@@ -114,7 +115,7 @@ def _record(
     features = {name: float(values[index]) for name, values in result.features.items()}
     taken = bool(result.accepted[index]) and not (gate.judge(features) if gate else '')
     record = {'img_path': item.path, 'mask': index, 'kind': item.kind}
-    for measure in MEASURES:
-        record[f'coarse_{measure}'] = float(sides['coarse'][measure][index])
-        record[f'refined_{measure}'] = float(sides['proposed' if taken else 'coarse'][measure][index])
+    for metric in METRIC_NAMES:
+        record[f'coarse_{metric}'] = float(sides['coarse'][metric][index])
+        record[f'refined_{metric}'] = float(sides['proposed' if taken else 'coarse'][metric][index])
     return {**record, 'accepted': taken, **features, 'ms': ms}

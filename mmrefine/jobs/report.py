@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmrefine.core.gate import explain_kept, reason_in_words
-from mmrefine.evaluation import measure_masks, summarize_refinement
+from mmrefine.evaluation import evaluate_masks, summarize_refinement
 from mmrefine.files.json_stream import walk_json
 from mmrefine.files.names import printable
 from mmrefine.jobs.formats.base import MaskPair
@@ -28,7 +28,7 @@ from mmrefine.jobs.work import SUMMARY
 from mmrefine.utils import counted
 from mmrefine.version import __version__
 
-MEASURES = ('iou', 'boundary_iou')
+METRIC_NAMES = ('iou', 'boundary_iou')
 _ENTRIES_IN_REPORT = 1000
 
 
@@ -91,7 +91,7 @@ def measure(pair: MaskPair, truth: np.ndarray | None, valid: np.ndarray | None) 
     measured = {}
     for side, mask in (('coarse', pair.coarse), ('refined', pair.refined)):
         masks = (mask, truth) if valid is None else (mask & valid, truth & valid)
-        columns = measure_masks(masks[0][None], masks[1][None], MEASURES)
+        columns = evaluate_masks(masks[0][None], masks[1][None], METRIC_NAMES)
         measured[side] = {name: float(column[0]) for name, column in columns.items()}
     return measured
 
@@ -206,7 +206,7 @@ def _cells(entry: dict, measured: bool) -> list[str]:
     ]
     if measured:
         sides = [entry.get(side) for side in ('coarse', 'refined')]
-        cells += ['' if None in sides else _arrow(*(100 * side[name] for side in sides)) for name in MEASURES]
+        cells += ['' if None in sides else _arrow(*(100 * side[name] for side in sides)) for name in METRIC_NAMES]
     return cells
 
 
@@ -216,7 +216,7 @@ def _total_cells(total: dict, measured: bool) -> list[str]:
     cells = [f'total: {counted(total["images"], "image")}', counted(total['masks'], 'mask'), '', '', score, verdicts]
     if measured:
         values = total['measures']
-        cells += [_arrow(*(100 * values[f'{side}/{name}'] for side in ('coarse', 'refined'))) for name in MEASURES]
+        cells += [_arrow(*(100 * values[f'{side}/{name}'] for side in ('coarse', 'refined'))) for name in METRIC_NAMES]
         cells[5] += f', {100 * values["harm_rate"]:.0f} % harmed'
     return cells
 

@@ -1,4 +1,4 @@
-"""The measures of salient object segmentation, on both sides."""
+"""Metrics of salient object segmentation, on both sides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measures against values worked out by hand, against their definitions, and against the released evaluations."""
+"""Metrics against values worked out by hand, against their definitions, and against the released evaluations."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from scipy import ndimage
 from mmrefine.core.boundary import boundary_ring
 from mmrefine.evaluation import (
     boundary_iou,
+    evaluate_masks,
     label_boundary_accuracy,
     mask_iou,
     mask_overlap,
     mean_boundary_accuracy,
-    measure_masks,
     summarize_refinement,
 )
 
@@ -78,12 +78,12 @@ class TestByHand:
 class TestEmptyMasks:
     FULL, EMPTY, SOME = np.ones((6, 8), bool), np.zeros((6, 8), bool), np.pad(np.ones((2, 3), bool), ((2, 2), (2, 3)))
 
-    @pytest.mark.parametrize('measure', [mask_iou, boundary_iou])
-    def test_ious(self, measure) -> None:
-        assert measure(self.EMPTY, self.EMPTY) == 1
-        assert measure(self.SOME, self.EMPTY) == 0
-        assert measure(self.EMPTY, self.SOME) == 0
-        assert measure(self.FULL, self.FULL) == 1
+    @pytest.mark.parametrize('metric', [mask_iou, boundary_iou])
+    def test_ious(self, metric) -> None:
+        assert metric(self.EMPTY, self.EMPTY) == 1
+        assert metric(self.SOME, self.EMPTY) == 0
+        assert metric(self.EMPTY, self.SOME) == 0
+        assert metric(self.FULL, self.FULL) == 1
 
     def test_mba_needs_a_boundary_of_the_truth(self) -> None:
         for gt in (self.EMPTY, self.FULL):
@@ -94,13 +94,13 @@ class TestEmptyMasks:
 
     def test_no_masks(self) -> None:
         none = np.zeros((0, 6, 8), bool)
-        for values in measure_masks(none, none).values():
+        for values in evaluate_masks(none, none).values():
             assert values.shape == (0,)
 
 
 class TestDefinitions:
     def test_boundary_iou_on_whole_images(self) -> None:
-        """The measure looks at the boxes of the masks only; SciPy's repeated erosion of the whole image must agree."""
+        """The metric looks at the boxes of the masks only; SciPy's repeated erosion of the whole image must agree."""
         rng = np.random.default_rng(0)
         for size_hw in [(40, 60), (97, 31), (200, 300), (1, 50)]:
             noise = rng.standard_normal((2, *size_hw))
@@ -122,15 +122,15 @@ class TestDefinitions:
     def test_symmetry_and_order(self) -> None:
         rng = np.random.default_rng(2)
         pred, gt = ndimage.gaussian_filter(rng.standard_normal((2, 5, 60, 70)), (0, 0, 3, 3)) > 0
-        for measure in (mask_iou, boundary_iou):
-            np.testing.assert_array_equal(measure(pred, gt), measure(gt, pred))
-        for measure in (mask_iou, boundary_iou, mean_boundary_accuracy):
-            np.testing.assert_array_equal(measure(pred, gt), [measure(p, g) for p, g in zip(pred, gt, strict=True)])
+        for metric in (mask_iou, boundary_iou):
+            np.testing.assert_array_equal(metric(pred, gt), metric(gt, pred))
+        for metric in (mask_iou, boundary_iou, mean_boundary_accuracy):
+            np.testing.assert_array_equal(metric(pred, gt), [metric(p, g) for p, g in zip(pred, gt, strict=True)])
 
     def test_binary_integers_and_probabilities_are_masks_too(self) -> None:
         pred, gt = squares(3, 2), squares(2, 4)
-        expected = measure_masks(pred, gt)
-        for values in (measure_masks(pred * np.uint8(255), gt * 1), measure_masks(pred * 0.7, gt * 0.9)):
+        expected = evaluate_masks(pred, gt)
+        for values in (evaluate_masks(pred * np.uint8(255), gt * 1), evaluate_masks(pred * 0.7, gt * 0.9)):
             for name in expected:
                 np.testing.assert_array_equal(values[name], expected[name])
 
@@ -199,9 +199,9 @@ class TestRefusals:
             label_boundary_accuracy(np.zeros((3, 3)), np.zeros((3, 3), int))
 
     def test_measures(self) -> None:
-        for measures in (['iou', 'dice'], [], 'iou'):
+        for metrics in (['iou', 'dice'], [], 'iou'):
             with pytest.raises(ValueError, match="list of names out of .*'boundary_iou'"):
-                measure_masks(squares(1), squares(1), measures)
+                evaluate_masks(squares(1), squares(1), metrics)
 
 
 def test_pooled_boundary_iou_weighs_masks_by_their_bands():
@@ -209,7 +209,7 @@ def test_pooled_boundary_iou_weighs_masks_by_their_bands():
     gt, pred = np.zeros((2, 2, 20, 20), bool)
     gt[0, 5:15, 5:15] = pred[0, 5:15, 5:15] = True
     gt[1, :3, :3], pred[1, 17:, 17:] = True, True
-    values = measure_masks(pred, gt, ['boundary_iou'])
+    values = evaluate_masks(pred, gt, ['boundary_iou'])
     assert values['boundary_iou'].tolist() == [1, 0] and values['boundary_union_px'].tolist() == [36, 16]
     summary = summarize_refinement(values, values)
     assert summary['refined/boundary_iou'] == 0.5

@@ -54,7 +54,7 @@ def test_gain_and_harm_of_instances():
     refined = instances(squares((0, 10), (20, 25), (35, 40)), [0, 1, 0], [0.9, 0.8, 0.7])
     gt = instances(squares((0, 10), (20, 30)), [0, 1])
     metrics = evaluate(
-        MatchedMaskMetric(measures=['iou'], group_by='labels'),
+        MatchedMaskMetric(metrics=['iou'], group_by='labels'),
         sample(pred_instances=refined, gt_instances=gt, coarse=BaseDataElement(pred_instances=coarse)),
     )
     assert metrics['num_masks'] == 2 and metrics['harm_rate'] == 0.5
@@ -71,7 +71,7 @@ def test_label_maps_are_measured_by_class_without_void():
         for name, array in (('gt_sem_seg', truth), ('pred_sem_seg', refined), ('coarse', coarse))
     }
     coarse_part = BaseDataElement(pred_sem_seg=parts.pop('coarse'))
-    metrics = evaluate(MatchedMaskMetric(measures=['iou'], classes=[1]), sample(**parts, coarse=coarse_part))
+    metrics = evaluate(MatchedMaskMetric(metrics=['iou'], classes=[1]), sample(**parts, coarse=coarse_part))
     assert metrics['num_masks'] == 1 and metrics['coarse/iou'] == 0.5 and metrics['refined/iou'] == 1.0
 
 

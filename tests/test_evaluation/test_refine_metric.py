@@ -11,7 +11,7 @@ import pytest
 import torch
 from mmengine.evaluator import Evaluator
 
-from mmrefine.evaluation import RefineMetric, gain_intervals, measure_masks, summarize_refinement
+from mmrefine.evaluation import RefineMetric, evaluate_masks, gain_intervals, summarize_refinement
 from mmrefine.registry import METRICS
 from mmrefine.structures import RefineDataSample
 
@@ -54,7 +54,7 @@ def test_through_the_registry_and_the_evaluator(samples) -> None:
     assert metrics['harm_rate'] == pytest.approx(1 / 3)
     assert metrics['num_masks'] == 3
     gt, coarse, refined = bars(8, 8, 5), bars(4, 8, 4), bars(6, 4, 5)
-    columns = measure_masks(coarse, gt), measure_masks(refined, gt)
+    columns = evaluate_masks(coarse, gt), evaluate_masks(refined, gt)
     images = ['duts.jpg', 'duts.jpg', 'davis.jpg']
     assert metrics == pytest.approx({**summarize_refinement(*columns), **gain_intervals(*columns, images)})
 

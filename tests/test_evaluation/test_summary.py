@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from mmrefine.evaluation import (
+    evaluate_masks,
     format_scores_table,
     gain_intervals,
-    measure_masks,
     summarize_by_group,
     summarize_refinement,
 )
@@ -91,7 +91,7 @@ def test_intervals_hold_the_mean_gain_and_pass_over_undefined_values() -> None:
 def test_no_masks_give_nan_without_warnings() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        nothing = measure_masks(np.zeros((0, 4, 4), bool), np.zeros((0, 4, 4), bool))
+        nothing = evaluate_masks(np.zeros((0, 4, 4), bool), np.zeros((0, 4, 4), bool))
         scores = summarize_refinement(nothing, nothing)
     assert scores.pop('num_masks') == 0
     assert 'coarse/pooled_iou' in scores
@@ -105,7 +105,7 @@ def test_pooled_iou_weighs_masks_by_their_pixels() -> None:
     coarse[0, 0] = False  # 12 of 16 px
     coarse[1] = False  # 0 of 2 px
     refined[2, 0, :2] = True  # 0 of 2 px: the ground truth is empty
-    scores = summarize_refinement(measure_masks(coarse, gt, ['iou']), measure_masks(refined, gt, ['iou']))
+    scores = summarize_refinement(evaluate_masks(coarse, gt, ['iou']), evaluate_masks(refined, gt, ['iou']))
     assert scores['coarse/iou'] == pytest.approx((0.75 + 0 + 1) / 3)
     assert scores['coarse/pooled_iou'] == pytest.approx(12 / 18)
     assert scores['refined/pooled_iou'] == pytest.approx(18 / 20)
@@ -164,7 +164,7 @@ def test_table(capsys) -> None:
 
 
 def test_refusals() -> None:
-    with pytest.raises(ValueError, match=r"same measures, got \['iou'\] and \['mba'\]"):
+    with pytest.raises(ValueError, match=r"same metrics, got \['iou'\] and \['mba'\]"):
         summarize_refinement({'iou': [1]}, {'mba': [1]})
     with pytest.raises(ValueError, match='one value for each of N masks'):
         summarize_refinement({'iou': [1, 1]}, {'iou': [1]})

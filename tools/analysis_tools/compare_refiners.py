@@ -30,7 +30,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from mmrefine.jobs.comparison import MEASURES, gain_difference, measure_refiner, summarize_records
+from mmrefine.jobs.comparison import METRIC_NAMES, gain_difference, measure_refiner, summarize_records
 
 DATA = 'segrefiner/segrefiner_tiny_photos.py'
 REFINERS = ['segrefiner_tiny', 'baselines/dense-crf.py', 'baselines/guided-filter.py', 'baselines/grab-cut.py']
@@ -130,7 +130,7 @@ def _table(records: dict[str, list[dict]], memory_mb: dict[str, float], kind: st
     titles = ('IoU', 'gain', f'over {first}', 'boundary IoU', 'gain', 'harm %', 'win %', 'kept %', 'ms/mask', 'MB')
     for title in titles:
         table.add_column(title, justify='right')
-    coarse = {measure: np.nanmean([record[f'coarse_{measure}'] for record in reference]) for measure in MEASURES}
+    coarse = {measure: np.nanmean([record[f'coarse_{measure}'] for record in reference]) for measure in METRIC_NAMES}
     table.add_row('coarse', f'{100 * coarse["iou"]:.1f}', '', '', f'{100 * coarse["boundary_iou"]:.1f}')
     for name, own in records.items():
         scores = summarize_records(own)
@@ -141,7 +141,7 @@ def _table(records: dict[str, list[dict]], memory_mb: dict[str, float], kind: st
                     *(100 * scores[f'{key}/{measure}'] for key in ('gain', 'gain_low', 'gain_high'))
                 ),
             )
-            for measure in MEASURES
+            for measure in METRIC_NAMES
         )
         over = '' if name == first else '[{:+.1f}, {:+.1f}]'.format(*(100 * e for e in gain_difference(own, reference)))
         rates = [f'{100 * scores[key]:.1f}' for key in ('harm_rate', 'win_rate', 'kept_rate')]

@@ -25,9 +25,9 @@ from tqdm import tqdm
 
 from mmrefine.datasets import MaskFolderDataset
 from mmrefine.evaluation import (
+    evaluate_masks,
     format_scores_table,
     mean_of_sets,
-    measure_masks,
     simulated_prompt,
     summarize_refinement,
 )
@@ -50,7 +50,7 @@ SETS = {
     'HRSOD': (f'{THIN}/HRSOD/images', f'{THIN}/HRSOD/masks_max255'),
     'ThinObject5K-TE': (f'{THIN}/ThinObject5K/images_test', f'{THIN}/ThinObject5K/masks_test'),
 }
-MEASURES = ('iou', 'boundary_iou')
+METRIC_NAMES = ('iou', 'boundary_iou')
 SIDES = ('coarse', 'refined')
 
 
@@ -149,7 +149,7 @@ def evaluate_image(
             asked = [ObjectPrompt.of(*simulated_prompt(truth, prompt, seed, sample['img_id']))]
             masks = {side: predictor.predict_objects(asked, refine=side == 'refined').masks[0] for side in SIDES}
             scores[str(prompt)] = {
-                side: {name: float(value[0]) for name, value in measure_masks(mask, truth, MEASURES).items()}
+                side: {name: float(value[0]) for name, value in evaluate_masks(mask, truth, METRIC_NAMES).items()}
                 for side, mask in masks.items()
             }
     return {'source': sample['source'], 'image': sample['img_id'], 'scores': scores}
@@ -162,7 +162,7 @@ def summarize(parts: Sequence[dict], prompts: Sequence[str | int]) -> dict[str, 
         by_set = {}
         for source in dict.fromkeys(part['source'] for part in parts):
             scores = [part['scores'][prompt] for part in parts if part['source'] == source and part['scores']]
-            columns = [{name: [score[side][name] for score in scores] for name in MEASURES} for side in SIDES]
+            columns = [{name: [score[side][name] for score in scores] for name in METRIC_NAMES} for side in SIDES]
             by_set[source] = summarize_refinement(*columns)
         title = prompt if prompt == 'box' else f'clicks: {prompt}'
         lines |= {f'{source}, {title}': summary for source, summary in by_set.items()}

@@ -20,12 +20,12 @@ import numpy as np
 from mmrefine.apis.inferencer import RefineInferencer
 from mmrefine.core.coarse_masks import simulate_coarse_mask
 from mmrefine.core.temporal import flicker
-from mmrefine.evaluation import measure_masks, summarize_refinement
+from mmrefine.evaluation import evaluate_masks, summarize_refinement
 from mmrefine.files.clip_masks import ClipMasks
 from mmrefine.jobs.formats import open_clips
 from mmrefine.models.video import FlowPropagator, FramewiseVideoRefiner
 
-MEASURES = ('iou', 'boundary_iou')
+METRIC_NAMES = ('iou', 'boundary_iou')
 
 
 class GivenMasks:
@@ -130,7 +130,9 @@ def measure_clip(
             results = list(video.refine_clip(frames, GivenMasks(coarse)))
             seconds = time.perf_counter() - start
             kinds[kind] = ([item.masks[0] for item in results], sum(int(item.anew[0]) for item in results), seconds)
-        values = {kind: measure_masks(np.stack(made), np.stack(truth), MEASURES) for kind, (made, *_) in kinds.items()}
+        values = {
+            kind: evaluate_masks(np.stack(made), np.stack(truth), METRIC_NAMES) for kind, (made, *_) in kinds.items()
+        }
         measured.append(
             {kind: Measured(values[kind], flicker(made, steps), *rest) for kind, (made, *rest) in kinds.items()}
         )

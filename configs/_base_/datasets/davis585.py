@@ -27,4 +27,4 @@ test_dataloader = dict(
     ),
 )
 test_cfg = dict()
-test_evaluator = dict(type='RefineMetric', measures=['iou', 'boundary_iou'], group_by='source')
+test_evaluator = dict(type='RefineMetric', metrics=['iou', 'boundary_iou'], group_by='source')

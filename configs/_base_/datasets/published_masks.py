@@ -21,4 +21,4 @@ test_dataloader = dict(
     ),
 )
 test_cfg = dict()
-test_evaluator = dict(type='RefineMetric', measures=['iou', 'boundary_iou', 'mba'])
+test_evaluator = dict(type='RefineMetric', metrics=['iou', 'boundary_iou', 'mba'])

@@ -10,7 +10,7 @@ from mmrefine.evaluation import paired_bootstrap
 from mmrefine.evaluation.summary import HARM_TOLERANCE
 
 from .pool import SYNTHETIC
-from .scores import BASE, MEASURES, PROMPTS, Scores
+from .scores import BASE, METRIC_NAMES, PROMPTS, Scores
 
 _TITLES = {'iou': 'mIoU', 'boundary_iou': 'mBIoU'}
 # What a module adds: all three, and the two others.
@@ -28,8 +28,8 @@ def write_report(runs: Sequence[Scores], sources: np.ndarray, notes: Sequence[st
     """
     lines = ['# Reduced experiment of SAM2Refiner', '', *(f'- {note}' for note in notes)]
     lines += ['', '## The base, mean of the prompts', '', *_table_of_base(runs, sources)]
-    for measure in MEASURES:
-        lines += ['', f'## {_TITLES[measure]} by prompt', '', *_table_by_prompt(runs, measure)]
+    for metric in METRIC_NAMES:
+        lines += ['', f'## {_TITLES[metric]} by prompt', '', *_table_by_prompt(runs, metric)]
     variants = {name: (name, BASE) for name in runs[0] if name != BASE}
     quicker = {name: (name, FULL) for name in runs[0] if name.startswith(f'{FULL},')}
     for title, pairs in (
@@ -44,29 +44,29 @@ def write_report(runs: Sequence[Scores], sources: np.ndarray, notes: Sequence[st
     return '\n'.join([*lines, *_table_of_harm(runs, sources, variants)]) + '\n'
 
 
-def mean_scores(runs: Sequence[Scores], name: str, measure: str) -> np.ndarray:
+def mean_scores(runs: Sequence[Scores], name: str, metric: str) -> np.ndarray:
     """(prompts, N) means over the seeds."""
-    return _by_seed(runs, name, measure).mean(axis=0)
+    return _by_seed(runs, name, metric).mean(axis=0)
 
 
-def _by_seed(runs: Sequence[Scores], name: str, measure: str) -> np.ndarray:
+def _by_seed(runs: Sequence[Scores], name: str, metric: str) -> np.ndarray:
     """(seeds, prompts, N)."""
-    return np.array([[run[name][str(prompt)][measure] for prompt in PROMPTS] for run in runs])
+    return np.array([[run[name][str(prompt)][metric] for prompt in PROMPTS] for run in runs])
 
 
-def _table_by_prompt(runs: Sequence[Scores], measure: str) -> list[str]:
+def _table_by_prompt(runs: Sequence[Scores], metric: str) -> list[str]:
     titles = [prompt if prompt == 'box' else f'{prompt} point{"s"[: prompt > 1]}' for prompt in PROMPTS]
     rows = []
     for name in runs[0]:
-        by_prompt = 100 * mean_scores(runs, name, measure).mean(axis=1)
+        by_prompt = 100 * mean_scores(runs, name, metric).mean(axis=1)
         rows.append([name, *(f'{value:.1f}' for value in (*by_prompt, by_prompt.mean()))])
     return _markdown(['', *titles, 'mean'], rows)
 
 
 def _table_of_base(runs: Sequence[Scores], sources: np.ndarray) -> list[str]:
     groups = _groups(sources)
-    means = {m: mean_scores(runs, BASE, m).mean(axis=0) for m in MEASURES}
-    row = [f'{100 * means[m][chosen].mean():.1f}' for chosen in groups.values() for m in MEASURES]
+    means = {m: mean_scores(runs, BASE, m).mean(axis=0) for m in METRIC_NAMES}
+    row = [f'{100 * means[m][chosen].mean():.1f}' for chosen in groups.values() for m in METRIC_NAMES]
     return _markdown(_columns(groups), [[BASE, *row]])
 
 
@@ -75,8 +75,8 @@ def _table_of_gains(runs: Sequence[Scores], sources: np.ndarray, pairs: Mapping[
     groups = _groups(sources)
     rows = []
     for name, (better, worse) in pairs.items():
-        gains = {m: (mean_scores(runs, better, m) - mean_scores(runs, worse, m)).mean(axis=0) for m in MEASURES}
-        rows.append([name, *(_interval(gains[m][chosen]) for chosen in groups.values() for m in MEASURES)])
+        gains = {m: (mean_scores(runs, better, m) - mean_scores(runs, worse, m)).mean(axis=0) for m in METRIC_NAMES}
+        rows.append([name, *(_interval(gains[m][chosen]) for chosen in groups.values() for m in METRIC_NAMES)])
     return _markdown(_columns(groups), rows)
 
 
@@ -85,8 +85,8 @@ def _table_of_harm(runs: Sequence[Scores], sources: np.ndarray, pairs: Mapping[s
     groups = _groups(sources)
     rows = []
     for name, (refined, coarse) in pairs.items():
-        fell = {m: _by_seed(runs, refined, m) < _by_seed(runs, coarse, m) - HARM_TOLERANCE for m in MEASURES}
-        rates = (100 * fell[m][..., chosen].mean() for chosen in groups.values() for m in MEASURES)
+        fell = {m: _by_seed(runs, refined, m) < _by_seed(runs, coarse, m) - HARM_TOLERANCE for m in METRIC_NAMES}
+        rates = (100 * fell[m][..., chosen].mean() for chosen in groups.values() for m in METRIC_NAMES)
         rows.append([name, *(f'{rate:.1f}' for rate in rates)])
     return _markdown(_columns(groups), rows)
 
@@ -102,7 +102,7 @@ def _groups(sources: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _columns(groups: Mapping[str, np.ndarray]) -> list[str]:
-    return ['', *(f'{group}, {_TITLES[m]} ({chosen.sum()})' for group, chosen in groups.items() for m in MEASURES)]
+    return ['', *(f'{group}, {_TITLES[m]} ({chosen.sum()})' for group, chosen in groups.items() for m in METRIC_NAMES)]
 
 
 def _interval(gains: np.ndarray) -> str:

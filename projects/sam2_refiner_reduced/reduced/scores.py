@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mmrefine.evaluation import measure_masks, simulated_prompt
+from mmrefine.evaluation import evaluate_masks, simulated_prompt
 from mmrefine.files.atomic import whole_file
 from mmrefine.models.sam2_refiner import prompt_masks
 from mmrefine.models.sam2_refiner.core import upsample
@@ -19,12 +19,12 @@ from .prompts import stack_prompts
 from .variants import answer
 
 PROMPTS = ('box', 1, 2, 5)
-MEASURES = ('iou', 'boundary_iou')
+METRIC_NAMES = ('iou', 'boundary_iou')
 BASE = 'base'
 _SEED = 2024
 _BATCH = 16
 
-# scores[system][prompt][measure]: one value per image
+# scores[system][prompt][metric]: one value per image
 Scores = dict[str, dict[str, dict[str, list[float]]]]
 
 
@@ -32,7 +32,7 @@ Scores = dict[str, dict[str, dict[str, list[float]]]]
 def score(base: nn.Module, cores: nn.ModuleDict, cached: CachedFeatures) -> Scores:
     """Scores of up(M), the base's mask at full size, and of every variant, against the fine ground truth."""
     scores: Scores = {
-        name: {str(prompt): {measure: [] for measure in MEASURES} for prompt in PROMPTS} for name in (BASE, *cores)
+        name: {str(prompt): {metric: [] for metric in METRIC_NAMES} for prompt in PROMPTS} for name in (BASE, *cores)
     }
     for start in range(0, len(cached.pool), _BATCH):
         chosen = np.arange(start, min(start + _BATCH, len(cached.pool)))
@@ -45,9 +45,9 @@ def score(base: nn.Module, cores: nn.ModuleDict, cached: CachedFeatures) -> Scor
             logits = {name: answer(base, core, features, points, labels, plain).logits for name, core in cores.items()}
             logits[BASE] = upsample(plain.logits, features.image)
             for name, own in logits.items():
-                values = measure_masks(own[:, 0].numpy() > 0, truth, MEASURES)
-                for measure in MEASURES:
-                    scores[name][str(prompt)][measure] += values[measure].tolist()
+                values = evaluate_masks(own[:, 0].numpy() > 0, truth, METRIC_NAMES)
+                for metric in METRIC_NAMES:
+                    scores[name][str(prompt)][metric] += values[metric].tolist()
     return scores
 
 
