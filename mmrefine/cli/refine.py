@@ -43,7 +43,7 @@ or not go on.
 
 examples:
   mmrefine refine photos/ predictions.json --out refined/ --pictures 20
-  mmrefine refine annotations.json annotations.json --image-root photos/ --out refined/ --gt truth.json
+  mmrefine refine annotations.json annotations.json --image-root photos/ --out refined/ --gt gt.json
   mmrefine refine photos/ label_maps/ --semantic --ignore-label 255 --out refined/
   mmrefine refine photos/ cams/ --cam --cam-threshold 0.1 0.2 0.3 0.4 --gt label_maps/ --ignore-band --out refined/
 """

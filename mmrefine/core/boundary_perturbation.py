@@ -1,4 +1,4 @@
-"""Random boundary perturbation: a coarse mask made from a true one, to train refiners on.
+"""Random boundary perturbation: coarse masks made from ground-truth masks, to train refiners on.
 
 The idea is CascadePSP's (Cheng et al., CVPR 2020, training data): take away points of the contours, then dilate and
 erode random regions until the intersection over union has fallen to a target. The paper leaves the numbers open; the

@@ -62,30 +62,30 @@ class MaskErrorModel:
     length: float
 
     @classmethod
-    def measure(cls, coarse_masks: Iterable[np.ndarray], true_masks: Iterable[np.ndarray]) -> MaskErrorModel:
+    def measure(cls, coarse_masks: Iterable[np.ndarray], gt_masks: Iterable[np.ndarray]) -> MaskErrorModel:
         """Measure the errors of coarse masks.
 
         Args:
-            coarse_masks, true_masks: as many (H, W) bool masks, in the same order; sizes may differ between pairs.
+            coarse_masks, gt_masks: as many (H, W) bool masks, in the same order; sizes may differ between pairs.
                 Pairs that do not overlap (one of them is empty, for instance) are another object, and left out.
 
         Raises:
             ValueError: the two of a pair differ in size, there are more of one kind, or no pair overlaps.
         """
         found, totals, counts = [], np.zeros(len(_LAGS) - 1), np.zeros(len(_LAGS) - 1)
-        for coarse, truth in zip_longest(coarse_masks, true_masks):
-            if coarse is None or truth is None:
+        for coarse, gt in zip_longest(coarse_masks, gt_masks):
+            if coarse is None or gt is None:
                 raise ValueError(
-                    f'every coarse mask needs ground truth, got more {"true" if coarse is None else "coarse"} masks.'
+                    f'every coarse mask needs ground truth, got more {"GT" if coarse is None else "coarse"} masks.'
                 )
-            if coarse.shape != truth.shape:
+            if coarse.shape != gt.shape:
                 raise ValueError(
-                    f'coarse mask and ground truth must have one size (H, W), got {coarse.shape} and {truth.shape}.'
+                    f'coarse mask and ground truth must have one size (H, W), got {coarse.shape} and {gt.shape}.'
                 )
-            coarse, truth = coarse.astype(bool), truth.astype(bool)
-            if (coarse & truth).any():
-                errors, points, displacements = _measure_pair(coarse, truth)
-                pair_totals, pair_counts = _variogram(points, displacements, math.sqrt(np.count_nonzero(truth)))
+            coarse, gt = coarse.astype(bool), gt.astype(bool)
+            if (coarse & gt).any():
+                errors, points, displacements = _measure_pair(coarse, gt)
+                pair_totals, pair_counts = _variogram(points, displacements, math.sqrt(np.count_nonzero(gt)))
                 found.append(errors)
                 totals, counts = totals + pair_totals, counts + pair_counts
         if not found:
@@ -137,7 +137,7 @@ class MaskErrorModel:
         return result
 
     def matched(
-        self, coarse_masks: Iterable[np.ndarray], true_masks: Iterable[np.ndarray], seed: int = 0, rounds: int = 5
+        self, coarse_masks: Iterable[np.ndarray], gt_masks: Iterable[np.ndarray], seed: int = 0, rounds: int = 5
     ) -> MaskErrorModel:
         """This model with displacements scaled until its masks are as far from the ground truth as the coarse ones.
 
@@ -145,12 +145,12 @@ class MaskErrorModel:
         would be drawn twice. What is matched is the mean of 1 - IoU.
 
         Args:
-            coarse_masks, true_masks: the pairs that were measured; all of them are held in memory.
+            coarse_masks, gt_masks: the pairs that were measured; all of them are held in memory.
             seed: of the draws.
             rounds: of the search.
         """
-        pairs = [pair for pair in zip(coarse_masks, true_masks, strict=True) if (pair[0] & pair[1]).any()]
-        aim = np.mean([1 - agreement(coarse, truth) for coarse, truth in pairs])
+        pairs = [pair for pair in zip(coarse_masks, gt_masks, strict=True) if (pair[0] & pair[1]).any()]
+        aim = np.mean([1 - agreement(coarse, gt) for coarse, gt in pairs])
         low, high, scaled = 0.0, 2.0, self
         for _ in range(rounds):
             scale = (low + high) / 2
@@ -192,14 +192,14 @@ class MaskErrorModel:
         return model
 
 
-def _measure_pair(coarse: np.ndarray, truth: np.ndarray) -> tuple[MaskErrors, np.ndarray, np.ndarray]:
+def _measure_pair(coarse: np.ndarray, gt: np.ndarray) -> tuple[MaskErrors, np.ndarray, np.ndarray]:
     """Errors of one mask; its contour's points (P, 2) away from parts, and their displacements (P,) in pixels."""
-    window = bounding_slices(coarse | truth, margin_px=2)
-    coarse, truth = coarse[window], truth[window]
-    area = np.count_nonzero(truth)
-    size, distance_px = math.sqrt(area), _signed_distance_px(truth)
-    # The first guess is on the true contour, of which parts take a smaller share than of the coarse one.
-    displacements = _signed_distance_px(coarse)[_edge(truth)] - 0.5
+    window = bounding_slices(coarse | gt, margin_px=2)
+    coarse, gt = coarse[window], gt[window]
+    area = np.count_nonzero(gt)
+    size, distance_px = math.sqrt(area), _signed_distance_px(gt)
+    # The first guess is on the ground-truth contour, of which parts take a smaller share than of the coarse one.
+    displacements = _signed_distance_px(coarse)[_edge(gt)] - 0.5
     for _ in range(2):
         bias_px, spread_px = _robust_moments(displacements)
         band_px = max(_BAND_DEVIATIONS * spread_px, _MIN_BAND * size, _MIN_BAND_PX)

@@ -88,11 +88,10 @@ def consensus(masks: Sequence[np.ndarray], own: np.ndarray | None = None) -> np.
 def flicker(masks: Sequence[np.ndarray], flows: Sequence[np.ndarray]) -> float:
     """How much masks change beyond the motion: the mean of 1 - IoU of each mask with the one before it, carried along.
 
-    The flow comes from the images alone, so that it judges all masks of a clip alike: coarse, refined, true. Its errors
-    and what comes into view change even ground-truth masks; so a score says nothing alone, and is compared with
-    another of the same clip, or with that of the ground truth as the least to be had. Frames without the object
-    before and after are left
-    out: they would reward objects for being away.
+    The flow is estimated from the images alone, so that coarse, refined and ground-truth masks are judged alike. Its
+    errors and disocclusions lower even the score of the ground truth, so a score means nothing by itself: compare it
+    with that of other masks of the same clip, or with the ground truth's as the limit. Pairs of frames without the
+    object are left out: they would reward its absence.
 
     Args:
         masks: T of (H, W) bool, or an iterable kind of it.

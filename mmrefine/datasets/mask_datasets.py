@@ -236,10 +236,10 @@ class MaskFolderDataset(_SeededDataset):
 
 def _coarse_iou(info: dict) -> float:
     coarse = read_mask_file(info['coarse_path']).probabilities() >= MASK_THRESHOLD
-    truth = read_mask_file(info['instances'][0]['mask_path']).binary()
-    if coarse.shape != truth.shape:
-        raise ValueError(f'coarse mask {info["coarse_path"]} is {coarse.shape} (H, W) but the true one {truth.shape}.')
-    return agreement(coarse, truth)
+    gt = read_mask_file(info['instances'][0]['mask_path']).binary()
+    if coarse.shape != gt.shape:
+        raise ValueError(f'coarse mask {info["coarse_path"]} is {coarse.shape} (H, W) but its ground truth {gt.shape}.')
+    return agreement(coarse, gt)
 
 
 def _hash(name: str) -> int:

@@ -58,7 +58,7 @@ class DichotomousMetric(BaseMetric):
             entry = {'group': str(fields[self.group_by]) if self.group_by else ''}
             for side in _SIDES:
                 masks = _planes(read_masks(fields, f'{side}_masks'))
-                entry[side] = [self._measure(mask, truth) for mask, truth in zip(masks, gt, strict=True)]
+                entry[side] = [self._score(mask, gt_mask) for mask, gt_mask in zip(masks, gt, strict=True)]
             self.results.append(entry)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
@@ -86,9 +86,9 @@ class DichotomousMetric(BaseMetric):
     def _names(self) -> tuple[str, ...]:
         return METRIC_NAMES if self.hce else METRIC_NAMES[:-1]
 
-    def _measure(self, mask: np.ndarray, truth: np.ndarray) -> list[float]:
+    def _score(self, mask: np.ndarray, gt_mask: np.ndarray) -> list[float]:
         sod = require('py_sod_metrics', _INSTALL, 'DichotomousMetric')
-        pred, gt = (plane.astype(np.uint8) * 255 for plane in (mask, truth))
+        pred, gt = (plane.astype(np.uint8) * 255 for plane in (mask, gt_mask))
         names = ['Fmeasure', 'WeightedFmeasure', 'MAE', 'Smeasure', 'Emeasure']
         names += ['HumanCorrectionEffortMeasure'] if self.hce else []
         found = {}

@@ -92,7 +92,7 @@ def boundary_overlap(pred: np.ndarray, gt: np.ndarray, dilation_ratio: float = 0
 
 
 def mean_boundary_accuracy(pred: np.ndarray, gt: np.ndarray) -> np.ndarray | float:
-    """mBA: the share of right pixels near the true boundary, averaged over five distances.
+    """Mean boundary accuracy (mBA): share of correct pixels near the ground-truth boundary, averaged over five radii.
 
     Source: CascadePSP (Cheng et al., CVPR 2020), with the radii of :func:`mmrefine.core.boundary.mba_radii`.
     NaN where the ground truth has no boundary: it is empty, or fills the image.

@@ -22,36 +22,34 @@ class LabelMapScore:
     def __init__(self, void: int | None = VOID):
         self.void = void
         # How many judged pixels have a label by both, by the label map, by the ground truth.
-        self._both_px, self._given_px, self._true_px = np.zeros((3, _NUM_LABELS), np.int64)
+        self._both_px, self._given_px, self._gt_px = np.zeros((3, _NUM_LABELS), np.int64)
         self._known_px = 0
 
-    def add(self, given: np.ndarray, true: np.ndarray) -> None:
+    def add(self, given: np.ndarray, gt: np.ndarray) -> None:
         """Count an image in.
 
         Args:
-            given, true: (H, W) integers in 0..65535.
+            given, gt: (H, W) integers in 0..65535.
 
         Raises:
             ValueError: other sizes or labels.
         """
-        if given.shape != true.shape:
-            raise ValueError(
-                f'label map and ground truth must have one size, got {given.shape} and {true.shape} (H, W).'
-            )
-        known = np.ones(true.shape, bool) if self.void is None else true != self.void
+        if given.shape != gt.shape:
+            raise ValueError(f'label map and ground truth must have one size, got {given.shape} and {gt.shape} (H, W).')
+        known = np.ones(gt.shape, bool) if self.void is None else gt != self.void
         judged = known if self.void is None else known & (given != self.void)
-        given, true = given[judged].astype(np.int64), true[judged].astype(np.int64)
-        if given.size and not (0 <= min(given.min(), true.min()) and max(given.max(), true.max()) < _NUM_LABELS):
+        given, gt = given[judged].astype(np.int64), gt[judged].astype(np.int64)
+        if given.size and not (0 <= min(given.min(), gt.min()) and max(given.max(), gt.max()) < _NUM_LABELS):
             raise ValueError(f'labels must lie in 0..{_NUM_LABELS - 1}.')
         self._known_px += np.count_nonzero(known)
-        self._both_px += np.bincount(given[given == true], minlength=_NUM_LABELS)
+        self._both_px += np.bincount(given[given == gt], minlength=_NUM_LABELS)
         self._given_px += np.bincount(given, minlength=_NUM_LABELS)
-        self._true_px += np.bincount(true, minlength=_NUM_LABELS)
+        self._gt_px += np.bincount(gt, minlength=_NUM_LABELS)
 
     @property
     def iou(self) -> dict[int, float]:
         """IoU of every label that occurs on either side."""
-        union_px = self._given_px + self._true_px - self._both_px
+        union_px = self._given_px + self._gt_px - self._both_px
         return {int(label): float(self._both_px[label] / union_px[label]) for label in np.flatnonzero(union_px)}
 
     @property
@@ -63,4 +61,4 @@ class LabelMapScore:
     @property
     def labelled_share(self) -> float:
         """Share of the pixels of known ground truth that were judged; NaN if there is none."""
-        return float(self._true_px.sum() / self._known_px) if self._known_px else float('nan')
+        return float(self._gt_px.sum() / self._known_px) if self._known_px else float('nan')

@@ -54,8 +54,8 @@ def mask_ap(
 def _evaluate_coco(annotations: str, results: list[dict], boundary: bool) -> dict[str, float]:
     if not results:
         return dict.fromkeys(('AP', 'AP50', 'AP75'), 0.0)
-    truth = COCO(annotations)
-    evaluator = (_BoundaryCOCOeval if boundary else COCOeval)(truth, truth.loadRes(results), 'segm')
+    gt = COCO(annotations)
+    evaluator = (_BoundaryCOCOeval if boundary else COCOeval)(gt, gt.loadRes(results), 'segm')
     evaluator.evaluate()
     evaluator.accumulate()
     evaluator.summarize()
@@ -72,9 +72,9 @@ def _evaluate_lvis(annotations: str, results: list[dict], boundary: bool) -> dic
         def compute_iou(self, img_id: int, cat_id: int) -> Any:
             return _with_boundaries(super().compute_iou(img_id, cat_id), *self._get_gt_dt(img_id, cat_id))
 
-    truth = lvis.LVIS(annotations)
-    found = lvis.LVISResults(truth, results, max_dets=300)
-    evaluator = (BoundaryLVISEval if boundary else lvis.LVISEval)(truth, found, 'segm')
+    gt = lvis.LVIS(annotations)
+    found = lvis.LVISResults(gt, results, max_dets=300)
+    evaluator = (BoundaryLVISEval if boundary else lvis.LVISEval)(gt, found, 'segm')
     evaluator.run()
     return {name: float(evaluator.results[name]) for name in ('AP', 'AP50', 'AP75')}
 

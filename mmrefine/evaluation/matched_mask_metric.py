@@ -92,42 +92,42 @@ class MatchedMaskMetric(RefineMetric):
         return {**common, **self._instance_pairs(coarse, sample)}
 
     def _instance_pairs(self, coarse: Mapping[str, Any], sample: Mapping[str, Any]) -> dict:
-        truth = sample.get('gt_instances')
-        if truth is None or 'masks' not in truth:
+        gt = sample.get('gt_instances')
+        if gt is None or 'masks' not in gt:
             raise ValueError(
                 'MatchedMaskMetric needs gt_instances.masks; put LoadAnnotations(with_bbox=True, with_mask=True) after '
                 'Resize into the pipeline.'
             )
         before, after = coarse['pred_instances'], sample['pred_instances']
-        coarse_masks, refined_masks, gt_masks = (_masks(instances) for instances in (before, after, truth))
+        coarse_masks, refined_masks, gt_masks = (_masks(instances) for instances in (before, after, gt))
         found, objects = match_masks(
             coarse_masks,
             _array(before['labels']),
             _array(before['scores']),
             gt_masks,
-            _array(truth['labels']),
+            _array(gt['labels']),
             self.min_iou,
         )
         return {
             'coarse_masks': coarse_masks[found],
             'refined_masks': refined_masks[found],
             'gt_masks': gt_masks[objects],
-            'labels': _array(truth['labels'])[objects],
+            'labels': _array(gt['labels'])[objects],
         }
 
     def _label_map_pairs(self, coarse: Mapping[str, Any], sample: Mapping[str, Any]) -> dict:
         if 'gt_sem_seg' not in sample:
             raise ValueError('MatchedMaskMetric needs gt_sem_seg; put LoadAnnotations after Resize into the pipeline.')
-        truth = _label_map(sample['gt_sem_seg'])
-        valid = truth != self.ignore_index
-        labels = np.unique(truth[valid])
+        gt = _label_map(sample['gt_sem_seg'])
+        valid = gt != self.ignore_index
+        labels = np.unique(gt[valid])
         if self.classes is not None:
             labels = labels[np.isin(labels, self.classes)]
         columns = labels[:, None, None]
         return {
             'coarse_masks': (_label_map(coarse['pred_sem_seg']) == columns) & valid,
             'refined_masks': (_label_map(sample['pred_sem_seg']) == columns) & valid,
-            'gt_masks': (truth == columns) & valid,
+            'gt_masks': (gt == columns) & valid,
             'labels': labels,
         }
 

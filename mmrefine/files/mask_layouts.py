@@ -23,14 +23,14 @@ class MaskLayout:
     """Patterns of one dataset.
 
     Attributes:
-        truth: regular expression for the ground-truth masks' paths below the root, with named groups.
+        gt: regular expression for the ground-truth masks' paths below the root, with named groups.
         image, coarse: paths below the root and below the folder of coarse masks, with those groups in braces.
         example: a ground-truth mask, for error messages.
         labels: files are label maps, of which every label but background and void is one mask; otherwise binary.
         background: the label of no object; None if there is none.
     """
 
-    truth: str
+    gt: str
     image: str
     coarse: str
     example: str
@@ -40,7 +40,7 @@ class MaskLayout:
     def find(self, root: Path, coarse_root: Path) -> Iterator[MaskTriple]:
         """The files of all ground-truth masks under the root, in the order of their names, there or not."""
         for path in sorted(root.rglob('*.png')):
-            match = re.fullmatch(self.truth, path.relative_to(root).as_posix())
+            match = re.fullmatch(self.gt, path.relative_to(root).as_posix())
             if match:
                 groups = match.groupdict()
                 yield MaskTriple(root / self.image.format(**groups), path, coarse_root / self.coarse.format(**groups))
@@ -64,7 +64,7 @@ class MaskTriple:
     """Files that belong together; those of image and coarse mask need not be there."""
 
     image: Path
-    truth: Path
+    gt: Path
     coarse: Path
 
 

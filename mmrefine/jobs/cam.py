@@ -53,8 +53,8 @@ def sweep_thresholds(
     Args:
         maps: folder of activation maps, see :class:`~mmrefine.jobs.formats.activation_maps.ActivationMaps`.
         thresholds: T numbers in [0, 1].
-        gt: folder of true label maps with the names of the maps; 255 is not judged. Maps without ground truth are
-            left out, as are files that cannot be read.
+        gt: folder of ground-truth label maps with the names of the maps; 255 is ignored. Maps without ground truth
+            and files that cannot be read are left out.
         names: keys and class numbers of the tool that made the maps.
 
     Raises:
@@ -66,15 +66,15 @@ def sweep_thresholds(
         raise ValueError(f'thresholds must lie in [0, 1], got {outside or "none"}.')
     if not Path(maps).exists():
         raise FileNotFoundError(f'activation maps {maps} do not exist: expected a folder of .npy and .npz files.')
-    find_truth = None if gt is None else _label_map_reader(gt)
+    read_gt = None if gt is None else _label_map_reader(gt)
     quality = [LabelMapScore() for _ in thresholds]
     foreground_px, num_px = np.zeros(len(thresholds)), 0
-    for classes, scores, truth in _maps_with_truth(maps, find_truth, names):
+    for classes, scores, gt_labels in _maps_with_gt(maps, read_gt, names):
         for index, threshold in enumerate(thresholds):
             labels, _ = activation_label_map(classes, scores, threshold=threshold)
             foreground_px[index] += np.count_nonzero(labels)
-            if truth is not None:
-                quality[index].add(labels, truth)
+            if gt_labels is not None:
+                quality[index].add(labels, gt_labels)
         num_px += labels.size
     if not num_px:
         raise ValueError(f'none of the activation maps under {maps} could be used to compare thresholds.')
@@ -120,7 +120,8 @@ def compare_label_maps(
     Args:
         coarse: what was refined: activation maps, or label maps.
         out: folder of the job.
-        gt: folder of true label maps. Label maps without ground truth, or with one of another size, are left out.
+        gt: folder of ground-truth label maps. Label maps without ground truth, or with one of another size, are
+            left out.
         threshold: of the activation maps; None: the coarse masks are label maps.
         void: the label that is not judged.
         names: keys and class numbers of the tool that made the activation maps.
@@ -135,26 +136,26 @@ def compare_label_maps(
     folders = {side: folder for side, folder in folders.items() if folder.is_dir()}
     read_coarse = _label_map_reader(coarse) if threshold is None else None
     map_paths = {} if threshold is None else activation_map_paths(coarse)
-    find_truth = _label_map_reader(gt)
+    read_gt = _label_map_reader(gt)
     scores = {side: LabelMapScore(void) for side in ('coarse', *folders)}
     written = OutputFolder(out)
     for name in sorted(name.removeprefix('masks/') for name in written.owned if name.startswith('masks/')):
         try:
-            truth = find_truth(name)
-            if threshold is not None and truth is not None and name in map_paths:
-                before = read_activation_labels(map_paths[name], truth.shape, threshold, names).labels()
+            gt_labels = read_gt(name)
+            if threshold is not None and gt_labels is not None and name in map_paths:
+                before = read_activation_labels(map_paths[name], gt_labels.shape, threshold, names).labels()
             else:
                 before = None if read_coarse is None else read_coarse(name)
-            if truth is None or before is None:
+            if gt_labels is None or before is None:
                 continue  # the result of an input that is gone
             maps = {side: read_mask_file(folder / name).labels() for side, folder in folders.items()}
-            if any(labels.shape != truth.shape for labels in (before, *maps.values())):
+            if any(labels.shape != gt_labels.shape for labels in (before, *maps.values())):
                 continue
         except _EXCUSED:
             continue  # the job itself reports it
-        scores['coarse'].add(before, truth)
+        scores['coarse'].add(before, gt_labels)
         for side, labels in maps.items():
-            scores[side].add(labels, truth)
+            scores[side].add(labels, gt_labels)
     if not scores['coarse'].iou:
         raise ValueError(f'no label map under {folders.get("refined", out)} has a ground truth of its name under {gt}.')
     written.plan([LABEL_QUALITY])
@@ -178,21 +179,25 @@ def format_label_quality(scores: dict[str, LabelMapScore]) -> str:
     return _table(['labels', 'mIoU %', 'labelled %', *(f'IoU of {label}' for label in labels)], rows)
 
 
-def _maps_with_truth(
-    maps: str | os.PathLike, find_truth: Callable[[str], np.ndarray | None] | None, names: MapNames
+def _maps_with_gt(
+    maps: str | os.PathLike, read_gt: Callable[[str], np.ndarray | None] | None, names: MapNames
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
     """Classes, scores and ground truth of every file that can be read; scores at the ground truth's size."""
     for name, path in activation_map_paths(maps).items():
         try:
             classes, scores = load_activation_maps(path, names)
-            truth = None if find_truth is None else find_truth(name)
-            if truth is not None:
-                scores = resize_scores(scores, truth.shape) if len(classes) else np.zeros((0, *truth.shape), np.float32)
+            gt_labels = None if read_gt is None else read_gt(name)
+            if gt_labels is not None:
+                scores = (
+                    resize_scores(scores, gt_labels.shape)
+                    if len(classes)
+                    else np.zeros((0, *gt_labels.shape), np.float32)
+                )
             activation_label_map(classes, scores, threshold=0.5)  # refuses scores that no threshold suits
         except _EXCUSED:
             continue  # the job itself reports it
-        if find_truth is None or truth is not None:
-            yield classes, scores, truth
+        if read_gt is None or gt_labels is not None:
+            yield classes, scores, gt_labels
 
 
 def _label_map_reader(path: str | os.PathLike) -> Callable[[str], np.ndarray | None]:

@@ -42,8 +42,8 @@ def measure_refiner(
         result = free.refine(item.image, item.coarse, generator=torch.Generator().manual_seed(0))
         ms = 1000 * (time.perf_counter() - start) / len(item.coarse)
         sides = {
-            'coarse': evaluate_masks(item.coarse, item.truth, METRIC_NAMES),
-            'proposed': evaluate_masks(result.masks, item.truth, METRIC_NAMES),
+            'coarse': evaluate_masks(item.coarse, item.gt, METRIC_NAMES),
+            'proposed': evaluate_masks(result.masks, item.gt, METRIC_NAMES),
         }
         for name, gate in gates.items():
             records[name] += [_record(item, result, sides, index, gate, ms) for index in range(len(result))]

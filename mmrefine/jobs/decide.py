@@ -68,8 +68,8 @@ def reopen(out: str | os.PathLike) -> Job:
     source = open_masks(
         paths['masks'], paths['images'], image_root=paths['image_root'], format=name, options=FormatOptions(**options)
     )
-    truth = None if paths['gt'] is None else source.open_truth(paths['gt'])
-    work = ImageWork(source, choices, '', about=arguments['about'], truth=truth, pictures=pictures)
+    gt = None if paths['gt'] is None else source.open_ground_truth(paths['gt'])
+    work = ImageWork(source, choices, '', about=arguments['about'], gt=gt, pictures=pictures)
     work.choices, work.refiner = choices, refiner
     return Job(work, out)
 

@@ -19,7 +19,7 @@ from PIL import Image
 from mmrefine.apis.inferencer import RefineInferencer
 from mmrefine.files.images import read_image
 from mmrefine.jobs.fingerprints import Fingerprint, digest_of, fingerprint_files, fingerprint_value
-from mmrefine.jobs.formats.base import CoarseMasks, MaskFormat, MaskPair, MaskTask, TrueMasks, Truth
+from mmrefine.jobs.formats.base import CoarseMasks, GroundTruth, GroundTruthMasks, MaskFormat, MaskPair, MaskTask
 from mmrefine.jobs.outputs import OutputFolder
 from mmrefine.jobs.refined_masks import RefinedMask, RefinedMasks, encode_results
 from mmrefine.jobs.report import JobReport, Totals, mask_entry, measure, read_report, write_summary
@@ -46,7 +46,7 @@ class ImageWork(Work):
     Args:
         source: the coarse masks.
         choices, refiner, about: see :class:`~mmrefine.jobs.work.Work`.
-        truth: ground truth.
+        ground_truth: ground truth.
         pictures: of how many images pictures are drawn; None for all.
         batch_masks: tasks are refined together as long as they have no more masks than these.
         workers: threads that read ahead.
@@ -61,13 +61,13 @@ class ImageWork(Work):
         choices: dict[str, Any],
         refiner: str,
         about: dict[str, Any] | None = None,
-        truth: Truth | None = None,
+        ground_truth: GroundTruth | None = None,
         pictures: int | None = 0,
         batch_masks: int = 8,
         workers: int = 2,
         paths: list[tuple[str, Path]] | None = None,
     ):
-        self.source, self.tasks, self.truth = source, source.tasks, truth
+        self.source, self.tasks, self.ground_truth = source, source.tasks, ground_truth
         self.choices, self.about = {**source.choices, **choices}, about or {}
         self.refiner = digest_of([source.name, self.choices, refiner])
         self.batch_masks, self.workers = batch_masks, workers
@@ -89,8 +89,8 @@ class ImageWork(Work):
     def paths(self) -> Iterator[tuple[str, Path]]:
         yield 'coarse masks', self.source.path
         yield 'images', self.source.images.source
-        if self.truth is not None:
-            yield from (('ground truth', path) for path in self.truth.paths)
+        if self.ground_truth is not None:
+            yield from (('ground truth', path) for path in self.ground_truth.paths)
         yield from self._more_paths
         yield from (('image', task.image_path) for task in self.tasks if task.image_path is not None)
 
@@ -109,9 +109,9 @@ class ImageWork(Work):
         return self.source.final_digest()
 
     def told_of(self, task: MaskTask) -> Fingerprint:
-        truth = fingerprint_value(None) if self.truth is None else self.truth.fingerprint(task)
+        ground_truth = fingerprint_value(None) if self.ground_truth is None else self.ground_truth.fingerprint(task)
         names = self.source.names_digest()
-        return Fingerprint(digest_of([truth.quick, names]), lambda: digest_of([truth.content(), names]))
+        return Fingerprint(digest_of([ground_truth.quick, names]), lambda: digest_of([ground_truth.content(), names]))
 
     # ---- a task ----
 
@@ -143,13 +143,13 @@ class ImageWork(Work):
 
     def deliver(self, loaded: LoadedImage, masks: dict, out: OutputFolder) -> dict:
         refined, task = RefinedMasks.from_json(masks), loaded.task
-        true, problems = self._truth_of(loaded)
+        gt, problems = self._ground_truth_of(loaded)
         entries, drawn = [], _Drawn(loaded.image.shape[:2])
         for position, pair in enumerate(self.source.write(task, loaded.coarse, refined, out)):
             measures = {}
-            if true is not None and not pair.failed:
+            if gt is not None and not pair.failed:
                 try:
-                    measures = measure(pair, true.mask(position, pair.coarse), true.valid)
+                    measures = measure(pair, gt.mask(position, pair.coarse), gt.valid)
                 except ValueError as error:
                     problems.append({'mask': pair.name, 'error': f'ground truth: {error_text(error)}'})
             if pair.failed:
@@ -167,12 +167,12 @@ class ImageWork(Work):
                 Image.fromarray(picture).save(file, format='PNG')
         return {'entries': entries, 'problems': problems}
 
-    def _truth_of(self, loaded: LoadedImage) -> tuple[TrueMasks | None, list[dict]]:
+    def _ground_truth_of(self, loaded: LoadedImage) -> tuple[GroundTruthMasks | None, list[dict]]:
         """The ground truth of a task, or why there is none."""
-        if self.truth is None:
+        if self.ground_truth is None:
             return None, []
         try:
-            return self.truth.read(loaded.task, loaded.coarse), []
+            return self.ground_truth.read(loaded.task, loaded.coarse), []
         except (OSError, ValueError) as error:
             return None, [{'mask': None, 'error': f'ground truth: {error_text(error)}'}]
 

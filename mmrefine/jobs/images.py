@@ -107,11 +107,11 @@ def refine_dataset(
     source = open_masks(masks, images, image_root=image_root, format=format, options=options)
     if polygons is not None and source.name != 'coco':
         raise ValueError(f'polygons goes with COCO files, got masks of the format {source.name}.')
-    truth = None
+    ground_truth = None
     if gt is not None:
         if not Path(gt).exists():
             raise FileNotFoundError(f'ground truth {gt} does not exist.')
-        truth = source.open_truth(Path(gt))
+        ground_truth = source.open_ground_truth(Path(gt))
     make_inferencer = partial(RefineInferencer, model, checkpoint, gate=gate, seed=seed, batch_masks=batch_masks)
     inferencer = make_inferencer(device='cpu' if launcher == 'ray' else device)
     work = ImageWork(
@@ -126,7 +126,7 @@ def refine_dataset(
             'model': model_name(model, inferencer.refiner),
             'checkpoint': None if checkpoint is None else str(checkpoint),
         },
-        truth=truth,
+        ground_truth=ground_truth,
         pictures=pictures,
         batch_masks=batch_masks,
         workers=workers,

@@ -29,14 +29,14 @@ class LabelledImage:
         path: of the image.
         image: (H, W, 3) uint8 RGB.
         coarse: (N, H, W) bool.
-        truth: (N, H, W) bool; None where there is none.
+        gt: (N, H, W) bool; None where there is none.
         kind: a name for masks of this sort, such as 'real' or 'simulated'.
     """
 
     path: str
     image: np.ndarray
     coarse: np.ndarray
-    truth: np.ndarray | None = None
+    gt: np.ndarray | None = None
     kind: str = 'given'
 
 
@@ -75,7 +75,7 @@ def degraded(images: Sequence[LabelledImage], errors: MaskErrorModel, seed: int 
     """The same images with coarse masks that have measured errors, drawn anew on their ground truth."""
     for index, item in enumerate(images):
         rng = np.random.default_rng([seed, index])
-        coarse = np.stack([errors.simulate(mask, rng) for mask in item.truth])
+        coarse = np.stack([errors.simulate(mask, rng) for mask in item.gt])
         yield replace(item, coarse=coarse, kind='simulated')
 
 
@@ -84,14 +84,14 @@ def measure_errors(images: Sequence[LabelledImage]) -> MaskErrorModel:
 
     See :meth:`~mmrefine.core.error_model.MaskErrorModel.matched`.
     """
-    pairs = [pair for item in images for pair in zip(item.coarse, item.truth, strict=True)]
-    coarse, truth = [first for first, _ in pairs], [second for _, second in pairs]
-    return MaskErrorModel.measure(coarse, truth).matched(coarse, truth)
+    pairs = [pair for item in images for pair in zip(item.coarse, item.gt, strict=True)]
+    coarse, gt = [first for first, _ in pairs], [second for _, second in pairs]
+    return MaskErrorModel.measure(coarse, gt).matched(coarse, gt)
 
 
-def _open_files(images: str | os.PathLike, masks: str | os.PathLike, truth: str | os.PathLike | None = None):
+def _open_files(images: str | os.PathLike, masks: str | os.PathLike, gt: str | os.PathLike | None = None):
     source = open_masks(masks, images)
-    true_masks = None if truth is None else source.open_truth(Path(truth))
+    gt_masks = None if gt is None else source.open_ground_truth(Path(gt))
 
     def read(index: int) -> LabelledImage:
         task = source.tasks[index]
@@ -99,7 +99,7 @@ def _open_files(images: str | os.PathLike, masks: str | os.PathLike, truth: str 
             raise FileNotFoundError(task.problem or f'no image named {task.image}.')
         image = read_image(task.image_path)
         coarse = source.read(task, image.shape[:2])
-        true = None if true_masks is None else true_masks.read(task, coarse)
+        true = None if gt_masks is None else gt_masks.read(task, coarse)
         pairs = []
         for position in (position for position in range(len(coarse)) if position not in coarse.left_alone):
             try:

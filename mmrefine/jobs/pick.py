@@ -49,7 +49,7 @@ class Pick:
 def pick(
     images: str | os.PathLike,
     masks: str | os.PathLike,
-    truth: str | os.PathLike | None = None,
+    gt: str | os.PathLike | None = None,
     candidates: Sequence[str | os.PathLike | tuple[str | os.PathLike, str | None]] = DEFAULT_CANDIDATES,
     limit: int = 60,
     device: str | torch.device | None = None,
@@ -66,7 +66,7 @@ def pick(
 
     Args:
         images, masks: as a job takes them.
-        truth: of the same format as the masks, of some or all of them.
+        gt: of the same format as the masks, of some or all of them.
         candidates: names of bundled models or configs, or pairs of these and a checkpoint.
         limit: about how many masks are tried.
         device: where refiners run; None: a GPU where there is one.
@@ -75,14 +75,16 @@ def pick(
     Raises:
         FileNotFoundError, ValueError: the data or a candidate are not what they should be; no mask to judge by.
     """
-    sample = labelled_images([images, masks, *([] if truth is None else [truth])], limit, seed)
+    sample = labelled_images([images, masks, *([] if gt is None else [gt])], limit, seed)
     variants = {}
     for candidate in candidates:
         variants.update(_variants(*(candidate if isinstance(candidate, tuple) else (candidate, None)), device))
-    if truth is None:
+    if gt is None:
         sample = _by_majority(sample, [refiner for refiner, _, _ in variants.values()])
         tested = list(degraded(sample, measure_errors(sample), seed))
-        about = f'{_count(tested)} masks drawn with the errors of the given ones; truth: the majority of candidates'
+        about = (
+            f'{_count(tested)} masks drawn with the errors of the given ones; ground truth: the majority of candidates'
+        )
     else:
         tested, about = sample, f'{_count(sample)} masks with ground truth'
         if _count(sample) < _ENOUGH:
@@ -133,7 +135,7 @@ def _by_majority(images: Sequence[LabelledImage], refiners: Sequence[BaseRefiner
         agree = np.min([agreement(own, majority) for own in proposals], axis=0) >= _MIN_AGREEMENT
         agree &= agreement(item.coarse, majority) >= 0.5  # else it is another object
         if agree.any():
-            found.append(replace(item, coarse=item.coarse[agree], truth=majority[agree]))
+            found.append(replace(item, coarse=item.coarse[agree], gt=majority[agree]))
     if not found:
         raise ValueError(
             'the candidates agree on none of the masks, so nothing can stand in for ground truth; give --gt for a few.'

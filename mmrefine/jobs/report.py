@@ -78,19 +78,19 @@ def mask_entry(image: str, pair: MaskPair, measures: dict) -> dict:
     }
 
 
-def measure(pair: MaskPair, truth: np.ndarray | None, valid: np.ndarray | None) -> dict[str, dict[str, float]]:
+def measure(pair: MaskPair, gt: np.ndarray | None, valid: np.ndarray | None) -> dict[str, dict[str, float]]:
     """The metrics of a mask before and after, ``{'coarse': ..., 'refined': ...}``; {} without ground truth.
 
     Args:
         pair: the mask.
-        truth: (H, W) bool; None where there is none.
+        gt: (H, W) bool; None where there is none.
         valid: (H, W) bool, the pixels that are measured; None: all.
     """
-    if truth is None:
+    if gt is None:
         return {}
     measured = {}
     for side, mask in (('coarse', pair.coarse), ('refined', pair.refined)):
-        masks = (mask, truth) if valid is None else (mask & valid, truth & valid)
+        masks = (mask, gt) if valid is None else (mask & valid, gt & valid)
         columns = evaluate_masks(masks[0][None], masks[1][None], METRIC_NAMES)
         measured[side] = {name: float(column[0]) for name, column in columns.items()}
     return measured

@@ -12,7 +12,7 @@ from mmrefine.files.json_stream import read_json
 from mmrefine.jobs.decide import apply_decisions, reopen
 from mmrefine.jobs.engine import Job
 from mmrefine.jobs.fingerprints import digest_of
-from mmrefine.jobs.formats.base import TrueMasks
+from mmrefine.jobs.formats.base import GroundTruthMasks
 from mmrefine.jobs.image_work import LoadedImage
 from mmrefine.jobs.refined_masks import RefinedMask, RefinedMasks
 from mmrefine.jobs.report import JobReport
@@ -100,18 +100,18 @@ def read_decisions(path: str | os.PathLike) -> dict[str, dict[int, bool]]:
 
 def _review_image(job: Job, loaded: LoadedImage, record: dict) -> ReviewImage:
     refined = RefinedMasks.from_json(record['masks'])
-    truth = None
-    if job.work.truth is not None:
+    gt = None
+    if job.work.gt is not None:
         try:
-            truth = job.work.truth.read(loaded.task, loaded.coarse)
+            gt = job.work.gt.read(loaded.task, loaded.coarse)
         except (OSError, ValueError):
-            truth = None  # the summary tells why
-    masks = _review_masks(loaded, refined, truth)
+            gt = None  # the summary tells why
+    masks = _review_masks(loaded, refined, gt)
     return ReviewImage(record['key'], loaded.task.image, loaded.image, masks)
 
 
 def _review_masks(
-    loaded: LoadedImage, refined: RefinedMasks, truth: TrueMasks | None
+    loaded: LoadedImage, refined: RefinedMasks, gt: GroundTruthMasks | None
 ) -> Iterator[tuple[int, ReviewMask]]:
     coarse = loaded.coarse
     for index, name in enumerate(coarse.names):
@@ -119,9 +119,9 @@ def _review_masks(
         if item.failed or index in coarse.left_alone:
             continue
         mask, true = coarse.mask(index), None
-        if truth is not None:
+        if gt is not None:
             try:
-                true = truth.mask(index, mask)
+                true = gt.mask(index, mask)
             except ValueError:
                 true = None  # the summary tells why
         yield (
@@ -131,7 +131,7 @@ def _review_masks(
                 category=coarse.categories[index],
                 coarse=mask,
                 proposed=None if item.rle is None else item.decode(),
-                truth=None if true is None else np.asarray(true, bool),
+                gt=None if true is None else np.asarray(true, bool),
                 accepted=item.accepted,
                 reason=item.reason,
                 decided=item.decided,

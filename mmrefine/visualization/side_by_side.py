@@ -28,7 +28,7 @@ def draw_refinement(
     panel_side: int = 640,
     *,
     rejected_masks: np.ndarray | None = None,
-    true_masks: np.ndarray | None = None,
+    gt_masks: np.ndarray | None = None,
     notes: Sequence[str] = (),
     crop: bool = False,
 ) -> np.ndarray:
@@ -42,7 +42,7 @@ def draw_refinement(
         heading: a line above.
         panel_side: the longer side of each panel, in pixels.
         rejected_masks: (M, H, W) bool, proposals that were not taken: white contours on the refined side.
-        true_masks: (K, H, W) bool.
+        gt_masks: (K, H, W) bool.
         notes: further lines above, such as why proposals were not taken.
         crop: show the masks and their surroundings only, where they are small in the image.
 
@@ -56,7 +56,7 @@ def draw_refinement(
     nothing = np.zeros((0, *size_hw), bool)
     sides = [
         nothing if masks is None else check_masks(masks, size_hw)
-        for masks in (coarse_masks, refined_masks, rejected_masks, true_masks)
+        for masks in (coarse_masks, refined_masks, rejected_masks, gt_masks)
     ]
     if len(sides[0]) != len(sides[1]):
         raise ValueError(f'expected as many refined as coarse masks, got {len(sides[1])} and {len(sides[0])}.')
@@ -84,7 +84,7 @@ def draw_refinement(
     change = f'refined: {added} px more (green), {removed} px less (red)'
     captions = ['photo', 'coarse', change + (', white: not taken' if len(rejected_masks) else '')]
     panels = [photo, coarse, refined]
-    if true_masks is not None:
+    if gt_masks is not None:
         captions.append('ground truth')
         panels.append(photo.copy())
         for index, mask in enumerate(sides[3]):

@@ -51,8 +51,8 @@ class Visualizer(MMEngineVisualizer):
         if coarse is None:
             coarse = np.zeros((0, *image.shape[:2]), bool)
         refined = _masks(data_sample, 'refined_masks') if draw_pred else None
-        truth = _masks(data_sample, 'gt_masks') if draw_gt else None
-        drawn = draw_refinement(image, coarse, coarse if refined is None else refined, name, true_masks=truth)
+        gt = _masks(data_sample, 'gt_masks') if draw_gt else None
+        drawn = draw_refinement(image, coarse, coarse if refined is None else refined, name, gt_masks=gt)
         self.set_image(drawn)
         if show:
             self.show(drawn, win_name=name, wait_time=wait_time)

@@ -17,9 +17,9 @@ class Scenes:
     """Images with two bright rectangles each, whose coarse masks are too small by a pixel or two on each side.
 
     Attributes:
-        folder: with ``photos/`` (``name.png``), ``masks/`` and ``truth/`` (the first rectangle), ``labels/`` and
-            ``true_labels/`` (labels 1 and 2 on 0 with a void column 255), ``coco.json``, ``results.json`` and
-            ``truth.json`` (both rectangles, annotations not grouped by image).
+        folder: with ``photos/`` (``name.png``), ``masks/`` and ``gt/`` (the first rectangle), ``labels/`` and
+            ``gt_labels/`` (labels 1 and 2 on 0 with a void column 255), ``coco.json``, ``results.json`` and
+            ``gt.json`` (both rectangles, annotations not grouped by image).
         names: of the images.
         coarse, true: (images, 2, H, W) bool.
     """

@@ -17,10 +17,10 @@ def make_scene(seed: int, size_hw: tuple[int, int] = (188, 250)) -> tuple[np.nda
         shape = _rectangle(rng, size_hw) if rng.random() < 0.4 else _blob(rng, size_hw)
         owner[shape] = k
         image[shape] = rng.integers(0, 256, 3)
-    truth = np.array([owner == k for k in range(6) if (owner == k).sum() > 200])
-    coarse = np.array([_spoil(rng, mask) for mask in truth])
+    gt = np.array([owner == k for k in range(6) if (owner == k).sum() > 200])
+    coarse = np.array([_spoil(rng, mask) for mask in gt])
     kept = coarse.any(axis=(1, 2))
-    return image.astype(np.uint8), coarse[kept], truth[kept]
+    return image.astype(np.uint8), coarse[kept], gt[kept]
 
 
 def _rectangle(rng: np.random.Generator, size_hw: tuple[int, int]) -> np.ndarray:

@@ -64,13 +64,13 @@ def mean_iou(function: Callable[..., np.ndarray], mask: np.ndarray, draws: int =
 @pytest.mark.parametrize(('shape', 'setting', 'ks_iou', 'ks_area'), REACHED)
 def test_distribution_of_the_released_code(shape: str, setting: str, ks_iou: float, ks_area: float) -> None:
     with np.load(REFERENCE) as reference:
-        truth = reference[f'gt_{shape}'].astype(bool)
+        gt = reference[f'gt_{shape}'].astype(bool)
         expected_iou, expected_area = reference[f'iou_{shape}_{setting}'], reference[f'area_{shape}_{setting}']
     function, parameters = SETTINGS[setting]
     rng = np.random.default_rng(1)
-    masks = [function(truth, rng, **parameters) for _ in range(DRAWS)]
-    ious = [iou(mask, truth) for mask in masks]
-    areas = [np.count_nonzero(mask) / np.count_nonzero(truth) for mask in masks]
+    masks = [function(gt, rng, **parameters) for _ in range(DRAWS)]
+    ious = [iou(mask, gt) for mask in masks]
+    areas = [np.count_nonzero(mask) / np.count_nonzero(gt) for mask in masks]
     assert ks_2samp(ious, expected_iou).statistic < ks_iou + KS_SLACK
     assert ks_2samp(areas, expected_area).statistic < ks_area + KS_SLACK
     # All came within 0.02, with standard errors of up to 0.015 on both sides.

@@ -55,7 +55,7 @@ def test_mixture_keeps_to_its_range_and_spreads(scene):
     assert 0.72 < quality.mean() < 0.88 and quality.std() > 0.05
 
 
-def test_mixture_obeys_its_seed_and_leaves_the_truth_alone(scene):
+def test_mixture_obeys_its_seed_and_leaves_its_input_unchanged(scene):
     image, mask = scene
     before = mask.copy()
     first, second, other = (simulate_coarse_mask(mask, np.random.default_rng(seed), image) for seed in (3, 3, 4))

@@ -10,23 +10,23 @@ from mmrefine.core.colour_cue import colour_cue
 
 def two_colours(size: int = 32) -> tuple[np.ndarray, np.ndarray]:
     """A red square on blue, and its mask."""
-    truth = np.zeros((size, size), bool)
-    truth[8:24, 8:24] = True
-    return np.where(truth[..., None], (220, 30, 30), (30, 30, 220)).astype(np.uint8), truth
+    gt = np.zeros((size, size), bool)
+    gt[8:24, 8:24] = True
+    return np.where(gt[..., None], (220, 30, 30), (30, 30, 220)).astype(np.uint8), gt
 
 
 @pytest.mark.parametrize('settings', [{}, {'bins': 8, 'cells': 4}])
 def test_cue_contradicts_a_mask_that_misses_its_colours(settings):
-    image, truth = two_colours()
-    coarse = truth.copy()
+    image, gt = two_colours()
+    coarse = gt.copy()
     coarse[8:14] = False
     coarse[24:28, 8:24] = True
     cue = colour_cue(image, coarse, **settings)
-    assert cue.dtype == np.float32 and cue.shape == truth.shape and np.abs(cue).max() <= 1
+    assert cue.dtype == np.float32 and cue.shape == gt.shape and np.abs(cue).max() <= 1
     if not settings:
         # One global model: exactly the sign of the ground truth.
-        np.testing.assert_array_equal(cue > 0, truth)
-    assert cue[truth].mean() > 0.1 > -0.1 > cue[~truth].mean()
+        np.testing.assert_array_equal(cue > 0, gt)
+    assert cue[gt].mean() > 0.1 > -0.1 > cue[~gt].mean()
 
 
 def test_one_colour_says_nothing():

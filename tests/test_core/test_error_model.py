@@ -29,8 +29,8 @@ def star(seed: int, side: int = 200) -> np.ndarray:
     return canvas.astype(bool)
 
 
-def measure(coarse: np.ndarray, truth: np.ndarray) -> MaskErrors:
-    (errors,) = MaskErrorModel.measure([coarse], [truth]).masks
+def measure(coarse: np.ndarray, gt: np.ndarray) -> MaskErrors:
+    (errors,) = MaskErrorModel.measure([coarse], [gt]).masks
     return errors
 
 
@@ -45,48 +45,48 @@ def test_equal_masks_have_no_errors():
 @pytest.mark.parametrize('radius_px', [3, 6])
 @pytest.mark.parametrize(('operation', 'sign'), [(cv2.dilate, 1), (cv2.erode, -1)])
 def test_dilation_and_erosion_are_a_bias(operation, sign, radius_px):
-    truth = disk()
+    gt = disk()
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1,) * 2)
-    errors = measure(operation(truth.astype(np.uint8), kernel).astype(bool), truth)
+    errors = measure(operation(gt.astype(np.uint8), kernel).astype(bool), gt)
     # Contours lie on the pixel grid: half a pixel either way.
-    assert errors.bias * size_px(truth) == pytest.approx(sign * radius_px, abs=0.5)
-    assert errors.spread * size_px(truth) < 0.5
+    assert errors.bias * size_px(gt) == pytest.approx(sign * radius_px, abs=0.5)
+    assert errors.spread * size_px(gt) < 0.5
     assert errors.missing == errors.extra == errors.holes == ()
 
 
 def test_erosion_of_thin_limbs_is_no_missing_part():
-    truth = disk()
-    truth[78:83, :40] = True
-    eroded = cv2.erode(truth.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))).astype(bool)
+    gt = disk()
+    gt[78:83, :40] = True
+    eroded = cv2.erode(gt.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))).astype(bool)
     assert not eroded[78:83, :35].any()
-    assert measure(eroded, truth).missing == ()
+    assert measure(eroded, gt).missing == ()
 
 
 def test_cut_added_and_punched_parts_are_counted_with_their_areas():
-    truth = disk()
-    truth[100:150, 76:85] = True
-    without_leg = truth & ~(np.arange(160)[:, None] >= 125)
-    with_box, with_hole = truth.copy(), truth.copy()
+    gt = disk()
+    gt[100:150, 76:85] = True
+    without_leg = gt & ~(np.arange(160)[:, None] >= 125)
+    with_box, with_hole = gt.copy(), gt.copy()
     with_box[60:90, 110:140] = True
     with_hole[70:84, 70:84] = False
-    area = np.count_nonzero(truth)
+    area = np.count_nonzero(gt)
     # Where a part begins at the contour is only known to a pixel or two of its outline.
     for kind, coarse in (('missing', without_leg), ('extra', with_box), ('holes', with_hole)):
-        errors = measure(coarse, truth)
-        changed = np.count_nonzero(coarse ^ truth) / area
+        errors = measure(coarse, gt)
+        changed = np.count_nonzero(coarse ^ gt) / area
         assert getattr(errors, kind) == pytest.approx((changed,), rel=0.05)
         assert all(getattr(errors, other) == () for other in PART_KINDS if other != kind)
-        assert abs(errors.bias) * size_px(truth) < 0.3
+        assert abs(errors.bias) * size_px(gt) < 0.3
 
 
 def test_a_part_beside_a_grown_contour_keeps_both_apart():
-    truth = disk()
-    grown = cv2.dilate(truth.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))).astype(bool)
+    gt = disk()
+    grown = cv2.dilate(gt.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))).astype(bool)
     box = grown.copy()
     box[60:100, 120:150] = True
-    errors = measure(box, truth)
-    assert errors.bias * size_px(truth) == pytest.approx(3, abs=0.5)
-    assert errors.extra == pytest.approx((np.count_nonzero(box & ~grown) / np.count_nonzero(truth),), rel=0.1)
+    errors = measure(box, gt)
+    assert errors.bias * size_px(gt) == pytest.approx(3, abs=0.5)
+    assert errors.extra == pytest.approx((np.count_nonzero(box & ~grown) / np.count_nonzero(gt),), rel=0.1)
 
 
 @pytest.mark.parametrize(
@@ -156,8 +156,8 @@ def test_odd_masks_do_not_break(kind):
 
 def test_full_against_partial_and_the_reverse():
     full = np.ones((160, 160), bool)
-    for coarse, truth in ((full, disk()), (disk(), full)):
-        errors = measure(coarse, truth)
+    for coarse, gt in ((full, disk()), (disk(), full)):
+        errors = measure(coarse, gt)
         assert all(math.isfinite(value) for value in (errors.bias, errors.spread))
 
 
@@ -175,25 +175,23 @@ def test_pairs_that_do_not_overlap_are_left_out_and_bad_pairs_refused():
         MaskErrorModel.measure([empty], [disk()])
     with pytest.raises(ValueError, match=r'must have one size \(H, W\), got \(160, 160\) and \(80, 80\)'):
         MaskErrorModel.measure([disk()], [disk(20, 80)])
-    with pytest.raises(ValueError, match='every coarse mask needs ground truth, got more true masks'):
+    with pytest.raises(ValueError, match='every coarse mask needs ground truth, got more GT masks'):
         MaskErrorModel.measure([disk()], [disk(), disk()])
 
 
 def test_matched_errors_measure_like_the_masks_they_were_measured_on():
     """Errors of several kinds at once; drawn masks are as far from the ground truth as given ones."""
     rng = np.random.default_rng(0)
-    truth = [star(seed) for seed in range(40)]
+    gt = [star(seed) for seed in range(40)]
     coarse = [
         simulate_coarse_mask(mask, rng, None, ['wobble', 'warp', 'missing_parts', 'extra_parts'], (0.6, 0.95))
-        for mask in truth
+        for mask in gt
     ]
-    measured = MaskErrorModel.measure(coarse, truth)
-    model = measured.matched(coarse, truth)
-    drawn = [model.simulate(mask, rng) for _ in range(4) for mask in truth]
-    again = MaskErrorModel.measure(drawn, truth * 4)
-    errors = [
-        1 - agreement(np.stack(masks), np.stack(true)).mean() for masks, true in ((coarse, truth), (drawn, truth * 4))
-    ]
+    measured = MaskErrorModel.measure(coarse, gt)
+    model = measured.matched(coarse, gt)
+    drawn = [model.simulate(mask, rng) for _ in range(4) for mask in gt]
+    again = MaskErrorModel.measure(drawn, gt * 4)
+    errors = [1 - agreement(np.stack(masks), np.stack(true)).mean() for masks, true in ((coarse, gt), (drawn, gt * 4))]
     assert errors[1] == pytest.approx(errors[0], rel=0.1)
     assert again.spread == pytest.approx(measured.spread, rel=0.1)
     assert again.length == pytest.approx(measured.length, rel=0.15)
@@ -204,9 +202,9 @@ def test_matched_errors_measure_like_the_masks_they_were_measured_on():
 
 def test_what_was_drawn_twice_is_scaled_down():
     """Errors that were measured both as displacement and as parts."""
-    truth = [star(seed) for seed in range(20)]
+    gt = [star(seed) for seed in range(20)]
     rng = np.random.default_rng(0)
     once = MaskErrorModel((MaskErrors(0.0, 0.03),) * 20, 0.15)
-    coarse = [once.simulate(mask, rng) for mask in truth]
+    coarse = [once.simulate(mask, rng) for mask in gt]
     twice = MaskErrorModel((MaskErrors(0.0, 0.06),) * 20, 0.15)
-    assert twice.matched(coarse, truth, rounds=8).spread == pytest.approx(0.03, rel=0.1)
+    assert twice.matched(coarse, gt, rounds=8).spread == pytest.approx(0.03, rel=0.1)

@@ -51,7 +51,7 @@ def test_draws_come_from_all_sets_in_the_size_of_the_model(config):
     assert 'prompt' in sample['data_samples'] and 'seed' in sample['data_samples']
 
 
-def test_validation_keeps_the_truth_as_it_is(config):
+def test_validation_keeps_the_ground_truth_unchanged(config):
     sample = DATASETS.build(config.val_dataloader.dataset)[0]
     assert sample['inputs'].shape == (3, 1024, 1024)
     assert sample['data_samples'].gt_masks.shape == (1, 60, 80)

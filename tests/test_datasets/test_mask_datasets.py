@@ -128,13 +128,13 @@ def given(tmp_path):
     """Folders of four images with masks; three have a coarse mask: soft, good and wrong. Returns their prefixes."""
     for folder in ('images', 'masks', 'coarse'):
         (tmp_path / folder).mkdir()
-    truth = np.zeros((20, 30), np.uint8)
-    truth[5:15, 5:25] = 255
-    soft = np.where(truth > 0, 120, 0).astype(np.uint8)
+    gt = np.zeros((20, 30), np.uint8)
+    gt[5:15, 5:25] = 255
+    soft = np.where(gt > 0, 120, 0).astype(np.uint8)
     soft[7:13, 7:23] = 160
-    for name, coarse in {'soft': soft, 'good': truth, 'wrong': 255 - truth, 'without': None}.items():
+    for name, coarse in {'soft': soft, 'good': gt, 'wrong': 255 - gt, 'without': None}.items():
         cv2.imwrite(str(tmp_path / f'images/{name}.jpg'), np.full((20, 30, 3), 80, np.uint8))
-        cv2.imwrite(str(tmp_path / f'masks/{name}.png'), truth)
+        cv2.imwrite(str(tmp_path / f'masks/{name}.png'), gt)
         if coarse is not None:
             cv2.imwrite(str(tmp_path / f'coarse/{name}.png'), coarse)
     return {
@@ -293,7 +293,7 @@ def test_images_and_records_without_a_name_are_left_out(coco, warnings):
     assert len(warnings) == 3 and 'names no file: a name must be a text, got null' in ''.join(warnings)
 
 
-def test_polygons_of_an_image_of_another_size_are_no_truth(coco):
+def test_polygons_of_an_image_of_another_size_are_refused(coco):
     path, _ = coco
     content = json.loads(path.read_text())
     content['images'][0].update(height=80, width=60)

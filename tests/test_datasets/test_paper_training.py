@@ -43,8 +43,8 @@ def folder(tmp_path_factory):
 
 
 def overlap(sample: dict) -> float:
-    coarse, truth = (sample['data_samples'].get(f'{side}_masks').numpy() > 0 for side in ('coarse', 'gt'))
-    return np.count_nonzero(coarse & truth) / np.count_nonzero(coarse | truth)
+    coarse, gt = (sample['data_samples'].get(f'{side}_masks').numpy() > 0 for side in ('coarse', 'gt'))
+    return np.count_nonzero(coarse & gt) / np.count_nonzero(coarse | gt)
 
 
 def test_low_resolution(folder):

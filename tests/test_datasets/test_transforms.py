@@ -190,8 +190,8 @@ def test_boundaries_are_perturbed_before_the_crop_and_always():
     ious = []
     for seed in range(60):
         results = PerturbBoundary(iou_target=0.8)({**thin, 'rng': np.random.default_rng(seed)})
-        coarse, truth = results['coarse_masks'][0], results['gt_masks'][0]
-        ious.append(np.count_nonzero(coarse & truth) / np.count_nonzero(coarse | truth))
+        coarse, gt = results['coarse_masks'][0], results['gt_masks'][0]
+        ious.append(np.count_nonzero(coarse & gt) / np.count_nonzero(coarse | gt))
     assert max(ious) < 1 and 0.4 < np.mean(ious) < 0.65
 
 

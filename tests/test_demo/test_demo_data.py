@@ -46,18 +46,18 @@ def test_photographs_are_shipped_and_have_the_stated_size(datasets: dict[str, di
         assert photo.shape == (image['height'], image['width'], 3)
 
 
-def test_truth_belongs_to_a_coarse_mask_of_the_stated_quality(datasets: dict[str, dict]) -> None:
-    coarse_file, truth_file = (datasets[name] for name in FILES)
-    assert truth_file['images'] == coarse_file['images']
-    assert truth_file['categories'] == coarse_file['categories']
+def test_coarse_masks_have_the_stated_iou(datasets: dict[str, dict]) -> None:
+    coarse_file, gt_file = (datasets[name] for name in FILES)
+    assert gt_file['images'] == coarse_file['images']
+    assert gt_file['categories'] == coarse_file['categories']
     coarse = {annotation['id']: annotation for annotation in coarse_file['annotations']}
     ious = []
-    for truth in truth_file['annotations']:
-        partner = coarse[truth['id']]
-        assert [truth[key] for key in ('image_id', 'category_id', 'name')] == [
+    for gt in gt_file['annotations']:
+        partner = coarse[gt['id']]
+        assert [gt[key] for key in ('image_id', 'category_id', 'name')] == [
             partner[key] for key in ('image_id', 'category_id', 'name')
         ]
-        ious.append(mask_utils.iou([partner['segmentation']], [truth['segmentation']], [0]).item())
+        ious.append(mask_utils.iou([partner['segmentation']], [gt['segmentation']], [0]).item())
     # Rough enough to gain from refinement, near enough to mean the same object; the table in demo/README.md.
     assert len(ious) == 11
     assert min(ious) > 0.6 and max(ious) < 0.95

@@ -35,7 +35,7 @@ def seg():
 
 
 @pytest.fixture
-def truth() -> np.ndarray:
+def gt() -> np.ndarray:
     """Two bright objects: (2, H, W) bool."""
     masks = np.zeros((2, *SIZE_HW), bool)
     masks[0, 5:20, 5:20] = masks[1, 22:36, 28:46] = True
@@ -43,17 +43,17 @@ def truth() -> np.ndarray:
 
 
 @pytest.fixture
-def photo(tmp_path: Path, truth: np.ndarray) -> Path:
-    image = np.where(truth.any(axis=0)[..., None], (210, 180, 150), (20, 25, 30)).astype(np.uint8)
+def photo(tmp_path: Path, gt: np.ndarray) -> Path:
+    image = np.where(gt.any(axis=0)[..., None], (210, 180, 150), (20, 25, 30)).astype(np.uint8)
     path = tmp_path / 'photo.png'
     cv2.imwrite(str(path), image[..., ::-1])
     return path
 
 
 @pytest.fixture
-def coarse(truth: np.ndarray) -> np.ndarray:
+def coarse(gt: np.ndarray) -> np.ndarray:
     """The objects with 2 px missing on each side."""
-    return np.stack([cv2.erode(mask.astype(np.uint8), np.ones((5, 5))) > 0 for mask in truth])
+    return np.stack([cv2.erode(mask.astype(np.uint8), np.ones((5, 5))) > 0 for mask in gt])
 
 
 def detection(det, photo, masks=None, boxes=None):
@@ -79,24 +79,24 @@ def masks_of(sample) -> np.ndarray:
     return sample.pred_instances.masks.numpy()
 
 
-def test_instances(det, photo, coarse, truth):
+def test_instances(det, photo, coarse, gt):
     samples = [detection(det, photo, coarse), detection(det, photo, coarse[:0]), detection(det, photo, coarse[1:])]
     refine = PredictionRefiner(BrightInBox())
     first, nothing, second = refine(samples)
-    np.testing.assert_array_equal(masks_of(first), truth)
+    np.testing.assert_array_equal(masks_of(first), gt)
     assert masks_of(nothing).shape == (0, *SIZE_HW)
-    np.testing.assert_array_equal(masks_of(second), truth[1:])
+    np.testing.assert_array_equal(masks_of(second), gt[1:])
     np.testing.assert_array_equal(masks_of(samples[0]), coarse)
     assert first.pred_instances.scores is samples[0].pred_instances.scores and 'coarse' not in first
     assert (refine.num_masks, refine.num_accepted) == (3, 3)
 
 
-def test_chosen_masks_alone_are_refined_and_rescored(det, photo, coarse, truth):
+def test_chosen_masks_alone_are_refined_and_rescored(det, photo, coarse, gt):
     empty = np.zeros((1, *SIZE_HW), bool)
     sample = detection(det, photo, np.concatenate([coarse, empty]))  # scores 0.9, 0.65, 0.4
     refine = PredictionRefiner(BrightInBox(), MaskSelection(classes=(1, 2)), rescore=True, keep_coarse=True)
     [refined] = refine([sample])
-    np.testing.assert_array_equal(masks_of(refined), [coarse[0], truth[1], empty[0]])
+    np.testing.assert_array_equal(masks_of(refined), [coarse[0], gt[1], empty[0]])
     quality = 14 * 18 / (16 * 20)  # the object in its box, grown by 3 px around what was left of it
     expected = [0.9, 0.65 * quality, 0.4]
     np.testing.assert_allclose(refined.pred_instances.scores, expected, rtol=1e-6)
@@ -120,36 +120,36 @@ def test_refined_twice_the_model_s_masks_are_the_coarse_ones(det, photo, coarse)
     assert twice.coarse.accepted.tolist() == [True] * 4
 
 
-def test_label_maps(seg, photo, coarse, truth):
+def test_label_maps(seg, photo, coarse, gt):
     label_map = coarse[0] * 1 + coarse[1] * 2
     sample = segmentation(seg, photo, label_map)
     [refined] = PredictionRefiner(BrightInBox(), classes=('background', 'box', 'disk'), keep_coarse=True)([sample])
-    np.testing.assert_array_equal(refined.pred_sem_seg.data[0], truth[0] * 1 + truth[1] * 2)
+    np.testing.assert_array_equal(refined.pred_sem_seg.data[0], gt[0] * 1 + gt[1] * 2)
     np.testing.assert_array_equal(sample.pred_sem_seg.data[0], label_map)
     assert refined.seg_logits is sample.seg_logits and refined.pred_sem_seg.data.dtype == torch.int64
     assert refined.coarse.pred_sem_seg is sample.pred_sem_seg
 
 
-def test_without_a_class_called_background_label_0_is_refined_too(seg, photo, truth):
-    sample = segmentation(seg, photo, truth[0] * 1 + truth[1] * 2)
+def test_without_a_class_called_background_label_0_is_refined_too(seg, photo, gt):
+    sample = segmentation(seg, photo, gt[0] * 1 + gt[1] * 2)
     refine = PredictionRefiner(BrightInBox(), classes=('road', 'box', 'disk'))
     [refined] = refine([sample])
     assert refine.num_masks == 3
     assert set(np.unique(refined.pred_sem_seg.data)) <= {0, 1, 2}
 
 
-def test_label_255_is_void_unless_there_are_so_many_classes(seg, photo, truth):
-    label_map = np.where(truth[0], 255, truth[1] * 1)
+def test_label_255_is_void_unless_there_are_so_many_classes(seg, photo, gt):
+    label_map = np.where(gt[0], 255, gt[1] * 1)
     for count, masks in ((3, 2), (256, 3)):
         refine = PredictionRefiner(BrightInBox(), classes=tuple(map(str, range(count))))
         [refined] = refine([segmentation(seg, photo, label_map)])
         assert refine.num_masks == masks
     # Their own label is claimed by no one else either: void stays in the first case.
     [refined] = PredictionRefiner(BrightInBox(), classes=('a', 'b'))([segmentation(seg, photo, label_map)])
-    assert ((refined.pred_sem_seg.data[0].numpy() == 255) == truth[0]).all()
+    assert ((refined.pred_sem_seg.data[0].numpy() == 255) == gt[0]).all()
 
 
-def test_panoptic_maps(det, photo, coarse, truth):
+def test_panoptic_maps(det, photo, coarse, gt):
     panoptic_map = np.full(SIZE_HW, 2)
     panoptic_map[coarse[0]], panoptic_map[coarse[1]] = 1000, 2001
     panoptic_map[:, :3] = 3  # void: there are three classes
@@ -160,7 +160,7 @@ def test_panoptic_maps(det, photo, coarse, truth):
     # The things alone: the ground's answer would be the bright objects.
     refine = PredictionRefiner(BrightInBox(), MaskSelection(classes=(0, 1)), ('box', 'disk', 'ground'))
     [refined] = refine([sample])
-    expected = np.where(truth[0], 1000, np.where(truth[1], 2001, 2))
+    expected = np.where(gt[0], 1000, np.where(gt[1], 2001, 2))
     expected[:, :3] = 3
     np.testing.assert_array_equal(refined.pred_panoptic_seg.sem_seg[0], expected)
 
@@ -174,8 +174,8 @@ def test_losses_travel_through(det, photo, coarse):
 # ---- boxes ----------------------------------------------------------------------------------------------------------
 
 
-def test_boxes_become_masks_by_the_box_prompt_alone(det, photo, truth):
-    boxes = mask_boxes(truth).astype(np.float32)
+def test_boxes_become_masks_by_the_box_prompt_alone(det, photo, gt):
+    boxes = mask_boxes(gt).astype(np.float32)
     refiner = SAMRefiner(trained_backend(), iters=3, gate={'min_agreement': 1.0}).eval()
     [refined] = PredictionRefiner(refiner, keep_coarse=True)([detection(det, photo, boxes=boxes)])
     image = cv2.imread(str(photo))[..., ::-1]
@@ -219,7 +219,7 @@ def test_images_that_are_not_there(det, tmp_path, coarse):
 
 
 @pytest.mark.parametrize('kind', ['uint8 BGR', 'float BGR', 'normalised RGB'])
-def test_network_input_takes_the_place_of_the_image(det, photo, coarse, truth, kind):
+def test_network_input_takes_the_place_of_the_image(det, photo, coarse, gt, kind):
     image = cv2.imread(str(photo))
     scaled = cv2.resize(image, (2 * SIZE_HW[1], 2 * SIZE_HW[0]), interpolation=cv2.INTER_NEAREST)
     padded = np.full((96, 128, 3), 255, np.uint8)  # bright padding would be taken for an object
@@ -238,7 +238,7 @@ def test_network_input_takes_the_place_of_the_image(det, photo, coarse, truth, k
     refine_image = refiner._refine_image
     refiner._refine_image = lambda item: seen.append(item.image) or refine_image(item)
     [refined] = PredictionRefiner(refiner, fallback='network_input')([sample], {'inputs': [inputs]})
-    np.testing.assert_array_equal(masks_of(refined), truth)
+    np.testing.assert_array_equal(masks_of(refined), gt)
     # In the middle of the first object nothing is blurred: RGB comes back within rounding.
     np.testing.assert_allclose(seen[0][12, 12], (210, 180, 150), atol=1)
 

@@ -10,16 +10,16 @@ from mmrefine.evaluation import DichotomousMetric
 pytest.importorskip('py_sod_metrics')
 
 
-def sample(source: str, coarse: np.ndarray, refined: np.ndarray, truth: np.ndarray) -> dict:
-    return {'source': source, 'coarse_masks': coarse[None], 'refined_masks': refined[None], 'gt_masks': truth[None]}
+def sample(source: str, coarse: np.ndarray, refined: np.ndarray, gt: np.ndarray) -> dict:
+    return {'source': source, 'coarse_masks': coarse[None], 'refined_masks': refined[None], 'gt_masks': gt[None]}
 
 
 def test_sides_and_groups():
-    truth = np.zeros((40, 50), bool)
-    truth[5:25, 10:40] = True
-    shifted, empty = np.roll(truth, 4, axis=1), np.zeros_like(truth)
+    gt = np.zeros((40, 50), bool)
+    gt[5:25, 10:40] = True
+    shifted, empty = np.roll(gt, 4, axis=1), np.zeros_like(gt)
     metric = DichotomousMetric(group_by='source')
-    metric.process(None, [sample('a', shifted, truth, truth), sample('b', empty, shifted, truth)])
+    metric.process(None, [sample('a', shifted, gt, gt), sample('b', empty, shifted, gt)])
     values = metric.evaluate(2)
     assert values['a/refined/mae'] == 0 and values['a/refined/max_f'] == pytest.approx(1)
     assert values['a/refined/s'] == pytest.approx(1) and values['a/refined/hce'] == 0
@@ -31,7 +31,7 @@ def test_sides_and_groups():
 
 
 def test_hce_can_be_left_out():
-    truth = np.ones((10, 10), bool)
+    gt = np.ones((10, 10), bool)
     metric = DichotomousMetric(hce=False)
-    metric.process(None, [sample('a', truth, truth, truth)])
+    metric.process(None, [sample('a', gt, gt, gt)])
     assert 'refined/hce' not in metric.evaluate(1)

@@ -85,7 +85,7 @@ class TestEmptyMasks:
         assert metric(self.EMPTY, self.SOME) == 0
         assert metric(self.FULL, self.FULL) == 1
 
-    def test_mba_needs_a_boundary_of_the_truth(self) -> None:
+    def test_mba_needs_a_ground_truth_boundary(self) -> None:
         for gt in (self.EMPTY, self.FULL):
             assert np.isnan(mean_boundary_accuracy(gt, gt))
             assert np.isnan(mean_boundary_accuracy(self.SOME, gt))
@@ -198,7 +198,7 @@ class TestRefusals:
         with pytest.raises(TypeError, match='pred must be a numpy label map of integers, got float64'):
             label_boundary_accuracy(np.zeros((3, 3)), np.zeros((3, 3), int))
 
-    def test_measures(self) -> None:
+    def test_unknown_metrics(self) -> None:
         for metrics in (['iou', 'dice'], [], 'iou'):
             with pytest.raises(ValueError, match="list of names out of .*'boundary_iou'"):
                 evaluate_masks(squares(1), squares(1), metrics)

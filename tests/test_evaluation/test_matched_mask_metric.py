@@ -63,12 +63,12 @@ def test_gain_and_harm_of_instances():
 
 
 def test_label_maps_are_measured_by_class_without_void():
-    truth = squares((0, 10))[0].astype(np.int64)
-    coarse, refined = squares((0, 5))[0].astype(np.int64), truth.copy()
-    truth[:, 20:], coarse[:, 30:] = 255, 1
+    gt = squares((0, 10))[0].astype(np.int64)
+    coarse, refined = squares((0, 5))[0].astype(np.int64), gt.copy()
+    gt[:, 20:], coarse[:, 30:] = 255, 1
     parts = {
         name: PixelData(data=torch.from_numpy(array[None]))
-        for name, array in (('gt_sem_seg', truth), ('pred_sem_seg', refined), ('coarse', coarse))
+        for name, array in (('gt_sem_seg', gt), ('pred_sem_seg', refined), ('coarse', coarse))
     }
     coarse_part = BaseDataElement(pred_sem_seg=parts.pop('coarse'))
     metrics = evaluate(MatchedMaskMetric(metrics=['iou'], classes=[1]), sample(**parts, coarse=coarse_part))

@@ -36,22 +36,22 @@ def detections(data) -> list:
     coco = json.loads((data / 'coco.json').read_text())
     samples = []
     for image in coco['images']:
-        truth = [item for item in coco['annotations'] if item['image_id'] == image['id']]
-        masks = np.stack([decode_segmentation(item['segmentation'], SIZE_HW) for item in truth])
+        gt = [item for item in coco['annotations'] if item['image_id'] == image['id']]
+        masks = np.stack([decode_segmentation(item['segmentation'], SIZE_HW) for item in gt])
         sample = structures.DetDataSample(metainfo={'img_id': image['id'], 'ori_shape': SIZE_HW})
-        sample.pred_instances = instances(truth, masks)
+        sample.pred_instances = instances(gt, masks)
         eroded = [cv2.erode(mask.astype(np.uint8), np.ones((5, 5))) > 0 for mask in masks]
         sample.coarse = BaseDataElement(
-            pred_instances=instances(truth, np.stack(eroded)), accepted=np.array([image['id'] == 0, True])
+            pred_instances=instances(gt, np.stack(eroded)), accepted=np.array([image['id'] == 0, True])
         )
         samples.append(sample)
     return samples
 
 
-def instances(truth: list[dict], masks: np.ndarray) -> InstanceData:
-    corners = np.array([item['bbox'] for item in truth], np.float32)
+def instances(gt: list[dict], masks: np.ndarray) -> InstanceData:
+    corners = np.array([item['bbox'] for item in gt], np.float32)
     corners[:, 2:] += corners[:, :2]
-    labels = torch.tensor([item['category_id'] - 1 for item in truth])
+    labels = torch.tensor([item['category_id'] - 1 for item in gt])
     return InstanceData(
         bboxes=torch.from_numpy(corners), labels=labels, scores=torch.tensor([0.9, 0.8]), masks=torch.from_numpy(masks)
     )
@@ -159,17 +159,17 @@ def test_mean_iou_before_and_after(data, tmp_path):
     structures = pytest.importorskip('mmseg.structures')
     import mmseg.evaluation  # noqa: F401
 
-    truth = torch.from_numpy(cv2.imread(str(data / 'labels/000.png'), cv2.IMREAD_GRAYSCALE).astype(np.int64))[None]
+    gt = torch.from_numpy(cv2.imread(str(data / 'labels/000.png'), cv2.IMREAD_GRAYSCALE).astype(np.int64))[None]
     sample = structures.SegDataSample(metainfo={'img_path': '000.png'})
-    sample.gt_sem_seg = sample.pred_sem_seg = PixelData(data=truth)
-    coarse = PixelData(data=truth.roll(2, dims=2))
+    sample.gt_sem_seg = sample.pred_sem_seg = PixelData(data=gt)
+    coarse = PixelData(data=gt.roll(2, dims=2))
     sample.coarse = BaseDataElement(pred_sem_seg=coarse, accepted=np.zeros(0, bool))
     metric = {'type': 'mmseg.IoUMetric', 'iou_metrics': ['mIoU'], 'output_dir': str(tmp_path / 'maps')}
     metrics = evaluate(RefineEvaluator([metric]), [sample], ('ground', *CLASSES))
     assert metrics['refined/mIoU'] == 100 > metrics['coarse/mIoU'] > 80
     assert metrics['gain/mIoU'] == pytest.approx(100 - metrics['coarse/mIoU'])
     assert math.isnan(metrics['accepted'])
-    for folder, expected in (('maps', truth), ('maps_coarse', coarse.data)):
+    for folder, expected in (('maps', gt), ('maps_coarse', coarse.data)):
         written = cv2.imread(str(tmp_path / folder / '000.png'), cv2.IMREAD_GRAYSCALE)
         np.testing.assert_array_equal(written, expected[0])
 

@@ -164,8 +164,8 @@ def test_sweep_finds_the_best_threshold(scenes, maps):
     assert best_threshold(scores) == 0.3
     lines = format_sweep(scores).splitlines()
     assert '0.3 (best)' in lines[3] and len(lines) == 5
-    without_truth = sweep_thresholds(maps, [0.1, 0.3])
-    assert best_threshold(without_truth) is None and without_truth[0].mean_iou is None
+    without_gt = sweep_thresholds(maps, [0.1, 0.3])
+    assert best_threshold(without_gt) is None and without_gt[0].mean_iou is None
 
 
 def test_arguments_that_do_not_fit(scenes, maps):
@@ -203,8 +203,8 @@ def test_maps_of_another_tool_are_read_by_their_names(scenes: Scenes, maps: Path
     assert not report.failed and [e['mask'] for e in report.masks] == [e['mask'] for e in expected.masks]
     for path in (scenes.folder / 'plain/masks').iterdir():
         assert path.read_bytes() == (scenes.folder / 'named/masks' / path.name).read_bytes()
-    truth = scenes.folder / 'true_labels'
-    assert sweep_thresholds(maps, [0.3], truth, names)[0].mean_iou > 0.3
-    assert compare_label_maps(maps, scenes.folder / 'named', truth, 0.3, names=names)['coarse'].mean_iou > 0.3
+    gt = scenes.folder / 'true_labels'
+    assert sweep_thresholds(maps, [0.3], gt, names)[0].mean_iou > 0.3
+    assert compare_label_maps(maps, scenes.folder / 'named', gt, 0.3, names=names)['coarse'].mean_iou > 0.3
     with pytest.raises(ValueError, match='none of the activation maps'):
         sweep_thresholds(maps, [0.3])

@@ -38,11 +38,11 @@ def test_files_of_any_format(scenes: Scenes) -> None:
         for index, name in enumerate(scenes.names):
             item = found[str(scenes.folder / f'photos/{name}.png')]
             assert item.coarse.shape == (masks, 40, 60) and item.image.shape == (40, 60, 3)
-            for mask, true in zip(item.coarse, item.truth, strict=True):
+            for mask, true in zip(item.coarse, item.gt, strict=True):
                 place = int(mask[:, 30:].any())
                 np.testing.assert_array_equal(mask, scenes.coarse[index, place])
                 np.testing.assert_array_equal(true, scenes.true[index, place])
-    assert read(scenes, 'photos', 'masks')[0].truth is None
+    assert read(scenes, 'photos', 'masks')[0].gt is None
 
 
 def test_a_sample_is_drawn_and_one_bad_mask_costs_no_other(scenes: Scenes) -> None:
@@ -74,7 +74,7 @@ def test_data_set_of_a_config(scenes: Scenes) -> None:
     for item in found:
         np.testing.assert_array_equal(item.image, by_file[item.path].image)
         np.testing.assert_array_equal(item.coarse, by_file[item.path].coarse)
-        np.testing.assert_array_equal(item.truth, by_file[item.path].truth)
+        np.testing.assert_array_equal(item.gt, by_file[item.path].gt)
     (scenes.folder / 'none.py').write_text('model = dict()\n')
     with pytest.raises(ValueError, match='has no test_dataloader'):
         read(scenes, 'none.py')
@@ -126,23 +126,23 @@ def test_degraded_masks_have_the_errors_that_were_measured(scenes: Scenes) -> No
     images = read(scenes, 'photos', 'coco.json', 'truth.json')
     drawn = list(degraded(images, measure_errors(images)))
     assert {item.kind for item in drawn} == {'simulated'}
-    ratio = [item.coarse.sum() / item.truth.sum() for item in drawn]
-    given = [item.coarse.sum() / item.truth.sum() for item in images]
+    ratio = [item.coarse.sum() / item.gt.sum() for item in drawn]
+    given = [item.coarse.sum() / item.gt.sum() for item in images]
     assert np.mean(ratio) == pytest.approx(np.mean(given), abs=0.05)
 
 
 @pytest.mark.parametrize('truth', ['truth.json', None])
-def test_pick(scenes: Scenes, truth: str | None) -> None:
+def test_pick(scenes: Scenes, gt: str | None) -> None:
     for name, noise in (('good', 0.0), ('noisy', 0.05)):
         model = {'type': 'mmrefine.BrightRefiner', 'noise': noise, 'gate': {'min_agreement': 0.1}}
         Config({'model': model}).dump(scenes.folder / f'{name}.py')
     candidates = [scenes.folder / 'good.py', scenes.folder / 'noisy.py']
-    names = ['photos', 'coco.json', truth]
+    names = ['photos', 'coco.json', gt]
     paths = [None if name is None else scenes.folder / name for name in names]
     picked = pick(*paths, candidates=candidates, device='cpu')
     assert picked.name.startswith('good, ') and len(picked.records) == 4
-    assert ('truth: the majority of candidates' in picked.about) == (truth is None)
-    if truth is not None:
+    assert ('ground truth: the majority of candidates' in picked.about) == (gt is None)
+    if gt is not None:
         assert picked.about == '12 masks with ground truth, and 36 drawn with the same errors'
         assert all(len(own) == 48 for own in picked.records.values())
     (scenes.folder / 'best.py').write_text(as_config(picked))

@@ -200,9 +200,9 @@ def test_summary(scenes: Scenes) -> None:
 
 
 def test_results_are_measured_against_what_they_overlap(scenes: Scenes) -> None:
-    truth = scenes.read_json('truth.json')
-    truth['annotations'] = [item for item in truth['annotations'] if item['image_id'] != 12]
-    scenes.write_json('truth.json', truth)
+    gt = scenes.read_json('truth.json')
+    gt['annotations'] = [item for item in gt['annotations'] if item['image_id'] != 12]
+    scenes.write_json('truth.json', gt)
     options = {'images': scenes.folder / 'coco.json', 'image_root': scenes.folder / 'photos'}
     report = run(scenes, 'results.json', gt=scenes.folder / 'truth.json', **options)
     measured = [entry for entry in report.masks if 'refined' in entry]

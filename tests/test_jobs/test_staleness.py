@@ -162,8 +162,8 @@ def test_a_job_may_be_moved(scenes: Scenes, tmp_path: Path) -> None:
 @pytest.mark.parametrize('masks', KINDS)
 def test_more_is_asked_for_later(scenes: Scenes, masks: str) -> None:
     """Pictures, ground truth, an ignore band: only they are made, and the end is that of asking for them at once."""
-    truth = {'coco.json': 'truth.json', 'masks': 'truth', 'labels': 'true_labels'}[masks]
-    more = [{'pictures': None}, {'gt': scenes.folder / truth}]
+    gt = {'coco.json': 'truth.json', 'masks': 'truth', 'labels': 'true_labels'}[masks]
+    more = [{'pictures': None}, {'gt': scenes.folder / gt}]
     more += [{'ignore_band': True}] if masks == 'labels' else []
     run = Runner(scenes, masks)
     run()

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mmrefine.jobs.formats import FormatOptions, MaskFormat, open_masks
-from mmrefine.jobs.formats.base import CoarseMasks, MaskPair, TrueMasks
+from mmrefine.jobs.formats.base import CoarseMasks, GroundTruthMasks, MaskPair
 from mmrefine.jobs.report import measure
 from tests.helpers.scenes import SIZE_HW, Scenes
 
@@ -16,17 +16,17 @@ def source_of(scenes: Scenes, masks: str, semantic: bool = False) -> MaskFormat:
     return open_masks(scenes.folder / masks, scenes.folder / 'photos', options=FormatOptions(semantic))
 
 
-def load(scenes: Scenes, source: MaskFormat, truth: str) -> tuple[CoarseMasks, TrueMasks]:
+def load(scenes: Scenes, source: MaskFormat, gt: str) -> tuple[CoarseMasks, GroundTruthMasks]:
     """Coarse and ground-truth masks of the first image."""
     coarse = source.read(source.tasks[0], SIZE_HW)
-    return coarse, source.open_truth(scenes.folder / truth).read(source.tasks[0], coarse)
+    return coarse, source.open_ground_truth(scenes.folder / gt).read(source.tasks[0], coarse)
 
 
-def known(coarse: CoarseMasks, true: TrueMasks) -> list[bool]:
+def known(coarse: CoarseMasks, true: GroundTruthMasks) -> list[bool]:
     return [true.mask(index, coarse.mask(index)) is not None for index in range(len(coarse))]
 
 
-def measured(coarse: np.ndarray, refined: np.ndarray, true: TrueMasks, position: int = 0) -> dict:
+def measured(coarse: np.ndarray, refined: np.ndarray, true: GroundTruthMasks, position: int = 0) -> dict:
     pair = MaskPair('a', '', coarse, refined, 1.0, True, '')
     return measure(pair, true.mask(position, coarse), true.valid)
 
@@ -70,9 +70,9 @@ def test_mask_without_a_file_is_unknown(scenes: Scenes) -> None:
 
 
 def test_void_is_not_measured(scenes: Scenes) -> None:
-    truth = scenes.label_map(scenes.true[0])
-    truth[:12] = 255
-    Image.fromarray(truth.astype(np.uint8)).save(scenes.folder / 'true_labels/scene_0.png')
+    gt = scenes.label_map(scenes.true[0])
+    gt[:12] = 255
+    Image.fromarray(gt.astype(np.uint8)).save(scenes.folder / 'true_labels/scene_0.png')
     _, true = load(scenes, source_of(scenes, 'labels', semantic=True), 'true_labels')
     coarse, refined = scenes.coarse[0], scenes.true[0].copy()
     refined[:, :12] = True  # wrong, but nobody knows
@@ -85,7 +85,7 @@ def test_void_is_not_measured(scenes: Scenes) -> None:
         assert entry['refined']['iou'] == 1
 
 
-def test_truth_of_another_size(scenes: Scenes) -> None:
+def test_ground_truth_of_another_size(scenes: Scenes) -> None:
     Image.new('L', (5, 5)).save(scenes.folder / 'truth/scene_0.png')
     with pytest.raises(ValueError, match=r'truth.scene_0.png is 5x5 \(HxW\) but the image is 40x60'):
         load(scenes, source_of(scenes, 'masks'), 'truth')

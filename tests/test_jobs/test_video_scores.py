@@ -34,11 +34,11 @@ def write(folder: Path, maps: dict[str, np.ndarray], palette: bool = True) -> No
 
 def test_davis_leaves_out_first_and_last(tmp_path):
     """Of five frames the middle three count; objects are those of the first frame, a later label is none."""
-    truth = {f'{k:05d}': labels((1, 2), (2, 20), (255, 32) if k else (2, 20)) for k in range(5)}
-    made = {name: labels((1, 2), (2, 20)) for name in truth}
+    gt = {f'{k:05d}': labels((1, 2), (2, 20), (255, 32) if k else (2, 20)) for k in range(5)}
+    made = {name: labels((1, 2), (2, 20)) for name in gt}
     made['00000'] = made['00004'] = labels()
-    made['00002'] = labels((1, 7), (2, 20))  # shares 5 of 15 columns with the truth: J is 1/3
-    write(tmp_path / 'truth' / 'a', truth)
+    made['00002'] = labels((1, 7), (2, 20))  # shares 5 of 15 columns with the ground truth: J is 1/3
+    write(tmp_path / 'truth' / 'a', gt)
     write(tmp_path / 'made' / 'a', made)
     first, second = evaluate_davis(tmp_path / 'made', tmp_path / 'truth', [])
     assert (first.object_id, second.object_id) == (1, 2)
@@ -71,8 +71,8 @@ def test_lvos_takes_the_range_of_each_object(tmp_path):
 
 
 def test_results_that_do_not_fit(tmp_path):
-    truth = {f'{k:05d}': labels((1, 2)) for k in range(3)}
-    write(tmp_path / 'truth' / 'a', truth)
+    gt = {f'{k:05d}': labels((1, 2)) for k in range(3)}
+    write(tmp_path / 'truth' / 'a', gt)
     write(tmp_path / 'made' / 'a', {'00000': labels()})
     with pytest.raises(FileNotFoundError, match='00001.png does not exist'):
         evaluate_davis(tmp_path / 'made', tmp_path / 'truth', ['a'])

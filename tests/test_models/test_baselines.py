@@ -46,16 +46,16 @@ def iou(first: np.ndarray, second: np.ndarray) -> float:
 
 @pytest.mark.parametrize('name', WEIGHTLESS)
 def test_boundary_goes_to_the_edge(name):
-    image, truth, coarse = disk_and_rough_mask()
+    image, gt, coarse = disk_and_rough_mask()
     result = WEIGHTLESS[name]().refine(image, coarse)
-    assert iou(coarse, truth) < 0.93 and iou(result.masks[0], truth) > 0.97
+    assert iou(coarse, gt) < 0.93 and iou(result.masks[0], gt) > 0.97
     assert result.features['expected_gain'][0] > 0
 
 
 @pytest.mark.parametrize('name', WEIGHTLESS)
 def test_work_is_done_at_most_max_side(name):
-    image, truth, coarse = disk_and_rough_mask()
-    image, truth, coarse = (cv2.resize(array.astype(np.uint8), (384, 288)) for array in (image, truth, coarse))
+    image, gt, coarse = disk_and_rough_mask()
+    image, gt, coarse = (cv2.resize(array.astype(np.uint8), (384, 288)) for array in (image, gt, coarse))
     seen = []
 
     class Watched(WEIGHTLESS[name]):
@@ -65,7 +65,7 @@ def test_work_is_done_at_most_max_side(name):
 
     result = Watched(max_side=90).refine(image, coarse > 0)
     assert max(seen[0]) == 90
-    assert iou(result.masks[0], truth > 0) > iou(coarse > 0, truth > 0)
+    assert iou(result.masks[0], gt > 0) > iou(coarse > 0, gt > 0)
 
 
 @pytest.mark.parametrize('name', WEIGHTLESS)

@@ -130,11 +130,11 @@ def test_windows_see_what_the_crop_is_too_small_for(monkeypatch, window_steps, i
     """A comb of teeth 2 px wide on a network of 32 px that takes what is bright: only windows resolve the teeth."""
     refiner = build(input_size=32, window_steps=window_steps)
     monkeypatch.setattr(refiner, 'denoise', lambda condition, x_t, t: 100 * condition.planes[:, :1])
-    truth = np.zeros((120, 160), bool)
-    truth[30:60, 20:140] = True
-    truth[60:68, 20:140] = (np.arange(120) // 2 % 2 == 0)[None]
-    coarse = np.zeros_like(truth)
+    gt = np.zeros((120, 160), bool)
+    gt[30:60, 20:140] = True
+    gt[60:68, 20:140] = (np.arange(120) // 2 % 2 == 0)[None]
+    coarse = np.zeros_like(gt)
     coarse[30:66, 22:138] = True
-    image = np.where(truth[..., None], 230, 30).astype(np.uint8).repeat(3, axis=2)
+    image = np.where(gt[..., None], 230, 30).astype(np.uint8).repeat(3, axis=2)
     refined = refiner.refine(image, coarse).masks[0]
-    assert np.array_equal(refined, truth) == is_exact
+    assert np.array_equal(refined, gt) == is_exact

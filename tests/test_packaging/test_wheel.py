@@ -101,8 +101,8 @@ image[24:72, 32:96] = 220
 coarse = np.zeros((96, 128), bool)
 coarse[28:76, 28:92] = True
 result = mmrefine.refine(image, coarse, device='cpu')
-truth = image[..., 0] > 100
-iou = (result.masks[0] & truth).sum() / (result.masks[0] | truth).sum()
+gt = image[..., 0] > 100
+iou = (result.masks[0] & gt).sum() / (result.masks[0] | gt).sum()
 print(result.masks.shape, result.masks.dtype, mmrefine.__file__, iou)
 """
     *shape, dtype, package, iou = run(python, '-I', '-c', code, cwd=tmp_path).splitlines()[-1].rsplit(maxsplit=3)

@@ -37,15 +37,15 @@ def iou(mask: np.ndarray, other: np.ndarray) -> float:
 
 
 def test_refiner(example, scene):
-    image, truth, coarse = scene
-    result = MODELS.build({'type': 'OtsuRefiner'}).refine(image, np.stack([coarse, ~truth]))
-    np.testing.assert_array_equal(result.masks[0], truth)
-    assert not result.masks[1][truth].any()  # a dark object stays a dark one
+    image, gt, coarse = scene
+    result = MODELS.build({'type': 'OtsuRefiner'}).refine(image, np.stack([coarse, ~gt]))
+    np.testing.assert_array_equal(result.masks[0], gt)
+    assert not result.masks[1][gt].any()  # a dark object stays a dark one
     assert result.masks.dtype == bool and result.scores.shape == (2,) and result.accepted.all()
 
 
 def test_format(example, scene, tmp_path):
-    image, truth, coarse = scene
+    image, gt, coarse = scene
     for folder in ('images', 'masks'):
         (tmp_path / folder).mkdir()
     for name, mask in (('a', coarse), ('b', coarse[:-1])):
@@ -54,15 +54,15 @@ def test_format(example, scene, tmp_path):
     out = tmp_path / 'refined'
     model = MODELS.build({'type': 'OtsuRefiner'})
     refine_dataset(tmp_path / 'images', tmp_path / 'masks', out, model=model, format='npy')
-    np.testing.assert_array_equal(np.load(out / 'masks' / 'a.npy'), truth)
+    np.testing.assert_array_equal(np.load(out / 'masks' / 'a.npy'), gt)
     assert not (out / 'masks' / 'b.npy').exists()  # of another size than its image: this one alone fails
 
 
 def test_backend(example, scene):
-    image, truth, coarse = scene
+    image, gt, coarse = scene
     refiner = SAMRefiner({'type': 'ColourBackend'}, use_point=False, use_mask=False).eval()
     result = refiner.refine(image, coarse)
-    assert iou(result.masks[0], truth) > 0.9 > iou(coarse, truth)
+    assert iou(result.masks[0], gt) > 0.9 > iou(coarse, gt)
 
 
 def test_config(example, repo_root):

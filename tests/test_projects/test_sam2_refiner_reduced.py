@@ -64,15 +64,15 @@ def kill_at(experiment, monkeypatch):
     return arm
 
 
-def test_scenes_follow_from_their_seed_and_have_more_detail_than_the_coarse_truth(experiment):
-    draw, coarse_truth = experiment.scenes.draw_scene, experiment.base_training.coarse_truth
+def test_scenes_follow_from_their_seed_and_have_more_detail_than_the_coarse_ground_truth(experiment):
+    draw, coarse_gt = experiment.scenes.draw_scene, experiment.base_training.coarse_gt
     image, mask = draw(128, np.random.default_rng(5))
     again = draw(128, np.random.default_rng(5))
     assert image.dtype == np.uint8 and mask.dtype == bool and image.shape == (*mask.shape, 3)
     np.testing.assert_array_equal(image, again[0])
     np.testing.assert_array_equal(mask, again[1])
     masks = np.stack([draw(128, np.random.default_rng(k))[1] for k in range(20)])
-    coarse = torch.nn.functional.interpolate(coarse_truth(torch.from_numpy(masks)[:, None]), 128, mode='bilinear') > 0.5
+    coarse = torch.nn.functional.interpolate(coarse_gt(torch.from_numpy(masks)[:, None]), 128, mode='bilinear') > 0.5
     both, either = (part.sum((1, 2)) for part in (coarse[:, 0].numpy() & masks, coarse[:, 0].numpy() | masks))
     # Bodies survive cells of four pixels, spokes of one to three do not: much to gain, and not from nothing.
     assert 0.6 < (both / either).mean() < 0.85

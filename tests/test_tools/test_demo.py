@@ -35,8 +35,8 @@ def test_demo(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch, 
             assert picture.width > 900
 
     summary = json.loads((tmp_path / 'out/summary.json').read_text(encoding='utf-8'))
-    truths = len(json.loads((repo_root / 'demo/ground_truth.json').read_text(encoding='utf-8'))['annotations'])
-    assert sum('refined' in entry for entry in summary['masks']) == truths
+    gts = len(json.loads((repo_root / 'demo/ground_truth.json').read_text(encoding='utf-8'))['annotations'])
+    assert sum('refined' in entry for entry in summary['masks']) == gts
     # What the demo is for. The model card says how much; here it must only be no accident (+4 points half way through
     # the training already).
     assert summary['total']['measures']['gain/iou'] > 0.02

@@ -121,15 +121,15 @@ def test_a_killed_evaluation_goes_on(tool, model_files, data, tmp_path, monkeypa
 
 def test_scores_of_known_masks(tool):
     """Half of the object from SAM 2, all of it from the refiner."""
-    truth = np.zeros((40, 40), bool)
-    truth[10:30, 10:30] = True
-    half = truth.copy()
+    gt = np.zeros((40, 40), bool)
+    gt[10:30, 10:30] = True
+    half = gt.copy()
     half[:, 20:] = False
     predictor = SimpleNamespace(
         set_image=lambda image: None,
-        predict_objects=lambda prompts, refine: SimpleNamespace(masks=[truth if refine else half]),
+        predict_objects=lambda prompts, refine: SimpleNamespace(masks=[gt if refine else half]),
     )
-    sample = {'img': None, 'img_id': 'a', 'source': 's', 'gt_masks': truth[None]}
+    sample = {'img': None, 'img_id': 'a', 'source': 's', 'gt_masks': gt[None]}
     scores = tool.evaluate_image(predictor, sample, ['box'], seed=0)['scores']['box']
     # Bands of round(0.02 * 56.6) = 1 pixel: 76 pixels around the square, 56 around its half, which share 10 + 10 + 18.
     assert scores['coarse'] == pytest.approx(

@@ -23,17 +23,17 @@ SIZE_HW = (40, 60)
 @pytest.fixture
 def job(tmp_path) -> Path:
     """Three images of a bright square; results on two of them; the refined results in ``refined/``."""
-    truth = np.zeros(SIZE_HW, np.uint8)
-    truth[10:30, 10:30] = 1
+    gt = np.zeros(SIZE_HW, np.uint8)
+    gt[10:30, 10:30] = 1
     for image_id in range(3):
-        image = np.repeat((truth * 170 + 40)[..., None], 3, axis=2)
+        image = np.repeat((gt * 170 + 40)[..., None], 3, axis=2)
         cv2.imwrite(str(tmp_path / f'{image_id}.png'), image)
     images = [
         {'id': index, 'file_name': f'{index}.png', 'height': SIZE_HW[0], 'width': SIZE_HW[1]} for index in range(3)
     ]
     content = {'images': images, 'categories': [{'id': 5, 'name': 'square'}], 'annotations': []}
     (tmp_path / 'images.json').write_text(json.dumps(content))
-    coarse = cv2.erode(truth, np.ones((5, 5), np.uint8)).astype(bool)
+    coarse = cv2.erode(gt, np.ones((5, 5), np.uint8)).astype(bool)
     (tmp_path / 'coarse.json').write_text(
         json.dumps(
             [

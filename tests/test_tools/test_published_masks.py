@@ -81,11 +81,11 @@ def layout(request, tmp_path):
     if request.param in ('big', 'davis585-stm', 'davis585-sp'):
         coarse = root
     levels = (7, 255) if LAYOUTS[request.param].labels else (255, 0)
-    for image, truth, rough in FILES[request.param]:
+    for image, gt, rough in FILES[request.param]:
         mask = np.zeros(SIZE, bool)
         mask[5:25, 10:30] = True
         write(root / image, np.repeat(mask[..., None] * np.uint8(255), 3, axis=2))
-        for path, half in ((root / truth, False), (coarse / rough, True)):
+        for path, half in ((root / gt, False), (coarse / rough, True)):
             values = np.where(mask, levels[0], 0).astype(np.uint8)
             if half:
                 values[5:15, 10:30] = 0
@@ -157,8 +157,8 @@ def test_grey_levels_are_cut_at_one_half(run_converter, tmp_path):
     write(tmp_path / 'a_gt.png', np.where(grey > 100, 255, 0).astype(np.uint8))
     write(tmp_path / 'a_seg.png', grey)
     assert run_converter('big', tmp_path, tmp_path / 'out')[0] == 0
-    truth, coarse = (json.loads((tmp_path / f'out/{side}.json').read_text()) for side in ('truth', 'coarse'))
-    assert truth['annotations'][0]['area'] == 4 * 155 and coarse['annotations'][0]['area'] == 4 * 128
+    gt, coarse = (json.loads((tmp_path / f'out/{side}.json').read_text()) for side in ('truth', 'coarse'))
+    assert gt['annotations'][0]['area'] == 4 * 155 and coarse['annotations'][0]['area'] == 4 * 128
 
 
 TABLES = {

@@ -55,7 +55,7 @@ def test_best_threshold_pseudo_labels_and_miou(folder: Path, run: Callable, caps
     assert quality['refined']['mean_iou'] > quality['coarse']['mean_iou']
 
 
-def test_without_truth_people_choose(folder: Path, run: Callable, capsys: pytest.CaptureFixture):
+def test_without_ground_truth_the_user_chooses(folder: Path, run: Callable, capsys: pytest.CaptureFixture):
     assert run('--cam-threshold', '0.1', '0.3', '--out', 'out') == 0
     stdout, _ = capsys.readouterr()
     assert 'foreground %' in stdout and 'choose one of the thresholds' in stdout

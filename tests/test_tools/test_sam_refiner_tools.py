@@ -37,10 +37,10 @@ def scenes(tmp_path):
     """Two scenes as files, with their ground-truth masks as a COCO file."""
     content = {'images': [], 'annotations': [], 'categories': [{'id': 1, 'name': 'shape'}]}
     for number in range(2):
-        image, _, truth = make_scene(number, (60, 80))
+        image, _, gt = make_scene(number, (60, 80))
         cv2.imwrite(str(tmp_path / f'{number}.png'), image[..., ::-1])
         content['images'].append({'id': number, 'file_name': f'{number}.png', 'height': 60, 'width': 80})
-        for mask in truth:
+        for mask in gt:
             identity = {'id': len(content['annotations']) + 1, 'image_id': number, 'category_id': 1}
             content['annotations'].append({**identity, 'area': int(mask.sum()), 'segmentation': encode(mask)})
     (tmp_path / 'truth.json').write_text(json.dumps(content))
@@ -97,7 +97,7 @@ def test_activation_maps_become_label_maps(run_tool, tmp_path):
 
 
 def test_results_become_annotations(run_tool, scenes):
-    truth = json.loads((scenes / 'truth.json').read_text())
+    gt = json.loads((scenes / 'truth.json').read_text())
     shape = encode(np.eye(60, 80) > 0)
     results = [
         {'image_id': 1, 'category_id': 1, 'score': 0.9, 'segmentation': shape},
@@ -109,7 +109,7 @@ def test_results_become_annotations(run_tool, scenes):
     done = run_tool('dataset_converters/results_to_coco.py', *paths)
     assert done.returncode == 0, done.stderr
     written = json.loads((scenes / 'coarse.json').read_text())
-    assert written['images'] == truth['images']
+    assert written['images'] == gt['images']
     assert [(one['id'], one['image_id'], one['area']) for one in written['annotations']] == [(1, 1, 60)]
     (scenes / 'results.json').write_text(json.dumps([{**results[0], 'image_id': 77}]))
     done = run_tool('dataset_converters/results_to_coco.py', *paths)
@@ -117,8 +117,8 @@ def test_results_become_annotations(run_tool, scenes):
 
 
 def test_results_are_paired_with_the_annotations_that_they_meet(run_tool, scenes):
-    truth = json.loads((scenes / 'truth.json').read_text())
-    last = truth['annotations'][-1]
+    gt = json.loads((scenes / 'truth.json').read_text())
+    last = gt['annotations'][-1]
     shape = {'image_id': last['image_id'], 'category_id': 1, 'segmentation': last['segmentation'], 'score': 0.9}
     elsewhere = {**shape, 'segmentation': encode(np.eye(60, 80) > 0)}
     (scenes / 'results.json').write_text(json.dumps([elsewhere, {**shape, 'category_id': 2}, shape]))

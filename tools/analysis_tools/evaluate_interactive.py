@@ -141,15 +141,15 @@ def evaluate_image(
     predictor: SAM2RefinerPredictor | SegmenterPredictor, sample: dict, prompts: Sequence[str | int], seed: int
 ) -> dict:
     """Scores of one image: those of SAM 2 and of the refiner for every prompt; none if the ground truth is empty."""
-    truth = sample['gt_masks'].any(axis=0)
+    gt = sample['gt_masks'].any(axis=0)
     scores = {}
-    if truth.any():
+    if gt.any():
         predictor.set_image(sample['img'])
         for prompt in prompts:
-            asked = [ObjectPrompt.of(*simulated_prompt(truth, prompt, seed, sample['img_id']))]
+            asked = [ObjectPrompt.of(*simulated_prompt(gt, prompt, seed, sample['img_id']))]
             masks = {side: predictor.predict_objects(asked, refine=side == 'refined').masks[0] for side in SIDES}
             scores[str(prompt)] = {
-                side: {name: float(value[0]) for name, value in evaluate_masks(mask, truth, METRIC_NAMES).items()}
+                side: {name: float(value[0]) for name, value in evaluate_masks(mask, gt, METRIC_NAMES).items()}
                 for side, mask in masks.items()
             }
     return {'source': sample['source'], 'image': sample['img_id'], 'scores': scores}

@@ -35,11 +35,11 @@ PIPELINE = [{'type': 'LoadRGBImage'}, {'type': 'LoadTrueMasks'}, {'type': 'Objec
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('coarse', type=Path, help='COCO file of coarse masks; with --config: folder of coarse masks')
-    parser.add_argument('truth', type=Path, nargs='?', help='COCO file of ground truth, with the same annotation ids')
+    parser.add_argument('gt', type=Path, nargs='?', help='COCO file of ground truth, with the same annotation ids')
     parser.add_argument('--config', help='training config whose samples are measured, in place of the ground truth')
     parser.add_argument('--out', type=Path, required=True, help='JSON file to write')
     args = parser.parse_args()
-    if (args.truth is None) == (args.config is None):
+    if (args.gt is None) == (args.config is None):
         parser.error('give either the COCO file of the ground truth or --config')
     return args
 
@@ -91,26 +91,24 @@ def print_table(model: MaskErrorModel) -> None:
         print(f'{kind:8}  {model.rate(kind):8.2f}   {share:14.0%}   {sizes}')
 
 
-def pairs_of_coco(coarse_file: Path, truth_file: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def pairs_of_coco(coarse_file: Path, gt_file: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Coarse masks and ground truth of the annotations that two COCO files share."""
     coarse, coarse_sizes = read_coco(coarse_file)
-    truth, true_sizes = read_coco(truth_file)
-    ids = [annotation_id for annotation_id in coarse if annotation_id in truth]
+    gt, gt_sizes = read_coco(gt_file)
+    ids = [annotation_id for annotation_id in coarse if annotation_id in gt]
     if not ids:
-        raise SystemExit(f'{coarse_file} and {truth_file} share no annotation id; the ground truth must have the same.')
+        raise SystemExit(f'{coarse_file} and {gt_file} share no annotation id; the ground truth must have the same.')
     print(f'{len(coarse) - len(ids)} coarse masks without ground truth left out')
-    yield from zip(
-        decode([coarse[i] for i in ids], coarse_sizes), decode([truth[i] for i in ids], true_sizes), strict=True
-    )
+    yield from zip(decode([coarse[i] for i in ids], coarse_sizes), decode([gt[i] for i in ids], gt_sizes), strict=True)
 
 
 def main() -> None:
     args = parse_args()
-    pairs = pairs_of_config(args.config, args.coarse) if args.config else pairs_of_coco(args.coarse, args.truth)
+    pairs = pairs_of_config(args.config, args.coarse) if args.config else pairs_of_coco(args.coarse, args.gt)
     # The model takes the two sides one by one; neither is ever in memory as a whole.
-    coarse, truth = tee(pairs)
+    coarse, gt = tee(pairs)
     try:
-        model = MaskErrorModel.measure((pair[0] for pair in coarse), (pair[1] for pair in truth))
+        model = MaskErrorModel.measure((pair[0] for pair in coarse), (pair[1] for pair in gt))
     except ValueError as error:
         raise SystemExit(f'{args.coarse}: {error}') from error
     print_table(model)

@@ -43,7 +43,7 @@ class GivenMasks:
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('frames', metavar='FRAMES')
-    parser.add_argument('truth', metavar='TRUTH', help='PNG masks on all frames')
+    parser.add_argument('gt', metavar='GT', help='PNG masks on all frames')
     parser.add_argument('--clips', nargs='+', help='names; default: all')
     parser.add_argument('--frames-per-clip', metavar='N', type=int, help='the first N; default: all')
     parser.add_argument('--iou-range', nargs=2, type=float, default=(0.5, 0.95), help='of the coarse masks')
@@ -54,18 +54,18 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def degrade(frames: Sequence[np.ndarray], truth: list[np.ndarray], args: argparse.Namespace) -> list[np.ndarray]:
+def degrade(frames: Sequence[np.ndarray], gt: list[np.ndarray], args: argparse.Namespace) -> list[np.ndarray]:
     """A coarse mask for every frame, each with a generator of its own."""
     return [
         simulate_coarse_mask(mask, np.random.default_rng([args.seed, t]), frames[t], iou_range=tuple(args.iou_range))
-        for t, mask in enumerate(truth)
+        for t, mask in enumerate(gt)
     ]
 
 
 def main() -> int:
     args = parse_args()
     refiner = RefineInferencer(args.model, args.checkpoint).refiner
-    source = open_clips(args.truth, args.frames, allow_gaps=True)
+    source = open_clips(args.gt, args.frames, allow_gaps=True)
     print('clip                 masks     IoU %  boundary IoU %  harm %  flicker  anew  seconds')
     measured: list[dict[str, Measured]] = []
     for clip in source.tasks:
@@ -121,9 +121,9 @@ def measure_clip(
     flows = FlowPropagator()
     steps = [flows.flow(frames, t, t - 1) for t in range(1, len(frames))]
     for place, object_id in enumerate(masks.object_ids):
-        truth = [masks.load(t)[place] for t in range(len(frames))]
-        coarse = degrade(frames, truth, args)
-        kinds = {'truth': (truth, 0, 0.0), 'coarse': (coarse, 0, 0.0)}
+        gt = [masks.load(t)[place] for t in range(len(frames))]
+        coarse = degrade(frames, gt, args)
+        kinds = {'GT': (gt, 0, 0.0), 'coarse': (coarse, 0, 0.0)}
         for kind, least in (('frame by frame', 0.0), ('in agreement', args.min_agreement)):
             start = time.perf_counter()
             video = FramewiseVideoRefiner(refiner, min_agreement=least, seed=args.seed)
@@ -131,7 +131,7 @@ def measure_clip(
             seconds = time.perf_counter() - start
             kinds[kind] = ([item.masks[0] for item in results], sum(int(item.anew[0]) for item in results), seconds)
         values = {
-            kind: evaluate_masks(np.stack(made), np.stack(truth), METRIC_NAMES) for kind, (made, *_) in kinds.items()
+            kind: evaluate_masks(np.stack(made), np.stack(gt), METRIC_NAMES) for kind, (made, *_) in kinds.items()
         }
         measured.append(
             {kind: Measured(values[kind], flicker(made, steps), *rest) for kind, (made, *rest) in kinds.items()}

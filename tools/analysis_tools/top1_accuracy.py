@@ -33,9 +33,9 @@ def accuracy(refiner: SAMRefinerPP, dataset, count: int) -> tuple[float, int]:
     for index in range(count):
         sample = dataset[index]
         image = sample['inputs'].permute(1, 2, 0).numpy()
-        coarse, truth = sample['data_samples'].coarse_masks, sample['data_samples'].gt_masks
-        usable = coarse.any(axis=(1, 2)) & truth.any(axis=(1, 2))
-        hits.append(refiner.top1(image, coarse[usable], truth[usable]))
+        coarse, gt = sample['data_samples'].coarse_masks, sample['data_samples'].gt_masks
+        usable = coarse.any(axis=(1, 2)) & gt.any(axis=(1, 2))
+        hits.append(refiner.top1(image, coarse[usable], gt[usable]))
     hits = np.concatenate(hits)
     return float(hits.mean()) if len(hits) else float('nan'), len(hits)
 

@@ -50,11 +50,11 @@ def missing(triples: list[MaskTriple]) -> Iterator[str]:
 
 def pairs(layout: MaskLayout, triple: MaskTriple) -> list[tuple[int, np.ndarray, np.ndarray]]:
     """Label, ground-truth mask and coarse mask of every ground-truth mask of a file."""
-    truth, coarse = layout.read(triple.truth), layout.read(triple.coarse)
-    sizes = {mask.shape for masks in (truth, coarse) for mask in masks.values()}
+    gt, coarse = layout.read(triple.gt), layout.read(triple.coarse)
+    sizes = {mask.shape for masks in (gt, coarse) for mask in masks.values()}
     if len(sizes) > 1:
-        raise ValueError(f'{triple.coarse} and {triple.truth} have different sizes, {sorted(sizes)} (H, W).')
-    return [(label, mask, coarse.get(label, np.zeros_like(mask))) for label, mask in truth.items()]
+        raise ValueError(f'{triple.coarse} and {triple.gt} have different sizes, {sorted(sizes)} (H, W).')
+    return [(label, mask, coarse.get(label, np.zeros_like(mask))) for label, mask in gt.items()]
 
 
 def convert(layout: MaskLayout, triples: list[MaskTriple], root: Path) -> tuple[dict, dict, list[str]]:
@@ -67,7 +67,7 @@ def convert(layout: MaskLayout, triples: list[MaskTriple], root: Path) -> tuple[
         try:
             found = pairs(layout, triple)
             if not triple.image.is_file():
-                raise ValueError(f'{triple.truth} has no image {triple.image}.')
+                raise ValueError(f'{triple.gt} has no image {triple.image}.')
         except (OSError, ValueError) as error:
             problems.append(str(error))
             continue
@@ -111,20 +111,20 @@ def main() -> int:
             + ('' if absent else ', nothing is missing')
         )
         return 1 if absent else 0
-    truth, coarse, problems = convert(layout, triples, args.root)
+    gt, coarse, problems = convert(layout, triples, args.root)
     for problem in problems:
         print(f'left out: {problem}', file=sys.stderr)
-    if not truth['annotations']:
+    if not gt['annotations']:
         print('error: no mask could be read; see above.', file=sys.stderr)
         return 2
     try:
-        for name, content in (('truth', truth), ('coarse', coarse)):
+        for name, content in (('truth', gt), ('coarse', coarse)):
             with whole_file(args.out / f'{name}.json') as file:
                 json.dump(content, file)
     except OutputError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    print(f'{args.out}: {len(truth["annotations"])} masks of {len(truth["images"])} images')
+    print(f'{args.out}: {len(gt["annotations"])} masks of {len(gt["images"])} images')
     return 1 if problems else 0
 
 

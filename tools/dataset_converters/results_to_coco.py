@@ -41,15 +41,15 @@ def to_annotations(results: list[dict], min_score: float) -> list[dict]:
     return annotations
 
 
-def match(found: list[dict], truth: dict) -> tuple[list[dict], list[dict]]:
+def match(found: list[dict], gt: dict) -> tuple[list[dict], list[dict]]:
     """The results that meet an annotation, and those annotations, numbered alike."""
     by_image = defaultdict(lambda: ([], []))
-    for side, records in enumerate((found, truth['annotations'])):
+    for side, records in enumerate((found, gt['annotations'])):
         for record in records:
             if not record.get('iscrowd'):
                 by_image[record['image_id']][side].append(record)
     pairs = []
-    for image in truth['images']:
+    for image in gt['images']:
         results, annotations = by_image[image['id']]
         if results and annotations:
             size_hw = image['height'], image['width']
@@ -67,21 +67,21 @@ def match(found: list[dict], truth: dict) -> tuple[list[dict], list[dict]]:
 
 def main() -> None:
     args = parse_args()
-    truth = json.loads(args.images.read_text())
+    gt = json.loads(args.images.read_text())
     annotations = to_annotations(json.loads(args.results.read_text()), args.min_score)
-    known = {image['id'] for image in truth['images']}
+    known = {image['id'] for image in gt['images']}
     unknown = sorted({annotation['image_id'] for annotation in annotations} - known)
     if unknown:
         raise SystemExit(f'{args.results} refers to images that {args.images} does not have, such as {unknown[:3]}.')
     files = {args.out: annotations}
     if args.match:
-        coarse, true = match(annotations, truth)
+        coarse, true = match(annotations, gt)
         files = {args.out / 'truth.json': true, args.out / 'coarse.json': coarse}
     for path, records in files.items():
-        content = {'images': truth['images'], 'categories': truth.get('categories', []), 'annotations': records}
+        content = {'images': gt['images'], 'categories': gt.get('categories', []), 'annotations': records}
         with whole_file(path) as file:
             json.dump(content, file)
-        print(f'{len(records)} masks of {len(truth["images"])} images in {path}')
+        print(f'{len(records)} masks of {len(gt["images"])} images in {path}')
 
 
 if __name__ == '__main__':

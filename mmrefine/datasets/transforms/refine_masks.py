@@ -96,7 +96,7 @@ class RefineMasks(BaseTransform):
         if self.field == 'gt_seg_map':
             self._refine_label_map(results)
         elif self.field == 'gt_masks':
-            self._refine_true_masks(results)
+            self._refine_gt_masks(results)
         else:
             result = self._refine(results, results['coarse_masks'])
             results.update(refined_masks=result.masks, scores=result.scores, accepted=result.accepted)
@@ -112,7 +112,7 @@ class RefineMasks(BaseTransform):
             after[after != before] = self.ignore_label
         results.update(gt_seg_map=after, accepted=result.accepted)
 
-    def _refine_true_masks(self, results: dict) -> None:
+    def _refine_gt_masks(self, results: dict) -> None:
         given = results['gt_masks']
         masks = check_masks(given.to_ndarray() if hasattr(given, 'to_ndarray') else given, _size_of(given))
         chosen = ~np.asarray(results.get('gt_ignore_flags', np.zeros(len(masks), bool)), bool)

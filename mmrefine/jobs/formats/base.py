@@ -125,7 +125,7 @@ class MaskPair:
 
 
 @dataclass(frozen=True)
-class TrueMasks:
+class GroundTruthMasks:
     """Ground truth of an image, for its masks as they are reported.
 
     Attributes:
@@ -137,7 +137,7 @@ class TrueMasks:
     valid: np.ndarray | None = None
 
 
-class Truth(ABC):
+class GroundTruth(ABC):
     """Ground truth for all tasks of a format.
 
     Attributes:
@@ -151,7 +151,7 @@ class Truth(ABC):
         """Tells whether the ground truth of a task has changed."""
 
     @abstractmethod
-    def read(self, task: MaskTask, coarse: CoarseMasks) -> TrueMasks:
+    def read(self, task: MaskTask, coarse: CoarseMasks) -> GroundTruthMasks:
         """The ground truth of a task.
 
         Raises:
@@ -250,7 +250,7 @@ class MaskFormat(ABC):
     def finish(self, done: Iterable[tuple[MaskTask, RefinedMasks]], out: OutputFolder) -> None:  # noqa: B027
         """Write what holds the masks of all tasks; those of tasks that are not among the done stay as they came."""
 
-    def open_truth(self, path: Path) -> Truth:
+    def open_ground_truth(self, path: Path) -> GroundTruth:
         """Ground truth of the same format, for these tasks.
 
         Raises:

@@ -20,10 +20,10 @@ from mmrefine.jobs.fingerprints import Fingerprint, digest_of
 from mmrefine.jobs.formats.base import (
     CoarseMasks,
     FormatOptions,
+    GroundTruth,
+    GroundTruthMasks,
     MaskFormat,
     MaskTask,
-    TrueMasks,
-    Truth,
     register_format,
 )
 from mmrefine.jobs.outputs import OutputFolder
@@ -146,12 +146,12 @@ class CocoMasks(MaskFormat):
             change['bbox'] = item.box_xywh
         return change
 
-    def open_truth(self, path: Path) -> Truth:
+    def open_ground_truth(self, path: Path) -> GroundTruth:
         if path.suffix.lower() != '.json':
             raise ValueError(
                 f'ground truth must be of the kind of the masks: {path} is PNG files, they are a COCO file.'
             )
-        return CocoTruth(path, self)
+        return CocoGroundTruth(path, self)
 
 
 class _Records(CoarseMasks):
@@ -254,7 +254,7 @@ class _Changes:
         return json.loads(self._file.readline())
 
 
-class CocoTruth(Truth):
+class CocoGroundTruth(GroundTruth):
     """A COCO annotation file.
 
     The ground truth of an annotation is that with the same id on the same image. Results, which have no ids, take the
@@ -273,7 +273,7 @@ class CocoTruth(Truth):
         quick = digest_of([self.file.digest, task.key])
         return Fingerprint(quick, lambda: digest_of(self._candidates(task)))
 
-    def read(self, task: MaskTask, coarse: CoarseMasks) -> TrueMasks:
+    def read(self, task: MaskTask, coarse: CoarseMasks) -> GroundTruthMasks:
         records, candidates = self.source.file.read(task.refs), self._candidates(task)
 
         def find(position: int, mask: np.ndarray) -> np.ndarray | None:
@@ -281,7 +281,7 @@ class CocoTruth(Truth):
                 return self._find_by_id(candidates, records[position], coarse.size_hw)
             return self._find_by_overlap(candidates, records[position], mask)
 
-        return TrueMasks(find)
+        return GroundTruthMasks(find)
 
     def _find_by_id(self, candidates: list[dict], record: dict, size_hw: tuple[int, int]) -> np.ndarray | None:
         same = [item for item in candidates if 'id' in record and item.get('id') == record['id']]

@@ -19,8 +19,8 @@ from mmrefine.files.digests import file_digest
 from mmrefine.files.image_table import ImageTable
 from mmrefine.files.names import check_readable
 from mmrefine.jobs.fingerprints import Fingerprint, digest_of
-from mmrefine.jobs.formats.base import FormatOptions, MaskFormat, MaskTask, Truth, register_format
-from mmrefine.jobs.formats.exchange import LazyMasks, NewImage, SameFormatTruth, box_crop, paste, polygon_mask
+from mmrefine.jobs.formats.base import FormatOptions, GroundTruth, MaskFormat, MaskTask, register_format
+from mmrefine.jobs.formats.exchange import LazyMasks, NewImage, SameFormatGroundTruth, box_crop, paste, polygon_mask
 from mmrefine.jobs.outputs import OutputFolder
 from mmrefine.jobs.refined_masks import RefinedMasks
 
@@ -98,8 +98,8 @@ class CvatMasks(MaskFormat):
         with out.open(self.path.name, 'wb') as file:
             tree.write(file, encoding='utf-8', xml_declaration=True)
 
-    def open_truth(self, path: Path) -> Truth:
-        return SameFormatTruth(path, self)
+    def open_ground_truth(self, path: Path) -> GroundTruth:
+        return SameFormatGroundTruth(path, self)
 
 
 def new_cvat(images: Iterable[NewImage]) -> bytes:

@@ -16,7 +16,7 @@ from mmrefine.core.polygons import rasterize
 from mmrefine.files.image_table import ImageTable
 from mmrefine.files.names import find_files
 from mmrefine.jobs.fingerprints import Fingerprint, fingerprint_files
-from mmrefine.jobs.formats.base import CoarseMasks, FormatOptions, MaskFormat, MaskTask, TrueMasks, Truth
+from mmrefine.jobs.formats.base import CoarseMasks, FormatOptions, GroundTruth, GroundTruthMasks, MaskFormat, MaskTask
 
 SHAPE_ERRORS = (AttributeError, IndexError, KeyError, OverflowError, TypeError)  # of what a stranger's file may hold
 
@@ -121,14 +121,14 @@ class FilePerImage(MaskFormat):
     def outputs(self, task: MaskTask) -> list[str]:
         return [f'masks/{task.key}']
 
-    def open_truth(self, path: Path) -> Truth:
-        return SameFormatTruth(path, self)
+    def open_ground_truth(self, path: Path) -> GroundTruth:
+        return SameFormatGroundTruth(path, self)
 
 
-class SameFormatTruth(Truth):
+class SameFormatGroundTruth(GroundTruth):
     """Ground truth in a second file or folder of the same format: the mask of the same category that overlaps most.
 
-    Results of a tool have no ids that stay, so masks are paired as :class:`~mmrefine.jobs.formats.coco.CocoTruth`
+    Results of a tool have no ids that stay, so masks are paired as :class:`~mmrefine.jobs.formats.coco.CocoGroundTruth`
     pairs results, from an IoU of 0.25.
     """
 
@@ -142,22 +142,22 @@ class SameFormatTruth(Truth):
         own = self._tasks.get(task.image)
         return fingerprint_files([]) if own is None else self.other.fingerprint(own)
 
-    def read(self, task: MaskTask, coarse: CoarseMasks) -> TrueMasks:
+    def read(self, task: MaskTask, coarse: CoarseMasks) -> GroundTruthMasks:
         own = self._tasks.get(task.image)
-        truth = None if own is None else self.other.read(own, coarse.size_hw)
+        gt = None if own is None else self.other.read(own, coarse.size_hw)
 
         def find(position: int, mask: np.ndarray) -> np.ndarray | None:
             best, best_iou = None, 0.25
-            for index in range(0 if truth is None else len(truth)):
-                if truth.categories[index] != coarse.categories[position] or index in truth.left_alone:
+            for index in range(0 if gt is None else len(gt)):
+                if gt.categories[index] != coarse.categories[position] or index in gt.left_alone:
                     continue
-                other = truth.mask(index)
+                other = gt.mask(index)
                 iou = np.count_nonzero(mask & other) / max(np.count_nonzero(mask | other), 1)
                 if iou >= best_iou:
                     best, best_iou = other, iou
             return best
 
-        return TrueMasks(find)
+        return GroundTruthMasks(find)
 
 
 def polygon_mask(points_xy: Sequence, size_hw: tuple[int, int]) -> np.ndarray:

@@ -19,14 +19,14 @@ from mmrefine.jobs.fingerprints import Fingerprint, fingerprint_files
 from mmrefine.jobs.formats.base import (
     CoarseMasks,
     FormatOptions,
+    GroundTruth,
     MaskFormat,
     MaskPair,
     MaskTask,
-    Truth,
     pairs,
     register_format,
 )
-from mmrefine.jobs.formats.exchange import NewImage, SameFormatTruth
+from mmrefine.jobs.formats.exchange import NewImage, SameFormatGroundTruth
 from mmrefine.jobs.outputs import OutputFolder
 from mmrefine.jobs.refined_masks import RefinedMasks
 
@@ -93,8 +93,8 @@ class InstanceMasks(MaskFormat):
                     file.write(self.files[name].read_bytes())
             yield pair
 
-    def open_truth(self, path: Path) -> Truth:
-        return SameFormatTruth(path, self)
+    def open_ground_truth(self, path: Path) -> GroundTruth:
+        return SameFormatGroundTruth(path, self)
 
 
 class _Instances(CoarseMasks):

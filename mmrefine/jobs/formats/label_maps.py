@@ -13,13 +13,13 @@ from mmrefine.files.mask_files import MaskFile
 from mmrefine.jobs.formats.base import (
     CoarseMasks,
     FormatOptions,
+    GroundTruth,
+    GroundTruthMasks,
     MaskPair,
     MaskTask,
-    TrueMasks,
-    Truth,
     register_format,
 )
-from mmrefine.jobs.formats.png_masks import PngMasks, PngTruth
+from mmrefine.jobs.formats.png_masks import PngGroundTruth, PngMasks
 from mmrefine.jobs.outputs import OutputFolder
 from mmrefine.jobs.refined_masks import RefinedMasks
 
@@ -100,12 +100,12 @@ class LabelMaps(PngMasks):
         )
         return paint_in_order(before, in_regions, masks, background=self.background, void=self.void)
 
-    def open_truth(self, path: Path) -> Truth:
+    def open_ground_truth(self, path: Path) -> GroundTruth:
         if path.suffix.lower() == '.json':
             raise ValueError(
                 f'ground truth must be of the kind of the masks: {path} is a COCO file, they are PNG files.'
             )
-        return LabelMapTruth(path, self)
+        return LabelMapGroundTruth(path, self)
 
 
 class _Regions(CoarseMasks):
@@ -136,14 +136,14 @@ def _by_label(before: np.ndarray, after: np.ndarray, coarse: CoarseMasks, refine
         )
 
 
-class LabelMapTruth(PngTruth):
+class LabelMapGroundTruth(PngGroundTruth):
     """Label maps with the names of the coarse ones; the ignore label's pixels are not measured."""
 
-    def read(self, task: MaskTask, coarse: CoarseMasks) -> TrueMasks:
+    def read(self, task: MaskTask, coarse: CoarseMasks) -> GroundTruthMasks:
         file = self.read_file(task, coarse.size_hw)
         if file is None:
-            return TrueMasks(lambda position, mask: None)
+            return GroundTruthMasks(lambda position, mask: None)
         labels, void = sorted(set(coarse.names)), self.source.void
-        return TrueMasks(
+        return GroundTruthMasks(
             lambda position, mask: file.values == labels[position], None if void is None else file.values != void
         )

@@ -21,8 +21,8 @@ from mmrefine.files.digests import file_digest
 from mmrefine.files.image_table import ImageTable
 from mmrefine.files.json_stream import read_json
 from mmrefine.jobs.fingerprints import Fingerprint, digest_of
-from mmrefine.jobs.formats.base import FormatOptions, MaskFormat, MaskTask, Truth, register_format
-from mmrefine.jobs.formats.exchange import LazyMasks, NewImage, SameFormatTruth, polygon_mask
+from mmrefine.jobs.formats.base import FormatOptions, GroundTruth, MaskFormat, MaskTask, register_format
+from mmrefine.jobs.formats.exchange import LazyMasks, NewImage, SameFormatGroundTruth, polygon_mask
 from mmrefine.jobs.outputs import OutputFolder
 from mmrefine.jobs.refined_masks import RefinedMasks
 
@@ -98,8 +98,8 @@ class LabelStudioMasks(MaskFormat):
         with out.open(self.path.name) as file:
             json.dump(content, file)
 
-    def open_truth(self, path: Path) -> Truth:
-        return SameFormatTruth(path, self)
+    def open_ground_truth(self, path: Path) -> GroundTruth:
+        return SameFormatGroundTruth(path, self)
 
 
 def new_label_studio(images: Iterable[NewImage]) -> bytes:

@@ -13,11 +13,11 @@ from mmrefine.jobs.fingerprints import Fingerprint, fingerprint_files
 from mmrefine.jobs.formats.base import (
     CoarseMasks,
     FormatOptions,
+    GroundTruth,
+    GroundTruthMasks,
     MaskFormat,
     MaskPair,
     MaskTask,
-    TrueMasks,
-    Truth,
     pairs,
     register_format,
 )
@@ -93,12 +93,12 @@ class PngMasks(MaskFormat):
             coarse.file.save(file, coarse.file.from_binary(pair.refined))
         return [pair]
 
-    def open_truth(self, path: Path) -> Truth:
+    def open_ground_truth(self, path: Path) -> GroundTruth:
         if path.suffix.lower() == '.json':
             raise ValueError(
                 f'ground truth must be of the kind of the masks: {path} is a COCO file, they are PNG files.'
             )
-        return PngTruth(path, self)
+        return PngGroundTruth(path, self)
 
 
 class _OneMask(CoarseMasks):
@@ -112,7 +112,7 @@ class _OneMask(CoarseMasks):
         return self._mask
 
 
-class PngTruth(Truth):
+class PngGroundTruth(GroundTruth):
     """PNG files with the names of the coarse ones."""
 
     def __init__(self, path: Path, source: PngMasks):
@@ -122,16 +122,16 @@ class PngTruth(Truth):
             found = dict(zip(source.files, table.names, strict=True))
         else:
             found = table.match(source.files)
-        self.files = {name: table.path(truth) for name, truth in found.items() if truth is not None}
+        self.files = {name: table.path(gt) for name, gt in found.items() if gt is not None}
         if not self.files:
             raise ValueError(f'no file under {path} has the name of a mask under {source.path}; names must agree.')
 
     def fingerprint(self, task: MaskTask) -> Fingerprint:
         return fingerprint_files([self.files[task.key]] if task.key in self.files else [])
 
-    def read(self, task: MaskTask, coarse: CoarseMasks) -> TrueMasks:
+    def read(self, task: MaskTask, coarse: CoarseMasks) -> GroundTruthMasks:
         file = self.read_file(task, coarse.size_hw)
-        return TrueMasks(lambda position, mask: None if file is None else file.binary())
+        return GroundTruthMasks(lambda position, mask: None if file is None else file.binary())
 
     def read_file(self, task: MaskTask, size_hw: tuple[int, int]) -> MaskFile | None:
         """The ground truth of a task, checked to have the size of the masks; None if there is none."""

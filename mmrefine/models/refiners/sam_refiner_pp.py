@@ -110,12 +110,12 @@ class SAMRefinerPP(SAMRefiner):
         return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
     @torch.no_grad()
-    def top1(self, image: np.ndarray, coarse: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    def top1(self, image: np.ndarray, coarse: np.ndarray, gt: np.ndarray) -> np.ndarray:
         """Whether the output that ranks first in the first round is the one nearest to the ground truth.
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            coarse, truth: (N, H, W) bool, none of them empty.
+            coarse, gt: (N, H, W) bool, none of them empty.
 
         Returns:
             (N,) bool.
@@ -125,7 +125,7 @@ class SAMRefinerPP(SAMRefiner):
         for start in range(0, len(coarse), self._chunk()):
             chunk = slice(start, start + self._chunk())
             fields = distance_fields(coarse[chunk], self.distance, self.released_behaviour)
-            predicted, quality = self._judge(features, self._prompts(features, fields), truth[chunk])
+            predicted, quality = self._judge(features, self._prompts(features, fields), gt[chunk])
             hits.append((predicted.argmax(dim=1) == quality.argmax(dim=1)).cpu().numpy())
         return np.concatenate(hits) if hits else np.zeros(0, bool)
 

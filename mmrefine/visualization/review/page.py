@@ -32,7 +32,7 @@ class ReviewMask:
         name, category: how it is called.
         coarse: (H, W) bool.
         proposed: (H, W) bool; None where the refiner proposed nothing.
-        truth: (H, W) bool; None where it is unknown.
+        gt: (H, W) bool; None where it is unknown.
         accepted: the proposal is in the results.
         reason: why it is not; '' if it is.
         decided: a person decided.
@@ -43,7 +43,7 @@ class ReviewMask:
     category: str
     coarse: np.ndarray
     proposed: np.ndarray | None
-    truth: np.ndarray | None = None
+    gt: np.ndarray | None = None
     accepted: bool = False
     reason: str = ''
     decided: bool = False
@@ -93,7 +93,7 @@ class ReviewPage:
             {'key': item.key, 'name': item.name, 'file': name, 'width': size_hw[1], 'height': size_hw[0]}
         )
         for index, mask in item.masks:
-            box = _crop_box([mask.coarse, mask.proposed, mask.truth], size_hw)
+            box = _crop_box([mask.coarse, mask.proposed, mask.gt], size_hw)
             x1, y1, x2, y2 = box
             zoom = min(_CROP_SIDE / max(x2 - x1, y2 - y1), 4.0)
             name = f'{self._folder}/{number:06d}_{index:05d}.jpg'
@@ -106,7 +106,7 @@ class ReviewPage:
         x1, y1, x2, y2 = box
         paths = {
             name: '' if side is None else _path(side[y1:y2, x1:x2], (x1, y1), tolerance_px)
-            for name, side in (('coarse', mask.coarse), ('proposed', mask.proposed), ('truth', mask.truth))
+            for name, side in (('coarse', mask.coarse), ('proposed', mask.proposed), ('truth', mask.gt))
         }
         area_px = int(np.count_nonzero(mask.coarse))
         changed_px = 0 if mask.proposed is None else int(np.count_nonzero(mask.coarse != mask.proposed))
@@ -128,7 +128,7 @@ class ReviewPage:
             'area': area_px,
             'change': round(changed_px / max(area_px, 1), 4),
             'disagreement': round(changed_px / max(union_px, 1), 4),
-            'iou': None if mask.truth is None else [_iou(side, mask.truth) for side in (mask.coarse, mask.proposed)],
+            'iou': None if mask.gt is None else [_iou(side, mask.gt) for side in (mask.coarse, mask.proposed)],
         }
 
     def html(self) -> str:
@@ -156,11 +156,11 @@ def _number(value: float | None) -> float | None:
     return round(float(value), 4) if value is not None and np.isfinite(value) else None
 
 
-def _iou(mask: np.ndarray | None, truth: np.ndarray) -> float | None:
+def _iou(mask: np.ndarray | None, gt: np.ndarray) -> float | None:
     if mask is None:
         return None
-    union_px = np.count_nonzero(mask | truth)
-    return round(np.count_nonzero(mask & truth) / union_px, 4) if union_px else 1.0
+    union_px = np.count_nonzero(mask | gt)
+    return round(np.count_nonzero(mask & gt) / union_px, 4) if union_px else 1.0
 
 
 def _jpeg(image: np.ndarray, scale: float) -> bytes:

@@ -23,7 +23,7 @@ _BLIND_SHARE = 0.06
 _LOSS = PointSampledMaskLoss(mode='full')
 
 
-def coarse_truth(masks: Tensor) -> Tensor:
+def coarse_gt(masks: Tensor) -> Tensor:
     """What the base is trained on: (B, 1, S, S) masks, each cell of S/4 x S/4 the majority of its pixels."""
     return (F.avg_pool2d(masks.float(), _COARSENESS) > 0.5).float()
 
@@ -72,11 +72,11 @@ def train_base(
     while not progress.done:
         rng = np.random.default_rng([seed, progress.step])
         images, masks = _draw_batch(pool, batch, rng)
-        truth = coarse_truth(torch.from_numpy(masks)[:, None])
+        gt = coarse_gt(torch.from_numpy(masks)[:, None])
         prompts = [draw(masks, rng) for draw in (box_prompts, point_prompts, point_prompts)]
         is_blind = progress.share < _BLIND_SHARE
         features = _no_features(base, batch) if is_blind else base.forward_image(normalise(images))['backbone_fpn']
-        losses = [_LOSS(base_logits(base, features, *prompt), truth) for prompt in prompts]
+        losses = [_LOSS(base_logits(base, features, *prompt), gt) for prompt in prompts]
         loss = sum(sum(parts.values()) for parts in losses) / len(losses)
         set_learning_rate(optimizer, progress.learning_rate(peak_lr))
         optimizer.zero_grad()

@@ -36,16 +36,16 @@ def score(base: nn.Module, cores: nn.ModuleDict, cached: CachedFeatures) -> Scor
     }
     for start in range(0, len(cached.pool), _BATCH):
         chosen = np.arange(start, min(start + _BATCH, len(cached.pool)))
-        features, truth = cached.take(chosen), cached.pool.masks[chosen]
+        features, gt = cached.take(chosen), cached.pool.masks[chosen]
         for prompt in PROMPTS:
             points, labels = stack_prompts(
-                [simulated_prompt(mask, prompt, _SEED, str(k)) for mask, k in zip(truth, chosen, strict=True)]
+                [simulated_prompt(mask, prompt, _SEED, str(k)) for mask, k in zip(gt, chosen, strict=True)]
             )
             plain = prompt_masks(base, features.embedding, features.fine, points, labels)
             logits = {name: answer(base, core, features, points, labels, plain).logits for name, core in cores.items()}
             logits[BASE] = upsample(plain.logits, features.image)
             for name, own in logits.items():
-                values = evaluate_masks(own[:, 0].numpy() > 0, truth, METRIC_NAMES)
+                values = evaluate_masks(own[:, 0].numpy() > 0, gt, METRIC_NAMES)
                 for metric in METRIC_NAMES:
                     scores[name][str(prompt)][metric] += values[metric].tolist()
     return scores

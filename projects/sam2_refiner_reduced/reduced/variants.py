@@ -104,12 +104,12 @@ def train_variants(
         draw = box_prompts if rng.random() < 0.5 else point_prompts
         points, labels = draw(masks, rng)
         step_seed = int(rng.integers(2**62))
-        features, truth = cached.take(chosen), torch.from_numpy(masks)[:, None].float()
+        features, gt = cached.take(chosen), torch.from_numpy(masks)[:, None].float()
         with torch.no_grad():
             plain = prompt_masks(base, features.embedding, features.fine, points, labels)
         losses = {}
         for name, core in cores.items():
-            loss = _loss(answer(base, core, features, points, labels, plain), truth, step_seed)
+            loss = _loss(answer(base, core, features, points, labels, plain), gt, step_seed)
             set_learning_rate(optimizers[name], progress.learning_rate(_PEAK_LR))
             optimizers[name].zero_grad()
             loss.backward()
@@ -122,10 +122,10 @@ def train_variants(
     return cores.eval(), progress
 
 
-def _loss(refined: RefinedLogits, truth: Tensor, seed: int) -> Tensor:
+def _loss(refined: RefinedLogits, gt: Tensor, seed: int) -> Tensor:
     """Equation 3 of SAM2Refiner: the final mask, and with a smaller weight those of the blocks."""
-    generators = [torch.Generator().manual_seed(seed + k) for k in range(len(truth))]
-    loss = sum(_LOSS(refined.logits, truth, generators).values())
+    generators = [torch.Generator().manual_seed(seed + k) for k in range(len(gt))]
+    loss = sum(_LOSS(refined.logits, gt, generators).values())
     for logits in refined.aux:
-        loss = loss + _AUX_WEIGHT * sum(_LOSS(logits, truth, generators).values())
+        loss = loss + _AUX_WEIGHT * sum(_LOSS(logits, gt, generators).values())
     return loss

@@ -116,14 +116,14 @@ def shrunk(masks: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize('direction', ['horizontal', 'vertical', 'diagonal'])
 def test_masks_reach_a_flipped_student_exactly(photograph, direction):
     """Teacher upright with coarse masks; what the student gets is the true object in its own flipped image."""
-    path, truth = photograph
+    path, gt = photograph
     model = build()
     inputs, teacher = batch(model, view(path, resize(1.0)))
     _, student = batch(model, view(path, resize(1.0), flip(direction)))
-    answer(model, shrunk(truth), [0.9, 0.8])
+    answer(model, shrunk(gt), [0.9, 0.8])
     [student] = model.project_pseudo_instances(model.get_pseudo_instances(inputs, teacher)[0], student)
     flips = {'horizontal': np.s_[:, :, ::-1], 'vertical': np.s_[:, ::-1], 'diagonal': np.s_[:, ::-1, ::-1]}
-    expected = truth[flips[direction]]
+    expected = gt[flips[direction]]
     np.testing.assert_array_equal(masks_of(student).astype(bool), expected)
     for box, mask in zip(student.gt_instances.bboxes.tolist(), expected, strict=True):
         rows, columns = np.nonzero(mask)
@@ -132,27 +132,27 @@ def test_masks_reach_a_flipped_student_exactly(photograph, direction):
 
 def test_masks_reach_a_scaled_and_flipped_student(photograph):
     """Teacher doubled and flipped, student upright: ground-truth masks but for the rounding of the border."""
-    path, truth = photograph
+    path, gt = photograph
     model = build(refiner=None)
     inputs, teacher = batch(model, view(path, resize(2.0), flip('horizontal')))
     _, student = batch(model, view(path, resize(1.0)))
-    doubled = truth.repeat(2, axis=1).repeat(2, axis=2)[:, :, ::-1]
+    doubled = gt.repeat(2, axis=1).repeat(2, axis=2)[:, :, ::-1]
     answer(model, np.ascontiguousarray(doubled), [0.9, 0.8])
     [student] = model.project_pseudo_instances(model.get_pseudo_instances(inputs, teacher)[0], student)
     # Every 2 x 2 block is of one value, so halving is exact.
-    np.testing.assert_array_equal(masks_of(student).astype(bool), truth)
+    np.testing.assert_array_equal(masks_of(student).astype(bool), gt)
 
 
 def test_masks_follow_mmdets_rotation(photograph):
     """The image itself says where the object is in a rotated view: bright pixels."""
-    path, truth = photograph
+    path, gt = photograph
     model = build(refiner=None)
     inputs, teacher = batch(model, view(path, resize(1.0)))
     rotate = {'type': 'Rotate', 'prob': 1.0, 'level': 5, 'img_border_value': 0}
     rotated = view(path, resize(1.0), rotate)
     bright = rotated['inputs'].float().mean(dim=0).numpy() > 110
     _, student = batch(model, rotated)
-    answer(model, truth, [0.9, 0.8])
+    answer(model, gt, [0.9, 0.8])
     [student] = model.project_pseudo_instances(model.get_pseudo_instances(inputs, teacher)[0], student)
     found = masks_of(student).astype(bool).any(axis=0)
     # MMDetection rotates about the centre of pixels and records it as if about their corners: up to half a pixel.
@@ -169,11 +169,11 @@ def test_the_view_is_what_the_pipeline_loaded(photograph):
 
 
 def test_uncertain_labels_are_ignored_or_dropped(photograph):
-    path, truth = photograph
+    path, gt = photograph
     model = build(label_filter={'min_score': 0.7, 'ignore_score': 0.3, 'min_quality': 0.3, 'min_agreement': 0.3})
     inputs, teacher = batch(model, view(path, resize(1.0)))
     _, student = batch(model, view(path, resize(1.0)))
-    answer(model, shrunk(truth)[[0, 1, 0]], [0.8, 0.4, 0.1])
+    answer(model, shrunk(gt)[[0, 1, 0]], [0.8, 0.4, 0.1])
     samples, info = model.get_pseudo_instances(inputs, teacher)
     [student] = model.project_pseudo_instances(samples, student)
     assert student.gt_instances.scores.tolist() == pytest.approx([0.8])
@@ -182,17 +182,17 @@ def test_uncertain_labels_are_ignored_or_dropped(photograph):
 
 
 def test_objects_out_of_the_students_view_are_left_out(photograph):
-    path, truth = photograph
+    path, gt = photograph
     model = build(refiner=None)
     inputs, teacher = batch(model, view(path, resize(1.0)))
     cropped = view(path, resize(1.0))
     shift = np.array([[1.0, 0, -32], [0, 1, 0], [0, 0, 1]])  # all of the box is left of column 32
     cropped['data_samples'].set_metainfo({'homography_matrix': shift})
     _, student = batch(model, cropped)
-    answer(model, truth, [0.9, 0.8])
+    answer(model, gt, [0.9, 0.8])
     [student] = model.project_pseudo_instances(model.get_pseudo_instances(inputs, teacher)[0], student)
     assert student.gt_instances.labels.tolist() == [1]
-    np.testing.assert_array_equal(masks_of(student)[0, :, :32], truth[1, :, 32:])
+    np.testing.assert_array_equal(masks_of(student)[0, :, :32], gt[1, :, 32:])
 
 
 def multi_branch(model, path: str, *transforms: dict) -> dict:
@@ -211,15 +211,15 @@ def multi_branch(model, path: str, *transforms: dict) -> dict:
 
 
 def test_student_learns_from_masks_and_not_from_nothing(photograph):
-    path, truth = photograph
+    path, gt = photograph
     model = build()
-    answer(model, shrunk(truth), [0.9, 0.8])
+    answer(model, shrunk(gt), [0.9, 0.8])
     losses = model.loss(**multi_branch(model, path))
     assert {'sup_loss_mask', 'unsup_loss_mask'} <= set(losses) and losses['unsup_loss_mask'] > 0
     stats = model.last_pseudo_labels
     assert stats.num_labels == 2 and 0 < stats.mean_quality <= 1 and stats.best_score == pytest.approx(0.9)
 
-    answer(model, truth[:0], [])
+    answer(model, gt[:0], [])
     losses = model.loss(**multi_branch(model, path))
     assert model.last_pseudo_labels == (0, 0.0, 0.0)
     unsupervised = [value for key, value in losses.items() if key.startswith('unsup') and 'loss' in key]
@@ -324,10 +324,10 @@ def test_detectors_that_teach(photograph, detector):
 
 
 def test_wrong_teachers_and_pipelines(photograph):
-    path, truth = photograph
+    path, gt = photograph
     model = build()
     inputs, samples = batch(model, view(path, resize(2.0)))
-    answer(model, truth, [0.9, 0.8])
+    answer(model, gt, [0.9, 0.8])
     with pytest.raises(ValueError, match=r'expected masks in the size of the view, \(96, 128\) .* got \(48, 64\)'):
         model.get_pseudo_instances(inputs, samples)
 
@@ -337,7 +337,7 @@ def test_wrong_teachers_and_pipelines(photograph):
     with pytest.raises(ValueError, match='detector that predicts masks'):
         model.get_pseudo_instances(inputs, samples)
 
-    answer(model, truth, [0.9, 0.8])
+    answer(model, gt, [0.9, 0.8])
     inputs, teacher = batch(model, view(path, resize(1.0)))
     _, student = batch(model, view(path, resize(1.0)))
     student[0].set_metainfo({'homography_matrix': None})

@@ -67,18 +67,18 @@ def scene():
     return make_scene(4)
 
 
-def iou(masks: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    return (masks & truth).sum(axis=(1, 2)) / (masks | truth).sum(axis=(1, 2))
+def iou(masks: np.ndarray, gt: np.ndarray) -> np.ndarray:
+    return (masks & gt).sum(axis=(1, 2)) / (masks | gt).sum(axis=(1, 2))
 
 
 def test_a_trained_segmenter_repairs_rough_masks(backend):
     """The tiny SAM knows such scenes: refined masks are nearer to the ground truth on average."""
     before, after = [], []
     for seed in range(6):
-        image, coarse, truth = make_scene(seed)
+        image, coarse, gt = make_scene(seed)
         result = SAMRefiner(backend, iters=1).refine(image, coarse)
-        before.append(iou(coarse, truth))
-        after.append(iou(result.masks, truth))
+        before.append(iou(coarse, gt))
+        after.append(iou(result.masks, gt))
     before, after = np.concatenate(before), np.concatenate(after)
     assert after.mean() > before.mean() + 0.01 and (after > before).mean() > 0.6
 
