@@ -28,14 +28,14 @@ def decode_brush(code: Sequence[int], size_hw: tuple[int, int]) -> np.ndarray:
     except (ValueError, TypeError) as error:
         raise ValueError(f'a brush must be a list of whole numbers from 0 to 255, got {str(code)[:60]}.') from error
     text = ''.join(f'{value:08b}' for value in values.tolist())
-    place = 0
+    position = 0
 
     def take(count: int) -> int:
-        nonlocal place
-        if place + count > len(text):
+        nonlocal position
+        if position + count > len(text):
             raise ValueError('a brush is cut short: its code ends before its mask does.')
-        place += count
-        return int(text[place - count : place], 2)
+        position += count
+        return int(text[position - count : position], 2)
 
     num_words, word_bits = take(32), take(5) + 1
     sizes = [take(4) + 1 for _ in range(4)]
@@ -71,4 +71,4 @@ def encode_brush(mask: np.ndarray) -> list[int]:
             left -= length
     text = ''.join(bits)
     text += '0' * (-len(text) % 8)
-    return [int(text[place : place + 8], 2) for place in range(0, len(text), 8)]
+    return [int(text[position : position + 8], 2) for position in range(0, len(text), 8)]

@@ -30,9 +30,9 @@ def click_maps(coords: Tensor, labels: Tensor, map_side: int, stride: int = 4, r
         (B, 2, m, m) float of zeros and ones: positive, negative.
     """
     radius = disc_radius(map_side) if radius is None else radius
-    places = (coords + 0.5) / stride - 0.5
-    grid = torch.arange(map_side, device=coords.device, dtype=places.dtype)
-    across, down = ((grid - places[..., axis, None]) ** 2 for axis in (0, 1))
+    centres = (coords + 0.5) / stride - 0.5
+    grid = torch.arange(map_side, device=coords.device, dtype=centres.dtype)
+    across, down = ((grid - centres[..., axis, None]) ** 2 for axis in (0, 1))
     discs = across[:, :, None, :] + down[:, :, :, None] <= radius**2
     kinds = [(discs & (labels == kind)[:, :, None, None]).any(dim=1) for kind in (1, 0)]
-    return torch.stack(kinds, dim=1).to(places.dtype)
+    return torch.stack(kinds, dim=1).to(centres.dtype)

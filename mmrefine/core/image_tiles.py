@@ -56,8 +56,8 @@ def centred_sine_positions(
     wavelengths = temperature ** (4 * steps / channels)
 
     def encode(side: int) -> Tensor:
-        places = (torch.arange(side, device=device, dtype=torch.float32) + 0.5) / side
-        angles = 2 * torch.pi * places[:, None] / wavelengths
+        positions = (torch.arange(side, device=device, dtype=torch.float32) + 0.5) / side
+        angles = 2 * torch.pi * positions[:, None] / wavelengths
         return torch.cat([angles.sin(), angles.cos()], dim=1).T
 
     rows = encode(height)[:, :, None].expand(-1, height, width)

@@ -44,8 +44,8 @@ def random_points(
     """
     count = int(rng.integers(num_points[0], num_points[1] + 1))
     labels = (rng.random(count) < positive_share) | (np.arange(count) == 0) | mask.all()
-    places = {kind: np.flatnonzero(mask if kind else ~mask) for kind in (True, False)}
-    picks = np.array([rng.choice(places[bool(kind)]) for kind in labels])
+    pixels = {kind: np.flatnonzero(mask if kind else ~mask) for kind in (True, False)}
+    picks = np.array([rng.choice(pixels[bool(kind)]) for kind in labels])
     rows, columns = np.unravel_index(picks, mask.shape)
     return np.stack([columns, rows], axis=1).astype(np.float32), labels.astype(np.int32)
 

@@ -156,20 +156,20 @@ def _merge(boxes: np.ndarray, areas_px: np.ndarray) -> list[list[int]]:
         first, others = int(waiting[0]), waiting[1:]
         box, area_px, group = boxes[first], areas_px[first], [first]
         taken = np.zeros(len(others), bool)
-        place = 0
-        while place < len(others):
+        index = 0
+        while index < len(others):
             # A block at a time: after each one taken in, the rest is compared with a larger region.
-            block = others[place : place + _BLOCK]
+            block = others[index : index + _BLOCK]
             belongs = np.flatnonzero(_belong_together(box, area_px, boxes[block], areas_px[block]))
             if not len(belongs):
-                place += len(block)
+                index += len(block)
                 continue
-            place += int(belongs[0])
-            other = int(others[place])
-            taken[place] = True
+            index += int(belongs[0])
+            other = int(others[index])
+            taken[index] = True
             group.append(other)
             box, area_px = _hull(box, boxes[other]), area_px + areas_px[other]
-            place += 1
+            index += 1
         groups.append(group)
         waiting = others[~taken]
     return groups

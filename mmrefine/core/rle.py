@@ -126,12 +126,12 @@ def _decompress(counts: str | bytes) -> list[int]:
     if len(codes) and (codes.min() < 0 or codes.max() > 0x3F or not len(ends) or ends[-1] != len(codes) - 1):
         raise ValueError('not a compressed RLE')
     starts = np.concatenate([[0], ends[:-1] + 1]) if len(ends) else ends
-    place = np.arange(len(codes)) - np.repeat(starts, np.diff(ends, prepend=-1))
-    if len(place) and place.max() > 11:
+    position = np.arange(len(codes)) - np.repeat(starts, np.diff(ends, prepend=-1))
+    if len(position) and position.max() > 11:
         raise ValueError('a run of more than 60 bits')
-    numbers = np.add.reduceat((codes & 0x1F) << (5 * place), starts) if len(starts) else codes
+    numbers = np.add.reduceat((codes & 0x1F) << (5 * position), starts) if len(starts) else codes
     negative = (codes[ends] & 0x10) != 0
-    numbers = numbers - np.where(negative, np.left_shift(1, 5 * (place[ends] + 1)), 0)
+    numbers = numbers - np.where(negative, np.left_shift(1, 5 * (position[ends] + 1)), 0)
     numbers[1::2] = np.cumsum(numbers[1::2])
     numbers[2::2] = np.cumsum(numbers[2::2])
     return numbers.tolist()

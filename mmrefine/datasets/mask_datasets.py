@@ -107,18 +107,18 @@ class CocoMaskDataset(_SeededDataset):
                 'ori_shape': image.size_hw,
                 'source': source,
             }
-            places = [] if image.problem else file.records_of(image_id)
-            own = [self._instance(file, *pair, left_out) for pair in zip(places, file.read(places), strict=True)]
+            indices = [] if image.problem else file.records_of(image_id)
+            own = [self._instance(file, *pair, left_out) for pair in zip(indices, file.read(indices), strict=True)]
             own = [instance for instance in own if instance is not None]
             groups = [[instance] for instance in own] if self.per == 'object' else [own] if own else []
             data_list += [{**info, 'instances': group} for group in groups]
         return data_list
 
-    def _instance(self, file: CocoFile, place: int, record: Any, left_out: LeftOut) -> dict | None:
+    def _instance(self, file: CocoFile, index: int, record: Any, left_out: LeftOut) -> dict | None:
         """What is kept of an annotation; None of a crowd, a small one, a box without a mask, one that is no use."""
         problem = record_problem(record, file.categories)
         if problem:
-            left_out.add(f'{self.ann_file}: annotations[{place}]', problem)
+            left_out.add(f'{self.ann_file}: annotations[{index}]', problem)
             return None
         left_out.see()
         area = record.get('area')

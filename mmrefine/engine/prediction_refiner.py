@@ -175,13 +175,13 @@ class PredictionRefiner:
             inputs.append(RefineInput(images[item.index], masks, labels, scores))
         results: list[RefineResult | None] = [None] * len(work)
         for from_boxes in (False, True):
-            places = [place for place, item in enumerate(work) if item.field.from_boxes == from_boxes]
-            if places:
+            positions = [position for position, item in enumerate(work) if item.field.from_boxes == from_boxes]
+            if positions:
                 refiner = prompted_by_box(self.refiner) if from_boxes else self.refiner
                 with torch.autocast(refiner.device.type, enabled=False):
-                    batch = refiner.refine_batch([inputs[place] for place in places])
-                for place, result in zip(places, batch, strict=True):
-                    results[place] = result
+                    batch = refiner.refine_batch([inputs[position] for position in positions])
+                for position, result in zip(positions, batch, strict=True):
+                    results[position] = result
         return results
 
 

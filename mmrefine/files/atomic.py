@@ -111,8 +111,8 @@ def _is_about(error: OSError, path: Path, unfinished: Path) -> bool:
     """Whether an error comes from writing, and not from something else that is done meanwhile, such as reading."""
     if isinstance(error, OutputError) or error.errno is None:
         return False
-    places = (path, unfinished, *path.parents, *unfinished.parents)
-    return error.filename is None or Path(os.fsdecode(error.filename)) in places
+    paths = (path, unfinished, *path.parents, *unfinished.parents)
+    return error.filename is None or Path(os.fsdecode(error.filename)) in paths
 
 
 def _unfinished(path: Path, mark: str) -> Path:

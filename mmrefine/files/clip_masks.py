@@ -29,14 +29,14 @@ class ObjectClicks:
 
     Attributes:
         frame: index of the frame.
-        place: of the object among the N.
+        obj_idx: of the object among the N.
         points: (P, 2) x, y in pixels, or None.
         labels: (P,) 1 on the object, 0 off it, or None.
         box: (4,) xyxy in pixels, or None.
     """
 
     frame: int
-    place: int
+    obj_idx: int
     points: list | None = None
     labels: list | None = None
     box: list | None = None

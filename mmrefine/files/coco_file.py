@@ -252,11 +252,11 @@ def _image_id_of(record: Any) -> Any:
 
 def _add_image(images: dict[Any, CocoImage], item: Item, path: str | os.PathLike) -> None:
     """Keep an image, which is checked to have an id of its own."""
-    record, place = item.value, f'{path}: images[{item.index}]'
+    record, where = item.value, f'{path}: images[{item.index}]'
     if not isinstance(record, dict) or not _is_id(record.get('id')):
-        raise ValueError(f'{place} must have a number or a text as "id", got {_short(record)}.')
+        raise ValueError(f'{where} must have a number or a text as "id", got {_short(record)}.')
     if record['id'] in images:
-        raise ValueError(f'{place} has the id {record["id"]} of another image; ids must be unique.')
+        raise ValueError(f'{where} has the id {record["id"]} of another image; ids must be unique.')
     sides = record.get('height'), record.get('width')
     size_hw = tuple(map(int, sides)) if all(_is_whole(side) and side > 0 for side in sides) else None
     try:

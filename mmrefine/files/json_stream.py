@@ -204,8 +204,8 @@ class _Window:
     def mistake(self, what: str, further: int = 0) -> ValueError:
         return ValueError(f'{what} at byte {self.offset + further}')
 
-    def _is_near_end(self, place: int) -> bool:
-        return place > len(self._text) - _LONGEST_TOKEN
+    def _is_near_end(self, position: int) -> bool:
+        return position > len(self._text) - _LONGEST_TOKEN
 
     def _read_on(self) -> bool:
         """Read more; what lies behind is dropped. False at the end of the file."""

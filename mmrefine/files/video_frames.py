@@ -221,7 +221,7 @@ def natural_order(stems: Iterable[str]) -> list[str]:
 
     def key(stem: str) -> tuple:
         parts = pattern.split(name_key(stem))
-        return [Fraction(part) if place % 2 else part for place, part in enumerate(parts)], stem
+        return [Fraction(part) if position % 2 else part for position, part in enumerate(parts)], stem
 
     return sorted(stems, key=key)
 
@@ -250,8 +250,8 @@ def match_frames(files: Sequence[Path], names: Sequence[str], clip: str | os.Pat
     found: dict[int, Path] = {}
     lost = []
     for file in files:
-        places = [table.get(key(file.stem)) for key, table in zip(keys, tables, strict=True)]
-        index = next((place for place in places if place is not None), None)
+        positions = [table.get(key(file.stem)) for key, table in zip(keys, tables, strict=True)]
+        index = next((position for position in positions if position is not None), None)
         if index is None:
             lost.append(file.name)
         elif index in found:
@@ -285,7 +285,7 @@ def check_steps(path: Path, stems: Sequence[str]) -> None:
         return
     steps = [after - before for before, after in pairwise(numbers)]
     step = min(steps)
-    gaps = [place for place, size in enumerate(steps) if size != step]
+    gaps = [position for position, size in enumerate(steps) if size != step]
     if step > 0 and gaps and all(size % step == 0 for size in steps):
         first = gaps[0]
         raise ValueError(

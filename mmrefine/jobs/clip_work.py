@@ -263,10 +263,10 @@ class _Tally:
         self.counts['anew'] += int(np.count_nonzero(result.anew))
         if self.before is not None:
             flow = self.flows.flow(self.frames, result.index, self.before.index)
-            for place in range(len(result.masks)):
-                self._step('refined', self.before.masks[place], result.masks[place], flow)
-                if result.given[place] and self.before.given[place]:
-                    self._step('coarse', self.before.coarse_masks[place], result.coarse_masks[place], flow)
+            for index in range(len(result.masks)):
+                self._step('refined', self.before.masks[index], result.masks[index], flow)
+                if result.given[index] and self.before.given[index]:
+                    self._step('coarse', self.before.coarse_masks[index], result.coarse_masks[index], flow)
         self.before = result
 
     def _step(self, side: str, before: np.ndarray, mask: np.ndarray, flow: np.ndarray) -> None:

@@ -44,8 +44,8 @@ def labelled_images(data: Sequence[str | os.PathLike], limit: int | None = None,
     """Read a sample of masks with their images.
 
     Args:
-        data: IMAGES, COARSE and TRUTH as a job takes them, see :func:`~mmrefine.jobs.formats.open_masks`; or the config
-            of a dataset alone, whose test samples are meant. Without TRUTH, masks without ground truth.
+        data: IMAGES, COARSE and GT as a job takes them, see :func:`~mmrefine.jobs.formats.open_masks`; or the config
+            of a dataset alone, whose test samples are meant. Without GT, masks without ground truth.
         limit: about how many masks; images are drawn at random until there are so many. None: all.
         seed: of the draw.
 

@@ -188,16 +188,16 @@ def check_apart(out: OutputFolder, names: Iterable[str], inputs: Iterable[tuple[
         ValueError: a result would be, contain or lie in an input.
     """
     # Of results in folders it is the folder that must be free of inputs.
-    places = {(out.root / name.split('/')[0]).resolve() for name in names} | {out.state.resolve()}
+    folders = {(out.root / name.split('/')[0]).resolve() for name in names} | {out.state.resolve()}
     for what, path in inputs:
         path = path.resolve()
-        for place in places:
-            if place == path:
+        for folder in folders:
+            if folder == path:
                 problem = f'results would overwrite the {what} {path}'
-            elif place in path.parents:
-                problem = f'results would be written to {place}, which holds the {what} {path}'
-            elif path in place.parents and path.is_dir():
-                problem = f'results would be written to {place}, among the {what} {path}'
+            elif folder in path.parents:
+                problem = f'results would be written to {folder}, which holds the {what} {path}'
+            elif path in folder.parents and path.is_dir():
+                problem = f'results would be written to {folder}, among the {what} {path}'
             else:
                 continue
             raise ValueError(f'{problem}; choose another --out.')

@@ -40,12 +40,12 @@ class Records:
         """The record of a task; None if there is none."""
         with contextlib.suppress(OSError):
             return _decode(self._part(key).read_bytes(), key)
-        place = self._index().get(key)
-        if place is None:
+        span = self._index().get(key)
+        if span is None:
             return None
         with contextlib.suppress(OSError), open(self._path, 'rb') as file:
-            file.seek(place[0])
-            return _decode(file.read(place[1]), key)
+            file.seek(span[0])
+            return _decode(file.read(span[1]), key)
         return None
 
     def has(self, key: str) -> bool:

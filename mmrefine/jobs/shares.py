@@ -86,8 +86,8 @@ class ShareRunner:
                     self.attempts.end(self.job.keys_of(begun.popleft()))
             except BaseException:
                 # In good order: nobody is to blame. Only the first group may be half done.
-                for place, share in enumerate(begun):
-                    if place == 0:
+                for position, share in enumerate(begun):
+                    if position == 0:
                         self.attempts.begin(self.job.keys_of(share), 0)
                     else:
                         self.attempts.end(self.job.keys_of(share))

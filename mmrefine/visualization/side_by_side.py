@@ -101,8 +101,8 @@ def _surroundings(sides: Sequence[np.ndarray], size_hw: tuple[int, int]) -> tupl
         covered = [masks.any(axis=(0, 2 - axis)) for masks in sides if masks.any()]
         if not covered:
             return slice(None), slice(None)
-        places = np.flatnonzero(np.any(covered, axis=0))
-        spans.append((int(places[0]), int(places[-1]) + 1, side))
+        covered_indices = np.flatnonzero(np.any(covered, axis=0))
+        spans.append((int(covered_indices[0]), int(covered_indices[-1]) + 1, side))
     longest = max(stop - start for start, stop, _ in spans)
     if longest > _LARGE * max(size_hw):
         return slice(None), slice(None)
@@ -131,12 +131,12 @@ def _colour(index: int) -> tuple[int, int, int]:
 
     They go from cyan over blue to pink, and from orange to yellow; the first is blue.
     """
-    place = (0.25 + index * _GOLDEN_RATIO) % 1 * sum(stop - start for start, stop in _HUES)
+    position = (0.25 + index * _GOLDEN_RATIO) % 1 * sum(stop - start for start, stop in _HUES)
     for start, stop in _HUES:
-        if place < stop - start:
+        if position < stop - start:
             break
-        place -= stop - start
-    channels = colorsys.hsv_to_rgb(start + place, 0.75, 1.0)
+        position -= stop - start
+    channels = colorsys.hsv_to_rgb(start + position, 0.75, 1.0)
     return tuple(round(255 * channel) for channel in channels)
 
 

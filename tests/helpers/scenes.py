@@ -62,16 +62,16 @@ class Scenes:
         for name, masks in (('coco', self.coarse), ('truth', self.true)):
             files[name] = [
                 {
-                    'id': 1000 - 2 * index - place,
+                    'id': 1000 - 2 * index - position,
                     'image_id': 10 + index,
-                    'category_id': 1 + place,
-                    'segmentation': kinds[place](masks[index, place]),
-                    'area': int(masks[index, place].sum()),
+                    'category_id': 1 + position,
+                    'segmentation': kinds[position](masks[index, position]),
+                    'area': int(masks[index, position].sum()),
                     'bbox': [1.5, 2.5, 3.5, 4.5],
                     'iscrowd': 0,
                     'attributes': {'note': f'größe {index}', 'truncated': None},
                 }
-                for place in (0, 1)
+                for position in (0, 1)
                 for index in range(len(images))
             ]
             categories = [{'id': 1, 'name': 'left'}, {'id': 2, 'name': 'right'}]

@@ -18,8 +18,8 @@ def scene(seed: int = 0) -> np.ndarray:
 
 def all_pairs(image: np.ndarray, sigma_px: float, sigma_rgb: float | None) -> np.ndarray:
     """The kernel itself, (P, P)."""
-    places = np.stack(np.mgrid[: image.shape[0], : image.shape[1]], -1).reshape(-1, 2) / sigma_px
-    points = places if sigma_rgb is None else np.hstack([places, image.reshape(-1, 3) / sigma_rgb])
+    positions = np.stack(np.mgrid[: image.shape[0], : image.shape[1]], -1).reshape(-1, 2) / sigma_px
+    points = positions if sigma_rgb is None else np.hstack([positions, image.reshape(-1, 3) / sigma_rgb])
     return np.exp(-0.5 * ((points[:, None] - points[None]) ** 2).sum(-1))
 
 

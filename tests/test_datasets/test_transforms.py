@@ -172,13 +172,13 @@ def test_object_views_reach_every_border_of_the_image_and_never_cut_the_object()
 
 def test_mixed_patches_are_drawn_evenly():
     """One pixel of foreground: its place in the patch is uniform, corners and borders included."""
-    places = []
+    indices = []
     for seed in range(400):
         results = scene(seed=seed)
         results['gt_masks'] = np.zeros((1, 120, 160), bool)
         results['gt_masks'][0, 60, 80] = True
-        places.append(np.argwhere(MixedPatchCrop(size=4)(results)['gt_masks'][0])[0])
-    counts = np.bincount(np.array(places) @ (4, 1), minlength=16)
+        indices.append(np.argwhere(MixedPatchCrop(size=4)(results)['gt_masks'][0])[0])
+    counts = np.bincount(np.array(indices) @ (4, 1), minlength=16)
     assert counts.min() > 8 and counts.max() < 45
 
 

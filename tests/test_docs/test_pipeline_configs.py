@@ -139,8 +139,8 @@ def test_segmentor_learns_from_refined_activation_maps(repo_root: Path, scenes: 
         label_map = dataset[index]['data_samples'].gt_sem_seg.data[0].numpy()
         band = label_map == 255
         assert band.any() and set(np.unique(label_map)) == {0, 1, 15, 255}
-        for place, label in enumerate((1, 15)):
-            coarse, true = scenes.coarse[index, place], scenes.true[index, place]
+        for position, label in enumerate((1, 15)):
+            coarse, true = scenes.coarse[index, position], scenes.true[index, position]
             np.testing.assert_array_equal((label_map == label) | (band & coarse), coarse)
             assert differing(label_map[~band] == label, true[~band]) < 0.5 * differing(coarse, true)
     assert len(list((tmp_path / 'cache').rglob('*.npz'))) == 2

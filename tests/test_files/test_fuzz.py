@@ -44,15 +44,15 @@ def good_content() -> dict:
     }
 
 
-def places(value: object) -> list[tuple]:
+def key_paths(value: object) -> list[tuple]:
     """Keys that lead to everything inside of a JSON value."""
     children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path for key, child in children for path in [(key,), *((key, *rest) for rest in places(child))]]
+    return [path for key, child in children for path in [(key,), *((key, *rest) for rest in key_paths(child))]]
 
 
 def spoil(content: object, rng: np.random.Generator) -> tuple:
     """Put something nasty in one place, or leave something out; returns the place."""
-    every = places(content)
+    every = key_paths(content)
     path = every[rng.integers(len(every))]
     for key in path[:-1]:
         content = content[key]
@@ -98,7 +98,7 @@ def masks_of(path: Path) -> dict[int, np.ndarray]:
     found = {}
     for image_id in file.image_ids:
         places_of_image = file.records_of(image_id)
-        for place, record in zip(places_of_image, file.read(places_of_image), strict=True):
+        for index, record in zip(places_of_image, file.read(places_of_image), strict=True):
             try:
                 mask = file.mask_of(record, SIZE_HW)
             except ValueError as error:
@@ -106,7 +106,7 @@ def masks_of(path: Path) -> dict[int, np.ndarray]:
                 continue
             if mask is not None:
                 assert mask.shape == SIZE_HW and mask.dtype == bool
-                found[place] = mask
+                found[index] = mask
     return found
 
 
@@ -150,16 +150,16 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
     """Cut short, or with some bytes changed, doubled or left out."""
     result = bytearray(data)
     for _ in range(rng.integers(1, 5)):
-        place = int(rng.integers(len(result))) if result else 0
+        index = int(rng.integers(len(result))) if result else 0
         kind = rng.integers(4)
         if kind == 0 and rng.random() < 0.3:
-            del result[place:]
+            del result[index:]
         elif kind == 1 and result:
-            result[place] = rng.integers(256)
+            result[index] = rng.integers(256)
         elif kind == 2:
-            result[place:place] = result[place : place + 3]
+            result[index:index] = result[index : index + 3]
         else:
-            del result[place : place + 2]
+            del result[index : index + 2]
     return bytes(result)
 
 

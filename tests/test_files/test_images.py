@@ -145,8 +145,8 @@ def test_no_damage_is_answered_with_anything_but_a_sentence(tmp_path: Path, suff
     data = good.read_bytes()
     for _ in range(60):
         broken = bytearray(data[: rng.integers(1, len(data) + 1)])
-        for place in rng.integers(0, len(broken), 4):
-            broken[place] = rng.integers(256)
+        for index in rng.integers(0, len(broken), 4):
+            broken[index] = rng.integers(256)
         path = tmp_path / f'broken.{suffix}'
         path.write_bytes(broken)
         try:

@@ -41,15 +41,15 @@ def write_maps(folder: Path, maps: dict[str, np.ndarray], palette: bool = True) 
     return folder
 
 
-def places(source: ClipFormat, clip: int = 0) -> tuple[list[int], list[list[int | None]]]:
+def positions(source: ClipFormat, clip: int = 0) -> tuple[list[int], list[list[int | None]]]:
     """Object ids, and for each frame the left column of each object: None where nothing is said, -1 where it is not."""
     frames, masks = source.open(source.tasks[clip])
     rows = [masks.load(index) for index in range(len(frames))]
 
-    def place(mask: np.ndarray | None) -> int | None:
+    def position(mask: np.ndarray | None) -> int | None:
         return None if mask is None else int(np.argmax(mask.any(axis=0))) if mask.any() else -1
 
-    return masks.object_ids, [[place(mask) for mask in row] for row in rows]
+    return masks.object_ids, [[position(mask) for mask in row] for row in rows]
 
 
 def test_maps_on_all_frames(tmp_path):
@@ -57,26 +57,26 @@ def test_maps_on_all_frames(tmp_path):
     maps = {'00000': labels((2, 1), (7, 20)), '00001': labels((7, 21), (255, 1)), '00002': labels((2, 3))}
     source = open_clips(write_maps(tmp_path / 'masks' / 'a', maps), write_frames(tmp_path / 'a'))
     assert [clip.name for clip in source.tasks] == ['a']
-    assert places(source) == ([2, 7], [[1, 20], [-1, 21], [3, -1]])
+    assert positions(source) == ([2, 7], [[1, 20], [-1, 21], [3, -1]])
 
 
 def test_prompts_on_first_frames(tmp_path):
     """YouTube-VOS: every object's first frame only; nothing is said of others on it."""
     maps = {'00000': labels((1, 1)), '00002': labels((2, 9))}
     source = open_clips(write_maps(tmp_path / 'masks', maps), write_frames(tmp_path / 'a'))
-    assert places(source) == ([1, 2], [[1, None], [None, None], [None, 9]])
+    assert positions(source) == ([1, 2], [[1, None], [None, None], [None, 9]])
 
 
 def test_single_file_is_the_first_frame(tmp_path):
     write_maps(tmp_path, {'anything': labels((255, 4))}, palette=False)
     source = open_clips(tmp_path / 'anything.png', write_frames(tmp_path / 'a'))
-    assert places(source) == ([1], [[4], [None], [None]])
+    assert positions(source) == ([1], [[4], [None], [None]])
 
 
 def test_binary_masks_every_other_frame(tmp_path):
     maps = {'00000': labels((255, 1)), '00002': labels((255, 3))}
     source = open_clips(write_maps(tmp_path / 'masks', maps, palette=False), write_frames(tmp_path / 'a'))
-    assert places(source) == ([1], [[1], [None], [3]])
+    assert positions(source) == ([1], [[1], [None], [3]])
 
 
 @pytest.mark.parametrize('white', [254, 250, 255])
@@ -87,7 +87,7 @@ def test_smoothed_edges_are_no_objects(tmp_path, white):
     soft[5, 9:14] = 128, 150, 170, 200, 240
     maps = {'00000': labels((255, 9)), '00001': soft, '00002': labels((254, 9))}
     source = open_clips(write_maps(tmp_path / 'masks', maps, palette=False), write_frames(tmp_path / 'a'))
-    assert places(source) == ([1], [[9], [9], [9]])
+    assert positions(source) == ([1], [[9], [9], [9]])
     _, masks = source.open(source.tasks[0])
     assert [masks.load(index)[0].sum() for index in range(3)] == [masks.load(0)[0].sum()] * 3
 
@@ -100,7 +100,7 @@ def test_labels_are_objects_whatever_their_numbers(tmp_path, others, void):
     for values in maps.values():
         values[0, 0] = void
     source = open_clips(write_maps(tmp_path / 'masks', maps, palette=False), write_frames(tmp_path / 'a'))
-    assert places(source)[0] == list(others)
+    assert positions(source)[0] == list(others)
 
 
 def test_clips_are_matched_by_name(tmp_path):
@@ -110,7 +110,7 @@ def test_clips_are_matched_by_name(tmp_path):
     write_maps(tmp_path / 'results' / 'c', {'00000': labels((1, 1))})
     source = open_clips(tmp_path / 'results', tmp_path / 'JPEGImages')
     assert [clip.name for clip in source.tasks] == ['a', 'b', 'c']
-    assert places(source, 1)[1][0] == [5]
+    assert positions(source, 1)[1][0] == [5]
     with pytest.raises(FileNotFoundError, match='clip c has masks .* but no frames'):
         source.open(source.tasks[2])
 
@@ -138,15 +138,15 @@ def test_youtube_vis(tmp_path):
     polygon = [[4, 5, 9, 5, 9, 10, 4, 10]]
     content = youtube_vis([[rle(1), None, rle(3)], [None, polygon, rle(8)]])
     source = open_clips(write_json(tmp_path / 'a.json', content), tmp_path / 'frames')
-    assert places(source) == ([1, 2], [[1, -1], [-1, 4], [3, 8]])
+    assert positions(source) == ([1, 2], [[1, -1], [-1, 4], [3, 8]])
     results = write_json(tmp_path / 'results.json', content['annotations'])
-    assert places(open_clips(results, tmp_path / 'frames', videos=tmp_path / 'a.json'))[1] == places(source)[1]
+    assert positions(open_clips(results, tmp_path / 'frames', videos=tmp_path / 'a.json'))[1] == positions(source)[1]
 
 
 def test_youtube_vis_prompts(tmp_path):
     write_frames(tmp_path / 'frames' / 'a')
     path = write_json(tmp_path / 'a.json', youtube_vis([[rle(1), None, None], [None, rle(4), None]]))
-    assert places(open_clips(path, tmp_path / 'frames'))[1] == [[1, None], [None, 4], [None, None]]
+    assert positions(open_clips(path, tmp_path / 'frames'))[1] == [[1, None], [None, 4], [None, None]]
 
 
 def test_coco_with_videos(tmp_path):
@@ -159,7 +159,7 @@ def test_coco_with_videos(tmp_path):
     ]
     content = {'videos': [{'id': 5, 'name': 'a'}], 'images': images, 'annotations': annotations}
     source = open_clips(write_json(tmp_path / 'a.json', content), tmp_path / 'frames')
-    assert places(source) == ([1, 2], [[1, -1], [2, -1], [-1, 9]])
+    assert positions(source) == ([1, 2], [[1, -1], [2, -1], [-1, 9]])
 
 
 def test_masks_that_do_not_fit(tmp_path):
@@ -172,7 +172,7 @@ def test_masks_that_do_not_fit(tmp_path):
     for name, (maps, message) in cases.items():
         source = open_clips(write_maps(tmp_path / name, maps), frames)
         with pytest.raises(ValueError, match=message):
-            places(source)
+            positions(source)
 
 
 def test_files_that_do_not_fit(tmp_path):

@@ -39,9 +39,9 @@ def test_files_of_any_format(scenes: Scenes) -> None:
             item = found[str(scenes.folder / f'photos/{name}.png')]
             assert item.coarse.shape == (masks, 40, 60) and item.image.shape == (40, 60, 3)
             for mask, true in zip(item.coarse, item.gt, strict=True):
-                place = int(mask[:, 30:].any())
-                np.testing.assert_array_equal(mask, scenes.coarse[index, place])
-                np.testing.assert_array_equal(true, scenes.true[index, place])
+                position = int(mask[:, 30:].any())
+                np.testing.assert_array_equal(mask, scenes.coarse[index, position])
+                np.testing.assert_array_equal(true, scenes.true[index, position])
     assert read(scenes, 'photos', 'masks')[0].gt is None
 
 
@@ -131,7 +131,7 @@ def test_degraded_masks_have_the_errors_that_were_measured(scenes: Scenes) -> No
     assert np.mean(ratio) == pytest.approx(np.mean(given), abs=0.05)
 
 
-@pytest.mark.parametrize('truth', ['truth.json', None])
+@pytest.mark.parametrize('gt', ['truth.json', None])
 def test_pick(scenes: Scenes, gt: str | None) -> None:
     for name, noise in (('good', 0.0), ('noisy', 0.05)):
         model = {'type': 'mmrefine.BrightRefiner', 'noise': noise, 'gate': {'min_agreement': 0.1}}

@@ -237,7 +237,7 @@ def test_brush_code_literal():
     bits = f'{8:032b}' + '00111' + '0010' + '0011' + '0111' + '1111' + '1' + '00' + '011' + '0' * 8
     bits += '1' + '00' + '011' + '1' * 8
     bits += '0' * (-len(bits) % 8)
-    assert encode_brush(mask) == [int(bits[place : place + 8], 2) for place in range(0, len(bits), 8)]
+    assert encode_brush(mask) == [int(bits[index : index + 8], 2) for index in range(0, len(bits), 8)]
 
 
 def test_convert_refuses_what_is_there(scenes):

@@ -103,12 +103,12 @@ def write_json(path: Path, content: Any) -> None:
 # ---- damage ----
 
 
-def places(value: Any, path: tuple = ()) -> Iterator[tuple]:
+def key_paths(value: Any, path: tuple = ()) -> Iterator[tuple]:
     """Paths to all values of a JSON document."""
     yield path
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
-        yield from places(item, (*path, key))
+        yield from key_paths(item, (*path, key))
 
 
 def damage_json(path: Path, rng: random.Random) -> None:
@@ -120,7 +120,7 @@ def damage_json(path: Path, rng: random.Random) -> None:
         damage_bytes(path, rng)
         return
     for _ in range(rng.choice([1, 1, 1, 3])):
-        at = rng.choice([place for place in places(content) if place] or [()])
+        at = rng.choice([index for index in key_paths(content) if index] or [()])
         parent = content
         for key in at[:-1]:
             parent = parent[key]
@@ -299,10 +299,10 @@ def tool(repo_root: Path, name: str) -> Callable[[list[str]], int]:
 def snapshot(folder: Path, out: Path) -> dict[bytes, Any]:
     """What is outside of the results: kind and content of every file."""
     found = {}
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if Path(place, name) != out or out == folder]
+    for root, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if Path(root, name) != out or out == folder]
         for name in (*folders, *files):
-            path = Path(place, name)
+            path = Path(root, name)
             mode = path.lstat().st_mode
             content = path.read_bytes() if stat.S_ISREG(mode) else os.readlink(path) if stat.S_ISLNK(mode) else None
             found[os.fsencode(path)] = (stat.S_IFMT(mode), content)
@@ -336,7 +336,7 @@ def run_case(seed: int, folder: Path, tools: dict[str, Callable]) -> None:
     arguments, targets = KINDS[kind]
     is_video = kind in ('davis', 'vis')
     run = tools['refine_video' if is_video else 'refine']
-    place = rng.choice(PLACES) if rng.random() < 0.3 else 'out'
+    out_name = rng.choice(PLACES) if rng.random() < 0.3 else 'out'
     more = list(rng.choice([[], ['--overlay'], ['--write', 'png', 'json'], ['--overwrite']] if is_video else OPTIONS))
     if not is_video and rng.random() < 0.15:
         more += rng.choice(BAD_OPTIONS)
@@ -345,14 +345,14 @@ def run_case(seed: int, folder: Path, tools: dict[str, Callable]) -> None:
         targets = [*targets, TRUTH[kind]]
     if '--config' not in more:
         more += ['--config', 'bright.py']
-    full = [*arguments, '--out', place, '--device', 'cpu', *more]
+    full = [*arguments, '--out', out_name, '--device', 'cpu', *more]
     # A second run elsewhere would rightly change what the first one wrote there.
-    for _ in range(rng.choice([1, 1, 2, 3]) if place == 'out' else 1):
+    for _ in range(rng.choice([1, 1, 2, 3]) if out_name == 'out' else 1):
         for _ in range(rng.choice([0, 1, 1, 2, 4])):
             damage(folder, targets, rng)
         if rng.random() < 0.4 and (folder / 'out').is_dir():
             damage_memory(folder / 'out', rng)
-        check_run(run, full, folder, folder / place if place == 'out' else folder)
+        check_run(run, full, folder, folder / out_name if out_name == 'out' else folder)
 
 
 @pytest.fixture(scope='module')

@@ -46,12 +46,12 @@ def test_annotations_keep_order_ids_and_fields(scenes: Scenes, images: str) -> N
         key: value for key, value in before.items() if key != 'annotations'
     }
     changed = {'segmentation', 'area', 'bbox'}
-    for place, (old, new) in enumerate(zip(before['annotations'], after['annotations'], strict=True)):
+    for position, (old, new) in enumerate(zip(before['annotations'], after['annotations'], strict=True)):
         assert list(new) == list(old)
         assert {key: new[key] for key in old if key not in changed} == {
             key: old[key] for key in old if key not in changed
         }
-        true = scenes.true[place % 5, place // 5]
+        true = scenes.true[position % 5, position // 5]
         assert type(new['segmentation']['counts']) is type(old['segmentation']['counts'])
         np.testing.assert_array_equal(decode_segmentation(new['segmentation'], SIZE_HW), true)
         assert new['area'] == true.sum() and new['bbox'] == box_of(true)
@@ -61,10 +61,10 @@ def test_results_stay_a_list_with_its_fields(scenes: Scenes) -> None:
     run(scenes, 'results.json', images=scenes.folder / 'coco.json', image_root=scenes.folder / 'photos')
     before, after = scenes.read_json('results.json'), scenes.read_json('out/results.json')
     assert [item['score'] for item in after] == [item['score'] for item in before]
-    for place, (old, new) in enumerate(zip(before, after, strict=True)):
+    for position, (old, new) in enumerate(zip(before, after, strict=True)):
         assert list(new) == list(old)
         np.testing.assert_array_equal(
-            decode_segmentation(new['segmentation'], SIZE_HW), scenes.true[place % 5, place // 5]
+            decode_segmentation(new['segmentation'], SIZE_HW), scenes.true[position % 5, position // 5]
         )
 
 
@@ -176,8 +176,8 @@ def test_summary(scenes: Scenes) -> None:
     assert [entry['mask'] for entry in summary['masks']][:4] == [1000, 999, 998, 997]
     assert {entry['category'] for entry in summary['masks']} == {'left', 'right'}
     for entry in summary['masks']:
-        index, place = (1000 - entry['mask']) // 2, (1000 - entry['mask']) % 2
-        coarse, true = scenes.coarse[index, place], scenes.true[index, place]
+        index, position = (1000 - entry['mask']) // 2, (1000 - entry['mask']) % 2
+        coarse, true = scenes.coarse[index, position], scenes.true[index, position]
         iou = (coarse & true).sum() / (coarse | true).sum()
         assert entry['image'] == f'scene_{index}.png'
         assert entry['area_px'] == coarse.sum()

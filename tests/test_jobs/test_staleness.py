@@ -122,12 +122,11 @@ def test_changed_weights_and_another_config(scenes: Scenes) -> None:
 
 
 def test_a_config_says_the_same_wherever_its_files_are(tmp_path: Path) -> None:
-    for place in ('a', 'b'):
-        (tmp_path / place).mkdir()
-        (tmp_path / place / 'weights.pth').write_bytes(b'1')
+    for name in ('a', 'b'):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'weights.pth').write_bytes(b'1')
     configs = [
-        {'model': {'init_cfg': [{'checkpoint': str(tmp_path / place / 'weights.pth')}]}, 'n': (1, None)}
-        for place in 'ab'
+        {'model': {'init_cfg': [{'checkpoint': str(tmp_path / name / 'weights.pth')}]}, 'n': (1, None)} for name in 'ab'
     ]
     assert plain(configs[0]) == plain(configs[1])
     (tmp_path / 'b/weights.pth').write_bytes(b'2')
@@ -138,7 +137,7 @@ def test_fingerprints_do_not_depend_on_the_place(tmp_path: Path) -> None:
     (tmp_path / 'a').mkdir()
     (tmp_path / 'a/x').write_text('1')
     shutil.copytree(tmp_path / 'a', tmp_path / 'b')
-    first, second = (fingerprint_files([tmp_path / place / 'x']) for place in 'ab')
+    first, second = (fingerprint_files([tmp_path / name / 'x']) for name in 'ab')
     assert second.agrees(first.as_json())
     (tmp_path / 'b/x').write_text('2')
     assert not fingerprint_files([tmp_path / 'b/x']).agrees(first.as_json())

@@ -308,5 +308,5 @@ def test_a_mask_that_cannot_be_used_fails_alone(clips):
     assert (problem['clip'], problem['frame'], problem['object']) == ('a', '00002', 2) and not report.failed
     after = json.loads((clips.folder / 'out/masks.json').read_text())['annotations']
     assert after[1]['segmentations'][2] == bad and after[2] == content['annotations'][2]
-    for place, frame in ((0, 2), (1, 1), (3, 2)):
-        assert after[place]['segmentations'][frame] != content['annotations'][place]['segmentations'][frame]
+    for index, frame in ((0, 2), (1, 1), (3, 2)):
+        assert after[index]['segmentations'][frame] != content['annotations'][index]['segmentations'][frame]

@@ -39,8 +39,8 @@ def test_from_numbers_of_single_masks_to_a_config(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
-    assert 'give either IMAGES COARSE TRUTH' in calibrate().stderr
-    assert 'expected IMAGES COARSE TRUTH and --config' in calibrate('images', '--config', 'x.py').stderr
+    assert 'give either IMAGES COARSE GT' in calibrate().stderr
+    assert 'expected IMAGES COARSE GT and --config' in calibrate('images', '--config', 'x.py').stderr
     (tmp_path / 'masks.json').write_text('[]')
     done = calibrate('--per-mask', tmp_path / 'masks.json')
     assert done.returncode == 1 and done.stderr.startswith('error: a calibration needs masks with coarse_iou')

@@ -72,11 +72,11 @@ def test_one_clip_without_frames_is_left_out_and_named(run, clip):
 def test_lvos_from_its_folders_to_a_number(tmp_path, repo_root, monkeypatch):
     """First masks are cut out, followed along flow, and measured as LVOS's toolkit does; frames are 1, 6, 11, 16."""
     numbers, clip = (1, 6, 11, 16), 'v1'
-    for place, number in enumerate(numbers):
+    for index, number in enumerate(numbers):
         labels = np.zeros((48, 64), np.uint8)
-        labels[10:25, 5 + place : 20 + place] = 1
-        if place >= 1:
-            labels[20:40, 40 - place : 55 - place] = 3
+        labels[10:25, 5 + index : 20 + index] = 1
+        if index >= 1:
+            labels[20:40, 40 - index : 55 - index] = 3
         image = np.random.default_rng(0).integers(0, 40, (48, 64, 3), dtype=np.uint8)
         image[labels > 0] = 220
         for folder, picture, suffix in (('JPEGImages', image, 'jpg'), ('Annotations', labels, 'png')):

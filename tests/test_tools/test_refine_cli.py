@@ -67,10 +67,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name = f'{index:03d}.png'
         Image.fromarray(rng.integers(0, 256, (*SIZE_HW, 3), dtype=np.uint8)).save(folder / 'photos' / name)
         images.append({'id': index, 'file_name': name, 'height': SIZE_HW[0], 'width': SIZE_HW[1]})
-        for place in range(1 + index % 3):
+        for position in range(1 + index % 3):
             mask = np.zeros(SIZE_HW, bool)
-            mask[5 + place : 30 + index % 9, 8 + 9 * place : 30 + 9 * place] = True
-            record = {'id': 7 * index + place, 'image_id': index, 'category_id': 1, 'segmentation': encode_rle(mask)}
+            mask[5 + position : 30 + index % 9, 8 + 9 * position : 30 + 9 * position] = True
+            record = {'id': 7 * index + position, 'image_id': index, 'category_id': 1, 'segmentation': encode_rle(mask)}
             annotations.append(record)
     rng.shuffle(annotations)
     write_json(folder / 'coarse.json', {'images': images, 'annotations': annotations, 'categories': []})

@@ -2,7 +2,7 @@
 
   tools/analysis_tools/calibrate_gate.py --config CONFIG [--checkpoint WEIGHTS] --out GATE.py
       the masks of the config's test_dataloader
-  tools/analysis_tools/calibrate_gate.py IMAGES COARSE TRUTH --config CONFIG --out GATE.py
+  tools/analysis_tools/calibrate_gate.py IMAGES COARSE GT --config CONFIG --out GATE.py
       masks in any format that tools/refine.py reads, with their ground truth
   tools/analysis_tools/calibrate_gate.py --per-mask MASKS.csv --config CONFIG --out GATE.py
       numbers of single masks, as tools/test.py CONFIG WEIGHTS --no-gate --per-mask MASKS.csv writes them
@@ -29,7 +29,7 @@ from mmrefine.evaluation.gate_calibration import Calibration, GateData, Operatin
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('data', nargs='*', metavar='PATH', help='IMAGES COARSE TRUTH')
+    parser.add_argument('data', nargs='*', metavar='PATH', help='IMAGES COARSE GT')
     parser.add_argument('--config', help='config of the refiner, or the name of a bundled model')
     parser.add_argument('--checkpoint', help='its weights')
     parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
@@ -43,9 +43,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--plot', type=Path, metavar='FILE.png', help='picture of the risk-coverage curves to write')
     args = parser.parse_args()
     if bool(args.per_mask) == bool(args.data) and (args.per_mask or not args.config):
-        parser.error('give either IMAGES COARSE TRUTH, or --config with a test_dataloader, or --per-mask.')
+        parser.error('give either IMAGES COARSE GT, or --config with a test_dataloader, or --per-mask.')
     if args.data and (len(args.data) != 3 or not args.config):
-        parser.error(f'expected IMAGES COARSE TRUTH and --config, got {args.data}.')
+        parser.error(f'expected IMAGES COARSE GT and --config, got {args.data}.')
     if args.out and not args.config:
         parser.error('--out writes a config that inherits --config, which is missing.')
     return args

@@ -6,7 +6,7 @@
       on the masks of a config's test_dataloader; weights follow an equals sign
   tools/analysis_tools/compare_refiners.py DATA_ROOT
       on DATA_ROOT/{images,masks,coarse}
-  tools/analysis_tools/compare_refiners.py IMAGES COARSE TRUTH
+  tools/analysis_tools/compare_refiners.py IMAGES COARSE GT
       on masks in any format that tools/refine.py reads
 
 Masks of different kinds, such as real and simulated ones, have a table each. Gains are in points, with 95 % intervals
@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
     args = parser.parse_args()
     if len(args.data) not in (1, 3):
-        parser.error(f'expected a config, a folder, or IMAGES COARSE TRUTH, got {args.data}.')
+        parser.error(f'expected a config, a folder, or IMAGES COARSE GT, got {args.data}.')
     if len(set(args.refiner)) < len(args.refiner):
         parser.error(f'every refiner once, got {args.refiner}.')
     return args

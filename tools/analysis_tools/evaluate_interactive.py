@@ -173,7 +173,7 @@ def summarize(parts: Sequence[dict], prompts: Sequence[str | int]) -> dict[str, 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     sets = open_sets(args)
-    places = [(dataset, index) for dataset in sets.values() for index in range(len(dataset))]
+    indices = [(dataset, index) for dataset in sets.values() for index in range(len(dataset))]
     print(', '.join(f'{name}: {len(dataset)} images' for name, dataset in sets.items()))
     settings = {name: str(getattr(args, name)) for name in ('config', 'checkpoint', 'prompts', 'seed', 'precision')}
     settings |= {'options': str(args.cfg_options), 'sets': {name: len(dataset) for name, dataset in sets.items()}}
@@ -185,12 +185,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     with whole_file(settings_path) as file:
         json.dump(settings, file)
     records = Records(args.out / 'parts')
-    missing = [number for number in range(len(places)) if not records.has(str(number))]
+    missing = [number for number in range(len(indices)) if not records.has(str(number))]
     predictor = build_predictor(args) if missing else None
     for number in tqdm(missing, unit='image'):
-        dataset, index = places[number]
+        dataset, index = indices[number]
         records.write(str(number), evaluate_image(predictor, dataset[index], args.prompts, args.seed))
-    parts = [records.read(str(number)) for number in range(len(places))]
+    parts = [records.read(str(number)) for number in range(len(indices))]
     empty = [part['image'] for part in parts if not part['scores']]
     if empty:
         print(f'{len(empty)} images without a true object were left out: {", ".join(empty[:5])}')

@@ -120,8 +120,8 @@ def measure_clip(
     measured = []
     flows = FlowPropagator()
     steps = [flows.flow(frames, t, t - 1) for t in range(1, len(frames))]
-    for place, object_id in enumerate(masks.object_ids):
-        gt = [masks.load(t)[place] for t in range(len(frames))]
+    for index, object_id in enumerate(masks.object_ids):
+        gt = [masks.load(t)[index] for t in range(len(frames))]
         coarse = degrade(frames, gt, args)
         kinds = {'GT': (gt, 0, 0.0), 'coarse': (coarse, 0, 0.0)}
         for kind, least in (('frame by frame', 0.0), ('in agreement', args.min_agreement)):

@@ -46,12 +46,12 @@ class LargeScaleJitter(BaseTransform):
         scaled_hw = [max(1, round(side * factor)) for side in (height, width)]
         starts = [int(rng.integers(max(side - self.size, 0) + 1)) for side in scaled_hw]
         window = tuple(slice(start, start + self.size) for start in starts)
-        results['img'] = self._place(_resize(results['img'], scaled_hw[::-1])[window], self.pad_value)
-        masks = [self._place(_resize(mask, scaled_hw[::-1])[window], False) for mask in results['gt_masks']]
+        results['img'] = self._to_input(_resize(results['img'], scaled_hw[::-1])[window], self.pad_value)
+        masks = [self._to_input(_resize(mask, scaled_hw[::-1])[window], False) for mask in results['gt_masks']]
         results['gt_masks'] = np.stack(masks)
         return results if all(mask.any() for mask in masks) else None
 
-    def _place(self, picture: np.ndarray, value: int) -> np.ndarray:
+    def _to_input(self, picture: np.ndarray, value: int) -> np.ndarray:
         canvas = np.full((self.size, self.size, *picture.shape[2:]), value, picture.dtype)
         canvas[: picture.shape[0], : picture.shape[1]] = picture
         return canvas

@@ -134,16 +134,16 @@ class LoadCoarseMasks(BaseTransform):
 
     def _load_records(self, results: dict, size_hw: tuple[int, int]) -> _Loaded:
         image_id = self._find(results['img_path']) if self.coco.image_names else results['img_id']
-        places = self.coco.records_of(image_id)
+        indices = self.coco.records_of(image_id)
         masks, usable = [], []
-        for place, record in zip(places, self.coco.read(places), strict=True):
+        for index, record in zip(indices, self.coco.read(indices), strict=True):
             score = record.get('score')
             if isinstance(score, (int, float)) and score < self.score_thr:
                 continue
             try:
                 mask = self.coco.mask_of(record, size_hw)
             except ValueError as error:
-                self._left_out.add(f'{self.path}: mask {record.get("id", place)} of {results["img_path"]}', str(error))
+                self._left_out.add(f'{self.path}: mask {record.get("id", index)} of {results["img_path"]}', str(error))
                 continue
             if mask is not None:
                 masks.append(mask)

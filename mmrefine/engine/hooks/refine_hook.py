@@ -139,7 +139,7 @@ class RefineHook(Hook):
         """Log what the gate decided, on all processes together."""
         told = self._refine
         counts = all_gather_object((told.num_masks, told.num_accepted, told.kept_for))
-        num_masks, num_accepted = (sum(count[place] for count in counts) for place in (0, 1))
+        num_masks, num_accepted = (sum(count[index] for count in counts) for index in (0, 1))
         kept_for = sum((count[2] for count in counts), Counter())
         runner.logger.info(
             f'RefineHook: {type(self.refiner).__name__} replaced {num_accepted} of the {num_masks} masks '

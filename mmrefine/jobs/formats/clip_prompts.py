@@ -41,8 +41,8 @@ class ClipPrompts(DavisClips):
             raise ValueError(f'{self.path} holds no prompts: {_EXPECTED}.')
         only = next(iter(self._frames)) if len(self._frames) == 1 else None
         clips = defaultdict(list)
-        for place, record in enumerate(records):
-            _check_record(record, f'{self.path}: prompts[{place}]', needs_clip=only is None)
+        for index, record in enumerate(records):
+            _check_record(record, f'{self.path}: prompts[{index}]', needs_clip=only is None)
             clips[record.get('clip', only)].append(record)
         return clips
 
@@ -50,7 +50,7 @@ class ClipPrompts(DavisClips):
         return fingerprint_value(self._masks[task.source[0]])
 
     def open(self, task: ClipTask) -> tuple[VideoFrames, ClipMasks]:
-        frames = open_frames(self._place(task), self.allow_gaps)
+        frames = open_frames(self._frames_path(task), self.allow_gaps)
         return frames, ClickedObjects(self._masks[task.source[0]], frames)
 
 
@@ -89,7 +89,7 @@ class ClickedObjects(ClipMasks):
         return [None] * len(self.object_ids)
 
 
-def _check_record(record: Any, place: str, needs_clip: bool) -> None:
+def _check_record(record: Any, where: str, needs_clip: bool) -> None:
     known = record if isinstance(record, dict) else {}
     texts = ('clip', 'frame') if needs_clip or 'clip' in known else ('frame',)
     label = known.get('object')
@@ -104,7 +104,7 @@ def _check_record(record: Any, place: str, needs_clip: bool) -> None:
         and (box is None or _are_numbers([box], 4))
     )
     if not is_right:
-        raise ValueError(f'{place} is no prompt: {_EXPECTED}; got {str(record)[:80]}.')
+        raise ValueError(f'{where} is no prompt: {_EXPECTED}; got {str(record)[:80]}.')
 
 
 def _are_numbers(rows: Any, length: int) -> bool:

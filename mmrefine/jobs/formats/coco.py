@@ -207,7 +207,7 @@ class _CocoTasks(Sequence):
 
     def __getitem__(self, index: int | slice) -> MaskTask | list[MaskTask]:
         if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
+            return [self[position] for position in range(*index.indices(len(self)))]
         image_id, image = self._file.image_ids[index], self._found[index]
         refs = tuple(self._file.records_of(image_id))
         path = None if image is None else self._images.path(image)

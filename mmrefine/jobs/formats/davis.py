@@ -95,7 +95,7 @@ class DavisClips(ClipFormat):
         same = [clip for clip in self._frames if Path(clip).name == Path(name).name]
         return same[0] if len(same) == 1 else None
 
-    def _place(self, task: ClipTask) -> Path:
+    def _frames_path(self, task: ClipTask) -> Path:
         name, clip = task.source
         if clip is None:
             raise FileNotFoundError(f'clip {name} has masks under {self.path} but no frames.')
@@ -103,15 +103,15 @@ class DavisClips(ClipFormat):
 
     def frame_names(self, task: ClipTask) -> list[str]:
         if task.index not in self._names:  # of a video, the frames are counted
-            self._names[task.index] = list(open_frames(self._place(task), True).names)
+            self._names[task.index] = list(open_frames(self._frames_path(task), True).names)
         return self._names[task.index]
 
     def frame_paths(self, task: ClipTask) -> list[Path]:
         try:
-            place = self._place(task)
+            frames = self._frames_path(task)
         except FileNotFoundError:
             return []
-        return sorted(path for path in place.iterdir() if path.is_file()) if place.is_dir() else [place]
+        return sorted(path for path in frames.iterdir() if path.is_file()) if frames.is_dir() else [frames]
 
     def frames_fingerprint(self, task: ClipTask) -> Fingerprint:
         return fingerprint_files(self.frame_paths(task))
@@ -120,7 +120,7 @@ class DavisClips(ClipFormat):
         return fingerprint_files(self._masks[task.source[0]])
 
     def open(self, task: ClipTask) -> tuple[VideoFrames, ClipMasks]:
-        frames = open_frames(self._place(task), self.allow_gaps)
+        frames = open_frames(self._frames_path(task), self.allow_gaps)
         return frames, PngClipMasks(match_frames(self._masks[task.source[0]], frames.names, frames.path), frames)
 
 

@@ -66,13 +66,13 @@ class LabelmeMasks(FilePerImage):
         if declared_hw is not None:
             check_same_size(f'{self.files[task.key]} is for an image of', declared_hw, size_hw)
         groups = _group(content['shapes'])
-        shapes = [[content['shapes'][place] for place in places] for places in groups]
+        shapes = [[content['shapes'][position] for position in positions] for positions in groups]
         left_alone = {
             index: str(shape[0]['shape_type'])
             for index, shape in enumerate(shapes)
             if isinstance(shape[0], dict) and _kind(shape[0]) not in _AREAS
         }
-        names = [places[0] for places in groups]
+        names = [positions[0] for positions in groups]
         labels = [str(shape[0].get('label', '')) if isinstance(shape[0], dict) else '' for shape in shapes]
         masks = LazyMasks(
             size_hw, names, labels, left_alone, shapes, lambda parts: _decode(parts, size_hw), (content, groups)
@@ -85,13 +85,13 @@ class LabelmeMasks(FilePerImage):
         replaced: dict[int, list] = {}
         groups_in_use = [shape.get('group_id') for shape in content['shapes'] if isinstance(shape, dict)]
         next_group = max((group for group in groups_in_use if isinstance(group, int)), default=0) + 1
-        for places, shapes, pair in zip(groups, coarse.shapes, told, strict=True):
+        for positions, shapes, pair in zip(groups, coarse.shapes, told, strict=True):
             if not pair.accepted:
                 continue
             new, used = _encode(pair.refined, shapes, next_group)
             next_group += used
-            replaced |= {place: [] for place in places} | {places[0]: new}
-        shapes = [new for place, shape in enumerate(content['shapes']) for new in replaced.get(place, [shape])]
+            replaced |= {position: [] for position in positions} | {positions[0]: new}
+        shapes = [new for position, shape in enumerate(content['shapes']) for new in replaced.get(position, [shape])]
         with out.open(self.outputs(task)[0]) as file:
             json.dump({**content, 'shapes': shapes}, file, ensure_ascii=False, indent=2)
         return told
@@ -129,11 +129,11 @@ def _kind(shape: dict) -> str:
 def _group(shapes: list) -> list[list[int]]:
     """Places of the shapes of each object."""
     groups: dict[object, list[int]] = {}
-    for place, shape in enumerate(shapes):
+    for position, shape in enumerate(shapes):
         group = shape.get('group_id') if isinstance(shape, dict) else None
         is_area = isinstance(shape, dict) and _kind(shape) in _AREAS
-        key = (str(shape.get('label')), str(group)) if group is not None and is_area else place
-        groups.setdefault(key, []).append(place)
+        key = (str(shape.get('label')), str(group)) if group is not None and is_area else position
+        groups.setdefault(key, []).append(position)
     return list(groups.values())
 
 

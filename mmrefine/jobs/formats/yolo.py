@@ -61,7 +61,7 @@ class YoloMasks(FilePerImage):
         if self.final_outputs():
             last = max((int(number) for number in self.classes if number.isdigit()), default=-1)
             with out.open('classes.txt') as file:
-                file.writelines(f'{self.classes.get(str(place), "")}\n' for place in range(last + 1))
+                file.writelines(f'{self.classes.get(str(position), "")}\n' for position in range(last + 1))
 
     def names_digest(self) -> str:
         return str(sorted(self.classes.items()))
@@ -73,24 +73,24 @@ class YoloMasks(FilePerImage):
         except UnicodeDecodeError as error:
             raise ValueError(f'{path} is no text in UTF-8.') from error
         lines = text.splitlines(keepends=True)
-        places = [place for place, line in enumerate(lines) if line.strip()]
-        shapes, classes = [lines[place] for place in places], self.classes
+        positions = [position for position, line in enumerate(lines) if line.strip()]
+        shapes, classes = [lines[position] for position in positions], self.classes
         left_alone = {index: 'box' for index, line in enumerate(shapes) if len(line.split()) in (5, 6)}
         categories = [classes.get(line.split()[0], line.split()[0]) for line in shapes]
-        names = [place + 1 for place in places]
+        names = [position + 1 for position in positions]
         return LazyMasks(
-            size_hw, names, categories, left_alone, shapes, lambda line: _decode(line, size_hw), (lines, places)
+            size_hw, names, categories, left_alone, shapes, lambda line: _decode(line, size_hw), (lines, positions)
         )
 
     def write(self, task: MaskTask, coarse: LazyMasks, refined: RefinedMasks, out: OutputFolder) -> Iterable[MaskPair]:
-        lines, places = coarse.content
+        lines, positions = coarse.content
         lines, told = list(lines), list(pairs(coarse, refined))
-        for place, pair in zip(places, told, strict=True):
+        for position, pair in zip(positions, told, strict=True):
             if pair.accepted:
-                words = lines[place].split()
+                words = lines[position].split()
                 score = words[-1:] if len(words) % 2 == 0 else []
-                end = lines[place][len(lines[place].rstrip('\r\n')) :]
-                lines[place] = ' '.join([words[0], *_shares(pair.refined), *score]) + end
+                end = lines[position][len(lines[position].rstrip('\r\n')) :]
+                lines[position] = ' '.join([words[0], *_shares(pair.refined), *score]) + end
         with out.open(self.outputs(task)[0], 'wb') as file:
             file.write(''.join(lines).encode('utf-8'))
         return told
@@ -109,8 +109,8 @@ def new_yolo(image: NewImage, classes: dict[str, int]) -> tuple[str, bytes]:
 def find_classes(path: Path) -> Path | None:
     """The file with names of classes, in the folder of the masks or the one above."""
     folder = path if path.is_dir() else path.parent
-    places = [place / name for place in (folder, folder.parent) for name in _NAMES]
-    return next((place for place in places if place.is_file()), None)
+    paths = [path / name for path in (folder, folder.parent) for name in _NAMES]
+    return next((path for path in paths if path.is_file()), None)
 
 
 def read_classes(path: Path) -> dict[str, str]:
@@ -119,16 +119,16 @@ def read_classes(path: Path) -> dict[str, str]:
     Raises:
         ValueError: they cannot be read.
     """
-    place = find_classes(path)
-    if place is None:
+    names_path = find_classes(path)
+    if names_path is None:
         return {}
     try:
-        text = place.read_text(encoding='utf-8')
-        names = text.splitlines() if place.suffix == '.txt' else yaml.safe_load(text)['names']
+        text = names_path.read_text(encoding='utf-8')
+        names = text.splitlines() if names_path.suffix == '.txt' else yaml.safe_load(text)['names']
         pairs = names.items() if isinstance(names, dict) else enumerate(names)
         return {str(number): str(label) for number, label in pairs}
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise ValueError(f'{place} holds no names of classes ({type(error).__name__}: {error}).') from error
+        raise ValueError(f'{names_path} holds no names of classes ({type(error).__name__}: {error}).') from error
 
 
 def _is_number(word: str) -> bool:

@@ -57,7 +57,7 @@ def _changed_content(source: YoutubeVisClips, clips: dict[int, RefinedClip]) -> 
 
 def _changed_record(record: dict, clip: RefinedClip, row: int) -> dict:
     rles = [frame[row] for frame in clip.rles]
-    unusable = {frame for frame, place, _ in clip.unusable if place == row}
+    unusable = {frame for frame, position, _ in clip.unusable if position == row}
     changed = dict(record)
     for key, values in _columns(rles).items():
         if key not in record:
@@ -127,8 +127,8 @@ class YoutubeVisClips(ClipFormat):
         if any('file_names' not in video for video in self.videos.values()):
             records = self._from_coco(described, records)
         self.records: dict[Any, list[dict]] = defaultdict(list)
-        for place, record in enumerate(records):
-            self.records[self._video_of(record, place)].append(record)
+        for position, record in enumerate(records):
+            self.records[self._video_of(record, position)].append(record)
         names = {video_id: self._clip_name(video_id) for video_id in self.records}
         counts = Counter(name.lower() for name in names.values())
         self.tasks = [
@@ -145,14 +145,14 @@ class YoutubeVisClips(ClipFormat):
     def recognises(cls, path: Path) -> bool:
         return path.suffix.lower() == '.json'
 
-    def _video_of(self, record: Any, place: int) -> Any:
+    def _video_of(self, record: Any, position: int) -> Any:
         """The video of an annotation, which is checked to have one, and segmentations."""
         expected = 'must have a list "segmentations" and the "video_id" of a video'
         if not isinstance(record, dict) or not isinstance(record.get('segmentations'), list):
-            raise ValueError(f'{self.path}: annotation {place} {expected}, got {_short(record)}.')
+            raise ValueError(f'{self.path}: annotation {position} {expected}, got {_short(record)}.')
         video_id = record.get('video_id')
         if not isinstance(video_id, (int, float, str)) or video_id not in self.videos:
-            raise ValueError(f'{self.path}: annotation {place} {expected}, got the video_id {_short(video_id)}.')
+            raise ValueError(f'{self.path}: annotation {position} {expected}, got the video_id {_short(video_id)}.')
         return video_id
 
     def _clip_name(self, video_id: Any) -> str:
@@ -164,16 +164,16 @@ class YoutubeVisClips(ClipFormat):
     def _from_coco(self, described: dict, annotations: list[dict]) -> list[dict]:
         """One record per object, in the form of YouTube-VIS."""
         images: dict[Any, list[dict]] = defaultdict(list)
-        for place, image in enumerate(described.get('images', [])):
+        for position, image in enumerate(described.get('images', [])):
             if not isinstance(image, dict) or not {'id', 'video_id', 'frame_id'} <= image.keys():
                 raise ValueError(f'{self.path}: images of videos must have "id", "video_id" and "frame_id".')
             if image['video_id'] not in self.videos or not isinstance(image['frame_id'], (int, float)):
                 raise ValueError(
-                    f'{self.path}: images[{place}] must have the "video_id" of a video and a number as "frame_id", '
+                    f'{self.path}: images[{position}] must have the "video_id" of a video and a number as "frame_id", '
                     f'got {_short(image["video_id"])} and {_short(image["frame_id"])}.'
                 )
             images[image['video_id']].append(image)
-        places = {}
+        positions = {}
         for video_id, members in images.items():
             members.sort(key=lambda image: image['frame_id'])
             try:
@@ -181,7 +181,7 @@ class YoutubeVisClips(ClipFormat):
             except (KeyError, AttributeError, TypeError) as error:
                 raise ValueError(f'{self.path}: images of video {video_id} must have a text as "file_name".') from error
             self.videos[video_id] = {**self.videos[video_id], 'file_names': names}
-            places |= {image['id']: (video_id, place) for place, image in enumerate(members)}
+            positions |= {image['id']: (video_id, position) for position, image in enumerate(members)}
         objects: dict[tuple, dict] = {}
         for record in annotations:
             known = record if isinstance(record, dict) else {}
@@ -190,17 +190,17 @@ class YoutubeVisClips(ClipFormat):
             if (
                 not isinstance(track, (int, float, str))
                 or not isinstance(image_id, (int, float, str))
-                or image_id not in places
+                or image_id not in positions
             ):
                 raise ValueError(
                     f'{self.path}: annotations of videos must have the "image_id" of an image, "segmentation" and '
                     f'"instance_id" or "track_id", got {_short(record)}.'
                 )
-            video_id, place = places[image_id]
+            video_id, position = positions[image_id]
             length = len(images[video_id])
             made = {'id': len(objects) + 1, 'video_id': video_id, 'category_id': record.get('category_id')}
             known = objects.setdefault((video_id, track), {**made, 'segmentations': [None] * length})
-            known['segmentations'][place] = record.get('segmentation')
+            known['segmentations'][position] = record.get('segmentation')
         return list(objects.values())
 
     def objects(self, task: ClipTask) -> list[dict]:
@@ -293,14 +293,18 @@ def _videos(described: Any, path: str | os.PathLike) -> dict[Any, dict]:
             'with the annotation file that describes their videos (--videos).'
         )
     videos: dict[Any, dict] = {}
-    for place, video in enumerate(described['videos']):
+    for position, video in enumerate(described['videos']):
         if not isinstance(video, dict) or not isinstance(video.get('id'), (int, float, str)):
-            raise ValueError(f'{path}: videos[{place}] must have a number or a text as "id", got {_short(video)}.')
+            raise ValueError(f'{path}: videos[{position}] must have a number or a text as "id", got {_short(video)}.')
         if video['id'] in videos:
-            raise ValueError(f'{path}: videos[{place}] has the id {video["id"]} of another video; ids must be unique.')
+            raise ValueError(
+                f'{path}: videos[{position}] has the id {video["id"]} of another video; ids must be unique.'
+            )
         names = video.get('file_names', [])
         if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-            raise ValueError(f'{path}: videos[{place}] must have a list of names as "file_names", got {_short(names)}.')
+            raise ValueError(
+                f'{path}: videos[{position}] must have a list of names as "file_names", got {_short(names)}.'
+            )
         videos[video['id']] = video
     return videos
 

@@ -83,11 +83,11 @@ def two_way(
     queries, keys = tokens, None
     for layer in transformer.layers:
         to_image, to_tokens = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
-        weight, place = _fuse((to_image.k_proj, positions), (to_image.v_proj, None), (to_tokens.q_proj, positions))
+        weight, position = _fuse((to_image.k_proj, positions), (to_image.v_proj, None), (to_tokens.q_proj, positions))
         if keys is None:
-            keys, projected = _first_projection(image, private, weight, place, len(tokens))
+            keys, projected = _first_projection(image, private, weight, position, len(tokens))
         else:
-            projected = F.linear(keys, weight).add_(place)
+            projected = F.linear(keys, weight).add_(position)
         key, value, query = projected.chunk(3, dim=-1)
         if layer.skip_first_layer_pe:
             queries = layer.self_attn(queries, queries, queries)
@@ -100,8 +100,8 @@ def two_way(
         update = _attend(to_tokens, query, to_tokens.k_proj(queries + tokens), to_tokens.v_proj(queries))
         keys = layer.norm4(update.add_(keys))
     last = transformer.final_attn_token_to_image
-    weight, place = _fuse((last.k_proj, positions), (last.v_proj, None))
-    key, value = F.linear(keys, weight).add_(place).chunk(2, dim=-1)
+    weight, position = _fuse((last.k_proj, positions), (last.v_proj, None))
+    key, value = F.linear(keys, weight).add_(position).chunk(2, dim=-1)
     queries = queries + _attend(last, last.q_proj(queries + tokens), key, value)
     return transformer.norm_final_attn(queries), keys
 
@@ -109,24 +109,24 @@ def two_way(
 def _fuse(*projections: tuple[nn.Linear, Tensor | None]) -> tuple[Tensor, Tensor]:
     """One weight for several projections of the image tokens, and what positions and biases add to them, (L, D)."""
     length = next(len(positions) for _, positions in projections if positions is not None)
-    places = [
+    position_codes = [
         layer.bias.expand(length, -1) if positions is None else layer(positions) for layer, positions in projections
     ]
-    return torch.cat([layer.weight for layer, _ in projections]), torch.cat(places, dim=1)
+    return torch.cat([layer.weight for layer, _ in projections]), torch.cat(position_codes, dim=1)
 
 
 def _first_projection(
-    image: Tensor, private: tuple[Tensor, nn.Conv2d] | None, weight: Tensor, place: Tensor, count: int
+    image: Tensor, private: tuple[Tensor, nn.Conv2d] | None, weight: Tensor, position: Tensor, count: int
 ) -> tuple[Tensor, Tensor]:
     """Image tokens (N, L, C) of the first layer and their projections (N, L, D)."""
     if private is None:
-        projected = F.linear(image, weight).add_(place)
+        projected = F.linear(image, weight).add_(position)
         return image.expand(count, -1, -1), projected.expand(count, -1, -1)
     codes, convolution = private
     expand = convolution.weight.flatten(1)
     shared = image + convolution.bias
     keys = F.linear(codes, expand).add_(shared)
-    return keys, F.linear(codes, weight @ expand).add_(F.linear(shared, weight).add_(place))
+    return keys, F.linear(codes, weight @ expand).add_(F.linear(shared, weight).add_(position))
 
 
 def upscaled(image: Tensor, layers: nn.Sequential) -> Tensor:

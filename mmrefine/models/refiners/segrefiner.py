@@ -319,16 +319,16 @@ class SegRefiner(BaseRefiner):
         size = self.max_batch if self.max_batch > 0 else max(len(windows), 1)
         for start in range(0, len(windows), size):
             chunk = windows[start : start + size]
-            places = [(slice(y1, y2), slice(x1, x2)) for x1, y1, x2, y2 in chunk.tolist()]
-            images = torch.stack([torch.from_numpy(image[place].copy()).permute(2, 0, 1) for place in places])
-            coarse = torch.stack([torch.from_numpy(mask[place].copy())[None] for place in places])
+            regions = [(slice(y1, y2), slice(x1, x2)) for x1, y1, x2, y2 in chunk.tolist()]
+            images = torch.stack([torch.from_numpy(image[region].copy()).permute(2, 0, 1) for region in regions])
+            coarse = torch.stack([torch.from_numpy(mask[region].copy())[None] for region in regions])
             generators = [generator] * len(chunk)
             result = self._reverse(
                 images.to(self.device).float(), coarse.to(self.device).float(), self.window_steps, generators
             ).result
-            for place, probabilities in zip(places, result[:, 0].cpu(), strict=True):
-                total[place] += weights * probabilities
-                weight[place] += weights
+            for region, probabilities in zip(regions, result[:, 0].cpu(), strict=True):
+                total[region] += weights * probabilities
+                weight[region] += weights
         refined = (total >= 0.5 * weight).numpy()
         mask[:] = np.where(weight.numpy() > 0, refined, mask)
 

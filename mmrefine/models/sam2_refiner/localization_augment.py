@@ -56,9 +56,9 @@ class LocalizationAugment(nn.Module):
             )
         pooled = [F.avg_pool2d(local, pool) for pool in self.pools]
         values = self.norm_local(torch.cat([grid_to_tokens(grid) for grid in pooled], dim=1))
-        places = torch.cat([_positions(grid) for grid in pooled], dim=1)
+        positions = torch.cat([_positions(grid) for grid in pooled], dim=1)
         queries = self.norm_query(grid_to_tokens(embedding)) + _positions(embedding)
-        change = self.attention(queries, values + places, values)
+        change = self.attention(queries, values + positions, values)
         return embedding + tokens_to_grid(change, height, width)
 
 

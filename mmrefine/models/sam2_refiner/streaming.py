@@ -191,15 +191,15 @@ class StreamingVideoPredictor(sam2_video.SAM2VideoPredictor):
         else:
             order = range(start_frame_idx, min(start_frame_idx + count, last) + 1)
         for frame_idx in order:
-            masks = [self._track(inference_state, place, frame_idx, reverse) for place in outputs]
+            masks = [self._track(inference_state, obj_idx, frame_idx, reverse) for obj_idx in outputs]
             if inference_state['streaming']:
                 self._forget(inference_state, frame_idx)
             logits = self._get_orig_video_res_output(inference_state, torch.cat(masks))[1]
             yield frame_idx, inference_state['obj_ids'], logits
 
-    def _track(self, inference_state: dict[str, Any], place: int, frame_idx: int, reverse: bool) -> Tensor:
+    def _track(self, inference_state: dict[str, Any], obj_idx: int, frame_idx: int, reverse: bool) -> Tensor:
         """Logits (1, 1, S, S) of one object; prompted frames keep what they have."""
-        output = inference_state['output_dict_per_obj'][place]
+        output = inference_state['output_dict_per_obj'][obj_idx]
         if frame_idx in output['cond_frame_outputs']:
             masks = output['cond_frame_outputs'][frame_idx]['pred_masks'].to(inference_state['device'])
         else:
@@ -215,7 +215,7 @@ class StreamingVideoPredictor(sam2_video.SAM2VideoPredictor):
                 run_mem_encoder=True,
             )
             output['non_cond_frame_outputs'][frame_idx] = current
-        inference_state['frames_tracked_per_obj'][place][frame_idx] = {'reverse': reverse}
+        inference_state['frames_tracked_per_obj'][obj_idx][frame_idx] = {'reverse': reverse}
         return masks
 
     @property
@@ -236,10 +236,10 @@ class StreamingVideoPredictor(sam2_video.SAM2VideoPredictor):
             raise ValueError(
                 f'the video has frames 0 to {inference_state["num_frames"] - 1}, got frame_idx {frame_idx}.'
             )
-        place = inference_state['obj_id_to_idx'].get(obj_id)
-        if place is None or frame_idx not in inference_state['frames_tracked_per_obj'][place]:
+        obj_idx = inference_state['obj_id_to_idx'].get(obj_id)
+        if obj_idx is None or frame_idx not in inference_state['frames_tracked_per_obj'][obj_idx]:
             return
-        output = inference_state['output_dict_per_obj'][place]
+        output = inference_state['output_dict_per_obj'][obj_idx]
         if not any(frame_idx in frames for frames in output.values()):
             raise ValueError(
                 f'frame {frame_idx} was tracked and forgotten, as the video is streamed; to correct it begin with '

@@ -34,11 +34,11 @@ class SAM2Propagator(MaskPropagator):
         shape = next(iter(prompts.values())).shape
         masks = np.zeros(shape, bool)
         for frame, objects in prompts.items():
-            for place in np.flatnonzero(objects.any(axis=(1, 2))):
-                self.predictor.add_new_mask(self._state, frame, int(place), objects[place])
+            for obj_idx in np.flatnonzero(objects.any(axis=(1, 2))):
+                self.predictor.add_new_mask(self._state, frame, int(obj_idx), objects[obj_idx])
         if self._state['obj_ids']:
-            _, places, logits = next(iter(self.predictor.propagate_in_video(self._state, index, 0)))
-            masks[places] = (logits[:, 0] > 0).cpu().numpy()
+            _, obj_idxs, logits = next(iter(self.predictor.propagate_in_video(self._state, index, 0)))
+            masks[obj_idxs] = (logits[:, 0] > 0).cpu().numpy()
         return masks
 
 
@@ -67,7 +67,7 @@ class TrackingVideoRefiner(VideoRefiner):
         clicks = getattr(masks, 'clicks', ())
         for click in clicks:
             self.predictor.add_new_points_or_box(
-                state, click.frame, click.place, click.points, click.labels, box=click.box
+                state, click.frame, click.obj_idx, click.points, click.labels, box=click.box
             )
         prompted = [frame for frame, _ in prompts] + [click.frame for click in clicks]
         if not prompted:
@@ -75,25 +75,25 @@ class TrackingVideoRefiner(VideoRefiner):
         count, first = len(masks.object_ids), min(prompted)
         for index in range(first):  # before the first prompt nothing is known of any object
             yield _frame_result(index, np.zeros((count, *frames[index].shape[:2]), bool), np.zeros(count), prompts)
-        for index, places, logits in self.predictor.propagate_in_video(state, first):
+        for index, obj_idxs, logits in self.predictor.propagate_in_video(state, first):
             refined, scores = np.zeros((count, *logits.shape[-2:]), bool), np.zeros(count)
-            refined[places] = (logits[:, 0] > 0).cpu().numpy()
-            for place, output in zip(places, state['output_dict_per_obj'].values(), strict=True):
+            refined[obj_idxs] = (logits[:, 0] > 0).cpu().numpy()
+            for obj_idx, output in zip(obj_idxs, state['output_dict_per_obj'].values(), strict=True):
                 kinds = (output['cond_frame_outputs'], output['non_cond_frame_outputs'])
                 current = next(kind[index] for kind in kinds if index in kind)
-                scores[place] = float(current['object_score_logits'].sigmoid())
+                scores[obj_idx] = float(current['object_score_logits'].sigmoid())
                 if index < min(output['cond_frame_outputs']):  # it has not come in yet
-                    refined[place], scores[place] = False, 0.0
+                    refined[obj_idx], scores[obj_idx] = False, 0.0
             yield _frame_result(index, refined, scores, prompts)
 
     def _prompt(self, state: dict[str, Any], masks: ClipMasks, length: int) -> dict[tuple[int, int], np.ndarray]:
         """Hand the given masks to the predictor; they by frame and object."""
         prompts = {}
         for index in range(length):
-            for place, mask in enumerate(masks.load(index)):
+            for obj_idx, mask in enumerate(masks.load(index)):
                 if mask is not None and mask.any():
-                    self.predictor.add_new_mask(state, index, place, mask)
-                    prompts[index, place] = mask
+                    self.predictor.add_new_mask(state, index, obj_idx, mask)
+                    prompts[index, obj_idx] = mask
         return prompts
 
 
@@ -101,8 +101,8 @@ def _frame_result(
     index: int, masks: np.ndarray, scores: np.ndarray, prompts: Mapping[tuple[int, int], np.ndarray]
 ) -> FrameResult:
     """A result whose coarse masks are the prompts, and elsewhere the masks themselves."""
-    given = np.array([(index, place) in prompts for place in range(len(masks))], bool)
+    given = np.array([(index, obj_idx) in prompts for obj_idx in range(len(masks))], bool)
     coarse = masks.copy()
-    for place in np.flatnonzero(given):
-        coarse[place] = prompts[index, int(place)]
+    for obj_idx in np.flatnonzero(given):
+        coarse[obj_idx] = prompts[index, int(obj_idx)]
     return FrameResult(index, masks, scores.astype(np.float32), coarse, given, np.zeros(len(masks), bool))

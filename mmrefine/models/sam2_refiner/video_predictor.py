@@ -164,9 +164,9 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
         """The points or the box of the object's earliest prompt; None if that is a mask."""
         if self.prompt_reuse == 'none':
             return None
-        places = inference_state['output_dict_per_obj'].items()
-        place = next(place for place, output in places if output is output_dict)
-        points, masks = (inference_state[f'{kind}_inputs_per_obj'][place] for kind in ('point', 'mask'))
+        obj_idxs = inference_state['output_dict_per_obj'].items()
+        obj_idx = next(obj_idx for obj_idx, output in obj_idxs if output is output_dict)
+        points, masks = (inference_state[f'{kind}_inputs_per_obj'][obj_idx] for kind in ('point', 'mask'))
         return points.get(min([*points, *masks])) if points or masks else None
 
     @contextmanager

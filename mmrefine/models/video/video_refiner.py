@@ -119,8 +119,8 @@ class FramewiseVideoRefiner(VideoRefiner):
             coarse = np.zeros((len(loaded), *size_hw), bool)
         else:
             coarse = self.propagator.propagate(frames, {before.index: before.masks}, index)
-        for place in np.flatnonzero(given):
-            coarse[place] = loaded[place]
+        for position in np.flatnonzero(given):
+            coarse[position] = loaded[position]
         result = self._refine(frames[index], coarse)
         return FrameResult(index, result.masks, result.scores, coarse, given, np.zeros(len(loaded), bool))
 

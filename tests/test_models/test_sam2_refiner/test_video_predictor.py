@@ -72,9 +72,9 @@ def run(predictor, frames, prompt: Callable, **propagate) -> tuple[dict, list[to
     return state, [logits for _, _, logits in predictor.propagate_in_video(state, **propagate)]
 
 
-def outputs(state: dict, place: int = 0) -> dict[int, dict]:
+def outputs(state: dict, index: int = 0) -> dict[int, dict]:
     """What is stored of an object, by frame."""
-    kinds = state['output_dict_per_obj'][place]
+    kinds = state['output_dict_per_obj'][index]
     return {**kinds['cond_frame_outputs'], **kinds['non_cond_frame_outputs']}
 
 
