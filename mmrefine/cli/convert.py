@@ -6,7 +6,7 @@ import argparse
 import sys
 
 DESCRIPTION = """\
-Write masks anew in another format. IN is a file or a folder of any format that mmrefine refine reads; OUT must not be
+Convert masks to another format. IN is a file or a folder of any format that mmrefine refine reads; OUT must not be
 there yet. Everything but masks, their categories and scores is left behind: to refine a file and keep all in it, use
 mmrefine refine, which needs no conversion.
 """

@@ -106,7 +106,7 @@ _POLYGONS_HELP = (
     '%(const)s, which loses no pixel)'
 )
 _REPORT_HELP = 'write DIR/review/index.html: every mask before and after, to accept and to refuse'
-_OVERWRITE_HELP = 'start anew: what a job has written in DIR before is deleted, whatever its settings were'
+_OVERWRITE_HELP = 'start from scratch: delete all files of an earlier job in DIR, whatever its settings were'
 _PICTURES_HELP = 'draw photo, coarse and refined side by side for the first N images, or for all'
 _IGNORE_HELP = 'void, left untouched (default: 255); "none" if there is none'
 _BACKGROUND_HELP = (

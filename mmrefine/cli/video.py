@@ -75,7 +75,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 _GATE_HELP = 'settings of the gate to change, such as min_gain=0.02 min_score=none area_ratio=0.4,2.5; see the README'
-_OVERWRITE_HELP = 'start anew: what a job has written in DIR before is deleted, whatever its settings were'
+_OVERWRITE_HELP = 'start from scratch: delete all files of an earlier job in DIR, whatever its settings were'
 _FAST_HELP = 'with --sam2: quadrants of frames at half size, two passes of the encoder instead of five'
 _PROMPT_REUSE_HELP = (
     "with --sam2: what it is told on later frames of an object's clicks or box: all of them (pr, as in the paper), "

@@ -118,7 +118,7 @@ class MaskErrorModel:
         return len(self.areas(kind)) / len(self.masks)
 
     def simulate(self, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Draw the errors of one measured mask anew for this one.
+        """Coarse mask with errors drawn like those of one measured mask.
 
         Args:
             mask: (H, W) bool, the ground truth.

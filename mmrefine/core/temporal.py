@@ -1,4 +1,4 @@
-"""Masks over time: motion between frames, masks carried along it, how much masks flicker, and which to start anew.
+"""Temporal consistency of masks: optical flow, propagation along it, flicker, and which masks to refine again.
 
 Legend: T frames, H and W in pixels.
 """
@@ -117,7 +117,7 @@ def change(before: np.ndarray, mask: np.ndarray, flow: np.ndarray) -> float | No
     return 1 - agreement(warp_mask(before, flow), mask)
 
 
-def must_start_anew(
+def must_restart(
     refined: np.ndarray, propagated: np.ndarray, coarse: np.ndarray, min_agreement: float, min_support: float
 ) -> bool:
     """Whether a frame's refinement contradicts its neighbours so that it should start again from what they propagate.

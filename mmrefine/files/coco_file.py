@@ -241,7 +241,7 @@ def image_name(record: dict) -> str:
 
 
 _NO_IMAGES = '{} is no COCO file with images: expected a list under the key "images".'
-_CHANGED = '{} was changed while it was being refined; start anew with --overwrite.'
+_CHANGED = '{} was changed while it was being refined; start again with --overwrite.'
 
 
 def _image_id_of(record: Any) -> Any:

@@ -60,7 +60,7 @@ def walk_json(path: str | os.PathLike, digest: Any = None) -> Iterator[Item]:
             if window.peek():
                 raise window.mistake('more than one value')
         except UnicodeDecodeError as error:
-            raise ValueError(f'{path} is not UTF-8 text, as JSON must be; save it anew as UTF-8.') from error
+            raise ValueError(f'{path} is not UTF-8 text, as JSON must be; save it as UTF-8.') from error
         except ValueError as error:
             raise ValueError(f'{path} is not valid JSON ({error}); is it cut short?') from error
         except RecursionError as error:

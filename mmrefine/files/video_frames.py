@@ -129,7 +129,7 @@ class VideoFile(VideoFrames):
         if count < least and not allow_gaps:
             raise ValueError(
                 f'video {path} says that it has {declared} frames but only {count} can be decoded; the file is cut '
-                'short or damaged: make it anew, or take what is there (--allow-gaps).'
+                'short or damaged: create it again, or use the frames that exist (--allow-gaps).'
             )
         self.fps = self._capture.get(cv2.CAP_PROP_FPS) or _DEFAULT_FPS
         self._rewind(path)

@@ -23,7 +23,7 @@ from mmrefine.jobs.fingerprints import Fingerprint, digest_of, fingerprint_value
 from mmrefine.jobs.formats.clips import ClipFormat, ClipTask, ClipWriter, RefinedClip
 from mmrefine.jobs.outputs import OutputFolder
 from mmrefine.jobs.report import versions
-from mmrefine.jobs.work import SUMMARY, Share, Step, Work
+from mmrefine.jobs.work import SUMMARY, Progress, Share, Work
 from mmrefine.models.video import FlowPropagator, FrameResult, VideoRefiner
 from mmrefine.visualization.overlay import OverlayVideo, draw_overlay
 
@@ -92,7 +92,7 @@ class ClipWork(Work):
     """
 
     unit = 'frames'
-    tells_progress = True
+    reports_progress = True
 
     def __init__(
         self,
@@ -150,7 +150,7 @@ class ClipWork(Work):
     def final_digest(self) -> str:
         return self.source.final_digest()
 
-    def told_of(self, task: ClipTask) -> Fingerprint:
+    def report_fingerprint(self, task: ClipTask) -> Fingerprint:
         return fingerprint_value(None)
 
     # ---- a clip ----
@@ -159,11 +159,11 @@ class ClipWork(Work):
         return LoadedClip(task, *self.source.open(task))
 
     def refine(
-        self, model: ClipRefiners, loaded: list[LoadedClip], tell: Callable[[Step], None]
+        self, model: ClipRefiners, loaded: list[LoadedClip], on_progress: Callable[[Progress], None]
     ) -> list[dict | Exception]:
-        return [self._refine_clip(model, clip, tell) for clip in loaded]
+        return [self._refine_clip(model, clip, on_progress) for clip in loaded]
 
-    def _refine_clip(self, model: ClipRefiners, clip: LoadedClip, tell: Callable[[Step], None]) -> dict:
+    def _refine_clip(self, model: ClipRefiners, clip: LoadedClip, on_progress: Callable[[Progress], None]) -> dict:
         frames, masks = clip.frames, clip.masks
         chosen = model.tracker if masks.are_prompts else model.refiner
         # Where the refiner computes flow itself it is not done twice.
@@ -174,7 +174,7 @@ class ClipWork(Work):
             tally.add(result)
             rles.append([encode_rle(mask) if mask.any() else None for mask in result.masks])
             scores.append([round(float(score), 6) if np.isfinite(score) else 0.0 for score in result.scores])
-            tell(Step(1, len(result.masks), []))
+            on_progress(Progress(1, len(result.masks), []))
         refined = RefinedClip(
             frames.size_hw,
             masks.object_ids,
@@ -223,9 +223,9 @@ class ClipWork(Work):
     ) -> VideoReport:
         clips, problems = [], []
         for task, record in done():
-            told = record['delivered']['told']
-            clips.append(told['entry'])
-            problems += [{'clip': task.name, **problem} for problem in told['problems']]
+            delivered = record['delivered']['told']
+            clips.append(delivered['entry'])
+            problems += [{'clip': task.name, **problem} for problem in delivered['problems']]
         failures = [{'clip': failure['name'], 'error': failure['error']} for failure in failed]
         report = VideoReport(clips, failures, problems)
         for writer in self.writers:
@@ -260,7 +260,7 @@ class _Tally:
         """The next frame."""
         self.counts['frames'] += 1
         self.counts['masks'] += int(np.count_nonzero(result.masks.any(axis=(1, 2))))
-        self.counts['anew'] += int(np.count_nonzero(result.anew))
+        self.counts['anew'] += int(np.count_nonzero(result.restarted))
         if self.before is not None:
             flow = self.flows.flow(self.frames, result.index, self.before.index)
             for index in range(len(result.masks)):
@@ -288,4 +288,4 @@ def format_video_report(report: VideoReport) -> str:
 def _line(name: str, total: dict) -> str:
     flickers = [total[f'flicker_{side}'] for side in ('coarse', 'refined')]
     shown = ' -> '.join('-' if value is None else f'{value:.3f}' for value in flickers)
-    return f'{name}: {total["frames"]} frames, {total["masks"]} masks, {total["anew"]} started anew, flicker {shown}'
+    return f'{name}: {total["frames"]} frames, {total["masks"]} masks, {total["anew"]} restarted, flicker {shown}'

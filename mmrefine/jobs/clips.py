@@ -71,7 +71,7 @@ def refine_video(
             :class:`~mmrefine.models.sam2_refiner.video_predictor.SAM2RefinerVideoPredictor`.
         write: formats, of 'png' and 'json'; None: that in which the masks came.
         overlay: draw the masks over the frames.
-        overwrite: start anew; all that a job has written there before is deleted.
+        overwrite: start from scratch; all files that an earlier job has written there are deleted.
         progress: show it on standard error.
         launcher, actors: see :func:`~mmrefine.jobs.images.refine_dataset`.
         debug: show where in the code what made a clip fail was raised.

@@ -38,7 +38,7 @@ def convert(
     image_root: str | os.PathLike | None = None,
     polygons: float | None = None,
 ) -> dict[str, Any]:
-    """Write masks of any format anew in another.
+    """Convert masks of any format to another.
 
     Args:
         masks: as for :func:`~mmrefine.jobs.refine_dataset`.

@@ -21,7 +21,7 @@ from mmrefine.jobs.lock import Lock
 from mmrefine.jobs.outputs import OutputFolder, check_apart, check_names
 from mmrefine.jobs.records import Attempts, Records
 from mmrefine.jobs.shares import Loaded, ShareRunner
-from mmrefine.jobs.work import SUMMARY, Share, Step, Work, short
+from mmrefine.jobs.work import SUMMARY, Progress, Share, Work, short
 
 LABEL_QUALITY = 'label_quality.json'  # see mmrefine.jobs.cam
 _RESERVED = (LABEL_QUALITY, JOB_FOLDER)
@@ -141,7 +141,7 @@ class Job:
         for group in self.work.groups():
             # Rounding may depend on what else is in a batch: a group that was left half done is done whole again.
             if self.attempts.has(self._keys(group)):
-                yield Share(group.start, group.stop, tuple(group), anew=True)
+                yield Share(group.start, group.stop, tuple(group), refine_all=True)
                 continue
             todo = tuple(index for index in group if not self._is_done(self.work.tasks[index]))
             if todo:
@@ -181,7 +181,7 @@ class Job:
         if any(self.out.digest(name) != files.get(name, '') for name in names):
             return False
         try:
-            return self.work.told_of(task).agrees(delivered.get('told_of'))
+            return self.work.report_fingerprint(task).agrees(delivered.get('told_of'))
         except (OSError, ValueError):
             return False
 
@@ -192,7 +192,7 @@ class Job:
         left = []
         for share in shares:
             todo = tuple(share.todo)
-            if not (share.anew or self.attempts.has(self.keys_of(share))):
+            if not (share.refine_all or self.attempts.has(self.keys_of(share))):
                 todo = tuple(index for index in todo if not self._is_done(self.work.tasks[index]))
             if todo:
                 left.append(share._replace(todo=todo))
@@ -206,32 +206,32 @@ class Job:
             shards[int.from_bytes(digest[:8], 'big') % count].append(share)
         return shards
 
-    def refine(self, model: Any, shares: Iterable[Share], tell: Callable[[Step], None]) -> None:
+    def refine(self, model: Any, shares: Iterable[Share], on_progress: Callable[[Progress], None]) -> None:
         """Do these shares, one after the other.
 
         Args:
             model: what the work refines with.
-            tell: told of everything that was done.
+            on_progress: called with everything that was done.
 
         Raises:
             OutputError: a result cannot be written.
         """
-        ShareRunner(self, model, tell).run(list(shares))
+        ShareRunner(self, model, on_progress).run(list(shares))
 
     def deliver(self, loaded: Loaded, masks: dict) -> int:
-        """Write what became of a task, and keep it; how many masks there are to tell of."""
+        """Write and record the results of a task; returns the number of its masks."""
         task = loaded.task
-        told_of = self.work.told_of(task).as_json()
-        told = self.work.deliver(loaded.item, masks, self.out)
+        fingerprint = self.work.report_fingerprint(task).as_json()
+        report = self.work.deliver(loaded.item, masks, self.out)
         files = {name: self.out.digest(name) for name in self.work.outputs(task)}
         before = self.records.read(task.key)
         record = {'name': task.name, 'refiner': self.work.refiner, 'inputs': loaded.inputs, 'masks': masks}
-        self.records.write(task.key, {**record, 'delivered': {'files': files, 'told_of': told_of, 'told': told}})
+        self.records.write(task.key, {**record, 'delivered': {'files': files, 'told_of': fingerprint, 'told': report}})
         # A picture that is not wanted any more would show what was before.
         if before is not None and (before.get('masks'), before.get('inputs')) != (masks, loaded.inputs):
             old = before.get('delivered', {}).get('files', {})
             self.out.remove(name for name in old if name not in files)
-        return len(told.get('entries', ()))
+        return len(report.get('entries', ()))
 
     def deliver_again(self, task: Any, record: dict, masks: dict) -> None:
         """Write a task with other masks than its record has."""
@@ -306,5 +306,5 @@ def check_choices(known: dict | None, choices: dict, out: Path) -> None:
         shown = [f'{key} {short(known.get(key))}, now {short(choices.get(key))}' for key in differing]
         raise ValueError(
             f'{out} holds results of a job with other settings ({"; ".join(shown)}); '
-            'choose another --out, or start anew with --overwrite.'
+            'choose another --out, or start again with --overwrite.'
         )

@@ -23,7 +23,7 @@ from mmrefine.jobs.formats.base import CoarseMasks, GroundTruth, GroundTruthMask
 from mmrefine.jobs.outputs import OutputFolder
 from mmrefine.jobs.refined_masks import RefinedMask, RefinedMasks, encode_results
 from mmrefine.jobs.report import JobReport, Totals, mask_entry, measure, read_report, write_summary
-from mmrefine.jobs.work import MAX_BATCH_PX, Step, Work, error_text
+from mmrefine.jobs.work import MAX_BATCH_PX, Progress, Work, error_text
 from mmrefine.models.refiners import RefineInput
 from mmrefine.visualization import draw_refinement
 
@@ -108,7 +108,7 @@ class ImageWork(Work):
     def final_digest(self) -> str:
         return self.source.final_digest()
 
-    def told_of(self, task: MaskTask) -> Fingerprint:
+    def report_fingerprint(self, task: MaskTask) -> Fingerprint:
         ground_truth = fingerprint_value(None) if self.ground_truth is None else self.ground_truth.fingerprint(task)
         names = self.source.names_digest()
         return Fingerprint(digest_of([ground_truth.quick, names]), lambda: digest_of([ground_truth.content(), names]))
@@ -127,7 +127,7 @@ class ImageWork(Work):
         return height * width * (1 + len(loaded.coarse))
 
     def refine(
-        self, model: RefineInferencer, loaded: list[LoadedImage], tell: Callable[[Step], None]
+        self, model: RefineInferencer, loaded: list[LoadedImage], on_progress: Callable[[Progress], None]
     ) -> list[dict | Exception]:
         jobs = [_MasksOfImage(item, model.seed) for item in loaded]
         if len(jobs) > 1:  # a group, which fits into memory
@@ -189,9 +189,9 @@ class ImageWork(Work):
         failures = [{'image': failure['name'], 'error': failure['error']} for failure in failed]
         problems = []
         for task, record in done():
-            told = record['delivered']['told']
-            totals.add_image(told['entries'])
-            problems += [{'image': task.image, **problem} for problem in told['problems']]
+            delivered = record['delivered']['told']
+            totals.add_image(delivered['entries'])
+            problems += [{'image': task.image, **problem} for problem in delivered['problems']]
         self.source.finish(((task, RefinedMasks.from_json(record['masks'])) for task, record in done()), out)
         content = {'total': totals.summary(len(failures), len(problems)), 'failed': failures, 'problems': problems}
         entries = (entry for _, record in done() for entry in record['delivered']['told']['entries'])

@@ -82,7 +82,7 @@ def refine_dataset(
         gt: ground truth of the same format as the masks.
         pictures: of how many images before/after pictures are drawn; None for all.
         workers: threads that read images ahead.
-        overwrite: start anew; all that a job has written there before is deleted.
+        overwrite: start from scratch; all files that an earlier job has written there are deleted.
         progress: show it on standard error.
         launcher: what started this process and others like it, which must share the disk: ``'pytorch'``, ``'slurm'`` or
             ``'mpi'``, see :func:`~mmrefine.jobs.launch.join.join_processes`; ``'ray'`` hands the work to a Ray cluster.

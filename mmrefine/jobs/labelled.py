@@ -72,7 +72,7 @@ def labelled_images(data: Sequence[str | os.PathLike], limit: int | None = None,
 
 
 def degraded(images: Sequence[LabelledImage], errors: MaskErrorModel, seed: int = 0) -> Iterator[LabelledImage]:
-    """The same images with coarse masks that have measured errors, drawn anew on their ground truth."""
+    """The same images with coarse masks that have measured errors, drawn on their ground truth."""
     for index, item in enumerate(images):
         rng = np.random.default_rng([seed, index])
         coarse = np.stack([errors.simulate(mask, rng) for mask in item.gt])

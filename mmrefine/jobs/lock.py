@@ -18,7 +18,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-_BEAT_S = 10.0
+_HEARTBEAT_S = 10.0
 _STALE_S = 120.0  # disks of clusters show changes of other machines with up to a minute's delay
 
 
@@ -35,8 +35,8 @@ class Lock:
     def __init__(self, path: Path):
         self.path = path
         self._handle: int | None = None
-        self._leaving = threading.Event()
-        self._pulse: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._heartbeat_thread: threading.Thread | None = None
 
     def __enter__(self) -> Lock:
         """Take the lock.
@@ -60,15 +60,15 @@ class Lock:
         text = json.dumps({'host': socket.gethostname(), 'process': os.getpid(), 'since': time.strftime('%F %T %Z')})
         os.ftruncate(self._handle, 0)
         os.pwrite(self._handle, text.encode(), 0)
-        self._pulse = threading.Thread(target=self._beat, daemon=True)
-        self._pulse.start()
+        self._heartbeat_thread = threading.Thread(target=self._heartbeat, daemon=True)
+        self._heartbeat_thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._leaving.set()
-        self._pulse.join()
+        self._stopping.set()
+        self._heartbeat_thread.join()
         with contextlib.suppress(OSError):
             self.path.unlink()
         os.close(self._handle)
@@ -85,8 +85,8 @@ class Lock:
             return False
         return True
 
-    def _beat(self) -> None:
-        while not self._leaving.wait(_BEAT_S):
+    def _heartbeat(self) -> None:
+        while not self._stopping.wait(_HEARTBEAT_S):
             with contextlib.suppress(OSError):
                 os.utime(self._handle)
 

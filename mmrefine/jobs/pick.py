@@ -58,7 +58,7 @@ def pick(
     """Try refiners and their main options on a sample of masks.
 
     With ground truth of a few masks these are measured; fewer than 40 are joined by copies whose coarse masks have the
-    errors that were measured on them, drawn anew. Without any, the pixelwise majority of the candidates stands in for
+    same distribution of errors. Without any, the pixelwise majority of the candidates stands in for
     the ground truth where they agree; coarse masks are then all drawn with the errors measured against it. That tells
     which candidate repairs such errors best on such objects, and favours what most candidates would say.
 

@@ -62,7 +62,7 @@ class JobProgress:
         return f'{units} {self._unit}/s, {masks} masks/s, {clock} left'
 
 
-def tell_start(total: int, left: int, concluded: bool) -> None:
+def print_start(total: int, left: int, concluded: bool) -> None:
     """Say on standard error what an earlier run has done, if there was one.
 
     Args:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmrefine.files.atomic import OutputError
-from mmrefine.jobs.work import MAX_BATCH_PX, Share, Step, error_text
+from mmrefine.jobs.work import MAX_BATCH_PX, Progress, Share, error_text
 
 if TYPE_CHECKING:
     from mmrefine.jobs.engine import Job
@@ -35,11 +35,11 @@ class ShareRunner:
     Args:
         job: started.
         model: what its work refines with.
-        tell: told of everything that was done.
+        on_progress: called with everything that was done.
     """
 
-    def __init__(self, job: Job, model: Any, tell: Callable[[Step], None]):
-        self.job, self.model, self.tell = job, model, tell
+    def __init__(self, job: Job, model: Any, on_progress: Callable[[Progress], None]):
+        self.job, self.model, self.on_progress = job, model, on_progress
         self.work, self.attempts = job.work, job.attempts
 
     def run(self, shares: list[Share]) -> None:
@@ -102,7 +102,7 @@ class ShareRunner:
         alone = [self.work.tasks[index] for index in share.todo]
         bad = [task for task in alone if deaths + self._deaths_of(task, keys) >= _MAX_ATTEMPTS]
         good = [task for task in alone if task not in bad]
-        self.tell(Step(len(bad), 0, [_failure(task, _ProcessDiedError(self.job.state)) for task in bad]))
+        self.on_progress(Progress(len(bad), 0, [_failure(task, _ProcessDiedError(self.job.state)) for task in bad]))
         if len(keys) > 1:
             for task in good:
                 with self._attempt([task.key], 1):
@@ -143,9 +143,9 @@ class ShareRunner:
         for task, future in loads:
             try:
                 item, inputs = future.result()
-                record = None if share.anew else self.job.valid_record(task)
+                record = None if share.refine_all else self.job.valid_record(task)
             except Exception as error:
-                self.tell(Step(0 if self.work.tells_progress else 1, 0, [self._failed(task, error)]))
+                self.on_progress(Progress(0 if self.work.reports_progress else 1, 0, [self._failed(task, error)]))
                 continue
             more_px = self.work.size_px(item)
             if batch and size_px + more_px > MAX_BATCH_PX:
@@ -168,14 +168,16 @@ class ShareRunner:
                 raise
             except Exception as error:
                 failed.append(self._failed(loaded.task, error))
-        self.tell(Step(0, 0, failed) if self.work.tells_progress else Step(len(batch), num_masks, failed))
+        self.on_progress(
+            Progress(0, 0, failed) if self.work.reports_progress else Progress(len(batch), num_masks, failed)
+        )
 
     def _refine(self, items: list[Any]) -> list[dict | Exception]:
         """Of each its masks, or what kept it from having any: one that fails takes no other with it."""
         if not items:
             return []
         try:
-            return self.work.refine(self.model, items, self.tell)
+            return self.work.refine(self.model, items, self.on_progress)
         except OutputError:
             raise
         except Exception as error:

@@ -14,8 +14,8 @@ SUMMARY = 'summary.json'
 MAX_BATCH_PX = 2**26  # pixels of masks that are in memory at a time, several times over
 
 
-class Step(NamedTuple):
-    """What was done of a job at a time.
+class Progress(NamedTuple):
+    """Units, masks and failures since the last report.
 
     Attributes:
         units, masks: how many.
@@ -28,18 +28,18 @@ class Step(NamedTuple):
 
 
 class Share(NamedTuple):
-    """A group of tasks that are refined together, and which of them are to be done.
+    """A group of tasks that are refined together, and those of them that are left to do.
 
     Attributes:
         start, stop: of the group's indices.
         todo: indices.
-        anew: all of the group is refined again.
+        refine_all: refine the whole group again, whatever records exist.
     """
 
     start: int
     stop: int
     todo: tuple[int, ...]
-    anew: bool = False
+    refine_all: bool = False
 
 
 class Work(ABC):
@@ -52,7 +52,7 @@ class Work(ABC):
         refiner: digest of the choices, the refiner's config and its weights.
         about: what the summary says besides about the job, such as names of inputs; results do not depend on it.
         workers: threads that load tasks ahead.
-        tells_progress: :meth:`refine` tells itself how far it is.
+        reports_progress: :meth:`refine` itself calls ``on_progress``; otherwise it is called after each group.
     """
 
     unit: str
@@ -61,7 +61,7 @@ class Work(ABC):
     refiner: str
     about: dict[str, Any]
     workers: int = 1
-    tells_progress: bool = False
+    reports_progress: bool = False
 
     @abstractmethod
     def groups(self) -> Iterable[range]:
@@ -88,8 +88,8 @@ class Work(ABC):
         return ''
 
     @abstractmethod
-    def told_of(self, task: Any) -> Fingerprint:
-        """What a task's report depends on besides its masks, such as its ground truth."""
+    def report_fingerprint(self, task: Any) -> Fingerprint:
+        """Of what a task's report depends on besides its masks, such as its ground truth."""
 
     @abstractmethod
     def load(self, task: Any) -> Any:
@@ -104,7 +104,7 @@ class Work(ABC):
         return 0
 
     @abstractmethod
-    def refine(self, model: Any, loaded: list[Any], tell: Callable[[Step], None]) -> list[dict | Exception]:
+    def refine(self, model: Any, loaded: list[Any], on_progress: Callable[[Progress], None]) -> list[dict | Exception]:
         """Refine tasks together: of each what a record keeps of its masks, or what kept it from being refined."""
 
     @abstractmethod
@@ -119,7 +119,7 @@ class Work(ABC):
 
         Args:
             done: gives tasks in order with their records; may be called several times.
-            failed: as of :class:`Step`, in the order of the tasks.
+            failed: as of :class:`Progress`, in the order of the tasks.
             head: what goes into the summary as it is.
         """
 

@@ -41,7 +41,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', type=Path, required=True, help='folder of everything that is made')
     parser.add_argument('--minutes', type=float, required=True, help='for everything, those before a kill included')
     parser.add_argument('--base-share', type=float, default=0.5, help='of the time (default: %(default)s)')
-    parser.add_argument('--overwrite', action='store_true', help='start anew')
+    parser.add_argument('--overwrite', action='store_true', help='start from scratch')
     parser.add_argument('--data', type=Path, help='images prepared as configs/segrefiner/README.md says')
     parser.add_argument('--seeds', type=int, default=1, help='trainings of the variants (default: %(default)s)')
     parser.add_argument('--gate', type=float, default=0.6, help='mIoU that the base must reach (default: %(default)s)')

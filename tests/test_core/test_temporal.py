@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mmrefine.core.agreement import agreement
-from mmrefine.core.temporal import consensus, estimate_flow, flicker, must_start_anew, round_trip, warp_mask
+from mmrefine.core.temporal import consensus, estimate_flow, flicker, must_restart, round_trip, warp_mask
 
 
 def textured(size_hw: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
@@ -89,11 +89,11 @@ def test_round_trip_is_what_flow_keeps():
 def test_when_refinement_starts_anew():
     refined, propagated, coarse = square(20, 30), square(32, 30), square(30, 30)
     nothing = np.zeros_like(coarse)
-    assert must_start_anew(refined, propagated, coarse, 0.9, 0.25)
-    assert not must_start_anew(propagated, propagated, coarse, 0.9, 0.25)  # it agrees
-    assert not must_start_anew(refined, nothing, coarse, 0.9, 0.25)  # the object has just appeared
-    assert not must_start_anew(coarse, propagated, coarse, 0.9, 0.25)  # refinement had nothing better
-    assert not must_start_anew(refined, square(90, 60), coarse, 0.9, 0.25)  # after a cut
+    assert must_restart(refined, propagated, coarse, 0.9, 0.25)
+    assert not must_restart(propagated, propagated, coarse, 0.9, 0.25)  # it agrees
+    assert not must_restart(refined, nothing, coarse, 0.9, 0.25)  # the object has just appeared
+    assert not must_restart(coarse, propagated, coarse, 0.9, 0.25)  # refinement had nothing better
+    assert not must_restart(refined, square(90, 60), coarse, 0.9, 0.25)  # after a cut
 
 
 def test_sizes_must_agree():

@@ -57,10 +57,10 @@ def test_a_file_that_changes_under_the_job(tmp_path: Path) -> None:
     path = coco(tmp_path / 'c.json', 7, 7)
     file = CocoFile(path)
     coco(path, 7, 'b', 7)
-    with pytest.raises(ValueError, match='c.json was changed while it was being refined; start anew'):
+    with pytest.raises(ValueError, match='c.json was changed while it was being refined; start again'):
         file.copy(io.StringIO(), lambda index: {})
     path.write_text('[')
-    with pytest.raises(ValueError, match='c.json was changed while it was being refined; start anew'):
+    with pytest.raises(ValueError, match='c.json was changed while it was being refined; start again'):
         file.read([1])
 
 

@@ -21,7 +21,7 @@ from mmrefine.jobs.image_work import ImageWork
 from mmrefine.jobs.launch import processes as processes_module
 from mmrefine.jobs.launch.join import join_processes
 from mmrefine.jobs.launch.processes import ProcessGroupMonitor
-from mmrefine.jobs.work import Step
+from mmrefine.jobs.work import Progress
 from tests.helpers.scenes import Scenes, files_of
 
 CONFIG = """
@@ -44,8 +44,8 @@ def sleep(seconds):
     now += 1000 if Path('marker').exists() else 0
 
 processes.time = SimpleNamespace(monotonic=lambda: now, sleep=sleep)
-processes._PATIENCE_S = 500
-processes._BEAT_S = 0.1
+processes._TIMEOUT_S = 500
+processes._HEARTBEAT_S = 0.1
 runpy.run_path(processes.__file__.replace('mmrefine/jobs/launch/processes.py', 'tools/refine.py'), run_name='__main__')
 """
 SRUN = """#!/bin/bash
@@ -131,7 +131,7 @@ def test_a_killed_process_is_noticed_and_one_process_goes_on(job: Job, free_port
     second.communicate(timeout=_HANG_S)
     assert second.returncode == -9 and first.returncode == 2, stderr
     last_line = stderr.strip().splitlines()[-1]
-    assert last_line.startswith('error: process 1 of 2 was not heard of for ')
+    assert last_line.startswith('error: process 1 of 2 has not reported for ')
     assert last_line.endswith('start the same command again, with as many processes as you like.')
     assert not (job.scenes.folder / 'refined/summary.json').exists()
     assert 2 <= len(list((job.scenes.folder / 'refined/.job/parts').rglob('*.json'))) < COUNT - 1
@@ -168,73 +168,79 @@ def test_shards_are_stable_complete_and_even(make_scenes: Callable[[int], Scenes
     assert names[:3] == ['scene_10.png', 'scene_12.png', 'scene_13.png']
 
 
-# ---- the crew ----
+# ---- the monitor ----
+
+MakeMonitor = Callable[[int], ProcessGroupMonitor]
 
 
 @pytest.fixture
-def crew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], ProcessGroupMonitor]:
-    """Makes the member of a crew of two with this rank."""
+def monitor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeMonitor:
+    """Makes the monitor with this rank of a group of two."""
 
     def make(rank: int) -> ProcessGroupMonitor:
         monkeypatch.setattr(processes_module, 'get_dist_info', lambda: (rank, 2))
         return ProcessGroupMonitor(tmp_path)
 
-    monkeypatch.setattr(processes_module, '_BEAT_S', 0.02)
+    monkeypatch.setattr(processes_module, '_HEARTBEAT_S', 0.02)
     return make
 
 
-def test_the_first_gathers_what_all_did(crew: Callable[[int], ProcessGroupMonitor]) -> None:
+def test_the_first_gathers_what_all_did(monitor: MakeMonitor) -> None:
     failure = {'task': 3, 'image': 'a', 'error': 'b'}
-    first, second = crew(0), crew(1)
+    first, second = monitor(0), monitor(1)
     with first:
         with second:
-            second.add(Step(2, 5, [failure]))
-            first.add(Step(1, 1, []))
+            second.add(Progress(2, 5, [failure]))
+            first.add(Progress(1, 1, []))
         assert first.wait(lambda images, masks: None) == [failure]
         assert first.done() == (3, 6)
 
 
-def test_the_error_of_another_process_is_told(crew: Callable[[int], ProcessGroupMonitor]) -> None:
-    first, second = crew(0), crew(1)
+def test_the_error_of_another_process_is_raised(monitor: MakeMonitor) -> None:
+    first, second = monitor(0), monitor(1)
     with pytest.raises(OSError), second:
         raise OSError('the disk is full')
     with pytest.raises(LostProcessError, match=r'process 1 of 2 has failed \(the disk is full\); what is done is kept'):
         first.wait(lambda images, masks: None)
 
 
-def test_a_long_task_is_no_silence(crew: Callable[[int], ProcessGroupMonitor], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beats alone, for far longer than the patience, by a clock that goes on only when one has arrived."""
-    first, second = crew(0), crew(1)
-    clock = itertools.count(step=0.4 * processes_module._PATIENCE_S)
+def test_a_long_task_is_no_timeout(
+    monitor: Callable[[int], ProcessGroupMonitor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heartbeats alone, for far longer than the timeout, by a clock that goes on only when one has arrived."""
+    first, second = monitor(0), monitor(1)
+    clock = itertools.count(step=0.4 * processes_module._TIMEOUT_S)
     now = [next(clock)]
     monkeypatch.setattr(processes_module, 'time', SimpleNamespace(monotonic=lambda: now[0], sleep=time.sleep))
-    beats = []
+    heartbeats = []
 
     def show(images: int, masks: int) -> None:
-        first._last_look = -1.0  # look again at once
-        beats.append(first._others[1].beats)
-        if len(set(beats)) == 10:
+        first._last_read = -1.0  # look again at once
+        heartbeats.append(first._others[1].heartbeats)
+        if len(set(heartbeats)) == 10:
             if second._own.end is None:
-                second.add(Step(1, 1, []))
+                second.add(Progress(1, 1, []))
                 second.__exit__(None, None, None)
-        elif len(beats) < 2 or beats[-1] > beats[-2]:
+        elif len(heartbeats) < 2 or heartbeats[-1] > heartbeats[-2]:
             now[0] = next(clock)
 
     with first:
         second.__enter__()
         first.wait(show)
-    assert now[0] > 3 * processes_module._PATIENCE_S and first.done() == (1, 1)
+    assert now[0] > 3 * processes_module._TIMEOUT_S and first.done() == (1, 1)
 
 
-def test_silence_is_noticed(crew: Callable[[int], ProcessGroupMonitor], monkeypatch: pytest.MonkeyPatch) -> None:
-    first = crew(0)
+def test_a_process_without_heartbeats_is_reported(
+    monitor: Callable[[int], ProcessGroupMonitor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = monitor(0)
     now = [0.0]
     monkeypatch.setattr(processes_module, 'time', SimpleNamespace(monotonic=lambda: now[0], sleep=time.sleep))
 
     def show(images: int, masks: int) -> None:
-        now[0] += 0.4 * processes_module._PATIENCE_S
+        now[0] += 0.4 * processes_module._TIMEOUT_S
 
-    with first, pytest.raises(LostProcessError, match='process 1 of 2 was not heard of for 144 s, so it was killed'):
+    with first, pytest.raises(LostProcessError, match='process 1 of 2 has not reported for 144 s'):
         first.wait(show)
 
 

@@ -66,7 +66,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--prompts', nargs='+', type=prompt_of, default=['box', 1, 2, 5, 10], help='box, or clicks')
     parser.add_argument('--seed', type=int, default=0, help='of the clicks (default: %(default)s)')
     parser.add_argument('--out', type=Path, required=True, help='folder of results.json, table.md and what is done')
-    parser.add_argument('--overwrite', action='store_true', help='start anew')
+    parser.add_argument('--overwrite', action='store_true', help='start from scratch')
     parser.add_argument('--precision', default='float32', choices=['float32', 'bfloat16', 'float16'])
     parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')

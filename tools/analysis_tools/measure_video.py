@@ -66,7 +66,7 @@ def main() -> int:
     args = parse_args()
     refiner = RefineInferencer(args.model, args.checkpoint).refiner
     source = open_clips(args.gt, args.frames, allow_gaps=True)
-    print('clip                 masks     IoU %  boundary IoU %  harm %  flicker  anew  seconds')
+    print('clip                 masks     IoU %  boundary IoU %  harm %  flicker  restarted  seconds')
     measured: list[dict[str, Measured]] = []
     for clip in source.tasks:
         if args.clips and clip.name not in args.clips:
@@ -87,20 +87,20 @@ class Measured:
     Attributes:
         values: for each measure one value per frame.
         flicker: mean over the steps; of several objects the mean of theirs.
-        anew: frames that started again.
+        restarted: number of frames that were refined again from their neighbours.
         seconds: that it took.
     """
 
     values: dict[str, np.ndarray]
     flicker: float
-    anew: int
+    restarted: int
     seconds: float
 
     @classmethod
     def join(cls, parts: Sequence[Measured]) -> Measured:
         values = {name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values}
         flickers = [part.flicker for part in parts]
-        return cls(values, np.nanmean(flickers), sum(p.anew for p in parts), sum(p.seconds for p in parts))
+        return cls(values, np.nanmean(flickers), sum(p.restarted for p in parts), sum(p.seconds for p in parts))
 
 
 def print_lines(title: str, kinds: dict[str, Measured]) -> None:
@@ -110,7 +110,7 @@ def print_lines(title: str, kinds: dict[str, Measured]) -> None:
         summary = summarize_refinement(kinds['coarse'].values, made.values)
         values = (100 * summary[key] for key in ('refined/iou', 'refined/boundary_iou', 'harm_rate'))
         shown = '{:14.1f} {:15.1f} {:7.1f}'.format(*values)
-        print(f'  {kind:16s} {shown} {made.flicker:8.3f} {made.anew:5d} {made.seconds:8.1f}', flush=True)
+        print(f'  {kind:16s} {shown} {made.flicker:8.3f} {made.restarted:10d} {made.seconds:8.1f}', flush=True)
 
 
 def measure_clip(
@@ -129,7 +129,11 @@ def measure_clip(
             video = FramewiseVideoRefiner(refiner, min_agreement=least, seed=args.seed)
             results = list(video.refine_clip(frames, GivenMasks(coarse)))
             seconds = time.perf_counter() - start
-            kinds[kind] = ([item.masks[0] for item in results], sum(int(item.anew[0]) for item in results), seconds)
+            kinds[kind] = (
+                [item.masks[0] for item in results],
+                sum(int(item.restarted[0]) for item in results),
+                seconds,
+            )
         values = {
             kind: evaluate_masks(np.stack(made), np.stack(gt), METRIC_NAMES) for kind, (made, *_) in kinds.items()
         }

@@ -30,7 +30,7 @@ _FIRST_REPORT = 100  # masks
 class RefineMasks(BaseTransform):
     """Refine the masks of a sample; with a cache, epochs after the first cost next to nothing.
 
-    The image is read anew from ``img_path``, so that the order of channels and the loader do not matter. The step
+    The image is read again from ``img_path``, so that the order of channels and the loader do not matter. The step
     belongs before anything that resizes, crops, mirrors or recolours.
 
     ========================= ==========================================================================================

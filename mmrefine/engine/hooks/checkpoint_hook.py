@@ -127,5 +127,5 @@ def _check_finite(runner: Runner, last_checkpoint: str | None) -> None:
 
 
 def _advice(last_checkpoint: str | None) -> str:
-    found = f'the last checkpoint is {last_checkpoint}: resume from it' if last_checkpoint else 'start anew'
+    found = f'the last checkpoint is {last_checkpoint}: resume from it' if last_checkpoint else 'start again'
     return f'{found} with a lower learning rate, or clip gradients.'

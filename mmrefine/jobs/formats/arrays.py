@@ -61,8 +61,8 @@ class ArrayMasks(FilePerImage):
 
     def write(self, task: MaskTask, coarse: LazyMasks, refined: RefinedMasks, out: OutputFolder) -> Iterable[MaskPair]:
         arrays = dict(coarse.content)
-        told, stack = list(pairs(coarse, refined)), _stack(arrays[KEY], Path(task.key)).copy()
-        for index, pair in enumerate(told):
+        pairs_of_task, stack = list(pairs(coarse, refined)), _stack(arrays[KEY], Path(task.key)).copy()
+        for index, pair in enumerate(pairs_of_task):
             if pair.accepted:
                 level = 255 if stack.dtype.kind in 'iu' and stack.max(initial=0) > 1 else 1
                 stack[index] = pair.refined * level
@@ -74,7 +74,7 @@ class ArrayMasks(FilePerImage):
             else:
                 masks = arrays.pop(KEY)
                 np.savez_compressed(file, **{str(name): masks}, **arrays)
-        return told
+        return pairs_of_task
 
 
 def new_arrays(image: NewImage) -> tuple[str, bytes]:

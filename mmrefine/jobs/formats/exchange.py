@@ -1,4 +1,4 @@
-"""What the formats of labelling tools share: masks that are shapes in files beside images, and masks written anew.
+"""Base of the formats of labelling tools, in which masks are shapes in a file per image or dataset.
 
 Legend: H, W in pixels.
 """

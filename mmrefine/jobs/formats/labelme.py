@@ -81,11 +81,11 @@ class LabelmeMasks(FilePerImage):
 
     def write(self, task: MaskTask, coarse: LazyMasks, refined: RefinedMasks, out: OutputFolder) -> Iterable[MaskPair]:
         content, groups = coarse.content
-        told = list(pairs(coarse, refined))
+        pairs_of_task = list(pairs(coarse, refined))
         replaced: dict[int, list] = {}
         groups_in_use = [shape.get('group_id') for shape in content['shapes'] if isinstance(shape, dict)]
         next_group = max((group for group in groups_in_use if isinstance(group, int)), default=0) + 1
-        for positions, shapes, pair in zip(groups, coarse.shapes, told, strict=True):
+        for positions, shapes, pair in zip(groups, coarse.shapes, pairs_of_task, strict=True):
             if not pair.accepted:
                 continue
             new, used = _encode(pair.refined, shapes, next_group)
@@ -94,7 +94,7 @@ class LabelmeMasks(FilePerImage):
         shapes = [new for position, shape in enumerate(content['shapes']) for new in replaced.get(position, [shape])]
         with out.open(self.outputs(task)[0]) as file:
             json.dump({**content, 'shapes': shapes}, file, ensure_ascii=False, indent=2)
-        return told
+        return pairs_of_task
 
 
 def new_labelme(image: NewImage) -> tuple[str, bytes]:

@@ -84,8 +84,8 @@ class YoloMasks(FilePerImage):
 
     def write(self, task: MaskTask, coarse: LazyMasks, refined: RefinedMasks, out: OutputFolder) -> Iterable[MaskPair]:
         lines, positions = coarse.content
-        lines, told = list(lines), list(pairs(coarse, refined))
-        for position, pair in zip(positions, told, strict=True):
+        lines, pairs_of_task = list(lines), list(pairs(coarse, refined))
+        for position, pair in zip(positions, pairs_of_task, strict=True):
             if pair.accepted:
                 words = lines[position].split()
                 score = words[-1:] if len(words) % 2 == 0 else []
@@ -93,7 +93,7 @@ class YoloMasks(FilePerImage):
                 lines[position] = ' '.join([words[0], *_shares(pair.refined), *score]) + end
         with out.open(self.outputs(task)[0], 'wb') as file:
             file.write(''.join(lines).encode('utf-8'))
-        return told
+        return pairs_of_task
 
 
 def new_yolo(image: NewImage, classes: dict[str, int]) -> tuple[str, bytes]:

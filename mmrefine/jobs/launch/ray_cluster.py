@@ -13,7 +13,7 @@ from mmrefine.files.atomic import OutputError
 from mmrefine.jobs.engine import Job
 from mmrefine.jobs.launch.processes import stopped_in_order
 from mmrefine.jobs.progress import JobProgress
-from mmrefine.jobs.work import Share, Step
+from mmrefine.jobs.work import Progress, Share
 from mmrefine.utils import require
 
 # Small enough that little is lost with an actor, and that the last ones end together.
@@ -52,9 +52,11 @@ def run_on_ray(
         shards = [shard for shard in job.shards(left, actors * _SHARDS_PER_ACTOR) if shard]
         with JobProgress(job.work.count(left), progress, job.work.unit) as bar:
             units = masks = 0
-            for told in _refine_shards(data, ray.put(job), make_model, shards, min(actors, len(shards)), num_gpus > 0):
-                units, masks = units + told['units'], masks + told['masks']
-                failed += told['failed']
+            for totals in _refine_shards(
+                data, ray.put(job), make_model, shards, min(actors, len(shards)), num_gpus > 0
+            ):
+                units, masks = units + totals['units'], masks + totals['masks']
+                failed += totals['failed']
                 bar.show(units, masks)
         return job.conclude(failed)
 
@@ -67,29 +69,29 @@ def _refine_shards(
     actors: int,
     with_gpus: bool,
 ) -> Any:
-    """What actors tell of each shard, as it comes."""
+    """Totals of each shard, as its actor finishes it."""
     if not shards:
         return
     rows = data.from_items(
         [{'shard': json.dumps(shard)} for shard in shards],
         override_num_blocks=len(shards),
     )
-    told = rows.map_batches(
+    results = rows.map_batches(
         _Worker,
         fn_constructor_args=(job, make_model),
         batch_size=1,
         compute=data.ActorPoolStrategy(size=actors),
         num_gpus=1 if with_gpus else None,
     )
-    for row in told.iter_rows():
-        outcome = json.loads(row['told'])
+    for row in results.iter_rows():
+        outcome = json.loads(row['totals'])
         if 'error' in outcome:
             raise OutputError(outcome['error'])
         yield outcome
 
 
 class _Worker:
-    """Refines shards in an actor; those that a lost actor began are begun again, without what it had finished."""
+    """Actor that refines shards; a shard of a lost actor is resumed where that one stopped."""
 
     def __init__(self, job: Any, make_model: Callable[[], Any]):
         import ray
@@ -98,19 +100,19 @@ class _Worker:
         self.model = make_model()
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[str]]:
-        return {'told': [self._refine(json.loads(shard)) for shard in batch['shard']]}
+        return {'totals': [self._refine(json.loads(shard)) for shard in batch['shard']]}
 
     def _refine(self, shard: list[list]) -> str:
         shares = self.job.still_left(Share(*share) for share in shard)
-        told: dict[str, Any] = {'units': 0, 'masks': 0, 'failed': []}
+        totals: dict[str, Any] = {'units': 0, 'masks': 0, 'failed': []}
 
-        def tell(step: Step) -> None:
-            told['units'] += step.units
-            told['masks'] += step.masks
-            told['failed'] += step.failed
+        def on_progress(progress: Progress) -> None:
+            totals['units'] += progress.units
+            totals['masks'] += progress.masks
+            totals['failed'] += progress.failed
 
         try:
-            self.job.refine(self.model, shares, tell)
+            self.job.refine(self.model, shares, on_progress)
         except OutputError as error:  # Ray would wrap it in pages of its own
             return json.dumps({'error': str(error)})
-        return json.dumps(told)
+        return json.dumps(totals)

@@ -23,7 +23,7 @@ class FeatureCache:
 
     A file's name is the digest of the image's pixels and of all that decides its features; it is written under another
     name first, so that processes may share a folder. What is read last stays longest. A file that cannot be read is
-    computed anew. Features are the same whether they come from the cache or not: both go through half precision.
+    computed again. Features are the same whether they come from the cache or not: both go through half precision.
 
     Args:
         folder: made if need be.

@@ -14,7 +14,7 @@ class GrabCut(CropRefiner):
     """A baseline without weights: colour models of object and ground, and a graph cut near the coarse boundary.
 
     GrabCut gives no probabilities: where it differs from the coarse mask it is taken to be right with ``trust``.
-    OpenCV's random numbers are seeded anew for each mask.
+    OpenCV's random numbers are seeded for each mask.
 
     Args:
         band_ratio: how far from the coarse boundary labels may change, as a share of the square root of the mask's

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from mmrefine.core.agreement import agreement
-from mmrefine.core.temporal import must_start_anew
+from mmrefine.core.temporal import must_restart
 from mmrefine.models.refiners import BaseRefiner
 from mmrefine.models.video.propagation import FlowPropagator, MaskPropagator
 
@@ -35,7 +35,8 @@ class FrameResult:
         scores: (N,) float in [0, 1], the refiner's estimates of their quality.
         coarse_masks: (N, H, W) bool, what was given, or propagated where nothing was.
         given: (N,) bool, whether the coarse mask was given.
-        anew: (N,) bool, whether refinement contradicted the neighbouring frames and started again from them.
+        restarted: (N,) bool, whether the first result contradicted the neighbouring frames, so that masks propagated
+            from these were refined instead.
     """
 
     index: int
@@ -43,7 +44,7 @@ class FrameResult:
     scores: np.ndarray
     coarse_masks: np.ndarray
     given: np.ndarray
-    anew: np.ndarray
+    restarted: np.ndarray
 
 
 class VideoRefiner(ABC):
@@ -78,7 +79,7 @@ class FramewiseVideoRefiner(VideoRefiner):
         min_agreement: least IoU of a frame's refined mask with the propagated one, or the propagator's reliability
             where that is less; 0 leaves frames alone. Chosen on degraded masks of four DAVIS clips, see docs/video.md.
         min_support: least IoU of the propagated mask with the coarse one; under it neighbours are not believed.
-        seed: of the refiner's random draws, which start anew with every frame.
+        seed: of the refiner's random draws, which start again with every frame.
     """
 
     def __init__(
@@ -137,19 +138,21 @@ class FramewiseVideoRefiner(VideoRefiner):
             return current
         propagated = self.propagator.propagate(frames, known, current.index)
         columns = zip(current.given, current.masks, propagated, current.coarse_masks, strict=True)
-        anew = np.array(
-            [given and must_start_anew(*trio, self.min_agreement, self.min_support) for given, *trio in columns], bool
+        restarted = np.array(
+            [given and must_restart(*trio, self.min_agreement, self.min_support) for given, *trio in columns], bool
         )
-        if anew.any():
-            anew &= agreement(current.masks, propagated) < self.propagator.reliability(frames, known, current.index)
-        if not anew.any():
+        if restarted.any():
+            restarted &= agreement(current.masks, propagated) < self.propagator.reliability(
+                frames, known, current.index
+            )
+        if not restarted.any():
             return current
-        result = self._refine(frames[current.index], propagated[anew])
-        better = result.scores >= current.scores[anew]
-        anew[anew] = better
+        result = self._refine(frames[current.index], propagated[restarted])
+        better = result.scores >= current.scores[restarted]
+        restarted[restarted] = better
         masks, scores = current.masks.copy(), current.scores.copy()
-        masks[anew], scores[anew] = result.masks[better], result.scores[better]
-        return replace(current, masks=masks, scores=scores, anew=anew)
+        masks[restarted], scores[restarted] = result.masks[better], result.scores[better]
+        return replace(current, masks=masks, scores=scores, restarted=restarted)
 
     def _refine(self, frame: np.ndarray, masks: np.ndarray):
         return self.refiner.refine(frame, masks, generator=torch.Generator().manual_seed(self.seed))

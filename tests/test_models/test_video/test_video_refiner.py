@@ -87,7 +87,7 @@ def refine(bad_frames: Sequence[int], count: int = 5, coarse: list | None = None
 def test_a_frame_that_contradicts_its_neighbours_starts_anew():
     refiner, results = refine([2])
     assert [item.index for item in results] == [0, 1, 2, 3, 4]
-    assert [bool(item.anew[0]) for item in results] == [False, False, True, False, False]
+    assert [bool(item.restarted[0]) for item in results] == [False, False, True, False, False]
     assert all(np.array_equal(item.masks[0], square(item.index)) for item in results)
     assert results[2].scores[0] == pytest.approx(0.9)
     assert sorted(refiner.calls) == [0, 1, 2, 2, 3, 4]
@@ -97,12 +97,12 @@ def test_a_frame_that_contradicts_its_neighbours_starts_anew():
 def test_ends_of_the_clip(bad):
     """One neighbour is enough."""
     results = refine([bad])[1]
-    assert results[bad].anew[0] and np.array_equal(results[bad].masks[0], square(bad))
+    assert results[bad].restarted[0] and np.array_equal(results[bad].masks[0], square(bad))
 
 
 def test_refiner_may_think_more_of_its_first_result():
     result = refine([2], bad_score=0.95)[1][2]
-    assert not result.anew[0] and result.scores[0] == pytest.approx(0.95)
+    assert not result.restarted[0] and result.scores[0] == pytest.approx(0.95)
     assert np.array_equal(result.masks[0], np.roll(square(2), 9, axis=1))
 
 
@@ -116,15 +116,15 @@ def test_neighbours_are_not_believed_where_propagation_is_lost():
         def reliability(self, frames, known, index):
             return np.full(1, self.kept)
 
-    for kept, anew in ((0.37, False), (0.39, True)):
+    for kept, restarted in ((0.37, False), (0.39, True)):
         video = FramewiseVideoRefiner(Failing([2]), Lost(kept))
         results = list(video.refine_clip(Frames(5), Masks([[square(frame)] for frame in range(5)])))
-        assert bool(results[2].anew[0]) == anew
+        assert bool(results[2].restarted[0]) == restarted
 
 
 def test_frames_are_left_alone_without_agreement():
     refiner, results = refine([2], min_agreement=0)
-    assert not any(item.anew.any() for item in results) and len(refiner.calls) == 5
+    assert not any(item.restarted.any() for item in results) and len(refiner.calls) == 5
     assert np.array_equal(results[2].masks[0], np.roll(square(2), 9, axis=1))
 
 
@@ -132,7 +132,7 @@ def test_neighbours_are_not_believed_after_a_cut():
     """From frame 2 on the object is elsewhere, and smaller: what is carried over the cut overlaps nothing there."""
     coarse = [square(0), square(1), *(np.roll(square(frame, 8), 40, axis=1) for frame in (2, 3, 4))]
     results = refine([2], coarse=coarse)[1]
-    assert not results[2].anew[0]
+    assert not results[2].restarted[0]
 
 
 def test_object_that_vanishes_and_comes_back():
