@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter, label
 
-from mmrefine.core.agreement import agreement
 from mmrefine.core.boundary import bounding_slices
+from mmrefine.core.iou import binary_iou
 
 FORMAT = 'mmrefine.mask_error_model.v1'
 PART_KINDS = ('missing', 'extra', 'holes')
@@ -150,7 +150,7 @@ class MaskErrorModel:
             rounds: of the search.
         """
         pairs = [pair for pair in zip(coarse_masks, gt_masks, strict=True) if (pair[0] & pair[1]).any()]
-        aim = np.mean([1 - agreement(coarse, gt) for coarse, gt in pairs])
+        aim = np.mean([1 - binary_iou(coarse, gt) for coarse, gt in pairs])
         low, high, scaled = 0.0, 2.0, self
         for _ in range(rounds):
             scale = (low + high) / 2
@@ -161,7 +161,7 @@ class MaskErrorModel:
             # Every mask with its own errors: other ones would add the chance of which they are.
             own = [MaskErrorModel((errors,), self.length) for errors in scaled.masks]
             drawn = [
-                1 - agreement(model.simulate(pair[1], rng), pair[1]) for model, pair in zip(own, pairs, strict=True)
+                1 - binary_iou(model.simulate(pair[1], rng), pair[1]) for model, pair in zip(own, pairs, strict=True)
             ]
             low, high = (low, scale) if np.mean(drawn) > aim else (scale, high)
         return scaled

@@ -24,7 +24,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from mmrefine.core.agreement import agreement
+from mmrefine.core.iou import binary_iou
 
 FEATURES = ('score', 'expected_gain', 'agreement', 'area_ratio', 'relative_size', 'sharpness', 'stability')
 # Settings that are the least value of a feature, in the order of judgement, and what a mask under it is.
@@ -189,7 +189,7 @@ def gate_features(
     areas_px, proposed_px = (np.array([np.count_nonzero(m) for m in masks], np.float64) for masks in (coarse, proposed))
     features = {
         'score': np.asarray(scores, np.float64),
-        'agreement': agreement(coarse, proposed),
+        'agreement': binary_iou(coarse, proposed),
         'area_ratio': proposed_px / areas_px,
         'relative_size': np.sqrt(areas_px / np.prod(coarse.shape[1:])),
     }
@@ -198,16 +198,16 @@ def gate_features(
     return {**features, **{name: np.asarray(values, np.float64) for name, values in (evidence or {}).items()}}
 
 
-def reason_in_words(reason: str) -> str:
+def describe_reason(reason: str) -> str:
     """A reason of :meth:`QualityGate.judge` without its numbers, to count alike ones."""
     return reason.partition(':')[0]
 
 
-def explain_kept(counts: Mapping[str, int], num_masks: int, in_python: bool = False) -> str:
+def summarize_kept(counts: Mapping[str, int], num_masks: int, in_python: bool = False) -> str:
     """A sentence on the coarse masks that were kept, for which reasons, and how to take the proposals.
 
     Args:
-        counts: how many masks were kept for each of :func:`reason_in_words`.
+        counts: how many masks were kept for each of :func:`describe_reason`.
         num_masks: how many there were.
         in_python: whether settings are told as Python takes them, not the command line.
     """

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from mmrefine.core.agreement import agreement
+from mmrefine.core.iou import binary_iou
 
 
 def estimate_flow(current: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -70,7 +70,7 @@ def round_trip(mask: np.ndarray, there: np.ndarray, back: np.ndarray) -> float:
         mask: (H, W) bool, of one frame.
         there, back: (H, W, 2) from :func:`estimate_flow`, with which a mask is carried to the other frame and back.
     """
-    return agreement(warp_mask(warp_mask(mask, there), back), mask)
+    return binary_iou(warp_mask(warp_mask(mask, there), back), mask)
 
 
 def consensus(masks: Sequence[np.ndarray], own: np.ndarray | None = None) -> np.ndarray:
@@ -114,7 +114,7 @@ def change(before: np.ndarray, mask: np.ndarray, flow: np.ndarray) -> float | No
     """One step of :func:`flicker`: None where neither frame shows the object."""
     if not (before.any() or mask.any()):
         return None
-    return 1 - agreement(warp_mask(before, flow), mask)
+    return 1 - binary_iou(warp_mask(before, flow), mask)
 
 
 def must_restart(
@@ -131,6 +131,6 @@ def must_restart(
         min_agreement: a refinement whose IoU with the propagated mask is less contradicts it.
         min_support: least IoU of the propagated mask with the coarse one.
     """
-    if not propagated.any() or np.array_equal(refined, coarse) or agreement(refined, propagated) >= min_agreement:
+    if not propagated.any() or np.array_equal(refined, coarse) or binary_iou(refined, propagated) >= min_agreement:
         return False
-    return agreement(propagated, coarse) >= min_support
+    return binary_iou(propagated, coarse) >= min_support

@@ -15,10 +15,10 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from mmrefine.core.agreement import agreement
 from mmrefine.core.checks import MASK_THRESHOLD
+from mmrefine.core.iou import binary_iou
 from mmrefine.core.rle import is_absent
-from mmrefine.datasets.left_out import BrokenSampleError, LeftOut
+from mmrefine.datasets.skipped import BrokenSampleError, SkippedSamples
 from mmrefine.files.coco_file import CocoFile, record_problem
 from mmrefine.files.images import IMAGE_SUFFIXES
 from mmrefine.files.mask_files import read_mask_file
@@ -93,11 +93,11 @@ class CocoMaskDataset(_SeededDataset):
         file = CocoFile(self.ann_file)
         if file.is_results:
             raise ValueError(f'{self.ann_file} is no COCO annotation file: expected keys "images" and "annotations".')
-        left_out = LeftOut(f'annotations of {self.ann_file}')
+        skipped = SkippedSamples(f'annotations of {self.ann_file}')
         for image_id in file.image_ids:
             problem = file.images[image_id].problem if image_id in file.images else 'its "image_id" names no image.'
             if problem:
-                left_out.add(f'{self.ann_file}: image {image_id}', problem)
+                skipped.skip(f'{self.ann_file}: image {image_id}', problem)
         source = self.source or Path(self.ann_file).stem
         data_list = []
         for image_id, image in file.images.items():
@@ -108,19 +108,19 @@ class CocoMaskDataset(_SeededDataset):
                 'source': source,
             }
             indices = [] if image.problem else file.records_of(image_id)
-            own = [self._instance(file, *pair, left_out) for pair in zip(indices, file.read(indices), strict=True)]
+            own = [self._instance(file, *pair, skipped) for pair in zip(indices, file.read(indices), strict=True)]
             own = [instance for instance in own if instance is not None]
             groups = [[instance] for instance in own] if self.per == 'object' else [own] if own else []
             data_list += [{**info, 'instances': group} for group in groups]
         return data_list
 
-    def _instance(self, file: CocoFile, index: int, record: Any, left_out: LeftOut) -> dict | None:
+    def _instance(self, file: CocoFile, index: int, record: Any, skipped: SkippedSamples) -> dict | None:
         """What is kept of an annotation; None of a crowd, a small one, a box without a mask, one that is no use."""
         problem = record_problem(record, file.categories)
         if problem:
-            left_out.add(f'{self.ann_file}: annotations[{index}]', problem)
+            skipped.skip(f'{self.ann_file}: annotations[{index}]', problem)
             return None
-        left_out.see()
+        skipped.count_usable()
         area = record.get('area')
         is_small = isinstance(area, (int, float)) and area < self.min_area
         if record.get('iscrowd') or is_small or is_absent(record.get('segmentation')):
@@ -239,7 +239,7 @@ def _coarse_iou(info: dict) -> float:
     gt = read_mask_file(info['instances'][0]['mask_path']).binary()
     if coarse.shape != gt.shape:
         raise ValueError(f'coarse mask {info["coarse_path"]} is {coarse.shape} (H, W) but its ground truth {gt.shape}.')
-    return agreement(coarse, gt)
+    return binary_iou(coarse, gt)
 
 
 def _hash(name: str) -> int:
@@ -251,7 +251,7 @@ class MixtureDataset:
     """Endless draws from several datasets in given proportions.
 
     Draw k follows from ``seed`` and k alone, also which dataset and which sample it takes. Samples that cannot be read
-    are left out with a warning, see :class:`~mmrefine.datasets.left_out.LeftOut`.
+    are left out with a warning, see :class:`~mmrefine.datasets.skipped.SkippedSamples`.
 
     Args:
         datasets: configs or datasets of this module.
@@ -276,7 +276,7 @@ class MixtureDataset:
         self.shares = np.asarray(weights, np.float64) / np.sum(weights)
         self.length, self.seed, self.max_refetch = length, seed, max_refetch
         self.metainfo: dict = {}
-        self._left_out = LeftOut('images')
+        self._skipped = SkippedSamples('images')
         if not lazy_init:
             self.full_init()
 
@@ -296,9 +296,9 @@ class MixtureDataset:
             try:
                 sample = dataset.draw(index, rng)
             except BrokenSampleError as error:
-                self._left_out.add(dataset.get_data_info(index)['img_path'], str(error))
+                self._skipped.skip(dataset.get_data_info(index)['img_path'], str(error))
                 continue
-            self._left_out.see()
+            self._skipped.count_usable()
             if sample is not None:
                 return sample
         raise RuntimeError(

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from mmengine.structures import BaseDataElement
 
-from mmrefine.core.gate import reason_in_words
+from mmrefine.core.gate import describe_reason
 from mmrefine.core.selection import MaskSelection, class_indices
 from mmrefine.engine.prediction_fields import MaskField, find_fields
 from mmrefine.engine.prediction_images import image_of
@@ -49,7 +49,7 @@ class PredictionRefiner:
 
     Attributes:
         num_masks, num_accepted: masks that the refiner was given so far, and how many of them it replaced.
-        kept_for: how many of the others stayed for which reason.
+        kept_reasons: how many of the others stayed for which reason.
     """
 
     refiner: BaseRefiner
@@ -61,7 +61,7 @@ class PredictionRefiner:
     keep_coarse: bool = False
     num_masks: int = 0
     num_accepted: int = 0
-    kept_for: Counter[str] = dataclasses.field(default_factory=Counter)
+    kept_reasons: Counter[str] = dataclasses.field(default_factory=Counter)
 
     @classmethod
     def from_options(
@@ -147,9 +147,9 @@ class PredictionRefiner:
             if result is not None:
                 masks, scores = result.masks, result.scores
                 before.accepted = np.concatenate([before.accepted, result.accepted])
-                self.kept_for.update(reason_in_words(reason) for reason in result.reasons if reason)
+                self.kept_reasons.update(describe_reason(reason) for reason in result.reasons if reason)
             if self.keep_coarse:
-                before.set_data({field.name: _before(prediction, field)})
+                before.set_data({field.name: _coarse_field(prediction, field)})
             refined = field.write(refined, chosen, masks, scores)
         self.num_masks += len(before.accepted)
         self.num_accepted += int(before.accepted.sum())
@@ -205,7 +205,7 @@ def prompted_by_box(refiner: BaseRefiner) -> BaseRefiner:
     return view
 
 
-def _before(prediction: BaseDataElement, field: MaskField) -> BaseDataElement:
+def _coarse_field(prediction: BaseDataElement, field: MaskField) -> BaseDataElement:
     """The field as the model predicted it, boxes as filled masks."""
     if field.scores is not None:
         return det_with_masks(prediction, field.masks, field=field.name).get(field.name)

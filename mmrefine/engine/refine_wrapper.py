@@ -21,22 +21,22 @@ class RefineWrapper(nn.Module):
     Args:
         module: a model, or another wrapper around it.
         refine: from predictions and the batch they were made from to refined predictions.
-        step_aside: puts the module back to where this wrapper stands.
+        restore: puts the module back to where this wrapper stands.
     """
 
-    def __init__(self, module: nn.Module, refine: Callable[[list, Any], list], step_aside: Callable[[nn.Module], None]):
+    def __init__(self, module: nn.Module, refine: Callable[[list, Any], list], restore: Callable[[nn.Module], None]):
         super().__init__()
         self.module = module
-        self._refine, self._step_aside = refine, step_aside
+        self._refine, self._restore = refine, restore
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The module's own forward pass, without refinement."""
         return self.module(*args, **kwargs)
 
     def val_step(self, data: Any) -> list:
-        self._step_aside(self.module)
+        self._restore(self.module)
         return self._refine(self.module.val_step(data), data)
 
     def test_step(self, data: Any) -> list:
-        self._step_aside(self.module)
+        self._restore(self.module)
         return self._refine(self.module.test_step(data), data)

@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from mmrefine.core.agreement import agreement
 from mmrefine.core.boundary import band_width, boundary_band, boundary_ring, bounding_slices, mba_radii
 from mmrefine.core.checks import binarize
+from mmrefine.core.iou import binary_iou
 
 
 def mask_overlap(pred: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -44,7 +44,7 @@ def mask_iou(pred: np.ndarray, gt: np.ndarray) -> np.ndarray | float:
         >>> mask_iou(np.stack([pred, gt]), np.stack([gt, gt])).tolist()
         [0.5, 1.0]
     """
-    return _per_mask(agreement, pred, gt)
+    return _per_mask(binary_iou, pred, gt)
 
 
 def boundary_iou(pred: np.ndarray, gt: np.ndarray, dilation_ratio: float = 0.02) -> np.ndarray | float:

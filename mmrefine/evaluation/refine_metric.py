@@ -78,7 +78,7 @@ class RefineMetric(BaseMetric):
             num_masks = len(gt) if gt.ndim == 3 else 1
             entry['img_path'] = str(fields.get('img_path') or fields.get('img_id', ''))
             entry['groups'] = [_values(fields, field, num_masks) for field in self.group_by]
-            entry['verdicts'] = _verdicts(fields, num_masks)
+            entry['gate'] = _gate_columns(fields, num_masks)
             self.results.append(entry)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
@@ -90,8 +90,8 @@ class RefineMetric(BaseMetric):
         )
         images = [entry['img_path'] for entry in results for _ in entry['masks']['coarse'][names[0]]]
         accepted = None
-        if results and all('accepted' in entry['verdicts'] for entry in results):
-            accepted = [value for entry in results for value in entry['verdicts']['accepted']]
+        if results and all('accepted' in entry['gate'] for entry in results):
+            accepted = [value for entry in results for value in entry['gate']['accepted']]
         metrics = summarize_refinement(coarse, refined, accepted=accepted)
         metrics.update(gain_intervals(coarse, refined, images))
         summaries = {'all': metrics}
@@ -128,8 +128,8 @@ class RefineMetric(BaseMetric):
         for index in range(len(entry['masks']['coarse'][self.metrics[0]])):
             values = [float(entry['masks'][side][name][index]) for name in self.metrics for side in _SIDES]
             cells = [entry['img_path'], index, *(column[index] for column in entry['groups']), *map(_defined, values)]
-            verdict = {name: _defined(column[index]) for name, column in entry['verdicts'].items()}
-            records.append({**dict(zip(self._columns(), cells, strict=True)), **verdict})
+            gate_values = {name: _defined(column[index]) for name, column in entry['gate'].items()}
+            records.append({**dict(zip(self._columns(), cells, strict=True)), **gate_values})
         return records
 
 
@@ -147,16 +147,16 @@ def _values(fields: dict, field: str, num_masks: int) -> list[str]:
     return [str(group) for group in value]
 
 
-def _verdicts(fields: dict, num_masks: int) -> dict[str, list]:
+def _gate_columns(fields: dict, num_masks: int) -> dict[str, list]:
     """What the refiner and its gate say of each mask, as far as the sample holds it."""
     columns = {'accepted': fields.get('accepted'), 'score': fields.get('scores'), **(fields.get('gate_features') or {})}
-    verdicts = {
+    gate_columns = {
         name: np.atleast_1d(np.asarray(column)).tolist() for name, column in columns.items() if column is not None
     }
-    wrong = {name: len(column) for name, column in verdicts.items() if len(column) != num_masks}
+    wrong = {name: len(column) for name, column in gate_columns.items() if len(column) != num_masks}
     if wrong:
-        raise ValueError(f'a data sample has {num_masks} masks but other numbers of verdicts: {wrong}.')
-    return verdicts
+        raise ValueError(f'a data sample has {num_masks} masks but other numbers of gate values: {wrong}.')
+    return gate_columns
 
 
 def _defined(value: float) -> float | None:

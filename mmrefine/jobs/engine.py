@@ -76,7 +76,7 @@ class Job:
         lock.__enter__()
         self._lock = lock
         self.out = OutputFolder(self.out.root)  # as the run that had the lock before has left it
-        self.out.claim(self._written())
+        self.out.register(self._written_files())
         self.out.check_free(self._all_outputs())
         if overwrite:
             self.out.clear()
@@ -105,7 +105,7 @@ class Job:
         """Of a job that :meth:`is_concluded`."""
         return self.work.read_report(self.out.root / SUMMARY)
 
-    def _written(self) -> Iterator[tuple[str, str]]:
+    def _written_files(self) -> Iterator[tuple[str, str]]:
         """Names and digests of the results that were written, as far as is known."""
         known = [record.get('delivered') for record in self.records]
         with contextlib.suppress(OSError, ValueError):

@@ -75,7 +75,7 @@ class OutputFolder:
                 raise OutputError(f'{path} is there already and was not written by this job; choose another --out.')
         return new
 
-    def claim(self, written: Iterable[tuple[str, str]]) -> None:
+    def register(self, written: Iterable[tuple[str, str]]) -> None:
         """Own results that a record tells of, where the manifest has lost them.
 
         Args:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from mmrefine.core.agreement import agreement
+from mmrefine.core.iou import binary_iou
 from mmrefine.jobs.comparison import best_of, format_comparison, measure_refiner
 from mmrefine.jobs.labelled import LabelledImage, degraded, labelled_images, measure_errors
 from mmrefine.models.model_zoo import build_refiner, load_config
@@ -132,8 +132,8 @@ def _by_majority(images: Sequence[LabelledImage], refiners: Sequence[BaseRefiner
             ]
         )
         majority = proposals.mean(axis=0) >= 0.5
-        agree = np.min([agreement(own, majority) for own in proposals], axis=0) >= _MIN_AGREEMENT
-        agree &= agreement(item.coarse, majority) >= 0.5  # else it is another object
+        agree = np.min([binary_iou(own, majority) for own in proposals], axis=0) >= _MIN_AGREEMENT
+        agree &= binary_iou(item.coarse, majority) >= 0.5  # else it is another object
         if agree.any():
             found.append(replace(item, coarse=item.coarse[agree], gt=majority[agree]))
     if not found:

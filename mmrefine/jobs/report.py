@@ -18,7 +18,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from mmrefine.core.gate import explain_kept, reason_in_words
+from mmrefine.core.gate import describe_reason, summarize_kept
 from mmrefine.evaluation import evaluate_masks, summarize_refinement
 from mmrefine.files.json_stream import walk_json
 from mmrefine.files.names import printable
@@ -114,7 +114,7 @@ class Totals:
             self._counts['changed_px'] += entry['changed_px']
             self._scores += entry['score']
             if not entry['accepted']:
-                self._kept_for[reason_in_words(entry['reason'])] += 1
+                self._kept_for[describe_reason(entry['reason'])] += 1
             for side, columns in self._columns.items():
                 for name, value in entry.get(side, {}).items():
                     columns[name].append(value)
@@ -190,7 +190,7 @@ def format_report(report: JobReport, max_rows: int = 50) -> str:
     table.add_row(*_total_cells(report.total, measured))
     console = Console(file=io.StringIO(), width=1000, markup=False, highlight=False, emoji=False, color_system=None)
     console.print(table)
-    console.print(printable(explain_kept(report.total['kept_for'], report.total['masks'])))
+    console.print(printable(summarize_kept(report.total['kept_for'], report.total['masks'])))
     return '\n'.join(line.rstrip() for line in console.file.getvalue().splitlines() if line.strip())
 
 

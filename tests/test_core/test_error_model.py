@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mmrefine.core.agreement import agreement
 from mmrefine.core.coarse_masks import simulate_coarse_mask
 from mmrefine.core.error_model import PART_KINDS, MaskErrorModel, MaskErrors
+from mmrefine.core.iou import binary_iou
 
 
 def disk(radius_px: int = 40, side: int = 160) -> np.ndarray:
@@ -191,7 +191,7 @@ def test_matched_errors_measure_like_the_masks_they_were_measured_on():
     model = measured.matched(coarse, gt)
     drawn = [model.simulate(mask, rng) for _ in range(4) for mask in gt]
     again = MaskErrorModel.measure(drawn, gt * 4)
-    errors = [1 - agreement(np.stack(masks), np.stack(true)).mean() for masks, true in ((coarse, gt), (drawn, gt * 4))]
+    errors = [1 - binary_iou(np.stack(masks), np.stack(true)).mean() for masks, true in ((coarse, gt), (drawn, gt * 4))]
     assert errors[1] == pytest.approx(errors[0], rel=0.1)
     assert again.spread == pytest.approx(measured.spread, rel=0.1)
     assert again.length == pytest.approx(measured.length, rel=0.15)

@@ -11,11 +11,11 @@ import pytest
 from mmrefine.core.gate import (
     FEATURES,
     QualityGate,
-    explain_kept,
+    describe_reason,
     gate_features,
     parse_gate,
-    reason_in_words,
     resolve_gate,
+    summarize_kept,
 )
 
 COARSE = np.array([[[1, 1, 1, 1], [0, 0, 0, 0]]], bool)
@@ -140,13 +140,13 @@ def test_settings_from_a_command_line() -> None:
 
 def test_what_was_kept_is_told_with_the_way_to_take_it() -> None:
     reasons = [QualityGate(min_gain=0.5, min_score=0.65).judge(features(score=score)) for score in (0.7, 0.7, 0.6)]
-    counts = {reason_in_words(reason): reasons.count(reason) for reason in reasons}
-    assert explain_kept(counts, 9) == (
+    counts = {describe_reason(reason): reasons.count(reason) for reason in reasons}
+    assert summarize_kept(counts, 9) == (
         '3 of 9 coarse masks were kept: too little expected gain 2, too low a score 1. '
         '--gate min_gain=none min_score=none takes their refined masks, too.'
     )
-    assert explain_kept(counts, 9, in_python=True).endswith(
+    assert summarize_kept(counts, 9, in_python=True).endswith(
         ' gate=dict(min_gain=None, min_score=None) takes their refined masks, too.'
     )
-    assert explain_kept({'coarse mask is empty': 1}, 9) == '1 of 9 coarse masks were kept: coarse mask is empty 1.'
-    assert explain_kept({}, 9) == ''
+    assert summarize_kept({'coarse mask is empty': 1}, 9) == '1 of 9 coarse masks were kept: coarse mask is empty 1.'
+    assert summarize_kept({}, 9) == ''

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmrefine.core.agreement import agreement
+from mmrefine.core.iou import binary_iou
 from mmrefine.core.temporal import consensus, estimate_flow, flicker, must_restart, round_trip, warp_mask
 
 
@@ -35,8 +35,8 @@ def test_mask_follows_the_scene(rng):
     before = textured((96, 128), rng)
     after = np.roll(before, (2, 3), axis=(0, 1))
     carried = warp_mask(square(40, 30), estimate_flow(after, before))
-    assert agreement(carried, square(43, 32)) > 0.93
-    assert agreement(carried, square(40, 30)) < 0.9
+    assert binary_iou(carried, square(43, 32)) > 0.93
+    assert binary_iou(carried, square(40, 30)) < 0.9
 
 
 def test_what_comes_into_view_is_background():

@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 from torch.utils.data import DataLoader
 
 from mmrefine.datasets import CocoMaskDataset, MaskFolderDataset, MixtureDataset, SequentialShareSampler
-from mmrefine.datasets.left_out import LeftOut
+from mmrefine.datasets.skipped import SkippedSamples
 from mmrefine.registry import DATASETS, TRANSFORMS  # noqa: F401
 
 LOAD = [{'type': 'mmrefine.LoadRGBImage'}, {'type': 'mmrefine.LoadTrueMasks'}]
@@ -321,14 +321,14 @@ def test_a_broken_image_in_the_middle_is_left_out_with_a_warning(coco, warnings)
 
 
 def test_too_many_broken_images_end_a_training(warnings):
-    left_out = LeftOut('images', limit=3)
-    left_out.see(10)
+    skipped = SkippedSamples('images', limit=3)
+    skipped.count_usable(10)
     for k in (0, 1, 2, 2, 1):
-        left_out.add(f'{k}.png', 'broken.')
+        skipped.skip(f'{k}.png', 'broken.')
     assert len(warnings) == 3
     with pytest.raises(RuntimeError, match='4 images cannot be used, the last one 3.png: broken. Mend the dataset.'):
-        left_out.add('3.png', 'broken.')
-    many = LeftOut('images', limit=3)
+        skipped.skip('3.png', 'broken.')
+    many = SkippedSamples('images', limit=3)
     many.see(1000)
     for k in range(40):  # less than a twentieth
         many.add(f'{k}.png', 'broken.')

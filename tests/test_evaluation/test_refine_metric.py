@@ -138,7 +138,7 @@ def test_file_of_single_masks_holds_what_the_gate_saw(samples, tmp_path) -> None
     assert [first[key] for key in ('source', 'labels', 'accepted', 'agreement')] == ['duts', '3', True, 0.75]
     assert second['agreement'] is None and third['agreement'] is None and third['accepted'] is None
     samples[0].accepted = np.array([True])
-    with pytest.raises(ValueError, match=r"has 2 masks but other numbers of verdicts: \{'accepted': 1\}"):
+    with pytest.raises(ValueError, match=r"has 2 masks but other numbers of gate values: \{'accepted': 1\}"):
         evaluate(RefineMetric(['iou']), samples)
 
 

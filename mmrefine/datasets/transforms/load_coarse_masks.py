@@ -13,7 +13,7 @@ from mmcv.transforms import BaseTransform
 
 from mmrefine.core.crops import mask_boxes
 from mmrefine.core.regions import VOID, split_label_map
-from mmrefine.datasets.left_out import LeftOut
+from mmrefine.datasets.skipped import SkippedSamples
 from mmrefine.files.activation_map_source import activation_map_paths, read_activation_labels
 from mmrefine.files.activation_maps import MapNames
 from mmrefine.files.coco_file import CocoFile
@@ -93,7 +93,7 @@ class LoadCoarseMasks(BaseTransform):
         if self.coco is not None and kind != 'masks':
             raise ValueError(f"the COCO file {path} holds masks: kind must be 'masks', got {kind!r}.")
         self._by_name = self._list_names()
-        self._left_out = LeftOut('masks')
+        self._skipped = SkippedSamples('masks')
 
     def transform(self, results: dict) -> dict:
         size_hw = results['img'].shape[:2]
@@ -143,12 +143,12 @@ class LoadCoarseMasks(BaseTransform):
             try:
                 mask = self.coco.mask_of(record, size_hw)
             except ValueError as error:
-                self._left_out.add(f'{self.path}: mask {record.get("id", index)} of {results["img_path"]}', str(error))
+                self._skipped.skip(f'{self.path}: mask {record.get("id", index)} of {results["img_path"]}', str(error))
                 continue
             if mask is not None:
                 masks.append(mask)
                 usable.append(record)
-        self._left_out.see(len(masks))
+        self._skipped.count_usable(len(masks))
         categories = np.array([record.get('category_id') or 0 for record in usable], np.int64)
         unknown = set(categories.tolist()) - self.coco.categories.keys()
         if self.coco.categories and unknown:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmrefine.datasets.left_out import BrokenSampleError, LeftOut
+from mmrefine.datasets.skipped import BrokenSampleError, SkippedSamples
 from mmrefine.files.coco_file import decode_record
 from mmrefine.files.images import read_image
 from mmrefine.files.mask_files import read_mask_file
@@ -40,7 +40,7 @@ class LoadTrueMasks(BaseTransform):
     """
 
     def __init__(self):
-        self._left_out = LeftOut('masks')
+        self._skipped = SkippedSamples('masks')
 
     def transform(self, results: dict) -> dict:
         size_hw = results['img'].shape[:2]
@@ -52,11 +52,11 @@ class LoadTrueMasks(BaseTransform):
                 reasons.append((instance.get('id', 'the mask'), str(error)))
             else:
                 labels.append(instance.get('category_id', 0))
-        self._left_out.see(len(masks))
+        self._skipped.count_usable(len(masks))
         if reasons and not masks:
             raise BrokenSampleError(f'{results["img_path"]} has no mask that can be used: {reasons[0][1]}')
         for name, reason in reasons:
-            self._left_out.add(f'mask {name} of {results["img_path"]}', reason)
+            self._skipped.skip(f'mask {name} of {results["img_path"]}', reason)
         results['gt_masks'] = np.stack(masks) if masks else np.zeros((0, *size_hw), bool)
         results['labels'] = np.array([int(label) if _is_number(label) else 0 for label in labels], np.int64)
         return results

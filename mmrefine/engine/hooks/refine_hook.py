@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 
-from mmrefine.core.gate import explain_kept
+from mmrefine.core.gate import summarize_kept
 from mmrefine.core.selection import MaskSelection
 from mmrefine.engine.prediction_images import FALLBACKS
 from mmrefine.engine.prediction_refiner import PredictionRefiner
@@ -130,20 +130,20 @@ class RefineHook(Hook):
         )
 
     def _wrap_model(self, runner: Runner) -> None:
-        def step_aside(module: nn.Module) -> None:
+        def restore(module: nn.Module) -> None:
             runner.model = module
 
-        runner.model = RefineWrapper(runner.model, self._refine, step_aside)
+        runner.model = RefineWrapper(runner.model, self._refine, restore)
 
     def _report(self, runner: Runner) -> None:
         """Log what the gate decided, on all processes together."""
         told = self._refine
-        counts = all_gather_object((told.num_masks, told.num_accepted, told.kept_for))
+        counts = all_gather_object((told.num_masks, told.num_accepted, told.kept_reasons))
         num_masks, num_accepted = (sum(count[index] for count in counts) for index in (0, 1))
-        kept_for = sum((count[2] for count in counts), Counter())
+        kept_reasons = sum((count[2] for count in counts), Counter())
         runner.logger.info(
             f'RefineHook: {type(self.refiner).__name__} replaced {num_accepted} of the {num_masks} masks '
-            f'that it was given. {explain_kept(kept_for, num_masks, in_python=True)}'
+            f'that it was given. {summarize_kept(kept_reasons, num_masks, in_python=True)}'
         )
 
 

@@ -18,8 +18,8 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmrefine.core.agreement import agreement
 from mmrefine.core.crops import mask_boxes
+from mmrefine.core.iou import binary_iou
 from mmrefine.core.pseudo_labels import PseudoLabelFilter
 from mmrefine.core.view_geometry import view_to_view, warp_masks
 from mmrefine.models.model_zoo import build_refiner
@@ -189,7 +189,7 @@ class MaskTeacher(SemiBaseDetector):
         coarse = instances.masks.cpu().numpy().astype(bool).reshape(masks.shape)
         areas_px = np.count_nonzero(masks, axis=(1, 2))
         scores = instances.scores.cpu().numpy()
-        labels, ignored = self.label_filter.sort(scores, qualities, agreement(coarse, masks), areas_px)
+        labels, ignored = self.label_filter.sort(scores, qualities, binary_iou(coarse, masks), areas_px)
         kept = torch.from_numpy(labels | ignored)
         on_device = kept.to(instances.scores.device)
         return InstanceData(

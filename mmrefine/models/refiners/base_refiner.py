@@ -196,7 +196,7 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
             coarse_scores = proposal.coarse_scores
             if coarse_scores is None:
                 coarse_scores = np.nan_to_num(proposal.scores) * seen['agreement']
-            reasons[keep] = self._verdicts(seen, refusals)
+            reasons[keep] = self._gate_reasons(seen, refusals)
             accepted[keep] = reasons[keep] == ''
             proposal_scores[keep] = proposal.scores
             scores[keep] = np.where(accepted[keep], proposal.scores, coarse_scores)
@@ -213,7 +213,7 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
                 features[name][keep] = np.where(asked, values, np.nan)
         return RefineResult(masks, scores, accepted, coarse, tuple(reasons), proposals, proposal_scores, features)
 
-    def _verdicts(self, features: Mapping[str, np.ndarray], refusals: Sequence[str]) -> list[str]:
+    def _gate_reasons(self, features: Mapping[str, np.ndarray], refusals: Sequence[str]) -> list[str]:
         """Why coarse masks are kept: the refiner's own reason, or the gate's; '' for those that are replaced."""
         gate = self.gate or QualityGate()
         return [

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmrefine.core.agreement import agreement
 from mmrefine.core.crops import mask_boxes, pad_boxes
 from mmrefine.core.expected_iou import expected_iou
+from mmrefine.core.iou import binary_iou
 from mmrefine.core.prompts import (
     DistanceField,
     check_distance,
@@ -60,7 +60,7 @@ class _Predictions:
         return (inner.sum((1, 2)) / outer.sum((1, 2)).clamp(min=1)).cpu().numpy()
 
     def agreement(self) -> np.ndarray:
-        return agreement(self.before, self.after)
+        return binary_iou(self.before, self.after)
 
     def expected(self) -> np.ndarray:
         return _expected_iou(self.after, self.first_probs)
@@ -243,7 +243,7 @@ class SAMRefiner(BaseRefiner):
         """IoU of the segmenter's outputs with (n, H, W) masks: (n, M)."""
         wanted = torch.from_numpy(masks).to(logits.device)
         outputs = (self.backend.upscale(features.frame, output) > MASK_THRESHOLD for output in logits.unbind(dim=1))
-        return torch.stack([agreement(output, wanted) for output in outputs], dim=1)
+        return torch.stack([binary_iou(output, wanted) for output in outputs], dim=1)
 
     # ---- prompts ----------------------------------------------------------------------------------------------------
 

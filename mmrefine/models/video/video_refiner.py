@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from mmrefine.core.agreement import agreement
+from mmrefine.core.iou import binary_iou
 from mmrefine.core.temporal import must_restart
 from mmrefine.models.refiners import BaseRefiner
 from mmrefine.models.video.propagation import FlowPropagator, MaskPropagator
@@ -142,7 +142,7 @@ class FramewiseVideoRefiner(VideoRefiner):
             [given and must_restart(*trio, self.min_agreement, self.min_support) for given, *trio in columns], bool
         )
         if restarted.any():
-            restarted &= agreement(current.masks, propagated) < self.propagator.reliability(
+            restarted &= binary_iou(current.masks, propagated) < self.propagator.reliability(
                 frames, known, current.index
             )
         if not restarted.any():
