@@ -78,12 +78,12 @@ _GATE_HELP = 'settings of the gate to change, such as min_gain=0.02 min_score=no
 _OVERWRITE_HELP = 'start from scratch: delete all files of an earlier job in DIR, whatever its settings were'
 _FAST_HELP = 'with --sam2: quadrants of frames at half size, two passes of the encoder instead of five'
 _PROMPT_REUSE_HELP = (
-    "with --sam2: what it is told on later frames of an object's clicks or box: all of them (pr, as in the paper), "
-    "those that do not contradict SAM 2's mask (pr_gated, the default), none, or all of them to SAM 2's decoder too"
+    "with --sam2: which of an object's clicks or box the refiner gets on later frames: all (pr, as in the paper), "
+    "those that do not contradict SAM 2's mask (pr_gated, the default), none, or all, which SAM 2's decoder gets too"
 )
 _AGREEMENT_HELP = (
-    'least IoU of a frame with what its neighbours say, or what the flow to them keeps where that is less; 0 leaves '
-    'frames alone (default: %(default)s)'
+    'minimum IoU of a refined mask with those propagated from the neighbouring frames, or the reliability of the flow '
+    'where that is lower; 0 refines frame by frame (default: %(default)s)'
 )
 
 

@@ -138,7 +138,7 @@ def perturb_regions(
         iou_target: in (0, 1].
         window_px: min and max side of a window; hardly greater than the mask.
         kernel_px: min and max diameter of the kernel. Both ranges are for masks whose box is up to 128 px long;
-            for longer ones they grow in proportion (the least window stays).
+            for longer ones they grow in proportion (the minimum stays).
 
     Returns:
         (H, W) bool, a new array. The target is missed only where 2000 rounds do not reach it.
@@ -157,8 +157,8 @@ def perturb_regions(
     box_xywh = cv2.boundingRect(target)
     scale = max(1.0, max(box_xywh[2:]) / _UNSCALED_SIDE_PX)
     kernel_px = np.rint(np.multiply(kernel_px, scale)).astype(int)
-    greatest = min(round(window_px[1] * scale), max(box_xywh[2:]) + kernel_px[1])
-    window_px = (window_px[0], max(window_px[0], greatest))
+    largest = min(round(window_px[1] * scale), max(box_xywh[2:]) + kernel_px[1])
+    window_px = (window_px[0], max(window_px[0], largest))
     contour_px = sum(map(len, _contours(target))) / scale
     most_windows = max(2, int(_WINDOWS_PER_ROUND * np.sqrt(contour_px / _REFERENCE_CONTOUR_PX)))
     for _ in range(_MAX_ROUNDS):
@@ -240,4 +240,4 @@ def _check_mask(mask: np.ndarray) -> None:
 
 def _check_range(name: str, values: tuple[int, int]) -> None:
     if not 1 <= values[0] <= values[1]:
-        raise ValueError(f'{name} must be a least and a greatest size in pixels, at least 1, got {values}.')
+        raise ValueError(f'{name} must be a minimum and a maximum in pixels, at least 1, got {values}.')

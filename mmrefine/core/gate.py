@@ -27,7 +27,7 @@ import numpy as np
 from mmrefine.core.iou import binary_iou
 
 FEATURES = ('score', 'expected_gain', 'agreement', 'area_ratio', 'relative_size', 'sharpness', 'stability')
-# Settings that are the least value of a feature, in the order of judgement, and what a mask under it is.
+# Settings that are the minimum of a feature, in the order in which they are checked, and the reasons for masks below.
 _LEAST = {
     'min_score': ('score', 'too low a score'),
     'min_gain': ('expected_gain', 'too little expected gain'),
@@ -46,13 +46,13 @@ class QualityGate:
     """Decides per mask; None bars nothing.
 
     Args:
-        min_score, min_gain, min_agreement, min_sharpness, min_stability: least ``score``, ``expected_gain``,
+        min_score, min_gain, min_agreement, min_sharpness, min_stability: minimum ``score``, ``expected_gain``,
             ``agreement``, ``sharpness`` and ``stability``.
         area_ratio: min and max ``area_ratio``.
         weights, bias: of a logistic model that estimates the probability that a proposal helps: features by name, as
             :func:`logistic_input` puts them, times their weights, and ``bias``. Fitted by
             ``tools/analysis_tools/calibrate_gate.py``.
-        min_probability: least probability by it.
+        min_probability: minimum probability by it.
 
     Raises:
         ValueError: settings that do not fit each other.
@@ -93,11 +93,11 @@ class QualityGate:
         if not math.isfinite(features['score']):
             return 'its score is not a number'
         for setting, (name, words) in _LEAST.items():
-            least = getattr(self, setting)
-            if least is not None:
+            minimum = getattr(self, setting)
+            if minimum is not None:
                 value = _value(features, name, setting)
-                if not value >= least - _ROUNDING:
-                    return f'{words}: {_contrast(value, least)}'
+                if not value >= minimum - _ROUNDING:
+                    return f'{words}: {_contrast(value, minimum)}'
         if self.area_ratio is not None:
             ratio, (low, high) = features['area_ratio'], self.area_ratio
             if ratio < low - _ROUNDING:

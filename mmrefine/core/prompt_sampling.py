@@ -36,7 +36,7 @@ def random_points(
 
     Args:
         mask: (H, W) bool, not empty.
-        num_points: least and most of them, each number as likely.
+        num_points: minimum and maximum number, uniformly distributed.
         positive_share: 1 gives positive points only, as does a mask without background.
 
     Returns:

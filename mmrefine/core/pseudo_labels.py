@@ -15,12 +15,12 @@ class PseudoLabelFilter:
     should neither learn nor take for background: an ignore band between the two. What is left counts as background.
 
     Args:
-        min_score: least confidence of the detector, in [0, 1].
-        min_quality: least quality estimate of the refiner, in [0, 1].
-        min_agreement: least IoU of the refined with the coarse mask, in [0, 1]; where the gate kept the coarse mask
+        min_score: minimum confidence of the detector, in [0, 1].
+        min_quality: minimum quality estimate of the refiner, in [0, 1].
+        min_agreement: minimum IoU of the refined with the coarse mask, in [0, 1]; where the gate kept the coarse mask
             it is 1.
-        min_area_px: least area of the refined mask.
-        ignore_score: least confidence in the ignore band; None: there is no band.
+        min_area_px: minimum area of the refined mask.
+        ignore_score: minimum confidence in the ignore band; None: there is no band.
     """
 
     min_score: float = 0.7

@@ -15,8 +15,8 @@ class MaskSelection:
 
     Args:
         classes: indices of the classes to take; None: all.
-        score_thr: least score, where masks have one.
-        area_range: min and max area, in pixels; None as greatest: no limit.
+        score_thr: minimum score, where masks have one.
+        area_range: min and max area, in pixels; None as maximum: no limit.
         top_k: of the masks that pass the rest at most this many, those of the highest scores, or where masks have no
             scores the largest; of equal ones the earlier. None: all.
 

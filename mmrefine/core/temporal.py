@@ -129,7 +129,7 @@ def must_restart(
     Args:
         refined, propagated, coarse: (H, W) bool, of one frame.
         min_agreement: a refinement whose IoU with the propagated mask is less contradicts it.
-        min_support: least IoU of the propagated mask with the coarse one.
+        min_support: minimum IoU of the propagated mask with the coarse one.
     """
     if not propagated.any() or np.array_equal(refined, coarse) or binary_iou(refined, propagated) >= min_agreement:
         return False

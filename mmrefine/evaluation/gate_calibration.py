@@ -89,7 +89,7 @@ class OperatingPoint:
     """What is left at one threshold, in one group of masks.
 
     Attributes:
-        threshold: least probability.
+        threshold: minimum probability.
         taken: share of proposals that are taken.
         harm, win: shares of masks that lose and gain over one IoU point.
         gain: mean gain.
@@ -131,8 +131,8 @@ def calibrate(
 
     Args:
         data: all proposals.
-        max_harm: greatest harm, as a share of the harm without a gate.
-        max_gain_lost: greatest loss of gain, as a share of the gain without a gate.
+        max_harm: maximum harm, as a share of the harm without a gate.
+        max_gain_lost: maximum loss of gain, as a share of the gain without a gate.
         folds: parts of a cross-validation.
         seed: of the parts.
     """
@@ -178,7 +178,7 @@ def _point(threshold: float, taken: np.ndarray, gains: np.ndarray) -> OperatingP
 
 
 def _choose(probabilities: np.ndarray, data: GateData, max_harm: float, max_gain_lost: float) -> tuple[float, float]:
-    """The threshold with the greatest slack in its worst group, and that slack; 0 is on a bound, 1 perfect."""
+    """The threshold with the largest slack in its worst group, and that slack; 0 is on a bound, 1 perfect."""
     slack = np.full(201, np.inf)
     thresholds = np.quantile(probabilities, np.linspace(0, 1, len(slack)))
     for group in set(data.groups.tolist()):

@@ -24,14 +24,14 @@ def match_masks(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of predictions and objects: by falling score, each takes the nearest free object of its class.
 
-    Legend: N predictions, M objects, H and W in pixels. The nearest is the one with the greatest mask IoU; this is how
+    Legend: N predictions, M objects, H and W in pixels. The nearest is the one with the highest mask IoU; this is how
     COCO's AP matches at one threshold.
 
     Args:
         masks, gt_masks: (N, H, W) and (M, H, W) bool.
         labels, gt_labels: (N,) and (M,) class indices.
         scores: (N,) confidences.
-        min_iou: least IoU of a pair.
+        min_iou: minimum IoU of a pair.
 
     Returns:
         Indices of the matched predictions and of their objects, both (K,) int64.
@@ -61,7 +61,7 @@ class MatchedMaskMetric(RefineMetric):
     mask, without the pixels to be ignored.
 
     Args:
-        min_iou: least IoU of a coarse instance with its object.
+        min_iou: minimum IoU of a coarse instance with its object.
         ignore_index: void label of ``gt_sem_seg``.
         classes: class indices of label maps that count, such as ``[1]`` to leave out a background; None: all.
         kwargs: as for :class:`RefineMetric`; ``group_by='labels'`` groups by class.

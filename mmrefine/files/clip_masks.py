@@ -20,7 +20,7 @@ from mmrefine.core.regions import VOID
 from mmrefine.files.mask_files import read_mask_file
 from mmrefine.files.video_frames import VideoFrames
 
-_GREY, _WHITE = 128, 250  # least levels of one object's only level, and of its brightest where there are more
+_GREY, _WHITE = 128, 250  # minimum levels of one object's only level, and of its brightest where there are more
 
 
 @dataclass(frozen=True)

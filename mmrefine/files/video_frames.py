@@ -125,8 +125,8 @@ class VideoFile(VideoFrames):
         if not count:
             raise ValueError(f'video {path} cannot be decoded; convert it to MP4 (H.264), or give a folder of frames.')
         declared = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        least = declared if path.suffix.lower() in _EXACT_SUFFIXES else int(_LEAST_SHARE * declared)
-        if count < least and not allow_gaps:
+        minimum = declared if path.suffix.lower() in _EXACT_SUFFIXES else int(_LEAST_SHARE * declared)
+        if count < minimum and not allow_gaps:
             raise ValueError(
                 f'video {path} says that it has {declared} frames but only {count} can be decoded; the file is cut '
                 'short or damaged: create it again, or use the frames that exist (--allow-gaps).'

@@ -85,7 +85,7 @@ def sweep_thresholds(
 
 
 def best_threshold(scores: Sequence[ThresholdScore]) -> float | None:
-    """The threshold of the greatest mIoU, of equal ones the first; None without ground truth."""
+    """The threshold of the highest mIoU, of equal ones the first; None without ground truth."""
     if any(score.mean_iou is None for score in scores):
         return None
     return max(scores, key=lambda score: score.mean_iou).threshold

@@ -128,7 +128,7 @@ def cascade_psp() -> torch.nn.Module | None:
 
 @torch.no_grad()
 def seconds_of_cpu(function: Callable[[], object], repeats: int = 5) -> float:
-    """The least CPU time of several calls, after one that does not count."""
+    """Minimum CPU time of several calls, after a warm-up call."""
     times = []
     for _ in range(repeats + 1):
         start = time.process_time()

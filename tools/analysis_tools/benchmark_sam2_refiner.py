@@ -30,7 +30,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--tile-scale', type=float, default=1.0, help='1, 0.5 or 0 (default: %(default)s)')
     parser.add_argument('--tile-chunk', type=int, default=1, help='quadrants encoded together (default: %(default)s)')
     parser.add_argument('--precision', default='float32', choices=['float32', 'bfloat16', 'float16'])
-    parser.add_argument('--repeat', type=int, default=2, help='the least of so many runs counts (default: %(default)s)')
+    parser.add_argument(
+        '--repeat', type=int, default=2, help='the minimum of so many runs counts (default: %(default)s)'
+    )
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--threads', type=int, help='of PyTorch on the CPU')
     parser.add_argument('--clock', choices=['wall', 'cpu'], default='wall', help='"cpu" counts no waiting for others')
@@ -50,7 +52,7 @@ class Stopwatch:
             torch.cuda.synchronize()
         return self.now()
 
-    def least(self, run: Callable[[], object]) -> float:
+    def minimum(self, run: Callable[[], object]) -> float:
         times = []
         for _ in range(self.repeat):
             start = self.read()
@@ -72,18 +74,18 @@ def measure(predictor: SAM2RefinerPredictor, image: np.ndarray, objects: list[in
     handle = model.base.image_encoder.register_forward_hook(lambda _, args, __: seen.append(len(args[0])))
     pixels = torch.zeros(1, 3, *(model.input_size,) * 2, device=predictor.device)
     with predictor._autocast():
-        seconds['one pass'] = stopwatch.least(lambda: model.base.image_encoder(pixels))
+        seconds['one pass'] = stopwatch.minimum(lambda: model.base.image_encoder(pixels))
     seen.clear()
-    seconds['set_image'] = stopwatch.least(lambda: predictor.set_image(image))
+    seconds['set_image'] = stopwatch.minimum(lambda: predictor.set_image(image))
     pictures = {'set_image': sum(seen) / stopwatch.repeat}
     if predictor._plain.local is not None:
         with predictor._autocast():
-            seconds['localization augment'] = stopwatch.least(lambda: model.localize(predictor._plain))
+            seconds['localization augment'] = stopwatch.minimum(lambda: model.localize(predictor._plain))
     for count in objects:
         seen.clear()
         prompts = clicks(count, image.shape[:2])
-        seconds[f'click, {count} objects'] = stopwatch.least(lambda p=prompts: predictor.predict_objects(p))
-        seconds[f'click without refinement, {count} objects'] = stopwatch.least(
+        seconds[f'click, {count} objects'] = stopwatch.minimum(lambda p=prompts: predictor.predict_objects(p))
+        seconds[f'click without refinement, {count} objects'] = stopwatch.minimum(
             lambda p=prompts: predictor.predict_objects(p, refine=False)
         )
         pictures[f'click, {count} objects'] = sum(seen)

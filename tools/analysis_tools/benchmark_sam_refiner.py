@@ -35,7 +35,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--masks', type=int, nargs='+', default=[1, 10, 30], help='numbers of masks')
     parser.add_argument('--iters', type=int, default=5, help='rounds (default: %(default)s)')
     parser.add_argument('--margin', type=float, default=0.0, help='of elastic boxes (default: %(default)s)')
-    parser.add_argument('--repeat', type=int, default=2, help='the least of so many runs counts (default: %(default)s)')
+    parser.add_argument(
+        '--repeat', type=int, default=2, help='the minimum of so many runs counts (default: %(default)s)'
+    )
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--threads', type=int, help='of PyTorch on the CPU')
     parser.add_argument('--clock', choices=['wall', 'cpu'], default='wall', help='"cpu" counts no waiting for others')
@@ -56,7 +58,7 @@ class Stopwatch:
             torch.cuda.synchronize()
         return self.now()
 
-    def least(self, run: Callable[[], object], repeat: int) -> float:
+    def minimum(self, run: Callable[[], object], repeat: int) -> float:
         """Seconds of the quickest of several runs."""
         times = []
         for _ in range(repeat):
@@ -109,10 +111,10 @@ def time_encoders(args: argparse.Namespace, image: np.ndarray, stopwatch: Stopwa
     fused.load_state_dict(plain.state_dict())
     seconds = {'segment-anything': [], 'fused': [], 'fused bfloat16': []}
     for _ in range(args.repeat):  # in turn, so that none has the machine at its best
-        seconds['segment-anything'].append(stopwatch.least(lambda: plain.encode(image), 1))
+        seconds['segment-anything'].append(stopwatch.minimum(lambda: plain.encode(image), 1))
         for name, dtype in (('fused', torch.float32), ('fused bfloat16', torch.bfloat16)):
             fused.encoder_dtype = dtype
-            seconds[name].append(stopwatch.least(lambda: fused.encode(image), 1))
+            seconds[name].append(stopwatch.minimum(lambda: fused.encode(image), 1))
     fused.encoder_dtype = torch.float32
     return {name: min(times) for name, times in seconds.items()}, fused.encode(image)
 
@@ -126,7 +128,7 @@ def time_rounds(
     refiner = SAMRefiner(backend, iters=args.iters, margin=args.margin).eval()
     refiner.encode = lambda image: features
     masks = ellipses(count, image.shape[:2])
-    total = stopwatch.least(lambda: refiner.refine_batch([RefineInput(image, masks)]), args.repeat)
+    total = stopwatch.minimum(lambda: refiner.refine_batch([RefineInput(image, masks)]), args.repeat)
     stopwatch.seconds.clear()
     with watched(stopwatch, refiner):
         refiner.refine_batch([RefineInput(image, masks)])

@@ -4,7 +4,7 @@
 
 Every frame's ground-truth mask is degraded by its own draw of all simulators (mmrefine.core.coarse_masks, seeded by
 frame) and refined alone and in agreement with its neighbours. Harm: share of masks whose IoU fell by more than a
-point. Flicker (mmrefine.core.temporal): the ground truth's own is the least to be had, as flow errs and objects turn.
+point. Flicker (mmrefine.core.temporal): that of the ground truth is the limit, as optical flow has errors.
 """
 
 from __future__ import annotations
@@ -124,9 +124,9 @@ def measure_clip(
         gt = [masks.load(t)[index] for t in range(len(frames))]
         coarse = degrade(frames, gt, args)
         kinds = {'GT': (gt, 0, 0.0), 'coarse': (coarse, 0, 0.0)}
-        for kind, least in (('frame by frame', 0.0), ('in agreement', args.min_agreement)):
+        for kind, minimum in (('frame by frame', 0.0), ('in agreement', args.min_agreement)):
             start = time.perf_counter()
-            video = FramewiseVideoRefiner(refiner, min_agreement=least, seed=args.seed)
+            video = FramewiseVideoRefiner(refiner, min_agreement=minimum, seed=args.seed)
             results = list(video.refine_clip(frames, GivenMasks(coarse)))
             seconds = time.perf_counter() - start
             kinds[kind] = (

@@ -34,12 +34,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--min-quality', type=float, default=default.min_quality, help=_help('quality estimate'))
     parser.add_argument('--min-agreement', type=float, default=default.min_agreement, help=_help('IoU with coarse'))
     parser.add_argument('--min-area', type=int, default=default.min_area_px, help=_help('area in pixels'))
-    parser.add_argument('--ignore-score', type=float, help='least confidence of what is ignored; default: nothing is')
+    parser.add_argument('--ignore-score', type=float, help='minimum confidence of what is ignored; default: nothing is')
     return parser.parse_args()
 
 
 def _help(what: str) -> str:
-    return f'least {what} of a label (default: %(default)s)'
+    return f'minimum {what} of a label (default: %(default)s)'
 
 
 def read(path: Path) -> Any:

@@ -46,7 +46,7 @@ class ObjectWindow(BaseTransform):
 
     Args:
         margin_ratio: context on each side, as a share of the object's mean side.
-        max_side: greatest side of the window, in pixels; larger windows are resized.
+        max_side: longest side of the window, in pixels; larger windows are resized.
         min_side: objects with a shorter side are left out.
         min_fill: objects that fill less of their box are left out (scattered regions).
     """

@@ -169,8 +169,8 @@ class MaskTeacher(SemiBaseDetector):
                 f'{type(self.teacher).__name__}, got {tuple(instances.masks.shape[1:])}; MaskTeacher needs a detector '
                 'that answers predict(rescale=True) in the size of ori_shape.'
             )
-        least = self.label_filter.ignore_score
-        return instances[instances.scores >= (self.label_filter.min_score if least is None else least)]
+        minimum = self.label_filter.ignore_score
+        return instances[instances.scores >= (self.label_filter.min_score if minimum is None else minimum)]
 
     def _refine(self, images: list[np.ndarray], candidates: list[InstanceData]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Refined masks and quality estimates of every image, (N, H, W) bool and (N,)."""

@@ -28,11 +28,11 @@ def unsure_patches(
         fine_probs: (h, w) probabilities of the fine state after the global pass.
         size_hw: of the image; along a side shorter than ``patch`` every patch starts at 0.
         patch: side in pixels.
-        fine_prob_thr: pixels under this share of the greatest probability are unsure.
+        fine_prob_thr: pixels under this share of the maximum probability are unsure.
         iou_thr: of two patches that overlap by more, the less unsure one goes.
 
     Returns:
-        (P, 4) int64 xyxy, the least sure first.
+        (P, 4) int64 xyxy, the least confident first.
     """
     height, width = size_hw
     unsure = fine_probs < fine_prob_thr * fine_probs.max()

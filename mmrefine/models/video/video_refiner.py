@@ -76,9 +76,9 @@ class FramewiseVideoRefiner(VideoRefiner):
     Args:
         refiner: for single frames.
         propagator: carries masks between neighbouring frames; None: :class:`FlowPropagator`.
-        min_agreement: least IoU of a frame's refined mask with the propagated one, or the propagator's reliability
+        min_agreement: minimum IoU of a frame's refined mask with the propagated one, or the propagator's reliability
             where that is less; 0 leaves frames alone. Chosen on degraded masks of four DAVIS clips, see docs/video.md.
-        min_support: least IoU of the propagated mask with the coarse one; under it neighbours are not believed.
+        min_support: minimum IoU of the propagated mask with the coarse one; under it neighbours are not believed.
         seed: of the refiner's random draws, which start again with every frame.
     """
 
