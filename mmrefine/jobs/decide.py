@@ -69,7 +69,7 @@ def reopen(out: str | os.PathLike) -> Job:
         paths['masks'], paths['images'], image_root=paths['image_root'], format=name, options=FormatOptions(**options)
     )
     gt = None if paths['gt'] is None else source.open_ground_truth(paths['gt'])
-    work = ImageWork(source, choices, '', about=arguments['about'], gt=gt, pictures=pictures)
+    work = ImageWork(source, choices, '', about=arguments['about'], ground_truth=gt, pictures=pictures)
     work.choices, work.refiner = choices, refiner
     return Job(work, out)
 

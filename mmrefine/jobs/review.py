@@ -101,9 +101,9 @@ def read_decisions(path: str | os.PathLike) -> dict[str, dict[int, bool]]:
 def _review_image(job: Job, loaded: LoadedImage, record: dict) -> ReviewImage:
     refined = RefinedMasks.from_json(record['masks'])
     gt = None
-    if job.work.gt is not None:
+    if job.work.ground_truth is not None:
         try:
-            gt = job.work.gt.read(loaded.task, loaded.coarse)
+            gt = job.work.ground_truth.read(loaded.task, loaded.coarse)
         except (OSError, ValueError):
             gt = None  # the summary tells why
     masks = _review_masks(loaded, refined, gt)
