@@ -1,6 +1,6 @@
-"""mmrefine: an image and coarse masks go in, pixel-accurate masks with a quality score come out.
+"""mmrefine: segmentation mask refinement for MMDetection, MMSegmentation and masks of any origin.
 
-Importing the package imports nothing heavy: what is public is looked up when first used (PEP 562).
+Importing the package is cheap: public names are imported when they are first used (PEP 562).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Refinement in Python, in memory."""
+"""Python API: refinement of images and masks in memory."""
 
 from mmrefine.apis.inferencer import RefineInferencer, refine
 from mmrefine.apis.inputs import refine_detections, refine_sample

@@ -1,4 +1,4 @@
-"""Refinement in Python: one call for one image, one object for many."""
+"""The function :func:`refine` for one image and the class :class:`RefineInferencer` for many."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def refine(
         masks: (N, H, W) or (H, W); bool, binary integers (0/1 or 0/255), or float probabilities in [0, 1].
         model: see :class:`RefineInferencer`. A model given by name is kept for the next call.
         device: such as ``'cpu'`` or ``'cuda:1'``; None: a GPU where there is one.
-        gate: True, the model's own: coarse masks are kept where it doubts that its proposal is better; False, none:
-            every proposal that is not empty is taken; settings to change, such as ``dict(min_gain=0.02)``, see
+        gate: True: the model's own, which keeps coarse masks where it expects no improvement; False: every proposal
+            that is not empty is accepted; a dict such as ``dict(min_gain=0.02)`` changes settings of
             :class:`~mmrefine.core.gate.QualityGate`.
 
     Returns:
-        ``.masks`` (N, H, W) bool in the order given, and with it scores, the gate's decisions and its reasons, and what
-        was proposed.
+        ``.masks`` (N, H, W) bool in the order of the inputs, with scores, the gate's decisions and reasons, and the
+        proposals.
 
     Raises:
-        TypeError, ValueError, FileNotFoundError: one sentence on what was expected, what came and what to do.
+        TypeError, ValueError, FileNotFoundError: an input is not as described above.
 
     Example:
         >>> import numpy as np
@@ -58,11 +58,11 @@ def refine(
 
 
 class RefineInferencer:
-    """A refiner ready for use on one or many images.
+    """Inferencer: a refiner with its weights, for one or many images.
 
     Args:
         model: name of a bundled model, a config (file, :class:`mmengine.config.Config` or dict), or a refiner, which
-            is used as it is and stays as it is, but for moving to ``device``.
+            is used without copying and only moved to ``device``.
         checkpoint: weights for a config or other weights for a bundled model, see
             :func:`~mmrefine.models.model_zoo.build_refiner`.
         device: such as ``'cpu'`` or ``'cuda:1'``; None: where a given refiner is, else a GPU where there is one.
@@ -96,7 +96,9 @@ class RefineInferencer:
         if not isinstance(model, BaseRefiner):
             model = build_refiner(model, checkpoint, device)
         elif checkpoint is not None:
-            raise ValueError('checkpoint goes with a config or a name; the refiner that was given has its weights.')
+            raise ValueError(
+                'checkpoint can only be given with a config or a model name; this refiner has its weights already.'
+            )
         elif device is not None:
             model = model.to(pick_device(device))
         self.refiner = model.with_gate(gate)
@@ -120,7 +122,7 @@ class RefineInferencer:
         return list(self.stream(self.make_input(*pair) for pair in zip(images, masks, strict=True)))
 
     def stream(self, inputs: Iterable[RefineInput]) -> Iterator[RefineResult]:
-        """Refine any number of images as they come, in order, holding no more than one group of them at a time."""
+        """Refine a stream of images in order, with at most one group of them in memory."""
         group: list[RefineInput] = []
         num_masks = 0
         for item in inputs:
@@ -134,14 +136,14 @@ class RefineInferencer:
             yield from self.refiner.refine_batch(group)
 
     def make_input(self, image: ImageLike, masks: np.ndarray) -> RefineInput:
-        """One image with this inferencer's seed, for :meth:`stream`."""
+        """Input of :meth:`stream` for one image, with this inferencer's seed."""
         return RefineInput(as_image(image), as_masks(masks), generator=torch.Generator().manual_seed(self.seed))
 
 
 def get_refiner(
     model: str | os.PathLike | dict | BaseRefiner, device: str | torch.device | None, gate: bool | Mapping
 ) -> BaseRefiner:
-    """The refiner of :func:`refine`; one that is given by name is kept for the next call."""
+    """Refiner of :func:`refine`; those given by name are cached."""
     refiner = _named_refiner(model, device) if isinstance(model, str) else model
     return RefineInferencer(refiner, device=None if refiner is not model else device, gate=gate).refiner
 

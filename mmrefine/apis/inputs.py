@@ -1,4 +1,4 @@
-"""Images and masks as people have them in Python: arrays, tensors, PIL images, paths, lists, and tools' own objects.
+"""Conversion of images and masks from arrays, tensors, PIL images, paths, lists, supervision and FiftyOne.
 
 Legend: N masks, H and W in pixels.
 """
@@ -20,14 +20,14 @@ from mmrefine.files.mask_files import read_mask_file
 
 
 def as_image(image: Any) -> np.ndarray:
-    """An image as an array.
+    """Image as an array.
 
     Args:
-        image: an (H, W, 3) array, which is returned as it is; a (3, H, W) or (H, W, 3) uint8 tensor; a PIL image; or a
+        image: an (H, W, 3) array, which is returned unchanged; a (3, H, W) or (H, W, 3) uint8 tensor; a PIL image; or a
             path.
 
     Raises:
-        TypeError, ValueError, FileNotFoundError: it is something else, or cannot be read.
+        TypeError, ValueError, FileNotFoundError: it is of another type, or cannot be read.
     """
     if isinstance(image, torch.Tensor):
         array = image.detach().cpu().numpy()
@@ -44,12 +44,12 @@ def as_masks(masks: Any) -> np.ndarray:
     """Masks as an array, (N, H, W) or (H, W).
 
     Args:
-        masks: an array, which is returned as it is; a tensor; a PIL image; the path of a PNG or .npy file; an object
+        masks: an array, which is returned unchanged; a tensor; a PIL image; the path of a PNG or .npy file; an object
             with the masks under ``mask``, as ``supervision.Detections`` has them; or a list of any of these, of one
             (H, W) mask each.
 
     Raises:
-        TypeError, ValueError, FileNotFoundError: they are something else, or cannot be read.
+        TypeError, ValueError, FileNotFoundError: they are of another type, or cannot be read.
     """
     if isinstance(masks, np.ndarray):
         return masks
@@ -79,11 +79,11 @@ def refine_detections(image: Any, detections: Any, **options: Any) -> Any:
 
     Args:
         image: see :func:`as_image`.
-        detections: with ``mask`` (N, H, W); it stays as it is.
+        detections: with ``mask`` (N, H, W); not changed.
         options: see :func:`mmrefine.refine`.
 
     Returns:
-        A copy with refined masks and the boxes of these (x1, y1, x2, y2; empty masks keep theirs); all else stays.
+        A copy with refined masks and their boxes (x1, y1, x2, y2; those of empty masks are kept).
 
     Raises:
         ValueError: there are no masks; and as :func:`mmrefine.refine`.
@@ -102,11 +102,11 @@ def refine_detections(image: Any, detections: Any, **options: Any) -> Any:
 
 
 def refine_sample(sample: Any, field: str = 'ground_truth', **options: Any) -> None:
-    """Refine the instance masks of a FiftyOne sample in place; ``sample.save()`` is the caller's.
+    """Refine the instance masks of a FiftyOne sample in place, without saving it (``sample.save()``).
 
     Args:
         sample: with ``filepath`` and ``Detections`` under the field, whose masks are crops of their boxes. Detections
-            without a mask stay as they are.
+            without a mask are skipped.
         field: name of the field.
         options: see :func:`mmrefine.refine`.
 

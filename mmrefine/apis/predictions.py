@@ -1,4 +1,4 @@
-"""Refinement of data samples: what models of MMDetection and MMSegmentation predicted, in memory."""
+"""Refinement of data samples with predictions of MMDetection and MMSegmentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models of MMDetection and MMSegmentation that refine what they predict, wherever they are run."""
+"""Wrapper config for models of MMDetection and MMSegmentation that refine their predictions, also in inferencers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def RefinedModel(model_type: str | type, refine: dict, **model: Any) -> nn.Modul
 
 
 class _Refined:
-    """In front of a model's own class: its predictions, refined."""
+    """Mixin before a model's own class that refines its predictions."""
 
     def val_step(self, data: Any) -> list:
         return self._refinement(self, super().val_step(data), data)

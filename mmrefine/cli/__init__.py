@@ -1,1 +1,1 @@
-"""The command line: ``mmrefine COMMAND``, each command in a file of its own with ``main(argv)``."""
+"""Command line interface: ``mmrefine COMMAND``, one file with ``main(argv)`` per command."""

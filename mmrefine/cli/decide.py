@@ -1,4 +1,4 @@
-"""``mmrefine decide OUT decisions.json``: results again, with the decisions of a reviewer."""
+"""``mmrefine decide OUT decisions.json``: apply the decisions of a reviewer to the results."""
 
 from __future__ import annotations
 

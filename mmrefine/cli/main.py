@@ -1,4 +1,4 @@
-"""``mmrefine COMMAND …``: names of commands, and nothing else."""
+"""``mmrefine COMMAND …``: dispatch to the commands."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from labelme files to corrected labelme files:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; its exit status."""
+    """Run a command and return its exit status."""
     words = sys.argv[1:] if argv is None else argv
     if not words or words[0] in ('-h', '--help', 'help'):
         print(HELP.format(commands='\n'.join(f'  {name:8s} {what}' for name, what in COMMANDS.items())), end='')

@@ -138,7 +138,7 @@ def _label(text: str) -> int | None:
 
 
 def choose_threshold(args: argparse.Namespace) -> float | None:
-    """The one threshold, or the best by the ground truth; None where there is no ground truth to decide."""
+    """The given threshold, or of several the one of the highest mIoU; None without ground truth to compare them."""
     from mmrefine.jobs.cam import best_threshold, format_sweep, sweep_thresholds
 
     if len(args.cam_threshold) == 1:
@@ -149,7 +149,7 @@ def choose_threshold(args: argparse.Namespace) -> float | None:
 
 
 def cam_names(args: argparse.Namespace) -> MapNames:
-    """How the tool that made the activation maps calls them."""
+    """Keys and class numbers in the activation maps."""
     from mmrefine.files.activation_maps import MapNames
 
     return MapNames(args.cam_key, args.cam_first_class)

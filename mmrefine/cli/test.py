@@ -40,7 +40,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def change_gate(config: Config, settings: dict | None) -> None:
-    """Change settings of the gate of every refiner in a config; None: no gate.
+    """Change settings of the gate of every refiner in a config; None removes the gates.
 
     Raises:
         SystemExit: there is no refiner in it.
@@ -59,7 +59,7 @@ def change_gate(config: Config, settings: dict | None) -> None:
 
 
 def write_per_mask(config: Config, path: str) -> None:
-    """Have the numbers of every mask written: by RefineMetric, or of predictions that are matched with ground truth.
+    """Configure per-mask output: of RefineMetric, or of predictions that are matched with the ground truth.
 
     Raises:
         SystemExit: nothing is refined.

@@ -1,4 +1,4 @@
-"""What makes current PyTorch and the OpenMMLab packages work together; each file goes when its reason goes."""
+"""Workarounds for current PyTorch with the OpenMMLab packages; each file can be deleted with its reason."""
 
 from .checkpoints import allow_mmengine_checkpoints
 from .cpu_distributed import prepare_cpu_distributed
@@ -19,7 +19,7 @@ __all__ = [
 
 
 def setup() -> None:
-    """Applies everything in this room; call it before mmdet or mmseg is imported. Cheap, and safe to call again.
+    """Apply all workarounds; call it before mmdet or mmseg is imported. Cheap and idempotent.
 
     A config file reaches it without code: ``custom_imports = dict(imports=['mmrefine.compat.auto'])``.
     """

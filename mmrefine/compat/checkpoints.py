@@ -19,7 +19,7 @@ _DTYPES = '?bhilqBHILQefd'
 
 
 def _history_statistic(owner: Any, name: str) -> Callable:
-    """All that ``getattr`` may do in a checkpoint: a `HistoryBuffer` pickles its statistics as such look-ups."""
+    """The only use of ``getattr`` that is allowed in a checkpoint: looking up a statistic of a `HistoryBuffer`."""
     if owner is not HistoryBuffer or name not in _STATISTICS:
         raise UnpicklingError(f'refused a checkpoint that looks up {name!r} of {owner!r}; it is not one of mmengine')
     return getattr(HistoryBuffer, name)

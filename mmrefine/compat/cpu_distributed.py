@@ -1,4 +1,4 @@
-"""Several processes without a GPU, for which mmengine's PyTorch launcher calls CUDA."""
+"""Distributed training without GPUs, where mmengine's PyTorch launcher would call CUDA."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def _missing(op: str) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    """Any other op exists, so that ``mmcv.ops`` imports whole, and raises when it is called."""
+    """Placeholders for all other ops, which raise when called, so that ``mmcv.ops`` can be imported."""
     if name.startswith('__'):
         raise AttributeError(name)
     return lambda *args, **kwargs: _missing(name)

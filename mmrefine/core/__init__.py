@@ -1,1 +1,1 @@
-"""Pure algorithms on arrays and tensors: no registry, no network, readable alone."""
+"""Pure algorithms on arrays and tensors, without registries and networks."""

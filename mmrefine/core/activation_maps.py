@@ -11,7 +11,7 @@ import numpy as np
 
 
 def resize_scores(scores: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """Activation maps at the size of their image, bilinear.
+    """Resize activation maps to the size of their image (bilinear).
 
     Args:
         scores: (K, h, w) float32, whose aspect ratio is the image's but for the rounding of a network's stride.
@@ -45,7 +45,7 @@ def resize_scores(scores: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
 def activation_label_map(
     classes: np.ndarray, scores: np.ndarray, alpha: float | None = None, *, threshold: float | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The likeliest class of every pixel. The background scores (1 - max score)^alpha, or the threshold everywhere.
+    """Label map of the highest scores. The background scores (1 - max score)^alpha, or the threshold everywhere.
 
     Both cut at one level of the highest score, that with (1 - level)^alpha = level for an alpha: 0.19 for 8.
 

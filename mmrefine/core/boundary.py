@@ -18,7 +18,7 @@ _MBA_PIXELS_PER_RADIUS = 300
 
 
 def band_width(size_hw: tuple[int, int], dilation_ratio: float = 0.02) -> int:
-    """Width in pixels of the boundary band in an image of this size: a share of its diagonal, at least 1.
+    """Width of the boundary band in pixels: a share of the image's diagonal, at least 1.
 
     Source: Boundary IoU (Cheng et al., CVPR 2021).
 

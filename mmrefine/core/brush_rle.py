@@ -1,4 +1,4 @@
-"""Label Studio's run-length code of brush masks: bits of RGBA bytes, as in ``@thi.ng/rle-pack``.
+"""Label Studio's run-length encoding of brush masks: bits of RGBA bytes, as in ``@thi.ng/rle-pack``.
 
 The code is a row of bits: 32 for the number of bytes, 5 for the size of a word less one (here 8 bits), four times 4
 for sizes of lengths less one; then runs: one bit that tells a repeated word (1) from single ones (0), 2 bits that
@@ -16,7 +16,7 @@ _MAX_RUN = 2**16
 
 
 def decode_brush(code: Sequence[int], size_hw: tuple[int, int]) -> np.ndarray:
-    """The (H, W) bool mask of a code.
+    """Decode to an (H, W) bool mask.
 
     Raises:
         ValueError: it is no such code, or one of another size.
@@ -58,7 +58,7 @@ def decode_brush(code: Sequence[int], size_hw: tuple[int, int]) -> np.ndarray:
 
 
 def encode_brush(mask: np.ndarray) -> list[int]:
-    """The code of an (H, W) bool mask, with 255 in all four bytes of its pixels."""
+    """Encode an (H, W) bool mask, with 255 in all four bytes of its pixels."""
     pixels = np.asarray(mask, bool).ravel()
     bits = [f'{4 * pixels.size:032b}{8 - 1:05b}', *(f'{size - 1:04b}' for size in _SIZES)]
     starts = np.flatnonzero(np.diff(pixels, prepend=~pixels[:1])) if pixels.size else np.zeros(0, int)

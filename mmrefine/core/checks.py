@@ -1,4 +1,4 @@
-"""Checks of what users hand in; every refusal says what was expected, what came and what to do."""
+"""Validation of user inputs."""
 
 from __future__ import annotations
 

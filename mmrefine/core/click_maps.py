@@ -1,4 +1,4 @@
-"""Clicks as pictures. Legend: B objects, P points each, m the side of the map."""
+"""Disc maps of clicks, an input of networks. Legend: B objects, P points each, m the side of the map."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _REFERENCE_RADIUS, _REFERENCE_SIDE = 5, 256
 
 
 def disc_radius(map_side: int) -> int:
-    """Radius of a click's disc in map pixels: 5 on a map of 256, in proportion on others, at least 1."""
+    """Radius of a click's disc in map pixels: 5 on a map of side 256, proportional on others, at least 1."""
     return max(1, round(_REFERENCE_RADIUS * map_side / _REFERENCE_SIDE))
 
 

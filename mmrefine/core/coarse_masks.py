@@ -61,7 +61,7 @@ def _blob(shape: tuple[int, int], centre_xy: tuple[int, int], radius_px: float, 
 
 
 def resample(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None = None) -> np.ndarray:
-    """Down-sampling and back, as a network with a coarse output grid does."""
+    """Downsampled and upsampled, as the output of a network with a coarse grid."""
     cells = rng.uniform(4, 16)
     factor = max(_size_px(mask) / cells, 1.0)
     low_size = tuple(max(2, int(round(side / factor))) for side in mask.shape[::-1])
@@ -164,7 +164,7 @@ def leak(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None = 
 
 
 def snap_to_segments(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None = None) -> np.ndarray:
-    """Every small image segment is wholly in or out, as in labels drawn on superpixels (watershed from a grid)."""
+    """Union of superpixels (watershed from a grid), as in labels that are drawn on them."""
     if image is None:
         return mask
     spacing = int(max(3, rng.uniform(0.08, 0.3) * _size_px(mask)))
@@ -185,7 +185,7 @@ def snap_to_segments(mask: np.ndarray, rng: np.random.Generator, image: np.ndarr
 
 
 def activation_blob(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None = None) -> np.ndarray:
-    """A thresholded class activation map: smooth, off centre, on the most telling part."""
+    """A thresholded class activation map: smooth, off centre, on the most discriminative part."""
     size = _size_px(mask)
     heat = gaussian_filter(mask.astype(np.float32), size * rng.uniform(0.08, 0.25), truncate=2.5)
     heat *= 1 + 0.25 * _smooth_noise(mask.shape, rng, max(size * 0.4, 3.0))

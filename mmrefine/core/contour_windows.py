@@ -31,7 +31,7 @@ def contour_windows(mask: np.ndarray, size: int, overlap: float = 0.25) -> np.nd
 
 
 def blending_weights(size: int) -> np.ndarray:
-    """(size, size) float32: how much a window counts, 1 in the middle and falling linearly to its border."""
+    """Blending weights of a window, (size, size) float32: 1 in the middle, falling linearly to the border."""
     ramp = 1 - np.abs((np.arange(size) + 0.5) * 2 / size - 1)
     return np.minimum.outer(ramp, ramp).astype(np.float32)
 

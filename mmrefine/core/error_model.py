@@ -1,4 +1,4 @@
-"""Mask errors of a model, measured on pairs of coarse and ground-truth masks, and coarse masks with such errors.
+"""Statistical model of mask errors, estimated from coarse and ground-truth masks, and sampling from it.
 
 The errors of one mask are a displacement of its contour, and parts that no usual displacement explains: missing ones at
 the contour, extra ones, holes. Whole masks' errors are drawn again, so that what comes together stays together.
@@ -50,7 +50,7 @@ class MaskErrors:
 
 @dataclass(frozen=True)
 class MaskErrorModel:
-    """What a source of coarse masks does wrong.
+    """Error statistics of a source of coarse masks.
 
     Attributes:
         masks: the errors of every measured mask, at least one.
@@ -139,7 +139,7 @@ class MaskErrorModel:
     def matched(
         self, coarse_masks: Iterable[np.ndarray], gt_masks: Iterable[np.ndarray], seed: int = 0, rounds: int = 5
     ) -> MaskErrorModel:
-        """This model with displacements scaled until its masks are as far from the ground truth as the coarse ones.
+        """This model with displacements scaled so that simulated masks have the mean IoU of the coarse masks.
 
         On real masks a contour's displacement and the parts beside it are told apart only roughly, and some errors
         would be drawn twice. What is matched is the mean of 1 - IoU.
@@ -167,7 +167,7 @@ class MaskErrorModel:
         return scaled
 
     def to_dict(self) -> dict:
-        """Plain numbers, as JSON can hold them."""
+        """Plain numbers, as JSON stores them."""
         return {'format': FORMAT, 'length': self.length, 'masks': [asdict(errors) for errors in self.masks]}
 
     @classmethod

@@ -1,4 +1,4 @@
-"""How good masks are by one's own probabilities. Legend: H, W in pixels."""
+"""Quality estimates of masks from predicted probabilities. Legend: H, W in pixels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def expected_iou(masks: Tensor, probabilities: Tensor) -> Tensor:
-    """The IoU with the ground truth that probabilities promise for masks, 0 where neither holds anything.
+    """Expected IoU of masks with the ground truth, given pixel probabilities; 0 where both are empty.
 
     Intersection and union are replaced by their expectations, each pixel taken as independent.
 
@@ -24,7 +24,7 @@ def expected_iou(masks: Tensor, probabilities: Tensor) -> Tensor:
 
 
 def boundary_sharpness(probabilities: Tensor) -> Tensor:
-    """How sure probabilities are along the boundary of the mask that they make, cut at 0.5.
+    """Mean confidence of probabilities along the boundary of their mask (threshold 0.5).
 
     Args:
         probabilities: (B, H, W), in [0, 1].
@@ -41,7 +41,7 @@ def boundary_sharpness(probabilities: Tensor) -> Tensor:
 
 
 def mask_stability(first: Tensor, last: Tensor) -> Tensor:
-    """IoU of the masks that two opinions make, cut at 0.5; 1 where both are empty.
+    """IoU of the masks of two probability maps (threshold 0.5); 1 where both are empty.
 
     Args:
         first, last: (B, H, W) probabilities.

@@ -1,4 +1,4 @@
-"""The do-no-harm gate: take a proposed mask, or keep the coarse one. Legend: N masks, H and W in pixels.
+"""The do-no-harm gate: accept a proposed mask or keep the coarse one. Legend: N masks, H and W in pixels.
 
 It decides on evidence that needs no ground truth, numbers between about 0 and 1:
 
@@ -43,7 +43,7 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True)
 class QualityGate:
-    """Decides per mask; None bars nothing.
+    """Gate on the features of each mask; a setting of None is not checked.
 
     Args:
         min_score, min_gain, min_agreement, min_sharpness, min_stability: minimum ``score``, ``expected_gain``,
@@ -119,12 +119,12 @@ class QualityGate:
 
 
 def logistic_input(name: str, value: float) -> float:
-    """A feature as the logistic model takes it: areas as the size of their logarithm, which is 0 for equal ones."""
+    """Input of the logistic model for a feature: the absolute logarithm of area ratios, other features unchanged."""
     return abs(math.log(max(value, 1e-9))) if name == 'area_ratio' else value
 
 
 def resolve_gate(own: QualityGate | None, gate: bool | Mapping) -> QualityGate | None:
-    """The gate that a call asks for.
+    """Gate for a ``gate`` argument: True, False or changed settings.
 
     Args:
         own: the refiner's.
@@ -178,7 +178,7 @@ def gate_features(
     coarse_scores: np.ndarray | None = None,
     evidence: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
-    """What a gate decides on, (N,) float64 by name.
+    """Features that the gate decides on, (N,) float64 by name.
 
     Args:
         coarse: (N, H, W) bool, none of them empty.
@@ -204,12 +204,12 @@ def describe_reason(reason: str) -> str:
 
 
 def summarize_kept(counts: Mapping[str, int], num_masks: int, in_python: bool = False) -> str:
-    """A sentence on the coarse masks that were kept, for which reasons, and how to take the proposals.
+    """Sentence on how many coarse masks were kept for which reasons, and which setting accepts the proposals.
 
     Args:
         counts: how many masks were kept for each of :func:`describe_reason`.
         num_masks: how many there were.
-        in_python: whether settings are told as Python takes them, not the command line.
+        in_python: whether settings are named as in Python instead of the command line.
     """
     if not counts:
         return ''
@@ -235,7 +235,7 @@ def _value(features: Mapping[str, float], name: str, setting: str) -> float:
 
 
 def _contrast(value: float, bound: float, words: str = 'needs') -> str:
-    """Both numbers with as many decimals as tell them apart."""
+    """Both numbers with as many decimals as it takes to distinguish them."""
     for decimals in range(3, 8):
         texts = f'{value:.{decimals}f}', f'{bound:.{decimals}f}'
         if texts[0] != texts[1]:

@@ -1,4 +1,4 @@
-"""A picture as its four quadrants. Legend: B pictures, C channels, h and w in pixels or cells."""
+"""Split of images into four quadrants. Legend: B images, C channels, h and w in pixels or cells."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def split_quadrants(pictures: Tensor) -> Tensor:
-    """(B, C, h, w) -> (4B, C, h/2, w/2): of every picture top left, top right, bottom left, bottom right.
+    """(B, C, h, w) -> (4B, C, h/2, w/2): of every image top left, top right, bottom left, bottom right.
 
     Raises:
         ValueError: h or w is odd.

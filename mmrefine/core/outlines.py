@@ -1,4 +1,4 @@
-"""Masks become polygons: outlines along the edges of pixels, with holes and parts, and simplified ones.
+"""Conversion of masks to polygons: outlines along pixel edges with holes and parts, optionally simplified.
 
 Coordinates are those of COCO: pixel (0, 0) covers x and y from 0 to 1. An outline that moves by less than half a pixel
 passes no pixel's centre, so a simplified one within less than that gives the same mask again.

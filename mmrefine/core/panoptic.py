@@ -1,4 +1,4 @@
-"""Panoptic maps as masks, and back. Legend: N segments, H and W in pixels.
+"""Conversion of panoptic maps to masks and back. Legend: N segments, H and W in pixels.
 
 A pixel holds ``class + INSTANCE_OFFSET * instance``, as in MMDetection: instances count from 1, stuff has none. A class
 beyond the known ones is void.

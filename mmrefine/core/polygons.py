@@ -1,4 +1,4 @@
-"""Polygons of COCO segmentations become masks. Legend: P points of a part, H and W in pixels.
+"""Rasterization of COCO's polygons. Legend: P points of a part, H and W in pixels.
 
 pycocotools rasterises them, in C and without a look at the numbers: NaN ends it, far points keep it busy for ever. So
 numbers are checked before, and what lies far outside of the image is cut off.

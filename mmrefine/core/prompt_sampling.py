@@ -1,4 +1,4 @@
-"""Prompts for training, drawn from a ground-truth mask as users give them. Legend: H and W in pixels, P points."""
+"""Random prompts for training, simulated from ground-truth masks. Legend: H and W in pixels, P points."""
 
 from __future__ import annotations
 

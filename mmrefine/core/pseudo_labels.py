@@ -1,4 +1,4 @@
-"""Which refined predictions are good enough to learn from. Legend: N predictions of one or of many images."""
+"""Selection of pseudo labels among refined predictions. Legend: N predictions of one or of many images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class PseudoLabelFilter:
-    """Sorts predictions into labels, objects to be ignored, and the rest, on evidence that needs no ground truth.
+    """Filter that sorts predictions into labels, ignored objects and the rest, without ground truth.
 
     A label passes all four thresholds. What does not, but has at least ``ignore_score``, is an object that training
     should neither learn nor take for background: an ignore band between the two. What is left counts as background.

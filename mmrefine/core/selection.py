@@ -1,4 +1,4 @@
-"""Which of a model's predicted masks are worth refining. Legend: N masks of one image."""
+"""Selection of the predicted masks that are refined. Legend: N masks of one image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class MaskSelection:
-    """Chooses masks by class, score, area and rank; empty ones never.
+    """Selection of masks by class, score, area and rank; empty masks are never selected.
 
     Args:
         classes: indices of the classes to take; None: all.

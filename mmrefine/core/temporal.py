@@ -14,7 +14,7 @@ from mmrefine.core.iou import binary_iou
 
 
 def estimate_flow(current: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Where each pixel of a frame is in another frame, by dense inverse search (Kroeger et al., ECCV 2016).
+    """Optical flow from a frame to another one, by dense inverse search (Kroeger et al., ECCV 2016).
 
     Args:
         current, other: (H, W, 3) uint8 RGB of one size.
@@ -41,7 +41,7 @@ _LEAST_SIDE = 64
 
 
 def warp_mask(mask: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """Carry a mask of another frame along the flow from :func:`estimate_flow`.
+    """Warp a mask of another frame with the flow from :func:`estimate_flow`.
 
     Args:
         mask: (H, W) bool, on ``other``.
@@ -62,7 +62,7 @@ def warp_mask(mask: np.ndarray, flow: np.ndarray) -> np.ndarray:
 
 
 def round_trip(mask: np.ndarray, there: np.ndarray, back: np.ndarray) -> float:
-    """What flow keeps of a mask on its way to another frame and back: their IoU, 1 for an empty mask.
+    """Forward-backward consistency: IoU of a mask with itself warped to another frame and back; 1 if it is empty.
 
     Where it is low the flow is lost, or parts of the object are in one of the frames only.
 
@@ -74,7 +74,7 @@ def round_trip(mask: np.ndarray, there: np.ndarray, back: np.ndarray) -> float:
 
 
 def consensus(masks: Sequence[np.ndarray], own: np.ndarray | None = None) -> np.ndarray:
-    """What most of some (H, W) bool masks say of a pixel; where they are split, ``own`` decides, or else background.
+    """Pixelwise majority of (H, W) bool masks; ties follow ``own``, or else are background.
 
     Example:
         >>> import numpy as np
@@ -86,7 +86,7 @@ def consensus(masks: Sequence[np.ndarray], own: np.ndarray | None = None) -> np.
 
 
 def flicker(masks: Sequence[np.ndarray], flows: Sequence[np.ndarray]) -> float:
-    """How much masks change beyond the motion: the mean of 1 - IoU of each mask with the one before it, carried along.
+    """Flicker: mean of 1 - IoU of each mask with the previous one, warped along the flow.
 
     The flow is estimated from the images alone, so that coarse, refined and ground-truth masks are judged alike. Its
     errors and disocclusions lower even the score of the ground truth, so a score means nothing by itself: compare it
@@ -120,7 +120,7 @@ def change(before: np.ndarray, mask: np.ndarray, flow: np.ndarray) -> float | No
 def must_restart(
     refined: np.ndarray, propagated: np.ndarray, coarse: np.ndarray, min_agreement: float, min_support: float
 ) -> bool:
-    """Whether a frame's refinement contradicts its neighbours so that it should start again from what they propagate.
+    """Whether a refined mask contradicts the masks propagated from its neighbours, so that these should be refined.
 
     Only if the propagated mask is an object at all and the frame's own coarse mask supports it: after a cut, and where
     the object appears or vanishes, neighbours know nothing about a frame. And not where refinement left the coarse mask

@@ -1,4 +1,4 @@
-"""Masks between views of one image: the views of a teacher and of a student, each resized, flipped or rotated.
+"""Warping of masks between augmented views of one image, such as those of a teacher and a student.
 
 Legend: N masks, H and W in pixels. Coordinates are continuous, x to the right and y down; the pixel in row i and column
 j has its centre at (j + 0.5, i + 0.5), the image reaches from (0, 0) to (W, H).
@@ -11,7 +11,7 @@ import numpy as np
 
 
 def warp_masks(masks: np.ndarray, matrix: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """Masks as another view shows them.
+    """Warp masks to another view.
 
     A pixel belongs to the warped mask if the mask, interpolated linearly, has at least half there. Flips, shifts by
     whole pixels and their combinations are exact. Beyond the view from which they come masks are empty.

@@ -205,7 +205,7 @@ def test_several_hooks_refine_one_after_the_other(detector, coarse_detections):
 def test_what_is_wrong_with_the_hook_shows_at_once(detector):
     with pytest.raises(ValueError, match="fallback must be None or 'network_input', got 'guess'"):
         RefineHook(REFINER, fallback='guess')
-    with pytest.raises(ValueError, match='checkpoint goes with a config or a name'):
+    with pytest.raises(ValueError, match='checkpoint can only be given with a config or a model name'):
         RefineHook(MODELS.build(REFINER), checkpoint='x.pth')
     with pytest.raises(ValueError, match=r"gate has no setting \['least_gain'\]"):
         RefineHook(REFINER, gate={'least_gain': 0.1}).before_run(detector)

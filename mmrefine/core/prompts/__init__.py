@@ -1,4 +1,4 @@
-"""Prompts that a promptable segmenter tolerates, excavated from a coarse mask (SAMRefiner, ICLR 2025, section 3).
+"""Noise-tolerant prompts for SAM from coarse masks (SAMRefiner, ICLR 2025, section 3).
 
 Legend of this folder: N masks, H and W the size of the image, h and w that of a grid of the model, all in pixels or
 cells; boxes are (x1, y1, x2, y2) of inclusive pixel indices, as segment-anything counts them; points are (x, y).

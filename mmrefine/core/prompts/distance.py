@@ -1,4 +1,4 @@
-"""How deep every pixel lies inside a mask, and how far outside of it."""
+"""Distance transforms of masks, inside and outside."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def _chamfer(planes: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _sweep(rows: np.ndarray) -> None:
-    """Let every row learn from its three neighbours above, then from those below; in place, float32 throughout."""
+    """Two passes of the chamfer transform over rows, down and up; in place, float32 throughout."""
     height, planes, width = rows.shape
     before = np.full((planes, width + 2), np.float32(np.inf))
     oblique = np.empty((planes, width), np.float32)

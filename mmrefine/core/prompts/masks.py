@@ -11,7 +11,7 @@ from mmrefine.core.prompts.frame import InputFrame
 
 
 def gaussian_weights(field: DistanceField, gamma: float) -> np.ndarray:
-    """Trust in every pixel of a mask: exp(-(D - D_max)^2 / (area / gamma)), 1 where the mask is deepest.
+    """Weight of every pixel of a mask: exp(-(D - D_max)^2 / (area / gamma)), 1 where the mask is deepest.
 
     Args:
         field: of one mask.
@@ -30,7 +30,7 @@ def gaussian_weights(field: DistanceField, gamma: float) -> np.ndarray:
 def mask_prompts(
     fields: Sequence[DistanceField], frame: InputFrame, grid_hw: tuple[int, int], strength: np.ndarray, gamma: float
 ) -> np.ndarray:
-    """Masks as logits on the model's prompt grid: +strength inside, -strength outside, times the Gaussian weights.
+    """Mask prompts as logits on the model's prompt grid: +strength inside, -strength outside, times Gaussian weights.
 
     A grid cell is inside where more than half of the bilinear sample is. The weights are sampled in the same way, and
     cells to which no pixel of the mask contributes keep the full negative strength.
@@ -39,7 +39,7 @@ def mask_prompts(
         fields: of N masks.
         frame: where the image lies in the model's input.
         grid_hw: (h, w) of the model's mask prompts.
-        strength: (N,) logit of full trust, one per mask.
+        strength: (N,) logit at full weight, one per mask.
         gamma: see :func:`gaussian_weights`.
 
     Returns:

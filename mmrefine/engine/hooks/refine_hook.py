@@ -76,7 +76,9 @@ class RefineHook(Hook):
         if fallback not in FALLBACKS:
             raise ValueError(f"fallback must be None or 'network_input', got {fallback!r}.")
         if isinstance(refiner, BaseRefiner) and checkpoint is not None:
-            raise ValueError('checkpoint goes with a config or a name; the refiner that was given has its weights.')
+            raise ValueError(
+                'checkpoint can only be given with a config or a model name; this refiner has its weights already.'
+            )
         self.refiner, self.checkpoint, self.device = refiner, checkpoint, device
         MaskSelection(None, score_thr, tuple(area_range), top_k)  # what is wrong with it shows at once
         self.gate = gate
