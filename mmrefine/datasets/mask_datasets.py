@@ -18,7 +18,7 @@ from mmengine.logging import print_log
 from mmrefine.core.checks import MASK_THRESHOLD
 from mmrefine.core.iou import binary_iou
 from mmrefine.core.rle import is_absent
-from mmrefine.datasets.skipped import BrokenSampleError, SkippedSamples
+from mmrefine.datasets.skipped_samples import BrokenSampleError, SkippedSamples
 from mmrefine.files.coco_file import CocoFile, record_problem
 from mmrefine.files.images import IMAGE_SUFFIXES
 from mmrefine.files.mask_files import read_mask_file
@@ -27,7 +27,7 @@ from mmrefine.registry import DATASETS
 
 
 class _SeededDataset(BaseDataset):
-    """A dataset whose samples carry their own source of randomness; the arguments are told in the subclasses."""
+    """Base of datasets whose samples carry their own random generator; see the subclasses for the arguments."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class _SeededDataset(BaseDataset):
         super().__init__(*args, **kwargs)
 
     def filter_data(self) -> list[dict]:
-        """The samples of the split, with ``kind``."""
+        """Samples of the split, with ``kind``."""
         if self.split is None:
             kept = self.data_list
         else:
@@ -115,7 +115,7 @@ class CocoMaskDataset(_SeededDataset):
         return data_list
 
     def _instance(self, file: CocoFile, index: int, record: Any, skipped: SkippedSamples) -> dict | None:
-        """What is kept of an annotation; None of a crowd, a small one, a box without a mask, one that is no use."""
+        """Instance of an annotation; None for crowds, small masks, boxes without masks and unusable records."""
         problem = record_problem(record, file.categories)
         if problem:
             skipped.skip(f'{self.ann_file}: annotations[{index}]', problem)
@@ -194,7 +194,7 @@ class MaskFolderDataset(_SeededDataset):
         return data_list
 
     def filter_data(self) -> list[dict]:
-        """The samples of the split whose coarse masks are good enough."""
+        """Samples of the split whose coarse masks reach ``min_coarse_iou``."""
         kept = super().filter_data()
         if self.min_coarse_iou > 0:
             kept = [info for info in kept if _coarse_iou(info) >= self.min_coarse_iou]
@@ -251,7 +251,7 @@ class MixtureDataset:
     """Endless draws from several datasets in given proportions.
 
     Draw k follows from ``seed`` and k alone, also which dataset and which sample it takes. Samples that cannot be read
-    are left out with a warning, see :class:`~mmrefine.datasets.skipped.SkippedSamples`.
+    are left out with a warning, see :class:`~mmrefine.datasets.skipped_samples.SkippedSamples`.
 
     Args:
         datasets: configs or datasets of this module.

@@ -1,4 +1,4 @@
-"""Samplers that know where training stopped."""
+"""Samplers that resume where training stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmrefine.registry import DATA_SAMPLERS
 
 @DATA_SAMPLERS.register_module()
 class SequentialShareSampler(Sampler):
-    """Indices ``start``, ``start`` + 1, ... dealt out to the processes in turn; the dataset does the shuffling.
+    """Sampler of the indices ``start``, ``start`` + 1, ... for all processes in turn; the dataset does the shuffling.
 
     Args:
         dataset: an endless dataset such as :class:`~mmrefine.datasets.MixtureDataset`.

@@ -1,4 +1,4 @@
-"""Pseudo-labels as a dataset of MMDetection; import this module in a config, ``custom_imports = dict(imports=[...])``.
+"""Dataset of MMDetection for weighted pseudo labels; needs ``custom_imports = dict(imports=[...])`` in the config.
 
 The file is COCO's with a ``weight`` in [0, 1] in every annotation, as tools/dataset_converters/pseudo_labels_to_coco.py
 writes it. Mix with labels by people: ``ConcatDataset`` of both, and MMDetection's ``MultiSourceSampler`` for the ratio.
@@ -28,7 +28,7 @@ class WeightedCocoDataset(CocoDataset):
     """
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
-        """As MMDetection's, which leaves out what it cannot use; the others keep their weights."""
+        """As in MMDetection, which drops unusable instances; the others get their weights."""
         info = super().parse_data_info({**raw_data_info, 'raw_ann_info': []})
         for annotation in raw_data_info['raw_ann_info']:
             weight = annotation.get('weight', 1.0)

@@ -1,4 +1,4 @@
-"""What plugs into mmengine's Runner."""
+"""Components of mmengine's Runner: hooks, test-time refinement, optimizer wrapper."""
 
 from mmrefine.engine.hooks import FastForwardHook, PseudoLabelHook, RefineHook, RefineVisualizationHook
 from mmrefine.engine.optim_wrapper import Bf16OptimWrapper

@@ -1,4 +1,4 @@
-"""Mixed precision where there is no loss scaling to do."""
+"""Mixed precision training in bfloat16, which needs no loss scaling."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmrefine.registry import OPTIM_WRAPPERS
 
 @OPTIM_WRAPPERS.register_module()
 class Bf16OptimWrapper(OptimWrapper):
-    """Forward passes under bfloat16 autocast, on CPUs too, which mmengine's ``AmpOptimWrapper`` refuses.
+    """Optimizer wrapper with bfloat16 autocast, also on CPUs, which mmengine's ``AmpOptimWrapper`` does not support.
 
     bfloat16 has float32's range, so gradients need no scaling. Arguments are those of mmengine's ``OptimWrapper``.
     """

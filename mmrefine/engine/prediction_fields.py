@@ -1,4 +1,4 @@
-"""Fields of a prediction as masks to refine, and refined masks back in their place.
+"""Conversion of the fields of a prediction to masks, and of refined masks back to fields.
 
 Legend: N masks of one field, K of them chosen, H and W the size of the image in pixels.
 """
@@ -54,7 +54,7 @@ class MaskField:
 def find_fields(
     sample: BaseDataElement, classes: tuple[str, ...] | None, rescore: bool, skipped: Collection[str] = ()
 ) -> list[MaskField]:
-    """Everything in a data sample that is, or can become, masks.
+    """Find all fields of a data sample that are masks or can be converted to masks.
 
     Args:
         sample: ``DetDataSample`` or ``SegDataSample`` with predictions.

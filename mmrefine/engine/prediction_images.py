@@ -1,4 +1,4 @@
-"""The image behind a prediction: from disk, or from what the network was given."""
+"""Original images of predictions, from disk or from the network's inputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FALLBACKS = (None, 'network_input')
 
 
 def image_of(sample: BaseDataElement, data: Any, index: int, fallback: str | None = None) -> np.ndarray:
-    """The original image of a prediction, (H, W, 3) uint8 RGB.
+    """Original image of a prediction, (H, W, 3) uint8 RGB.
 
     Args:
         sample: with ``img_path`` in its metainfo.
@@ -45,7 +45,7 @@ def image_of(sample: BaseDataElement, data: Any, index: int, fallback: str | Non
 
 
 def network_input_image(sample: BaseDataElement, data: Any, index: int) -> np.ndarray:
-    """What the pipeline gave the network, without padding, in the size of the original image: (H, W, 3) uint8 RGB.
+    """Input of the network without padding, resized to the original image: (H, W, 3) uint8 RGB.
 
     Images in a batch are BGR in 0..255, as OpenMMLab's pipelines load and pack them; normalisation in the data
     preprocessor comes later. One that a pipeline normalised itself is taken back by ``img_norm_cfg`` of its metainfo.

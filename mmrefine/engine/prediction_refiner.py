@@ -1,4 +1,4 @@
-"""A batch of predictions in, the same with refined masks out."""
+"""Refinement of batches of predictions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Work(NamedTuple):
 
 @dataclass
 class PredictionRefiner:
-    """Refines what a model of MMDetection or MMSegmentation predicts, against the original images.
+    """Refiner of predictions of MMDetection and MMSegmentation, on the original images.
 
     Args:
         refiner: refines; in its own precision, whatever autocast is at work around it.
@@ -75,7 +75,7 @@ class PredictionRefiner:
         top_k: int | None = None,
         **options: Any,
     ) -> PredictionRefiner:
-        """From the options of :class:`~mmrefine.engine.RefineHook`, and the names of the dataset's classes.
+        """Build from the options of :class:`~mmrefine.engine.RefineHook` and the names of the dataset's classes.
 
         Raises:
             TypeError, ValueError: a class that the dataset does not have, or a selection that cannot be made.
@@ -206,14 +206,14 @@ def prompted_by_box(refiner: BaseRefiner) -> BaseRefiner:
 
 
 def _coarse_field(prediction: BaseDataElement, field: MaskField) -> BaseDataElement:
-    """The field as the model predicted it, boxes as filled masks."""
+    """Field as the model predicted it, boxes as filled masks."""
     if field.scores is not None:
         return det_with_masks(prediction, field.masks, field=field.name).get(field.name)
     return prediction.get(field.name)
 
 
 def _frame_before(frame: BaseDataElement) -> BaseDataElement:
-    """A frame of a clip as the model predicted it."""
+    """Frame of a clip as the model predicted it."""
     before = frame.new()
     coarse = before.pop('coarse')
     for name, value in coarse.items():

@@ -1,4 +1,4 @@
-"""Around a model for the time of one prediction."""
+"""Model wrapper for test-time refinement."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmrefine.registry import MODEL_WRAPPERS
 
 @MODEL_WRAPPERS.register_module()
 class RefineWrapper(nn.Module):
-    """Predicts with a model and refines what it predicts.
+    """Wrapper that refines a model's predictions, for the time of one prediction.
 
     It steps aside when it is called, before the model predicts. So whatever happens then, an error in the model, in
     refinement or in evaluation, it is not left around the model. As a registered wrapper it is also invisible to
@@ -21,7 +21,7 @@ class RefineWrapper(nn.Module):
     Args:
         module: a model, or another wrapper around it.
         refine: from predictions and the batch they were made from to refined predictions.
-        restore: puts the module back to where this wrapper stands.
+        restore: puts the module back in place of this wrapper.
     """
 
     def __init__(self, module: nn.Module, refine: Callable[[list, Any], list], restore: Callable[[nn.Module], None]):
@@ -30,7 +30,7 @@ class RefineWrapper(nn.Module):
         self._refine, self._restore = refine, restore
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The module's own forward pass, without refinement."""
+        """Forward pass of the module, without refinement."""
         return self.module(*args, **kwargs)
 
     def val_step(self, data: Any) -> list:

@@ -1,4 +1,4 @@
-"""How far a mean gain may be chance."""
+"""Bootstrap confidence intervals of mean gains."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def paired_bootstrap(
     seed: int = 0,
     images: Sequence[object] | None = None,
 ) -> tuple[float, float]:
-    """Percentile confidence interval of the mean gain over images, which are drawn with replacement.
+    """Percentile confidence interval of the mean gain over images, by resampling images with replacement.
 
     The pairing is in the gains: one number per image or mask, its score after less its score before.
 

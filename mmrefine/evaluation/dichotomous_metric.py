@@ -51,7 +51,7 @@ class DichotomousMetric(BaseMetric):
         require('py_sod_metrics', _INSTALL, 'DichotomousMetric')
 
     def process(self, data_batch: object, data_samples: Sequence[dict | BaseDataElement]) -> None:
-        """Measure a batch; one entry per sample is kept."""
+        """Evaluate a batch; one entry per sample is kept."""
         for sample in data_samples:
             fields = sample.to_dict() if isinstance(sample, BaseDataElement) else sample
             gt = _planes(read_masks(fields, 'gt_masks'))

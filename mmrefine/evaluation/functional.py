@@ -108,7 +108,7 @@ def mean_boundary_accuracy(pred: np.ndarray, gt: np.ndarray) -> np.ndarray | flo
 
 
 def label_boundary_accuracy(pred: np.ndarray, gt: np.ndarray, ignore_label: int | None = None) -> float:
-    """mBA of a label map: the rings around all its classes, without the pixels whose ground truth is to be ignored.
+    """mBA of a label map: the rings around all its classes, without the pixels that the ground truth ignores.
 
     The released multi-class metric takes the ignored pixels of the rings off the number of right pixels whether or not
     the prediction agreed there, which makes its value fall with what is predicted in void; ours does not look at them.
@@ -166,7 +166,7 @@ def evaluate_masks(
 
 
 def check_metrics(metrics: Sequence[str]) -> None:
-    """Refuse names that are not in ``MASK_METRICS``, and none at all."""
+    """Refuse unknown names and an empty list."""
     unknown = [name for name in metrics if name not in MASK_METRICS]
     if unknown or not metrics or isinstance(metrics, str):
         raise ValueError(f'metrics must be a list of names out of {list(MASK_METRICS)}, got {metrics!r}.')
@@ -198,7 +198,7 @@ def _mba(pred: np.ndarray, gt: np.ndarray) -> float:
 
 
 def _mean_share(correct: np.ndarray, ring: Callable[[int], np.ndarray], radii: Iterable[int]) -> float:
-    """Mean over the radii of the share of right pixels in the ring; NaN if the ring is empty."""
+    """Mean over the radii of the share of correct pixels in the ring; NaN if the ring is empty."""
     shares = {}
     for radius_px in radii:
         if radius_px not in shares:  # most radii of an image of usual size coincide

@@ -1,4 +1,4 @@
-"""Fit the do-no-harm gate to masks whose ground truth is known. Legend: N masks, F features.
+"""Calibration of the do-no-harm gate on masks with ground truth. Legend: N masks, F features.
 
 The gate's logistic model estimates the probability that a change is for the better. It is fitted on the masks that
 changed for better or worse; those that hardly changed teach nothing, and let no threshold do harm.
@@ -23,7 +23,7 @@ _MIN_HARMED = 8  # of fewer harmed masks no share can be told
 
 @dataclass(frozen=True)
 class GateData:
-    """Proposals with their consequences, all of them taken.
+    """Features of proposals, and coarse and refined IoU of each.
 
     Attributes:
         features: (N,) each by name, see :mod:`mmrefine.core.gate`; without NaN.
@@ -46,7 +46,7 @@ class GateData:
 
     @classmethod
     def from_records(cls, records: Sequence[Mapping], group_by: str | None = None) -> GateData:
-        """What :class:`~mmrefine.evaluation.RefineMetric` writes with ``per_mask_file`` when nothing is gated.
+        """From the ``per_mask_file`` that :class:`~mmrefine.evaluation.RefineMetric` writes without a gate.
 
         Masks about which the refiner was not asked are left out.
 
@@ -86,7 +86,7 @@ class GateData:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """What is left at one threshold, in one group of masks.
+    """Gain and harm at one threshold, in one group of masks.
 
     Attributes:
         threshold: minimum probability.
@@ -104,7 +104,7 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A gate, and what it did to masks that it was not fitted on.
+    """A fitted gate and its results on held-out masks.
 
     Attributes:
         gate: the gate.
@@ -161,7 +161,7 @@ def calibrate(
 
 
 def risk_coverage(probabilities: np.ndarray, gains: np.ndarray) -> list[OperatingPoint]:
-    """What every threshold leaves of gain and harm; the first point, threshold 0, is no gate."""
+    """Gain and harm at every threshold; the first point, threshold 0, is without a gate."""
     thresholds = [0.0, *np.unique(probabilities).tolist()]
     return [_point(threshold, probabilities >= threshold, gains) for threshold in thresholds]
 
@@ -215,14 +215,14 @@ def _fit(inputs: np.ndarray, gains: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _inputs(data: GateData) -> np.ndarray:
-    """(N, F) as the logistic model takes them."""
+    """Inputs of the logistic model, (N, F)."""
     return np.column_stack(
         [[logistic_input(name, value) for value in values.tolist()] for name, values in data.features.items()]
     )
 
 
 def _folds(images: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """(N,) int: the part of each mask; images are dealt out in a random order."""
+    """(N,) int: the fold of each mask; images are assigned in a random order."""
     names, image_of = np.unique(images, return_inverse=True)
     if len(names) < folds:
         raise ValueError(f'a cross-validation in {folds} parts needs as many images, got {len(names)}.')

@@ -1,4 +1,4 @@
-"""Interactive segmentation: prompts drawn from the ground truth, and means over datasets.
+"""Evaluation of interactive segmentation: simulated prompts, and means over datasets.
 
 Legend: H and W the size of an image in pixels, P points. Points are (x, y) pixels.
 """
@@ -18,7 +18,7 @@ _POSITIVE = 1
 
 
 def simulated_prompt(mask: np.ndarray, prompt: str | int, seed: int, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """What a user would give for an object: its tight box, or clicks on it.
+    """Simulated user prompt for an object: its tight box, or clicks on it.
 
     Clicks are drawn evenly from the pixels of the object, as HQ-SAM (NeurIPS 2023) evaluates. They follow from
     ``seed``, ``name`` and the mask alone, and few clicks are the first of many: scores then differ by the number of
@@ -53,7 +53,7 @@ def simulated_prompt(mask: np.ndarray, prompt: str | int, seed: int, name: str) 
 
 
 def mean_of_sets(summaries: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """The plain mean over datasets of each score, as HQ-SAM and SAM2Refiner print it; masks are counted together.
+    """The plain mean over datasets of each score, as HQ-SAM and SAM2Refiner report it; numbers of masks are added.
 
     Args:
         summaries: of each set, as :func:`mmrefine.evaluation.summarize_refinement` returns them.

@@ -1,4 +1,4 @@
-"""How good label maps are: IoU of each label over a whole dataset, and their mean."""
+"""mIoU of label maps: IoU of each label over a whole dataset, and their mean."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LabelMapScore:
         self._known_px = 0
 
     def add(self, given: np.ndarray, gt: np.ndarray) -> None:
-        """Count an image in.
+        """Add an image.
 
         Args:
             given, gt: (H, W) integers in 0..65535.
@@ -54,11 +54,11 @@ class LabelMapScore:
 
     @property
     def mean_iou(self) -> float:
-        """Mean of :attr:`iou`; NaN if nothing was judged."""
+        """Mean of :attr:`iou`; NaN if no pixel was evaluated."""
         values = list(self.iou.values())
         return float(np.mean(values)) if values else float('nan')
 
     @property
     def labelled_share(self) -> float:
-        """Share of the pixels of known ground truth that were judged; NaN if there is none."""
+        """Share of the pixels with ground truth that were evaluated; NaN if there are none."""
         return float(self._gt_px.sum() / self._known_px) if self._known_px else float('nan')

@@ -27,7 +27,7 @@ DILATION_RATIO = 0.02
 def mask_ap(
     annotations: str | os.PathLike, results: Sequence[dict], *, federated: bool = False, boundary: bool = True
 ) -> dict[str, float]:
-    """AP of a results list.
+    """Mask AP of a results list.
 
     Args:
         annotations: COCO annotation file; with ``federated`` one of LVIS, such as

@@ -1,4 +1,4 @@
-"""Mask AP and boundary AP of a running MMDetection model."""
+"""Mask AP and boundary AP as a metric of mmengine."""
 
 from __future__ import annotations
 

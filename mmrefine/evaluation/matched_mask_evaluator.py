@@ -1,4 +1,4 @@
-"""Test-time refinement in one pass: the usual metrics of both sides, and what became of every mask that was found."""
+"""Evaluator for test-time refinement with both the usual metrics and metrics of matched masks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metric of refinement on a model's predictions, mask by mask: coarse and refined, matched to the ground truth."""
+"""Metric of coarse and refined predictions, matched to the ground truth."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def match_masks(
     gt_labels: np.ndarray,
     min_iou: float = 0.5,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of predictions and objects: by falling score, each takes the nearest free object of its class.
+    """Greedy matching: in the order of scores, each prediction is assigned the nearest free object of its class.
 
     Legend: N predictions, M objects, H and W in pixels. The nearest is the one with the highest mask IoU; this is how
     COCO's AP matches at one threshold.
@@ -74,7 +74,7 @@ class MatchedMaskMetric(RefineMetric):
         self.min_iou, self.ignore_index, self.classes = min_iou, ignore_index, classes
 
     def process(self, data_batch: object, data_samples: Sequence[dict | BaseDataElement]) -> None:
-        """Match and measure a batch."""
+        """Match and evaluate a batch."""
         samples = [s.to_dict() if isinstance(s, BaseDataElement) else s for s in data_samples]
         super().process(data_batch, [self._pairs(sample) for sample in samples])
 

@@ -1,4 +1,4 @@
-"""Any metrics of MMDetection and MMSegmentation before and after test-time refinement, in one pass over the data."""
+"""Evaluator of any metrics before and after test-time refinement, in one pass over the data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OF_BOXES = ('bbox', 'proposal', '/AR', 'pascal_voc/', 'openimages/', 'crowd_hum
 
 @EVALUATOR.register_module()
 class RefineEvaluator(Evaluator):
-    """Reports ``refined/<key>``, ``coarse/<key>`` and ``gain/<key>`` for every key of its metrics, and ``accepted``.
+    """Evaluator of ``refined/<key>``, ``coarse/<key>`` and ``gain/<key>`` for every key of its metrics.
 
     Every metric is built twice, and one of the two sees the predictions as they were before
     :class:`~mmrefine.engine.RefineHook`; what it writes to files goes to names that end in ``_coarse``. ``accepted`` is
@@ -101,7 +101,7 @@ class RefineEvaluator(Evaluator):
 
 
 class _AcceptedShare(BaseMetric):
-    """The share of masks given to the refiner that it replaced; NaN without any."""
+    """Share of masks given to the refiner that it replaced; NaN without any."""
 
     default_prefix = ''
 
@@ -114,7 +114,7 @@ class _AcceptedShare(BaseMetric):
 
 
 def _is_of_boxes(key: str) -> bool:
-    """Whether a metric, by its key, is of boxes or proposals, which refinement leaves as they are."""
+    """Whether a metric, by its key, is of boxes or proposals, which refinement does not change."""
     return any(text in key for text in _OF_BOXES)
 
 

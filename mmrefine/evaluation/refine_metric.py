@@ -1,4 +1,4 @@
-"""The metric of mmengine's Val and TestLoop: coarse and refined masks against the ground truth."""
+"""Metric of coarse and refined masks against the ground truth, for mmengine's validation and test loops."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class RefineMetric(BaseMetric):
         self.per_mask_file = None if per_mask_file is None else Path(per_mask_file)
 
     def process(self, data_batch: object, data_samples: Sequence[dict | BaseDataElement]) -> None:
-        """Measure a batch; one entry per sample is kept, as mmengine drops the padding of a sampler by their count."""
+        """Evaluate a batch; one entry per sample is kept, as mmengine drops the padding of a sampler by their count."""
         for sample in data_samples:
             fields = sample.to_dict() if isinstance(sample, BaseDataElement) else sample
             gt = read_masks(fields, 'gt_masks')
@@ -82,7 +82,7 @@ class RefineMetric(BaseMetric):
             self.results.append(entry)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        """Summarise what all ranks have measured, log it as a table, and write the file of single masks."""
+        """Summarise the results of all ranks, log them as a table, and write the per-mask file."""
         names = (*self.metrics, *(POOLING_WEIGHTS[name] for name in self.metrics if name in POOLING_WEIGHTS))
         coarse, refined = (
             {name: np.concatenate([np.zeros(0), *(entry['masks'][side][name] for entry in results)]) for name in names}
@@ -134,7 +134,7 @@ class RefineMetric(BaseMetric):
 
 
 def _values(fields: dict, field: str, num_masks: int) -> list[str]:
-    """What one field of a data sample says of each of its masks."""
+    """Values of one field of a data sample, one per mask."""
     if fields.get(field) is None:
         raise ValueError(f'group_by={field!r}: a data sample has no such field, it has {sorted(fields)}.')
     value = fields[field]
@@ -148,7 +148,7 @@ def _values(fields: dict, field: str, num_masks: int) -> list[str]:
 
 
 def _gate_columns(fields: dict, num_masks: int) -> dict[str, list]:
-    """What the refiner and its gate say of each mask, as far as the sample holds it."""
+    """Decisions, scores and features of the gate, one column each, as far as the sample has them."""
     columns = {'accepted': fields.get('accepted'), 'score': fields.get('scores'), **(fields.get('gate_features') or {})}
     gate_columns = {
         name: np.atleast_1d(np.asarray(column)).tolist() for name, column in columns.items() if column is not None

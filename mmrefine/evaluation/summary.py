@@ -196,7 +196,7 @@ def _summarize_part(
 
 
 def _metrics(columns: Mapping[str, object]) -> list[str]:
-    """The columns but those of weights."""
+    """Names of the columns that are metrics, without weights."""
     return [name for name in columns if name not in POOLING_WEIGHTS.values()]
 
 

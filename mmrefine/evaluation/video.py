@@ -1,4 +1,4 @@
-"""Measures of masks in videos: DAVIS's J and F, their statistics over a clip, and means over the objects of a dataset.
+"""Metrics of video object segmentation: DAVIS's J and F, their statistics over a clip, means over a dataset's objects.
 
 Legend: T frames of an object, H and W in pixels. Sources: DAVIS (Perazzi et al., CVPR 2016, section 5) and the 2017
 evaluation toolkit; LVOS (Hong et al., ICCV 2023; v2, 2024) and its toolkit.
@@ -85,7 +85,7 @@ def _f_measure(pred: np.ndarray, gt: np.ndarray, bound_th: float) -> float:
 
 @dataclass(frozen=True)
 class ObjectScores:
-    """What was measured of one object of one clip.
+    """Scores of one object of one clip.
 
     Attributes:
         clip, object_id: which.
@@ -99,7 +99,7 @@ class ObjectScores:
 
     @property
     def deviation(self) -> float:
-        """LVOS's V: standard deviation of (J + F) / 2 over the frames, how unsteady the tracking was."""
+        """LVOS's V: standard deviation of (J + F) / 2 over the frames."""
         return float(np.std((self.j + self.f) / 2))
 
 

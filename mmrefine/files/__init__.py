@@ -1,1 +1,1 @@
-"""The room that opens, names and writes files of the user's: images, masks, annotations, frames."""
+"""Reading and writing of files: images, masks, annotations, frames."""

@@ -1,4 +1,4 @@
-"""Label maps out of files of class activation maps."""
+"""Label maps from files of class activation maps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def read_activation_labels(
     threshold: float,
     names: MapNames = DEFAULT_NAMES,
 ) -> MaskFile:
-    """The label map of a file of activation maps, with the colours of VOC.
+    """Label map of a file of activation maps, with the colours of VOC.
 
     Args:
         path: see :func:`~mmrefine.files.activation_maps.load_activation_maps`.

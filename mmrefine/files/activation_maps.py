@@ -1,4 +1,4 @@
-"""Class activation maps, read from files without running what is in them. Legend: K classes, H and W in pixels.
+"""Safe reading of class activation maps from NumPy and torch files. Legend: K classes, H and W in pixels.
 
 Classes that are read are counted from 0 without the background, as most tools that make such maps do.
 """
@@ -26,7 +26,7 @@ _EXPECTED = (
 
 @dataclass(frozen=True)
 class MapNames:
-    """How the maps of a tool are called.
+    """Keys and class numbering in the files of a CAM tool.
 
     Attributes:
         scores: key of the (K, H, W) maps beside ``keys``; None: the first known one that is there.

@@ -1,4 +1,4 @@
-"""Pickles of arrays and tensors from anybody: nothing in them is run, and no number in them is trusted.
+"""Safe unpickling of arrays and tensors from untrusted files: no code is run and no number is trusted.
 
 numpy's own way back from a pickle believes what is said about sizes and types, and a damaged file can end the process.
 So arrays are built here, out of their bytes and a type of plain numbers, and everything is checked before.
@@ -25,7 +25,7 @@ _OTHERS = {
 
 
 def load_array_pickle(stream: BinaryIO) -> Any:
-    """What a pickle holds: arrays, tensors, scalars and Python's plain containers.
+    """Load a pickle of arrays, tensors, scalars and Python's plain containers.
 
     Raises:
         ValueError, pickle.UnpicklingError: it holds other things, or is damaged; other errors come from damage too.
@@ -34,7 +34,7 @@ def load_array_pickle(stream: BinaryIO) -> Any:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """All names that are not of arrays and tensors are refused before anything is imported."""
+    """Unpickler that refuses all names but those of arrays and tensors before anything is imported."""
 
     def find_class(self, module: str, name: str) -> Any:
         if module.split('.')[0] == 'numpy' and name in _OURS:
@@ -47,7 +47,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 class _Type:
-    """In the place of ``numpy.dtype``: its arguments and, as state, the order of bytes."""
+    """Stand-in for ``numpy.dtype``: its arguments and, as state, the byte order."""
 
     def __init__(self, name: str, *_: Any):
         if name not in _OBJECT_TYPES and not (isinstance(name, str) and _PLAIN_TYPE.fullmatch(name)):
@@ -68,7 +68,7 @@ class _Type:
 
 
 class _Array:
-    """In the place of ``numpy.ndarray``, which pickles make empty at first and then give a state."""
+    """Stand-in for ``numpy.ndarray``, which pickles create empty and then give a state."""
 
     value: Any = None
 
@@ -106,12 +106,12 @@ def _sizes(shape: Any) -> tuple[int, ...]:
 
 
 def _load_storage(data: bytes) -> Any:
-    """A tensor's numbers, which are a torch file inside of the pickle: read without the objects it could build."""
+    """Storage of a tensor, which is a torch file inside the pickle; its own pickle is not run."""
     return torch.load(io.BytesIO(data), map_location='cpu', weights_only=True)
 
 
 def _plain(value: Any) -> Any:
-    """Arrays in the place of what stood for them."""
+    """Replace the stand-ins by arrays."""
     if isinstance(value, _Array):
         return _plain(value.value)
     if isinstance(value, dict):

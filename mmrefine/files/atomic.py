@@ -1,4 +1,4 @@
-"""Files of the user's, written whole or not at all."""
+"""Atomic writing of files and folders."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _LONGEST_NAME = 255  # bytes, of nearly all file systems
 
 
 class OutputError(OSError):
-    """A result could not be written; the text says why and what to do."""
+    """A result could not be written."""
 
 
 @contextmanager
 def whole_path(path: str | os.PathLike, shared: bool = False, unfinished: Path | None = None) -> Iterator[Path]:
-    """A name to write a file under, which appears under its own when the block has ended, and not before.
+    """Temporary name to write a file under, which is renamed when the block ends.
 
     After a power cut there is the old file or the new one. The unfinished file has one fixed name, so that a job that
     is killed and started again leaves nothing behind.
@@ -64,7 +64,7 @@ def whole_path(path: str | os.PathLike, shared: bool = False, unfinished: Path |
 def whole_file(
     path: str | os.PathLike, mode: str = 'w', shared: bool = False, unfinished: Path | None = None
 ) -> Iterator[IO]:
-    """Open a file for writing that appears under its name when it is complete; see :func:`whole_path`.
+    """Open a file for atomic writing; see :func:`whole_path`.
 
     Args:
         path: missing folders are made.
@@ -98,7 +98,7 @@ def remove_results(*paths: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the names in a folder on the disk, where the system can."""
+    """Flush the names in a folder to the disk, where the system supports it."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -25,7 +25,7 @@ _GREY, _WHITE = 128, 250  # minimum levels of one object's only level, and of it
 
 @dataclass(frozen=True)
 class ObjectClicks:
-    """Clicks and a box on an object, in place of a mask.
+    """Clicks and a box on an object, instead of a mask.
 
     Attributes:
         frame: index of the frame.
@@ -59,7 +59,7 @@ class ClipMasks(ABC):
 
     @abstractmethod
     def load(self, index: int) -> list[np.ndarray | None]:
-        """For each object its (H, W) bool mask on a frame, or None where nothing is said about it.
+        """Masks (H, W) bool of all objects on a frame, None for objects that are not annotated there.
 
         Raises:
             OSError, ValueError: a mask cannot be read, or has not the size of the frames.

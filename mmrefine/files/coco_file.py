@@ -1,4 +1,4 @@
-"""COCO files that stay on the disk: in memory is only where each record starts and which image it belongs to."""
+"""COCO files of any size, with an index in memory of where each record starts and which image it belongs to."""
 
 from __future__ import annotations
 
@@ -109,16 +109,16 @@ class CocoFile:
         return len(self._starts)
 
     def counts(self) -> np.ndarray:
-        """How many records each of the ``image_ids`` has."""
+        """Number of records of each of the ``image_ids``."""
         return np.diff(self._bounds)
 
     def records_of(self, image_id: Any) -> list[int]:
-        """Indices of the records of an image, rising; none for an image that has none."""
+        """Indices of the records of an image, ascending."""
         number = self._numbers.get(image_id)
         return [] if number is None else self._order[self._bounds[number] : self._bounds[number + 1]].tolist()
 
     def read(self, indices: Iterable[int]) -> list[dict]:
-        """The records at these places.
+        """The records at these indices.
 
         Raises:
             ValueError: the file is no longer what it was.
@@ -198,7 +198,7 @@ def decode_record(
 
 
 def record_problem(record: Any, categories: Container = ()) -> str:
-    """What is wrong with an annotation or result before its mask is looked at; '' for nothing."""
+    """Problem of an annotation or result, without decoding its mask; '' if there is none."""
     if not isinstance(record, dict):
         return f'an annotation must be an object, got {_short(record)}.'
     category = record.get('category_id')
@@ -251,7 +251,7 @@ def _image_id_of(record: Any) -> Any:
 
 
 def _add_image(images: dict[Any, CocoImage], item: Item, path: str | os.PathLike) -> None:
-    """Keep an image, which is checked to have an id of its own."""
+    """Check and add an image, whose id must be unique."""
     record, where = item.value, f'{path}: images[{item.index}]'
     if not isinstance(record, dict) or not _is_id(record.get('id')):
         raise ValueError(f'{where} must have a number or a text as "id", got {_short(record)}.')

@@ -1,4 +1,4 @@
-"""What tells one content from another."""
+"""Content digests of files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _CHUNK_BYTES = 2**20
 
 
 def file_digest(path: str | os.PathLike, algorithm: str = 'sha256') -> str:
-    """Digest of a file's content, in hexadecimal.
+    """Hexadecimal digest of a file's content.
 
     Args:
         path: of the file.

@@ -1,4 +1,4 @@
-"""Measured errors of masks as JSON files."""
+"""JSON files of mask error models."""
 
 from __future__ import annotations
 

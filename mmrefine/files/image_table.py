@@ -1,4 +1,4 @@
-"""The images of a job, found by name or by id."""
+"""Lookup of a job's images by name or by id."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class ImageTable:
 
     @cached_property
     def _by_key(self) -> dict[str, list[str]]:
-        """Names by what they may be looked up under."""
+        """Names by their lookup keys."""
         found = defaultdict(list)
         for name in self.names:
             for key in _keys(name):
@@ -130,7 +130,7 @@ class ImageTable:
 
 
 def _keys(name: str) -> list[str]:
-    """Under what a name is looked up, the most exact first: as it is, without suffix, without folders, without both."""
+    """Lookup keys of a name, the most exact first: the name, without suffix, without folders, without both."""
     path = PurePosixPath(name_key(name))
     return list(dict.fromkeys([str(path), without_suffix(name), path.name, path.stem]))
 

@@ -1,4 +1,4 @@
-"""Reading images as people see them: upright, RGB, eight bits."""
+"""Reading of images as upright, 8-bit RGB."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ def _elements(window: _Window, key: str | None) -> Iterator[Item]:
 
 
 class _Window:
-    """A stretch of the file that is in memory.
+    """Part of the file that is in memory.
 
     Bytes are read as Latin-1, one character each: what structures JSON is ASCII, and places are bytes.
     """
@@ -208,7 +208,7 @@ class _Window:
         return position > len(self._text) - _LONGEST_TOKEN
 
     def _read_on(self) -> bool:
-        """Read more; what lies behind is dropped. False at the end of the file."""
+        """Read on and drop what was consumed. False at the end of the file."""
         kept = self._text[self._at :]
         chunk = self._file.read(max(_CHUNK, len(kept)))
         if chunk and self._digest is not None:

@@ -1,4 +1,4 @@
-"""What jobs leave beside their results, so that nobody takes results for input."""
+"""Manifest of a job's results, so that these are not taken for inputs."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from mmrefine.files.names import find_files
 
 @dataclass(frozen=True)
 class MaskFile:
-    """What a PNG mask holds.
+    """Content of a PNG mask and its form.
 
     Attributes:
         path: where it was read.
@@ -30,7 +30,7 @@ class MaskFile:
     palette: bytes | None = None
 
     def check_size(self, image_hw: tuple[int, int]) -> MaskFile:
-        """The file itself, if it has the size of its image.
+        """Check that the mask has the size of its image, and return this object.
 
         Raises:
             ValueError: it has another.
@@ -91,7 +91,7 @@ class MaskFile:
         return self.values.astype(np.uint8) if self.values.dtype == bool else self.values
 
     def from_binary(self, mask: np.ndarray) -> np.ndarray:
-        """Values that say the (H, W) bool mask as this file does; probabilities become 0 and 255."""
+        """Values of an (H, W) bool mask in this file's form; probabilities become 0 and 255."""
         if self.values.dtype == bool:
             return mask
         foreground = self.values.max()

@@ -1,4 +1,4 @@
-"""Where published datasets keep an image, its ground-truth mask and the coarse mask that a table starts from.
+"""File layouts of published datasets with images, ground-truth and coarse masks.
 
 A layout is three patterns: what the ground-truth masks are called, and where image and coarse mask are for each of
 them.

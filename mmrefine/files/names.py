@@ -1,4 +1,4 @@
-"""Names of files: which are found, which are usable, when two mean the same, and how they are shown."""
+"""File names: search, validation, Unicode equivalence, display."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def name_problem(name: Any) -> str:
 
 
 def name_key(name: str) -> str:
-    """Equal for names that mean the same: accents in one character or two, folders by / or \\."""
+    """Normalized name: equal for composed and decomposed accents, and for / and \\ between folders."""
     return str(PurePosixPath(unicodedata.normalize('NFC', name).replace('\\', '/')))
 
 
@@ -95,7 +95,7 @@ def without_suffix(name: str) -> str:
 
 
 def locate(folder: Path, name: str) -> Path:
-    """Where a file of this name is: under the name itself, or another one that means the same."""
+    """Path of a file by its name or an equivalent one."""
     plain = name.replace('\\', '/')
     candidates = [name, plain, *(unicodedata.normalize(form, plain) for form in ('NFC', 'NFD'))]
     paths = [folder / candidate for candidate in dict.fromkeys(candidates)]
@@ -103,7 +103,7 @@ def locate(folder: Path, name: str) -> Path:
 
 
 def printable(text: str) -> str:
-    """Text for a terminal: control characters and what is no character, as names may have, are spelled out."""
+    """Text for a terminal, with control characters and invalid characters escaped."""
     return ''.join(
         character
         if character.isprintable() or character in '\n\t'

@@ -1,4 +1,4 @@
-"""Refined masks kept on disk, so that they are computed once. Legend: N masks, H and W in pixels."""
+"""Cache of refined masks on disk. Legend: N masks, H and W in pixels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DAMAGE = (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.e
 
 
 class ResultCache:
-    """A folder of results, one file each, under names that follow from everything a result depends on.
+    """Cache folder with one file per result, named by a digest of everything it depends on.
 
     Any number of threads and processes may share a folder: files appear whole, and who comes second writes the same
     again. Nothing is ever deleted; the folder may be, at any time.
@@ -59,7 +59,7 @@ class ResultCache:
             return None  # it is computed and written again
 
     def put(self, key: str, result: RefineResult) -> None:
-        """Keep a result.
+        """Store a result.
 
         Raises:
             OSError: the folder cannot be written to.
@@ -110,7 +110,7 @@ def _result(stored: Mapping[str, np.ndarray], key: str, coarse: np.ndarray) -> R
 
 
 def refiner_fingerprint(config: Mapping, checkpoint: str | os.PathLike | None, seed: int) -> str:
-    """What tells one refiner from another: its config, its weights, its seed, and the version of this package.
+    """Digest of a refiner's config, weights and seed, and of this package's version.
 
     Args:
         config: of the refiner. Of files that it names the content counts.

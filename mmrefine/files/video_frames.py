@@ -1,4 +1,4 @@
-"""Frames of a clip, from a folder of images or a video file, read when they are wanted. Legend: H, W in pixels."""
+"""Lazy reading of a clip's frames from a folder of images or a video file. Legend: H, W in pixels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NUMBER = re.compile(r'([0-9]+(?:\.[0-9]+)?)')
 
 
 class VideoFrames(Sequence):
-    """Base of the clips: frames by index, of one size, the last few kept.
+    """Sequence of the frames of a clip, all of one size, with a cache of the last few.
 
     Attributes:
         path: where they are.
@@ -103,7 +103,7 @@ class FrameFiles(VideoFrames):
 
 
 class VideoFile(VideoFrames):
-    """A video file. Frames are counted when it is opened, since what a file says about their number may be a guess.
+    """Frames of a video file, which are counted when it is opened, since the number in its header may be wrong.
 
     Reading forwards decodes every frame once; a step back decodes from the start to that place.
 
@@ -270,7 +270,7 @@ def match_frames(files: Sequence[Path], names: Sequence[str], clip: str | os.Pat
 
 
 def _unique(table: dict, count: int) -> dict:
-    """The table, if each of the frames has a key of its own."""
+    """The table, if the keys of all frames are unique."""
     return table if len(table) == count and None not in table else {}
 
 

@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 from torch.utils.data import DataLoader
 
 from mmrefine.datasets import CocoMaskDataset, MaskFolderDataset, MixtureDataset, SequentialShareSampler
-from mmrefine.datasets.skipped import SkippedSamples
+from mmrefine.datasets.skipped_samples import SkippedSamples
 from mmrefine.registry import DATASETS, TRANSFORMS  # noqa: F401
 
 LOAD = [{'type': 'mmrefine.LoadRGBImage'}, {'type': 'mmrefine.LoadTrueMasks'}]

@@ -34,7 +34,7 @@ class RandomMaskFlip(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PhotometricJitter(BaseTransform):
-    """Another camera: gain, gamma and offset per channel, saturation, blur, noise and JPEG artefacts.
+    """Photometric augmentation: gain, gamma and offset per channel, saturation, blur, noise and JPEG artefacts.
 
     Args:
         strength: 0 leaves the image alone, 1 is strong.
@@ -68,7 +68,7 @@ class PhotometricJitter(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PasteOnBackground(BaseTransform):
-    """Synthetic composites: the object on another image.
+    """Copy-paste augmentation: the object on another image.
 
     Args:
         background_dir: folder of images, searched recursively for JPEG and PNG.

@@ -19,7 +19,7 @@ _KINDS = ('box', 'points', 'mask')
 
 
 def _resize(picture: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
-    """An image, or a bool mask cut at half cover."""
+    """Resize an image, or a bool mask with a threshold of 0.5."""
     smaller = size_wh[0] * size_wh[1] < picture.shape[0] * picture.shape[1]
     method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     if picture.dtype == bool:
@@ -59,7 +59,7 @@ class LargeScaleJitter(BaseTransform):
 
 @TRANSFORMS.register_module()
 class SquareResize(BaseTransform):
-    """Stretch the image to a square, as SAM 2 does; a prompt that is there moves along.
+    """Stretch the image to a square, as SAM 2 does, together with a prompt if there is one.
 
     Args:
         size: side of the square.

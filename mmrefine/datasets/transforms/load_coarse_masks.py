@@ -1,4 +1,4 @@
-"""Coarse masks of a sample, out of files. Legend: N masks, H and W in pixels."""
+"""Loading of coarse masks from files. Legend: N masks, H and W in pixels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmcv.transforms import BaseTransform
 
 from mmrefine.core.crops import mask_boxes
 from mmrefine.core.regions import VOID, split_label_map
-from mmrefine.datasets.skipped import SkippedSamples
+from mmrefine.datasets.skipped_samples import SkippedSamples
 from mmrefine.files.activation_map_source import activation_map_paths, read_activation_labels
 from mmrefine.files.activation_maps import MapNames
 from mmrefine.files.coco_file import CocoFile
@@ -36,7 +36,7 @@ class _Loaded(NamedTuple):
 
 @TRANSFORMS.register_module()
 class LoadCoarseMasks(BaseTransform):
-    """Load coarse masks; the step stands behind the one that loads the image.
+    """Load coarse masks; to be used after the step that loads the image.
 
     A file belongs to the image of its name, whose folders may go on to the left: ``a/1.png`` to ``photos/a/1.jpg``.
     COCO results, which have no names, go by ``img_id``. Annotations that cannot be used are left out with a warning.

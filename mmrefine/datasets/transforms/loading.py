@@ -1,11 +1,11 @@
-"""Load images and masks."""
+"""Loading of images and masks."""
 
 from __future__ import annotations
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmrefine.datasets.skipped import BrokenSampleError, SkippedSamples
+from mmrefine.datasets.skipped_samples import BrokenSampleError, SkippedSamples
 from mmrefine.files.coco_file import decode_record
 from mmrefine.files.images import read_image
 from mmrefine.files.mask_files import read_mask_file

@@ -12,7 +12,7 @@ from mmrefine.registry import TRANSFORMS
 
 
 def _cut(results: dict, box_xyxy: np.ndarray, size_wh: tuple[int, int] | None = None, antialias: bool = True) -> dict:
-    """Cut the image and every mask, and resize them, by area or bilinear; masks are cut at 0.5."""
+    """Crop and resize the image and all masks, by area or bilinear, with a threshold of 0.5 for masks."""
     x1, y1, x2, y2 = (int(value) for value in box_xyxy)
     size_wh = size_wh or (x2 - x1, y2 - y1)
     smaller = size_wh[0] * size_wh[1] < (x2 - x1) * (y2 - y1)
@@ -30,7 +30,7 @@ def _cut(results: dict, box_xyxy: np.ndarray, size_wh: tuple[int, int] | None = 
 
 @TRANSFORMS.register_module()
 class ChooseObject(BaseTransform):
-    """One random object of an image's ``instances``; the step stands before the one that decodes them."""
+    """Keep one random object of an image's ``instances``; to be used before the step that decodes masks."""
 
     def transform(self, results: dict) -> dict | None:
         instances = results['instances']
@@ -42,7 +42,7 @@ class ChooseObject(BaseTransform):
 
 @TRANSFORMS.register_module()
 class ObjectWindow(BaseTransform):
-    """A generous window around the one object, made smaller where it is large: where coarse masks are simulated.
+    """Crop of a large window around the object, in which coarse masks are simulated; resized where it is too large.
 
     Args:
         margin_ratio: context on each side, as a share of the object's mean side.
@@ -69,7 +69,7 @@ class ObjectWindow(BaseTransform):
 
 @TRANSFORMS.register_module()
 class CoarseMaskCrop(BaseTransform):
-    """The square network input around the coarse mask, with jittered margins.
+    """Crop around the coarse mask with jittered margins, resized to the square input of the network.
 
     Args:
         size: S in pixels.
@@ -89,7 +89,7 @@ class CoarseMaskCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomObjectCrop(BaseTransform):
-    """A random crop that holds the whole object, ``margin_px`` wider and higher than it; see :mod:`core.object_crop`.
+    """Random crop that holds the whole object, ``margin_px`` wider and higher than it; see :mod:`core.object_crop`.
 
     Args:
         size: side of the square that the crop is resized to.
@@ -117,7 +117,7 @@ class RandomObjectCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class MixedPatchCrop(BaseTransform):
-    """A patch at native resolution, evenly out of all with both foreground and background in the ground truth.
+    """Patch at native resolution, uniform among those with foreground and background in the ground truth.
 
     Args:
         size: side in pixels; images smaller than it are padded with their border's colours, masks with background.

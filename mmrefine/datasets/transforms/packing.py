@@ -1,4 +1,4 @@
-"""Pack what a refiner takes."""
+"""Packing of samples for refiners."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _META_KEYS = ('img_path', 'img_id', 'ori_shape', 'source', 'kind')
 
 @TRANSFORMS.register_module()
 class PackRefineInputs(BaseTransform):
-    """``dict(inputs=(3, H, W) uint8 RGB tensor, data_samples=RefineDataSample)``.
+    """Pack a sample as ``dict(inputs=(3, H, W) uint8 RGB tensor, data_samples=RefineDataSample)``.
 
     Args:
         tensors: masks as uint8 tensors and a ``seed`` for the model's own draws, as training wants them; otherwise bool

@@ -12,7 +12,7 @@ from mmrefine.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class PerturbBoundary(BaseTransform):
-    """``gt_masks`` -> ``coarse_masks``, on what there is of the image: before a crop on the whole of it.
+    """``gt_masks`` -> ``coarse_masks`` on the current image; to be used before cropping to perturb the whole mask.
 
     Unlike ``SimulateCoarseMasks`` it takes every draw, also of a small or thin object that is nearly lost.
 
@@ -35,7 +35,7 @@ class PerturbBoundary(BaseTransform):
 
 
 def fill_holes(mask: np.ndarray) -> np.ndarray:
-    """All within the outer contours of (H, W) bool, contours included."""
+    """Fill the holes of an (H, W) bool mask."""
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = np.zeros(mask.shape, np.uint8)
     cv2.drawContours(filled, contours, -1, 1, cv2.FILLED)

@@ -1,4 +1,4 @@
-"""Refinement as a step of a data pipeline: of this package, MMDetection or MMSegmentation."""
+"""Refinement as a transform of data pipelines of this package, MMDetection or MMSegmentation."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FIRST_REPORT = 100  # masks
 
 @TRANSFORMS.register_module()
 class RefineMasks(BaseTransform):
-    """Refine the masks of a sample; with a cache, epochs after the first cost next to nothing.
+    """Refine the masks of a sample, optionally with a cache on disk, which later epochs read.
 
     The image is read again from ``img_path``, so that the order of channels and the loader do not matter. The step
     belongs before anything that resizes, crops, mirrors or recolours.
@@ -131,7 +131,7 @@ class RefineMasks(BaseTransform):
             results['gt_masks'] = refined
 
     def _refine(self, results: dict, masks: np.ndarray) -> RefineResult:
-        """The result for masks of a sample, out of the cache if it is there."""
+        """Result for the masks of a sample, from the cache if possible."""
         masks = check_masks(masks, masks.shape[-2:])
         key = None if self.cache is None else self.cache.key(results['img_path'], masks)
         result = None if key is None else self.cache.get(key, masks)
@@ -143,7 +143,7 @@ class RefineMasks(BaseTransform):
         return result
 
     def _report(self, result: RefineResult) -> None:
-        """Log what the gate took so far, more rarely as there is more of it."""
+        """Log how many masks the gate has accepted so far, at growing intervals."""
         self._num_masks += len(result.accepted)
         self._num_accepted += int(result.accepted.sum())
         if self._num_masks >= self._next_report:

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole and finite: no training ends with less than it had."""
+"""Checkpoints that are written atomically and only with finite weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BACKEND = 'mmrefine.whole_files'
 
 
 class WholeFileBackend(LocalBackend):
-    """mmengine's files on the local disk, written whole or not at all, and removed when that is allowed."""
+    """mmengine's local backend with atomic writes, and with removals that can be deferred."""
 
     def __init__(self):
         super().__init__()
@@ -36,7 +36,7 @@ class WholeFileBackend(LocalBackend):
 
     @contextmanager
     def removing_last(self) -> Iterator[None]:
-        """Inside, files to be removed stay; they go at the end, unless something was raised."""
+        """Context that defers removals to its end, and skips them if anything is raised."""
         self._waiting = []
         try:
             yield
@@ -105,7 +105,7 @@ class CheckInvalidLossHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Look at the loss; checkpoints are saved by a hook of lower priority."""
+        """Check the loss, before the hook of lower priority that saves checkpoints."""
         loss = (outputs or {}).get('loss')
         if loss is None or not self.every_n_train_iters(runner, self.interval):
             return

@@ -1,4 +1,4 @@
-"""Resume without loading again what was trained on already."""
+"""Resuming without loading the samples of past iterations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmrefine.registry import HOOKS
 
 @HOOKS.register_module()
 class FastForwardHook(Hook):
-    """Start the sampler where the checkpoint ended.
+    """Hook that starts the sampler where the checkpoint ended.
 
     mmengine's loop skips trained iterations by loading and dropping their batches. Where the sampler can start anywhere
     (:class:`~mmrefine.datasets.SequentialShareSampler`), the loop is handed empty batches to drop instead.

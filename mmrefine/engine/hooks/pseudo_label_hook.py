@@ -1,4 +1,4 @@
-"""What a teacher gives its student, in the log; and a warning where it gives nothing."""
+"""Logging of pseudo labels, with a warning where a teacher produces none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmrefine.registry import HOOKS
 
 @HOOKS.register_module()
 class PseudoLabelHook(Hook):
-    """Log number and mean quality of the pseudo-labels of every iteration, of all processes together.
+    """Log the number and mean quality of the pseudo labels of every iteration, over all processes.
 
     They appear as ``pseudo_labels`` and ``pseudo_quality`` beside the losses, as they are in the iteration that is
     logged; ``LogProcessor(mean_pattern=...)`` averages them. For models with ``last_pseudo_labels``, such as
@@ -50,7 +50,7 @@ class PseudoLabelHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Log the iteration's pseudo-labels."""
+        """Log the iteration's pseudo labels."""
         stats = _unwrapped(runner).last_pseudo_labels
         sums = torch.tensor([stats.num_labels, stats.num_labels * stats.mean_quality], dtype=torch.float64)
         best = torch.tensor(stats.best_score)

@@ -87,7 +87,7 @@ class RefineHook(Hook):
         )
 
     def before_run(self, runner: Runner) -> None:
-        """Build the refiner, so that what is wrong with it shows before anything is trained."""
+        """Build the refiner, so that its errors are raised before training."""
         if not isinstance(self.refiner, BaseRefiner):
             parameter = next(runner.model.parameters(), None)
             device = parameter.device if self.device is None and parameter is not None else self.device
@@ -97,7 +97,7 @@ class RefineHook(Hook):
         self.refiner = self.refiner.with_gate(self.gate)
 
     def before_train(self, runner: Runner) -> None:
-        """What does not fit the validation data shows before training, too."""
+        """Check the options against the validation data, so that errors are raised before training."""
         if runner.val_loop is not None:
             self._prepare(runner.val_loop)
 
@@ -120,7 +120,7 @@ class RefineHook(Hook):
         self._report(runner)
 
     def _prepare(self, loop: BaseLoop) -> None:
-        """What depends on the dataset and the evaluator of this loop."""
+        """Set up what depends on the dataset and the evaluator of this loop."""
         metainfo = getattr(loop.dataloader.dataset, 'metainfo', None)
         names = metainfo.get('classes') if isinstance(metainfo, Mapping) else None
         self._refine = PredictionRefiner.from_options(
@@ -138,7 +138,7 @@ class RefineHook(Hook):
         runner.model = RefineWrapper(runner.model, self._refine, restore)
 
     def _report(self, runner: Runner) -> None:
-        """Log what the gate decided, on all processes together."""
+        """Log the decisions of the gate over all processes."""
         told = self._refine
         counts = all_gather_object((told.num_masks, told.num_accepted, told.kept_reasons))
         num_masks, num_accepted = (sum(count[index] for count in counts) for index in (0, 1))
@@ -150,6 +150,6 @@ class RefineHook(Hook):
 
 
 def _unread_fields(evaluator: Evaluator) -> frozenset[str]:
-    """Instances beside panoptic maps, where every metric reads the maps alone."""
+    """Fields that no metric reads: instances, where all metrics are panoptic."""
     names = [type(metric).__name__ for metric in evaluator.metrics]
     return frozenset({'pred_instances'} if names and all('Panoptic' in name for name in names) else ())

@@ -1,4 +1,4 @@
-"""Pictures of what a refiner does, while it is validated and tested."""
+"""Visualization of refined masks during validation and test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmrefine.structures import RefineDataSample
 
 @HOOKS.register_module()
 class RefineVisualizationHook(Hook):
-    """Hands samples to the Runner's visualizer, which must be ``mmrefine.Visualizer``.
+    """Hook that passes samples to the Runner's visualizer, which must be ``mmrefine.Visualizer``.
 
     Args:
         interval: every so many batches a sample is drawn.
