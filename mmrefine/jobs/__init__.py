@@ -1,4 +1,4 @@
-"""Refinement of files: whole datasets and clips, started, stopped and continued."""
+"""Resumable refinement of files: whole datasets and video clips."""
 
 from mmrefine.files.atomic import OutputError
 from mmrefine.jobs.clip_work import VideoReport, format_video_report

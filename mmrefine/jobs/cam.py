@@ -1,4 +1,4 @@
-"""Around a job over class activation maps: where to cut them, and what the label maps are worth."""
+"""Thresholds for class activation maps, and the quality of the label maps of a job."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _EXCUSED = (OSError, ValueError)
 
 @dataclass(frozen=True)
 class ThresholdScore:
-    """What comes of one threshold, over all files that could be read.
+    """Results of one threshold over all readable files.
 
     Attributes:
         threshold: what scores less is background.
@@ -48,7 +48,7 @@ def sweep_thresholds(
     gt: str | os.PathLike | None = None,
     names: MapNames = DEFAULT_NAMES,
 ) -> list[ThresholdScore]:
-    """Label maps out of activation maps at several thresholds, before any refinement.
+    """Evaluate label maps from activation maps at several thresholds, without refinement.
 
     Args:
         maps: folder of activation maps, see :class:`~mmrefine.jobs.formats.activation_maps.ActivationMaps`.
@@ -92,7 +92,7 @@ def best_threshold(scores: Sequence[ThresholdScore]) -> float | None:
 
 
 def format_sweep(scores: Sequence[ThresholdScore]) -> str:
-    """A table in Markdown, the best line marked where there is ground truth."""
+    """Markdown table of thresholds, the best one marked where there is ground truth."""
     best = best_threshold(scores)
     rows = [
         [
@@ -113,7 +113,7 @@ def compare_label_maps(
     void: int | None = VOID,
     names: MapNames = DEFAULT_NAMES,
 ) -> dict[str, LabelMapScore]:
-    """Coarse, refined and, where they were written, pseudo labels against the ground truth, over a whole finished job.
+    """mIoU of the coarse and refined label maps, and pseudo labels if written, of a finished job.
 
     Writes the numbers to ``label_quality.json`` in the job's folder.
 
@@ -165,7 +165,7 @@ def compare_label_maps(
 
 
 def format_label_quality(scores: dict[str, LabelMapScore]) -> str:
-    """A table in Markdown: a line per side, a column per label."""
+    """Markdown table with a row per side and a column per label."""
     labels = sorted({label for score in scores.values() for label in score.iou})
     rows = [
         [

@@ -1,4 +1,4 @@
-"""The work of a job over clips: refine frame by frame, keep the masks as RLE, write clip by clip.
+"""Work of a job on clips: refine frame by frame, keep masks as RLE, write clip by clip.
 
 Legend: N objects, H and W in pixels.
 """
@@ -30,7 +30,7 @@ from mmrefine.visualization.overlay import OverlayVideo, draw_overlay
 
 @dataclass(frozen=True)
 class VideoReport:
-    """What a job did.
+    """Report of a job on clips.
 
     Attributes:
         clips: one entry for each clip that was done, with counts and flicker.
@@ -61,7 +61,7 @@ class VideoReport:
 
 
 class ClipRefiners(NamedTuple):
-    """What clips are refined with.
+    """Refiners for clips, and for single frames.
 
     Attributes:
         refiner: of clips with masks on all frames.
@@ -73,7 +73,7 @@ class ClipRefiners(NamedTuple):
 
 
 class LoadedClip(NamedTuple):
-    """A clip that was opened; its frames are read when they are wanted."""
+    """An open clip, whose frames are read on demand."""
 
     task: ClipTask
     frames: VideoFrames
@@ -81,7 +81,7 @@ class LoadedClip(NamedTuple):
 
 
 class ClipWork(Work):
-    """Refines the masks of clips; the model is :class:`ClipRefiners`.
+    """Work on clips; the model is :class:`ClipRefiners`.
 
     Args:
         source: the coarse masks.

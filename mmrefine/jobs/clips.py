@@ -1,4 +1,4 @@
-"""Refining the masks of clips: the same job as over images, whose tasks are clips."""
+"""Refinement of the masks of video clips in files."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def refine_video(
     actors: int | None = None,
     debug: bool = False,
 ) -> VideoReport | None:
-    """Refine masks of clips, see :class:`~mmrefine.models.video.FramewiseVideoRefiner`.
+    """Refine masks of video clips, see :class:`~mmrefine.models.video.FramewiseVideoRefiner`.
 
     Under ``out`` are ``masks/<clip>/<frame>.png``, a JSON file, ``overlays/<clip>.mp4`` and ``summary.json``. A job
     that was killed goes on with the clip where it was. Clips that cannot be read are skipped and reported; a next call
@@ -144,7 +144,7 @@ def build_refiners(
     fast: bool,
     prompt_reuse: str = 'pr_gated',
 ) -> ClipRefiners:
-    """What clips are refined with; the arguments are those of :func:`refine_video`."""
+    """Build the refiners of clips; the arguments are those of :func:`refine_video`."""
     if isinstance(model, VideoRefiner):
         return ClipRefiners(model, model)
     inferencer = RefineInferencer(model, checkpoint, device, gate, seed)

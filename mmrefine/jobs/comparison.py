@@ -1,4 +1,4 @@
-"""Refiners side by side on the same masks with ground truth. Legend: N masks."""
+"""Comparison of refiners on the same masks with ground truth. Legend: N masks."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def gain_difference(records: Sequence[Mapping], others: Sequence[Mapping]) -> tu
 
 
 def best_of(records: Mapping[str, Sequence[Mapping]]) -> str:
-    """The refiner to take: of those not clearly behind in gain, the one that does least harm, then the quickest.
+    """The recommended refiner: among those whose gain is not significantly lower, the least harmful, then the fastest.
 
     Clearly behind is who gains less than the leader by more than chance, with 95 % confidence.
     """
@@ -79,7 +79,7 @@ def best_of(records: Mapping[str, Sequence[Mapping]]) -> str:
 
 
 def oracle(records: Mapping[str, Sequence[Mapping]]) -> dict[str, float]:
-    """What choosing the best refiner, or the coarse mask, for each mask by its ground truth would give: a bound."""
+    """Upper bound: the best refiner, or the coarse mask, chosen for each mask by its ground truth."""
     columns = list(zip(*records.values(), strict=True))
     coarse = [column[0]['coarse_iou'] for column in columns]
     best = [max([column[0]['coarse_iou'], *(record['refined_iou'] for record in column)]) for column in columns]

@@ -1,4 +1,4 @@
-"""Masks from one format into another: `mmrefine convert IN OUT`. Legend: H, W in pixels."""
+"""Conversion of masks between formats: `mmrefine convert IN OUT`. Legend: H, W in pixels."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ _WHOLE: dict[str, Callable[[Iterable[NewImage], float | None], bytes]] = {
 
 
 def _read(source: MaskFormat, report: dict[str, Any]) -> Iterator[NewImage]:
-    """Masks image by image; those that cannot be used are told of and left out."""
+    """Masks image by image; unusable ones are reported and left out."""
     for task in source.tasks:
         try:
             coarse = source.read(task, _size(source, task))
@@ -151,7 +151,7 @@ def _read(source: MaskFormat, report: dict[str, Any]) -> Iterator[NewImage]:
 
 
 def _size(source: MaskFormat, task: MaskTask) -> tuple[int, int]:
-    """(H, W) of an image: as its file has it, else as the masks' file says."""
+    """(H, W) of an image, from its file or else from the masks' file."""
     if task.image_path is not None and task.image_path.is_file():
         image = open_whole(task.image_path)
         turned = image.getexif().get(0x0112, 1) >= 5  # the orientations that swap the sides
@@ -163,7 +163,7 @@ def _size(source: MaskFormat, task: MaskTask) -> tuple[int, int]:
 
 
 class _AnyImages(ImageTable):
-    """Stands for images that are not there: every name is that of an image."""
+    """Image table without images, in which every name is found."""
 
     def __init__(self, source: Path):
         self.source, self.folder = source, source if source.is_dir() else source.parent

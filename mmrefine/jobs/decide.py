@@ -1,4 +1,4 @@
-"""Other decisions than the gate's, for a job that was concluded: results are written again, nothing is refined."""
+"""Manual decisions that replace the gate's: results of a finished job are written again without refining."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEPT = 'kept by a reviewer'
 
 
 def apply_decisions(out: str | os.PathLike, decisions: Mapping[str, Mapping[int, bool]]) -> JobReport:
-    """Take or refuse proposals of a job over images.
+    """Accept or reject proposals of a job on images.
 
     Later runs of the job leave the decisions alone, as long as image, masks, weights and config stay as they are.
 
@@ -54,7 +54,7 @@ def apply_decisions(out: str | os.PathLike, decisions: Mapping[str, Mapping[int,
 
 
 def reopen(out: str | os.PathLike) -> Job:
-    """The job that has its results in a folder, not started; its work cannot refine."""
+    """Job of a results folder, not started; its work cannot refine."""
     state = Path(out) / JOB_FOLDER
     try:
         arguments = json.loads((state / ARGUMENTS).read_text(encoding='utf-8'))
@@ -78,7 +78,7 @@ _PATHS = ('images', 'masks', 'image_root', 'gt')
 
 
 def keep_arguments(state: Path, paths: Mapping[str, Any], options: FormatOptions, **more: Any) -> None:
-    """Keep what :func:`reopen` needs.
+    """Store the arguments that :func:`reopen` needs.
 
     Args:
         state: what the job keeps for itself.
@@ -91,7 +91,7 @@ def keep_arguments(state: Path, paths: Mapping[str, Any], options: FormatOptions
 
 
 def _failures(job: Job, left: set[int]) -> list[dict]:
-    """Why the tasks that are left have no result, as the last run told."""
+    """Reasons why tasks have no result, from the report of the last run."""
     try:
         known = {item['image']: item['error'] for item in read_report(job.out.root / SUMMARY).failed}
     except (OSError, ValueError, KeyError):

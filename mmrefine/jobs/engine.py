@@ -1,4 +1,4 @@
-"""The engine of every job: what there is to do, doing it, putting it together; going on where it stopped.
+"""The engine of every job: plan, refine, write, conclude, and resume.
 
 A job is started once, alone; then any number of processes refine groups of its tasks, in any order; it is concluded
 once, alone. What is done to a task, an image or a clip, is the business of its :class:`Work`.
@@ -29,7 +29,7 @@ _SETTLE_S = 60.0  # disks of clusters show files of other machines with some del
 
 
 class Job:
-    """A work, and the folder that its results are in; a context that frees the folder at its end.
+    """A work and the folder of its results; a context manager that releases the folder.
 
     Args:
         work: what is done.
@@ -64,7 +64,7 @@ class Job:
     # ---- start ----
 
     def start(self, overwrite: bool = False) -> list[Share]:
-        """Make the folder ready, alone; what is left to do.
+        """Prepare the folder, in one process, and return what is left to do.
 
         Raises:
             ValueError: results would touch inputs, or the folder holds results of a job with other choices.
@@ -91,7 +91,7 @@ class Job:
         return list(self._left())
 
     def is_concluded(self) -> bool:
-        """Whether the final files are those of the tasks as they are."""
+        """Whether the final files are up to date."""
         try:
             known = json.loads((self.state / 'final.json').read_text(encoding='utf-8'))
             files = known['files']
@@ -102,11 +102,11 @@ class Job:
             return False
 
     def report(self) -> Any:
-        """Of a job that :meth:`is_concluded`."""
+        """Report of a job that :meth:`is_concluded`."""
         return self.work.read_report(self.out.root / SUMMARY)
 
     def _written_files(self) -> Iterator[tuple[str, str]]:
-        """Names and digests of the results that were written, as far as is known."""
+        """Names and digests of the results that were written, as far as recorded."""
         known = [record.get('delivered') for record in self.records]
         with contextlib.suppress(OSError, ValueError):
             known.append(json.loads((self.state / 'final.json').read_text(encoding='utf-8')))
@@ -124,7 +124,7 @@ class Job:
             yield from self.work.outputs(task)
 
     def _all_tasks(self) -> str:
-        """Changes with the tasks and with the results that are wanted of them."""
+        """Digest of the tasks and of the requested results."""
         digest = hashlib.sha256(digest_of([self.work.refiner, self.work.final_digest()]).encode())
         for task in self.work.tasks:
             digest.update(digest_of([task.key, self.work.outputs(task)]).encode())
@@ -161,7 +161,7 @@ class Job:
         return record is not None and self._is_delivered(task, record)
 
     def valid_record(self, task: Any) -> dict | None:
-        """What was made of a task; None if it was not refined as it is now."""
+        """Record of a task; None if there is none or it is out of date."""
         record = self.records.read(task.key)
         if record is None or record.get('refiner') != self.work.refiner:
             return None
@@ -188,7 +188,7 @@ class Job:
     # ---- refine ----
 
     def still_left(self, shares: Iterable[Share]) -> list[Share]:
-        """Of these shares what another process, which is gone, has not done."""
+        """What is left of these shares after another process has exited."""
         left = []
         for share in shares:
             todo = tuple(share.todo)
@@ -199,7 +199,7 @@ class Job:
         return left
 
     def shards(self, left: list[Share], count: int) -> list[list[Share]]:
-        """What is left in ``count`` shards: that of a group is a hash of the name of its first task."""
+        """Split shares into ``count`` shards, by a hash of the name of each group's first task."""
         shards: list[list[Share]] = [[] for _ in range(count)]
         for share in left:
             digest = hashlib.sha256(self.work.tasks[share.start].name.encode('utf-8', 'surrogatepass')).digest()
@@ -207,7 +207,7 @@ class Job:
         return shards
 
     def refine(self, model: Any, shares: Iterable[Share], on_progress: Callable[[Progress], None]) -> None:
-        """Do these shares, one after the other.
+        """Refine these shares, one after the other.
 
         Args:
             model: what the work refines with.
@@ -234,13 +234,13 @@ class Job:
         return len(report.get('entries', ()))
 
     def deliver_again(self, task: Any, record: dict, masks: dict) -> None:
-        """Write a task with other masks than its record has."""
+        """Write a task again with other masks than its record has."""
         self.deliver(Loaded(task, self.work.load(task), record['inputs'], masks), masks)
 
     # ---- conclude ----
 
     def conclude(self, failed: list[dict]) -> Any:
-        """Put everything together in the order of the tasks, alone; the summary, last, says that all is there.
+        """Write the final files in the order of the tasks, in one process, with the summary last.
 
         Args:
             failed: of all steps.
@@ -293,7 +293,7 @@ class Job:
 
 
 def check_choices(known: dict | None, choices: dict, out: Path) -> None:
-    """Refuse to mix results.
+    """Refuse to mix results of different choices.
 
     Raises:
         ValueError: the choices differ.

@@ -1,4 +1,4 @@
-"""Whether inputs have changed: first by size and time, which is cheap, then by content, which is true.
+"""Detection of changed inputs, by size and time first, which is cheap, then by content.
 
 A fingerprint goes into JSON and is kept with each result. Paths are not in it, so that a folder may be moved.
 """
@@ -18,7 +18,7 @@ from mmrefine.files.digests import file_digest
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Something that a result depends on.
+    """Fingerprint of something that a result depends on.
 
     Args:
         quick: changes with almost every change, and without one when a file is copied; cheap.
@@ -29,18 +29,18 @@ class Fingerprint:
     content: Callable[[], str]
 
     def as_json(self) -> list[str]:
-        """To be kept with a result."""
+        """JSON to be stored with a result."""
         return [self.quick, self.content()]
 
     def agrees(self, known: Any) -> bool:
-        """Whether what was kept is the same content."""
+        """Whether a stored fingerprint has the same content."""
         if not isinstance(known, list) or len(known) != 2:
             return False
         return known[0] == self.quick or known[1] == self.content()
 
 
 def fingerprint_files(paths: Iterable[Path]) -> Fingerprint:
-    """Of files in an order; one that is missing is a content of its own.
+    """Fingerprint of files in this order; a missing file counts as a content of its own.
 
     Raises:
         OSError: a file cannot be read; from ``content`` only.
@@ -51,18 +51,18 @@ def fingerprint_files(paths: Iterable[Path]) -> Fingerprint:
 
 
 def fingerprint_value(value: Any) -> Fingerprint:
-    """Of a value in types of JSON."""
+    """Fingerprint of a JSON value."""
     digest = digest_of(value)
     return Fingerprint(digest, lambda: digest)
 
 
 def digest_of(value: Any) -> str:
-    """SHA-256 of a value in types of JSON, shortened to 128 bits."""
+    """SHA-256 of a JSON value, shortened to 128 bits."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def plain(value: Any) -> Any:
-    """A config in types of JSON, in which names of files are replaced by their content's digest."""
+    """A config as JSON values, with file names replaced by digests of their content."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""The work of a job over images: read, refine in batches, write and report mask by mask.
+"""Work of a job on images: read, refine in batches, write and report mask by mask.
 
 Legend: N masks of an image, H and W its size in pixels.
 """
@@ -33,7 +33,7 @@ _PICTURE_NOTES = 8
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """A task with everything that was read for it."""
+    """A task with its image and masks."""
 
     task: MaskTask
     image: np.ndarray
@@ -41,7 +41,7 @@ class LoadedImage:
 
 
 class ImageWork(Work):
-    """Refines the masks of images; the model is a :class:`~mmrefine.apis.inferencer.RefineInferencer`.
+    """Work on images; the model is a :class:`~mmrefine.apis.inferencer.RefineInferencer`.
 
     Args:
         source: the coarse masks.
@@ -77,7 +77,7 @@ class ImageWork(Work):
     # ---- what there is ----
 
     def groups(self) -> list[range]:
-        """At most ``batch_masks`` masks, or one task."""
+        """Groups of at most ``batch_masks`` masks, or of one task."""
         starts, room = [], 0
         for task in self.tasks:
             if not starts or task.num_masks is None or task.num_masks > room:
@@ -168,7 +168,7 @@ class ImageWork(Work):
         return {'entries': entries, 'problems': problems}
 
     def _ground_truth_of(self, loaded: LoadedImage) -> tuple[GroundTruthMasks | None, list[dict]]:
-        """The ground truth of a task, or why there is none."""
+        """Ground truth of a task, or the problems with it."""
         if self.ground_truth is None:
             return None, []
         try:
@@ -219,7 +219,7 @@ class _MasksOfImage:
         self._current: list[int] = []
 
     def next_input(self, count: int) -> RefineInput:
-        """The next masks that can be used, ``count`` at the most."""
+        """The next usable masks, at most ``count``."""
         masks, self._current = [], []
         while self.left and len(masks) < count:
             index = self.left.pop(0)
@@ -232,7 +232,7 @@ class _MasksOfImage:
         return RefineInput(self.loaded.image, stacked, generator=self._generator)
 
     def add(self, items: list[RefinedMask]) -> None:
-        """What became of the last ones."""
+        """Add the results of the last ones."""
         for index, item in zip(self._current, items, strict=True):
             self._items[index] = item
 
@@ -267,7 +267,7 @@ class _Drawn:
         ] * 2
 
     def rejected(self) -> np.ndarray:
-        """Proposals that were not taken, (M, H, W) bool."""
+        """Rejected proposals, (M, H, W) bool."""
         return np.array(self._rejected, bool).reshape(-1, *self._size_hw)
 
 

@@ -1,4 +1,4 @@
-"""Refining the masks of a whole dataset: read, refine, write as it comes, go on after a kill."""
+"""Refinement of the masks of a whole dataset in files."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def refine_dataset(
     actors: int | None = None,
     debug: bool = False,
 ) -> JobReport | None:
-    """Refine masks in files and write them in the kind in which they came, with a ``summary.json``.
+    """Refine masks in files and write them in their own format, with a ``summary.json``.
 
     A job that was killed goes on where it was when it is called again with the same arguments, and ends with the same
     files; so does one that is done by several processes, whose number may change. Called again later, it does again
@@ -148,7 +148,7 @@ def refine_dataset(
 
 
 def check_launch(launcher: str, actors: int | None, workers: int = 1) -> None:
-    """Refuse what does not go together.
+    """Refuse options that cannot be combined.
 
     Raises:
         ValueError: a number out of range, or actors without Ray.
@@ -160,7 +160,7 @@ def check_launch(launcher: str, actors: int | None, workers: int = 1) -> None:
 
 
 def refiner_digest(refiner: BaseRefiner, model: Any) -> str:
-    """Of everything in a refiner that results depend on: its config, of files in it the content, and its weights."""
+    """Digest of everything that results depend on: the refiner's config, files named there, and weights."""
     config = _made_with(model) if isinstance(model, BaseRefiner) else plain(load_config(model)[0]['model'])
     gate = refiner.gate
     gate = dataclasses.asdict(gate) if dataclasses.is_dataclass(gate) else str(gate)
@@ -168,7 +168,7 @@ def refiner_digest(refiner: BaseRefiner, model: Any) -> str:
 
 
 def _made_with(refiner: BaseRefiner) -> dict[str, Any]:
-    """Of a refiner that was not built from a config the arguments that it has kept under their names."""
+    """Arguments of a refiner that was not built from a config, as far as it has attributes of their names."""
     arguments = inspect.signature(type(refiner).__init__).parameters
     kept = {name: value for name, value in vars(refiner).items() if name in arguments}
     return {
@@ -177,12 +177,12 @@ def _made_with(refiner: BaseRefiner) -> dict[str, Any]:
 
 
 def model_name(model: Any, refiner: BaseRefiner) -> str:
-    """What a refiner is called in the summary."""
+    """Name of a refiner in the summary."""
     return str(model) if isinstance(model, (str, os.PathLike)) else type(refiner).__name__
 
 
 def config_paths(*names: Any) -> list[tuple[str, Path]]:
-    """The files among configs and checkpoints, and what they are called."""
+    """Paths among configs and checkpoints, with their roles."""
     return [('config or weights', Path(name)) for name in names if _is_file(name)]
 
 

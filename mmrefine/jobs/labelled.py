@@ -1,4 +1,4 @@
-"""Images with coarse masks and ground truth, from whatever holds them: what refiners are compared and gates fitted on.
+"""Images with coarse masks and ground truth from any format, for comparing refiners and calibrating gates.
 
 Legend: N masks of an image, H and W its size in pixels.
 """
@@ -80,7 +80,7 @@ def degraded(images: Sequence[LabelledImage], errors: MaskErrorModel, seed: int 
 
 
 def measure_errors(images: Sequence[LabelledImage]) -> MaskErrorModel:
-    """The errors of coarse masks, matched to how far these are from the ground truth.
+    """Error model of coarse masks, matched to their mean IoU.
 
     See :meth:`~mmrefine.core.error_model.MaskErrorModel.matched`.
     """

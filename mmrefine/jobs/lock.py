@@ -1,4 +1,4 @@
-"""One run at a time in a folder of results."""
+"""Lock of a results folder, for one run at a time."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Lock:
         os.close(self._handle)
 
     def _hold(self) -> bool:
-        """Have the system hold the lock; False where it cannot."""
+        """Lock the file; False where the file system does not support it."""
         if fcntl is None:
             return False
         try:

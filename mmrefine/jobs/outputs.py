@@ -1,4 +1,4 @@
-"""Where a job may write: under its own folder, and there only files that its manifest names.
+"""Output folder of a job, in which it writes only files that its manifest names.
 
 Beside the results lies ``.job/``, in which a job keeps what it needs to go on: the manifest, the lock, the records.
 """
@@ -36,7 +36,7 @@ class OutputFolder:
         self.owned = read_manifest(self.root)
 
     def path(self, name: str) -> Path:
-        """Where the result of a name is.
+        """Path of a result.
 
         Raises:
             OutputError: it would be outside the folder.
@@ -52,7 +52,7 @@ class OutputFolder:
         return path
 
     def plan(self, names: Iterable[str]) -> None:
-        """Own these results from now on; must be called, alone, before they are written.
+        """Add results to the manifest; must be called in one process before they are written.
 
         Raises:
             OutputError: a file is there that no job has written, or the folder cannot be written to.
@@ -76,7 +76,7 @@ class OutputFolder:
         return new
 
     def register(self, written: Iterable[tuple[str, str]]) -> None:
-        """Own results that a record tells of, where the manifest has lost them.
+        """Add results of a record that are missing in the manifest.
 
         Args:
             written: names, and the digests of what was written; a file with another content may be somebody else's.
@@ -103,7 +103,7 @@ class OutputFolder:
             yield file
 
     def unfinished(self, name: str) -> Path:
-        """Where a result is while it is being written."""
+        """Temporary path of a result."""
         suffix = Path(name).suffix if len(Path(name).suffix) < 8 else ''
         return self.state / 'unfinished' / (hashlib.sha256(os.fsencode(name)).hexdigest()[:32] + suffix)
 
@@ -166,7 +166,7 @@ class OutputFolder:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Refuse that two results have one name.
+    """Refuse two results with one name.
 
     Raises:
         ValueError: they have.
@@ -178,7 +178,7 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def check_apart(out: OutputFolder, names: Iterable[str], inputs: Iterable[tuple[str, Path]]) -> None:
-    """Refuse to write where inputs are.
+    """Refuse to write to inputs.
 
     Args:
         names: of the results.

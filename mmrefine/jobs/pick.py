@@ -1,4 +1,4 @@
-"""Which refiner, with which options, suits given masks best? Legend: N masks, H and W in pixels."""
+"""Automatic choice of a refiner and its options for given masks. Legend: N masks, H and W in pixels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MIN_AGREEMENT = 0.8
 
 @dataclass(frozen=True)
 class Pick:
-    """What was found.
+    """Result of :func:`pick`.
 
     Attributes:
         name: of the best candidate, ``<refiner>, <option>``.
@@ -55,7 +55,7 @@ def pick(
     device: str | torch.device | None = None,
     seed: int = 0,
 ) -> Pick:
-    """Try refiners and their main options on a sample of masks.
+    """Compare refiners and their main options on a sample of masks.
 
     With ground truth of a few masks these are measured; fewer than 40 are joined by copies whose coarse masks have the
     same distribution of errors. Without any, the pixelwise majority of the candidates stands in for
@@ -106,7 +106,7 @@ def pick(
 def _variants(
     model: str | os.PathLike, checkpoint: str | None, device: str | torch.device | None
 ) -> dict[str, tuple[BaseRefiner, dict, str | None]]:
-    """A refiner as it is, and with its first step alone where it has several."""
+    """A refiner, and if it has several steps also with its first step alone."""
     content, default_checkpoint = load_config(model)
     checkpoint = checkpoint or (None if default_checkpoint is None else str(default_checkpoint))
     config = content['model'].to_dict()
@@ -121,7 +121,7 @@ def _variants(
 
 
 def _by_majority(images: Sequence[LabelledImage], refiners: Sequence[BaseRefiner]) -> list[LabelledImage]:
-    """The masks on which all refiners agree, with what most of them say in place of ground truth."""
+    """Masks on which all refiners agree, with their pixelwise majority as ground truth."""
     found = []
     for item in images:
         generators = [torch.Generator().manual_seed(0) for _ in refiners]
@@ -148,7 +148,7 @@ def _count(images: Sequence[LabelledImage]) -> int:
 
 
 def as_config(picked: Pick) -> str:
-    """The choice as a config file."""
+    """Config file of the choice."""
     content: dict = {'model': picked.config}
     if picked.checkpoint is not None:
         content['load_from'] = os.path.abspath(picked.checkpoint)

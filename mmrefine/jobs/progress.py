@@ -1,4 +1,4 @@
-"""How far a job is: a bar on a terminal, a line now and then in a log."""
+"""Progress of a job: a bar on a terminal, occasional lines in a log."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class JobProgress:
             self._print_line()
 
     def show(self, num_images: int, num_masks: int) -> None:
-        """So many are done."""
+        """Update the numbers of units and masks that are done."""
         self._done, self._masks = num_images, num_masks
         if self._done:
             self._bar.update(self._task, completed=num_images, pace=self._pace())
@@ -63,7 +63,7 @@ class JobProgress:
 
 
 def print_start(total: int, left: int, concluded: bool) -> None:
-    """Say on standard error what an earlier run has done, if there was one.
+    """Print to standard error what an earlier run has done, if there was one.
 
     Args:
         total, left: tasks, which are images or clips.

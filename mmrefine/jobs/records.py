@@ -1,4 +1,4 @@
-"""A job's memory: what became of each task, so that it can go on, write again and be reviewed without refining again.
+"""Records of a job's tasks, from which it resumes, writes again and makes review pages without refining again.
 
 While a job works, each task has a file of its own, a *part*. When it concludes, they become one file,
 ``records.jsonl``, one line per task in the order of the tasks. Anything in it that is damaged, empty or of another job
@@ -53,7 +53,7 @@ class Records:
         return self.read(key) is not None
 
     def write(self, key: str, record: dict) -> None:
-        """Keep the record of a task.
+        """Write the record of a task.
 
         Raises:
             OutputError: it cannot be written.
@@ -62,7 +62,7 @@ class Records:
             file.write(_encode({'key': key, **record}))
 
     def merge(self, keys: Iterable[str]) -> None:
-        """Put the records of these tasks together, in this order, and forget all others.
+        """Merge the records of these tasks, in this order, and drop all others.
 
         Raises:
             OutputError: they cannot be written.
@@ -83,7 +83,7 @@ class Records:
                 yield record
 
     def _index(self) -> dict[str, tuple[int, int]]:
-        """Where the line of each key is."""
+        """Offset and length of the line of each key."""
         if self._places is None:
             self._places, start = {}, 0
             with contextlib.suppress(OSError), open(self._path, 'rb') as file:
@@ -120,7 +120,7 @@ def _decode(line: bytes, key: str | None = None) -> dict | None:
 
 
 class Attempts:
-    """Marks of work that was begun, so that work which takes its process with it is not begun for ever.
+    """Marks of attempts, so that work that kills its process is not tried for ever.
 
     Args:
         folder: what the job keeps for itself.
@@ -130,7 +130,7 @@ class Attempts:
         self._folder = folder / 'attempts'
 
     def begun(self, keys: Iterable[str]) -> int:
-        """How often work on exactly these tasks was begun and neither done nor left in good order."""
+        """How many attempts at exactly these tasks have ended with the death of the process."""
         try:
             return int(self._path(keys).read_text())
         except (OSError, ValueError):
@@ -141,12 +141,12 @@ class Attempts:
         return self._path(keys).exists()
 
     def begin(self, keys: Iterable[str], count: int) -> None:
-        """Work begins for the ``count``-th time."""
+        """Mark the start of the ``count``-th attempt."""
         with whole_file(self._path(keys)) as file:
             file.write(str(count))
 
     def end(self, keys: Iterable[str]) -> None:
-        """Work is done."""
+        """Remove the mark of an attempt."""
         self._path(keys).unlink(missing_ok=True)
 
     def clean(self) -> None:

@@ -1,4 +1,4 @@
-"""What a refiner made of the masks of one image, in a form that is small and goes into JSON.
+"""Results of one image with masks as RLE, as they are stored in records.
 
 Proposals are kept whether they were accepted or not, so that a review can show them and another decision can be
 applied without refining again. Legend: N masks, H and W in pixels.
@@ -26,7 +26,7 @@ class RefinedMask:
             mask could not be used, was left alone or is empty.
         score: the refiner's estimate of the quality of the mask that goes out, in [0, 1].
         proposal_score: the same of the proposal.
-        gain: the quality that the gate expects the proposal to gain; None where the refiner does not tell.
+        gain: the quality that the gate expects the proposal to gain; None where the refiner does not estimate it.
         accepted: the proposal replaces the coarse mask.
         reason: why it does not; '' if it does.
         failed: the coarse mask could not be used; ``reason`` says why.

@@ -1,4 +1,4 @@
-"""What an engine is given to do: tasks, the groups that they are done in, and what is done to each."""
+"""Base of the work of a job: tasks, their groups, and how each is loaded, refined and written."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Share(NamedTuple):
 
 
 class Work(ABC):
-    """What a job does to its tasks; see :class:`~mmrefine.jobs.image_work.ImageWork`.
+    """Base of the work of a job; see :class:`~mmrefine.jobs.image_work.ImageWork`.
 
     Attributes:
         unit: what is counted, such as ``'images'``.
@@ -69,11 +69,11 @@ class Work(ABC):
 
     @abstractmethod
     def paths(self) -> Iterable[tuple[str, Path]]:
-        """What the user's inputs are called, and where they are; no result may touch them."""
+        """Roles and paths of the user's inputs, which results must not overwrite."""
 
     @abstractmethod
     def inputs(self, task: Any) -> dict[str, Fingerprint]:
-        """What the refined masks of a task depend on, by name."""
+        """Fingerprints of what the refined masks of a task depend on, by name."""
 
     @abstractmethod
     def outputs(self, task: Any) -> list[str]:
@@ -84,32 +84,32 @@ class Work(ABC):
         """Names of the files that are written when all tasks are done, but the summary."""
 
     def final_digest(self) -> str:
-        """Changes with all that the final files depend on besides the tasks."""
+        """Digest of everything that the final files depend on besides the tasks."""
         return ''
 
     @abstractmethod
     def report_fingerprint(self, task: Any) -> Fingerprint:
-        """Of what a task's report depends on besides its masks, such as its ground truth."""
+        """Fingerprint of what a task's report depends on besides its masks, such as its ground truth."""
 
     @abstractmethod
     def load(self, task: Any) -> Any:
         """Read a task; called in threads."""
 
     def count(self, shares: Iterable[Share]) -> int:
-        """How many units these are."""
+        """Number of units in these shares."""
         return sum(len(share.todo) for share in shares)
 
     def size_px(self, loaded: Any) -> int:
-        """How much memory refining a task takes, in pixels of masks."""
+        """Memory that refining a task takes, in pixels of masks."""
         return 0
 
     @abstractmethod
     def refine(self, model: Any, loaded: list[Any], on_progress: Callable[[Progress], None]) -> list[dict | Exception]:
-        """Refine tasks together: of each what a record keeps of its masks, or what kept it from being refined."""
+        """Refine tasks together; returns the masks of each for its record, or the error."""
 
     @abstractmethod
     def deliver(self, loaded: Any, masks: dict, out: OutputFolder) -> dict:
-        """Write the files of a task; what the report wants to know of it, in types of JSON."""
+        """Write the files of a task; returns its part of the report as JSON values."""
 
     @abstractmethod
     def conclude(
@@ -129,7 +129,7 @@ class Work(ABC):
 
 
 def error_text(error: Exception) -> str:
-    """One line on what was raised; of errors that were not meant for people the kind is told, too."""
+    """One line of an error, with its type unless the message was written for users."""
     text = ' '.join(str(error).split()) or type(error).__name__
     if not isinstance(error, (OSError, ValueError, TypeError, MemoryError, ImportError, RuntimeError)):
         text = f'{type(error).__name__}: {text}'
@@ -137,6 +137,6 @@ def error_text(error: Exception) -> str:
 
 
 def short(value: Any, length: int = 40) -> str:
-    """The beginning of a text."""
+    """Shorten a text."""
     text = str(value)
     return text if len(text) <= length else text[: length - 3] + '...'

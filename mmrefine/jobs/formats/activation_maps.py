@@ -1,4 +1,4 @@
-"""Class activation maps: they become label maps, whose regions are refined."""
+"""Class activation maps, whose label maps are refined region by region."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a format of masks is to a job: it reads them, writes them, and pairs them with ground truth.
+"""Base of the formats of masks: reading, writing, and pairing with ground truth.
 
 **Adding a format is adding one file to this folder**: a subclass of :class:`MaskFormat` under
 ``@register_format('its-name')``, found without being imported anywhere else. It says
@@ -63,12 +63,12 @@ class MaskTask:
 
     @property
     def name(self) -> str:
-        """What the engine calls a task in reports."""
+        """Name of the task in reports."""
         return self.image
 
 
 class CoarseMasks(ABC):
-    """The N coarse masks of an image, decoded when they are wanted.
+    """The N coarse masks of an image, decoded on demand.
 
     Attributes:
         size_hw: (H, W).
@@ -103,7 +103,7 @@ class CoarseMasks(ABC):
 
 @dataclass(frozen=True)
 class MaskPair:
-    """A mask as it is reported: before and after.
+    """A mask before and after refinement, as it is reported.
 
     Attributes:
         name, category: for reports.
@@ -126,7 +126,7 @@ class MaskPair:
 
 @dataclass(frozen=True)
 class GroundTruthMasks:
-    """Ground truth of an image, for its masks as they are reported.
+    """Ground truth of an image, for each of its reported masks.
 
     Attributes:
         mask: the (H, W) bool ground truth of the mask at a position; None where there is none.
@@ -148,7 +148,7 @@ class GroundTruth(ABC):
 
     @abstractmethod
     def fingerprint(self, task: MaskTask) -> Fingerprint:
-        """Tells whether the ground truth of a task has changed."""
+        """Fingerprint of the ground truth of a task."""
 
     @abstractmethod
     def read(self, task: MaskTask, coarse: CoarseMasks) -> GroundTruthMasks:
@@ -161,7 +161,7 @@ class GroundTruth(ABC):
 
 @dataclass(frozen=True)
 class FormatOptions:
-    """What a user may say about masks, whatever their format; see :func:`~mmrefine.jobs.formats.open_masks`."""
+    """Options of all formats of masks; see :func:`~mmrefine.jobs.formats.open_masks`."""
 
     semantic: bool = False
     ignore_label: int | None = VOID
@@ -211,7 +211,7 @@ class MaskFormat(ABC):
 
     @abstractmethod
     def fingerprint(self, task: MaskTask) -> Fingerprint:
-        """Tells whether the masks of a task have changed, see :mod:`mmrefine.jobs.fingerprints`."""
+        """Fingerprint of the masks of a task, see :mod:`mmrefine.jobs.fingerprints`."""
 
     @abstractmethod
     def read(self, task: MaskTask, size_hw: tuple[int, int]) -> CoarseMasks:
@@ -222,25 +222,25 @@ class MaskFormat(ABC):
         """
 
     def declared_size(self, task: MaskTask) -> tuple[int, int] | None:
-        """(H, W) of a task's image as the masks' file has it; None if it does not say."""
+        """(H, W) of a task's image from the masks' file; None if it is not given there."""
         return None
 
     def names_digest(self) -> str:
-        """Changes with what masks are called in reports, such as names of categories."""
+        """Digest of the names of masks in reports, such as names of categories."""
         return ''
 
     def final_digest(self) -> str:
-        """Changes with all that :meth:`finish` takes over from the masks' files besides the masks."""
+        """Digest of everything that :meth:`finish` copies from the masks' files besides the masks."""
         return ''
 
     def outputs(self, task: MaskTask) -> list[str]:
-        """Names, under the folder of the results, of the files that :meth:`write` writes for a task."""
+        """Names of the files that :meth:`write` writes for a task, relative to the results folder."""
         return []
 
     def write(
         self, task: MaskTask, coarse: CoarseMasks, refined: RefinedMasks, out: OutputFolder
     ) -> Iterable[MaskPair]:
-        """Write the files of a task, and tell what became of its masks, each once."""
+        """Write the files of a task, and return each of its masks once."""
         return pairs(coarse, refined)
 
     def final_outputs(self) -> list[str]:
@@ -248,7 +248,7 @@ class MaskFormat(ABC):
         return []
 
     def finish(self, done: Iterable[tuple[MaskTask, RefinedMasks]], out: OutputFolder) -> None:  # noqa: B027
-        """Write what holds the masks of all tasks; those of tasks that are not among the done stay as they came."""
+        """Write files with the masks of all tasks, coarse for tasks that are not done."""
 
     def open_ground_truth(self, path: Path) -> GroundTruth:
         """Ground truth of the same format, for these tasks.
@@ -260,7 +260,7 @@ class MaskFormat(ABC):
 
 
 def pairs(coarse: CoarseMasks, refined: RefinedMasks) -> Iterator[MaskPair]:
-    """The masks of an image before and after, one by one."""
+    """Masks of an image before and after refinement, one by one."""
     for index, name in enumerate(coarse.names):
         item = refined[index]
         before = np.zeros(coarse.size_hw, bool) if item.failed else coarse.mask(index)
@@ -274,7 +274,7 @@ FORMATS: dict[str, type[MaskFormat]] = {}
 
 
 def register_format(name: str) -> Callable[[type[MaskFormat]], type[MaskFormat]]:
-    """Make a subclass of :class:`MaskFormat` known under a name."""
+    """Register a subclass of :class:`MaskFormat` under a name."""
 
     def register(kind: type[MaskFormat]) -> type[MaskFormat]:
         if name in FORMATS and FORMATS[name].__qualname__ != kind.__qualname__:

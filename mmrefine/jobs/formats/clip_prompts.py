@@ -1,4 +1,4 @@
-"""Clicks and boxes on objects of clips, from which SAM 2 follows them."""
+"""Clicks and boxes on objects of clips, which SAM 2 tracks."""
 
 from __future__ import annotations
 

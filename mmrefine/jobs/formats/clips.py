@@ -1,4 +1,4 @@
-"""What a format of clips is to a job: it reads frames and masks of objects, and writes refined ones.
+"""Base of the formats of clips: reading frames and masks of objects, and writing refined masks.
 
 Adding one is adding one file to this folder, as for images (:mod:`mmrefine.jobs.formats.base`): a subclass of
 :class:`ClipFormat` that reads, under ``@register_clip_format``, and one of :class:`ClipWriter` that writes; any clip
@@ -46,7 +46,7 @@ class ClipTask:
 
 @dataclass(frozen=True)
 class RefinedClip:
-    """The refined masks of a clip, in a form that is small and goes into JSON.
+    """Refined masks of a clip as RLE.
 
     Attributes:
         size_hw: of the frames.
@@ -108,14 +108,14 @@ class ClipFormat(ABC):
 
     @abstractmethod
     def frames_fingerprint(self, task: ClipTask) -> Fingerprint:
-        """Tells whether the frames of a clip have changed."""
+        """Fingerprint of the frames of a clip."""
 
     @abstractmethod
     def masks_fingerprint(self, task: ClipTask) -> Fingerprint:
-        """Tells whether the masks of a clip have changed."""
+        """Fingerprint of the masks of a clip."""
 
     def final_digest(self) -> str:
-        """Changes with all that a file of all clips takes over from the masks' file; '' where there is none."""
+        """Digest of everything that a file of all clips copies from the masks' file; '' without such a file."""
         return ''
 
     @abstractmethod
@@ -132,7 +132,7 @@ class ClipFormat(ABC):
 
 
 class ClipWriter:
-    """Writes refined clips in one format.
+    """Writer of refined clips in one format.
 
     Args:
         source: where the clips come from.
@@ -153,7 +153,7 @@ class ClipWriter:
         return []
 
     def finish(self, done: Iterable[tuple[ClipTask, RefinedClip]], out: OutputFolder) -> None:
-        """Write what holds all clips; those that are not among the done stay as they came."""
+        """Write files of all clips, with coarse masks for clips that are not done."""
 
 
 CLIP_FORMATS: dict[str, type[ClipFormat]] = {}
@@ -161,7 +161,7 @@ CLIP_WRITERS: dict[str, type[ClipWriter]] = {}
 
 
 def register_clip_format(name: str, writer_name: str, writer: type[ClipWriter]) -> Callable:
-    """Make a format of clips known under a name, and its writer under that by which ``--write`` calls it."""
+    """Register a format of clips under a name, and its writer under its name for ``--write``."""
 
     def register(kind: type[ClipFormat]) -> type[ClipFormat]:
         kind.name, kind.writes = name, writer_name
@@ -172,7 +172,7 @@ def register_clip_format(name: str, writer_name: str, writer: type[ClipWriter]) 
 
 
 def safe_name(name: Any, fallback: str) -> str:
-    """A name out of a file as a relative path that stays where it is put; the fallback where nothing is left of it."""
+    """Sanitized name from a file as a relative path; the fallback where nothing is left of it."""
     parts = str(name).replace('\\', '/').split('/')
     parts = [re.sub(r'[\x00-\x1f\x7f:]', '_', part) for part in parts if part.strip() not in ('', '.', '..')]
     parts = [part for part in parts if not re.fullmatch(r'[A-Za-z]_', part)]  # a drive's letter

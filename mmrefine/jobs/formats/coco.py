@@ -65,7 +65,7 @@ class CocoMasks(MaskFormat):
         return path.suffix.lower() == '.json'
 
     def _check_ids(self) -> None:
-        """Some id must be known, where a COCO file says which there are."""
+        """At least one image id must be in the COCO file of images."""
         known = self.file.images or self.images.ids
         unknown = [image_id for image_id in self.file.image_ids if image_id not in known]
         if known and unknown and len(unknown) == len(self.file.image_ids):
@@ -76,7 +76,7 @@ class CocoMasks(MaskFormat):
             )
 
     def _find(self) -> list[str | None]:
-        """The image of each id: by the name that the file has for it, else by the id."""
+        """The image of each id, by its name in the file or else by the id."""
         image_ids, names = self.file.image_ids, self.file.image_names
         if self.images.is_single and len(image_ids) == 1:
             return list(self.images.names)
@@ -178,7 +178,7 @@ _NO_MASK = 'no segmentation'
 
 
 def _left_alone(record: dict) -> str:
-    """Why a record is not refined though nothing is wrong with it; '' if it is."""
+    """Reason why a valid record is not refined; '' if it is."""
     if is_absent(record.get('segmentation')):
         return _NO_MASK
     return 'crowd' if record.get('iscrowd') in (1, True) else ''
@@ -191,7 +191,7 @@ def _category(file: CocoFile, record: dict) -> str:
 
 
 class _CocoTasks(Sequence):
-    """The tasks of a COCO file, made when they are wanted: a million of them would fill the memory.
+    """Lazy sequence of the tasks of a COCO file, since a million of them would fill the memory.
 
     Args:
         file: the records.
@@ -223,7 +223,7 @@ class _CocoTasks(Sequence):
 
 
 class _Changes:
-    """Changes of records in a nameless file: they come image by image, and are wanted in the order of the records.
+    """Changes of records in a temporary file: written image by image, read in the order of the records.
 
     Args:
         folder: on the disk where the results go, which has room for them.

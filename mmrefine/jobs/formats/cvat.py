@@ -65,7 +65,7 @@ class CvatMasks(MaskFormat):
         return Fingerprint(digest, lambda: digest)
 
     def declared_size(self, task: MaskTask) -> tuple[int, int] | None:
-        """(H, W) of the image as the file has it; None if it does not say."""
+        """(H, W) of the image from the file; None if it is not given there."""
         element = self.elements[task.index]
         try:
             return int(element.get('height')), int(element.get('width'))
@@ -117,7 +117,7 @@ def new_cvat(images: Iterable[NewImage]) -> bytes:
 
 
 def _parse(path: Path) -> ET.ElementTree:
-    """A file of a stranger's: entities, which may grow without end or read other files, are refused."""
+    """Parse an untrusted file; entities, which may grow without end or read other files, are refused."""
     check_readable(path)
     try:
         return parse(path, DefusedXMLParser(target=ET.TreeBuilder(insert_comments=True)))
@@ -142,7 +142,7 @@ def _decode(shape: ET.Element, size_hw: tuple[int, int]) -> np.ndarray:
 
 
 def _update(shape: ET.Element, mask: np.ndarray) -> None:
-    """Put another mask into a shape."""
+    """Replace the mask of a shape."""
     if shape.tag == 'polygon':
         shape.set('points', ';'.join(f'{x:.2f},{y:.2f}' for x, y in to_ring(mask)))
         return

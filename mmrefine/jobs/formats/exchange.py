@@ -48,7 +48,7 @@ class NewImage:
 
 
 class LazyMasks(CoarseMasks):
-    """Masks that a function makes of shapes, one by one.
+    """Masks that are decoded from shapes one by one.
 
     Args:
         size_hw, names, categories, left_alone: see :class:`~mmrefine.jobs.formats.base.CoarseMasks`.
@@ -179,7 +179,7 @@ def _pair(point: Any) -> list:
 
 
 def paste(crop: np.ndarray, left: int, top: int, size_hw: tuple[int, int]) -> np.ndarray:
-    """A crop of a mask at its place; what lies outside of the image is cut off."""
+    """Paste a crop of a mask; what lies outside the image is cut off."""
     mask = np.zeros(size_hw, bool)
     height, width = crop.shape
     y1, x1, y2, x2 = max(top, 0), max(left, 0), min(top + height, size_hw[0]), min(left + width, size_hw[1])

@@ -120,7 +120,7 @@ class _Regions(CoarseMasks):
 
 
 def _by_label(before: np.ndarray, after: np.ndarray, coarse: CoarseMasks, refined: RefinedMasks) -> Iterator[MaskPair]:
-    """What became of N regions, as one mask for each of their labels."""
+    """Refined regions, joined to one mask per label."""
     for label in sorted(set(coarse.names)):
         members = [index for index, name in enumerate(coarse.names) if name == label]
         areas_px = [np.count_nonzero(coarse.regions[index].crop) for index in members]
@@ -137,7 +137,7 @@ def _by_label(before: np.ndarray, after: np.ndarray, coarse: CoarseMasks, refine
 
 
 class LabelMapGroundTruth(PngGroundTruth):
-    """Label maps with the names of the coarse ones; the ignore label's pixels are not measured."""
+    """Label maps with the names of the coarse ones; pixels of the ignore label are not evaluated."""
 
     def read(self, task: MaskTask, coarse: CoarseMasks) -> GroundTruthMasks:
         file = self.read_file(task, coarse.size_hw)

@@ -71,7 +71,7 @@ class LabelStudioMasks(MaskFormat):
         return Fingerprint(digest, lambda: digest)
 
     def declared_size(self, task: MaskTask) -> tuple[int, int] | None:
-        """(H, W) of the image as its results have it; None if they do not say."""
+        """(H, W) of the image from its results; None if it is not given there."""
         return next((size for result in _results(self.content[task.index]) if (size := _size(result))), None)
 
     def read(self, task: MaskTask, size_hw: tuple[int, int]) -> LazyMasks:

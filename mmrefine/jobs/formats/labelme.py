@@ -127,7 +127,7 @@ def _kind(shape: dict) -> str:
 
 
 def _group(shapes: list) -> list[list[int]]:
-    """Places of the shapes of each object."""
+    """Indices of the shapes of each object."""
     groups: dict[object, list[int]] = {}
     for position, shape in enumerate(shapes):
         group = shape.get('group_id') if isinstance(shape, dict) else None

@@ -24,7 +24,7 @@ from mmrefine.jobs.outputs import OutputFolder
 
 
 class YoutubeVisWriter(ClipWriter):
-    """A JSON file as of YouTube-VIS: like the one that came in, or a new one, ``masks.json``.
+    """A JSON file in the format of YouTube-VIS: the input file with refined masks, or a new ``masks.json``.
 
     Records keep their order, ids and further fields; ``areas`` and ``bboxes`` follow the masks where a record has them.
     Crowds and records of clips that failed stay as they came. Masks are compressed RLE.
@@ -41,7 +41,7 @@ class YoutubeVisWriter(ClipWriter):
 
 
 def _changed_content(source: YoutubeVisClips, clips: dict[int, RefinedClip]) -> Any:
-    """The content that came in, with refined masks."""
+    """Content of the input file, with refined masks."""
     records = []
     for task in source.tasks:
         rows = iter(range(len(source.objects(task))))
@@ -76,7 +76,7 @@ def _columns(rles: list[dict | None]) -> dict[str, list]:
 
 
 def _new_content(source: ClipFormat, clips: dict[int, RefinedClip]) -> dict:
-    """A file of its own for masks that came in another format."""
+    """Content of a new file for masks of another format."""
     videos, records = [], []
     for task in source.tasks:
         if task.index not in clips:

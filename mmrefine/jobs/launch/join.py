@@ -1,4 +1,4 @@
-"""Joining the other processes of a job, whatever started them."""
+"""Joining of the process group of a job, for all launchers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One job on a Ray cluster that shares a disk: actors hold the refiner, Ray starts lost ones and their work again."""
+"""One job on a Ray cluster that shares a disk; Ray restarts lost actors and their shards."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def run_on_ray(
     overwrite: bool = False,
     progress: bool = True,
 ) -> Any:
-    """Do what is not done yet, in actors of the cluster that this process is in, or of a new one on this machine.
+    """Run or resume a job in actors of the current cluster, or of a new one on this machine.
 
     Args:
         job: not started.
