@@ -1,4 +1,4 @@
-"""Registries of mmrefine: children of mmengine's, scope ``mmrefine``, each knowing where its members live.
+"""Registries of mmrefine: children of mmengine's in scope ``mmrefine``, with the locations of their modules.
 
 A child finds what its parents hold, and a config of any other OpenMMLab package reaches ours by scoped name, such as
 ``type='mmrefine.SegRefiner'``: ``locations`` are imported when a name is first looked up.
@@ -15,7 +15,7 @@ _SCOPE = 'mmrefine'
 
 
 class _ScopedRegistry(Registry):
-    """Builds in scope ``mmrefine`` whatever the default scope is: inside a Runner of MMDetection it is theirs."""
+    """Registry that builds in scope ``mmrefine`` whatever the default scope is, such as mmdet in its Runner."""
 
     def build(self, cfg: dict, *args: Any, **kwargs: Any) -> Any:
         if isinstance(cfg, dict) and '_scope_' not in cfg:

@@ -1,4 +1,4 @@
-"""From a name, a config or a checkpoint to a refiner that is ready to refine."""
+"""Building of refiners by name, config and checkpoint."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _WEIGHTS_DIR = Path(__file__).parent / 'weights'
 
 @dataclass(frozen=True)
 class BundledModel:
-    """A model that ships with the package.
+    """A model whose weights are part of the package.
 
     Attributes:
         config: its config, relative to ``configs/``.
@@ -47,7 +47,7 @@ def build_refiner(
     checkpoint: str | os.PathLike | None = None,
     device: str | torch.device | None = None,
 ) -> BaseRefiner:
-    """Build a refiner, load its weights and put it where it shall run.
+    """Build a refiner, load its weights and move it to a device.
 
     Args:
         model: name of a bundled model; or a config file (see :func:`mmrefine.utils.find_config`), a
@@ -85,7 +85,7 @@ def build_refiner(
 
 
 def load_config(model: str | os.PathLike | dict) -> tuple[Config, Path | str | None]:
-    """The config of a model with the refiner under ``model``, and the checkpoint that belongs to it, if any."""
+    """Load the config of a model, with the refiner under ``model``, and the path of its checkpoint, if any."""
     if isinstance(model, (Mapping, Config)):
         config = Config(dict(model if 'model' in model else {'model': model}))
         return config, config.get('load_from')
@@ -105,7 +105,7 @@ def load_config(model: str | os.PathLike | dict) -> tuple[Config, Path | str | N
 
 
 def read_config(path: str | os.PathLike) -> Config:
-    """A config file, of which YAML is read as data: its tags, which could run code, are refused.
+    """Load a config file; YAML tags, which could run code, are refused.
 
     Raises:
         ValueError: it cannot be read, and why.
@@ -136,7 +136,7 @@ def _class_of(refiner_config: Mapping) -> type:
 
 
 def load_weights(refiner: BaseRefiner, checkpoint: str | os.PathLike) -> None:
-    """Load a state dict or a checkpoint of mmengine into a refiner; every parameter must be there and fit.
+    """Load a state dict or a checkpoint of mmengine into a refiner; all parameters must be present and fit.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -166,7 +166,7 @@ def load_weights(refiner: BaseRefiner, checkpoint: str | os.PathLike) -> None:
 
 
 def find_checkpoint(name: str | os.PathLike) -> str:
-    """The file of a bundled model's weights, or the name as it is.
+    """Path of a bundled model's weights, or the argument itself.
 
     Example:
         >>> from pathlib import Path
@@ -183,7 +183,7 @@ def read_weights(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
-    """The device of that name, checked to be there; None: a GPU where there is one, else the CPU."""
+    """Device of this name, checked to be available; None: a GPU if there is one, else the CPU."""
     if device is None:
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
     try:

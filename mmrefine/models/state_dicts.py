@@ -1,4 +1,4 @@
-"""Weights as dictionaries of arrays: read without running anything, and compared with those of a model."""
+"""Safe reading of state dicts, and comparison of their keys and shapes with a model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAMED = 3
 
 
 def read_state_dict(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
-    """The arrays of a checkpoint by name, on the CPU. Nothing in the file is executed.
+    """Read the arrays of a checkpoint by name, on the CPU, without running code from the file.
 
     Raises:
         FileNotFoundError, PermissionError: there is no such file, or it may not be read.
@@ -59,7 +59,7 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
 
 
 def mismatched_keys(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str, str]:
-    """Of arrays that two state dicts share but in another shape: both shapes in words, by name."""
+    """Keys of arrays that have different shapes in two state dicts, with a description of both shapes."""
     return {
         name: f'{name} {tuple(given[name].shape)} instead of {tuple(value.shape)}'
         for name, value in wanted.items()
@@ -70,7 +70,7 @@ def mismatched_keys(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -
 def differences(
     wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], optional: Collection[str] = frozenset()
 ) -> str:
-    """What keeps given weights from being the wanted ones, in words; '' if nothing does.
+    """Description of missing, unexpected and mismatched keys; '' if there are none.
 
     Args:
         optional: names of wanted ones that may be missing.
@@ -81,7 +81,7 @@ def differences(
 
 
 def describe_key_mismatch(missing: Sequence[str], unexpected: Sequence[str], other: Sequence[str]) -> str:
-    """What keeps weights from being those of a model; empty if nothing does."""
+    """Description of missing, unexpected and mismatched keys of a model's weights; '' if there are none."""
     kinds = (('missing', missing), ('unexpected', unexpected), ('of another shape', other))
     return ', '.join(f'{len(names)} {kind} ({shorten_list(names)})' for kind, names in kinds if names)
 

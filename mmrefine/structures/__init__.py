@@ -1,4 +1,4 @@
-"""What travels between the rooms: results, data samples, and adapters to MMDetection and MMSegmentation."""
+"""Data structures: results, data samples, and adapters to MMDetection and MMSegmentation."""
 
 from mmrefine.structures.adapters import (
     boxes_from_det,

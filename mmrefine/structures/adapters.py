@@ -1,4 +1,4 @@
-"""Between masks and the data samples of MMDetection and MMSegmentation.
+"""Conversion between masks and the data samples of MMDetection and MMSegmentation.
 
 Nothing of either package is imported: a ``DetDataSample`` is known by its ``pred_instances`` or ``pred_panoptic_seg``,
 a ``SegDataSample`` by its ``pred_sem_seg``. Samples that are given are never changed. Legend: N masks, H and W in
@@ -85,7 +85,7 @@ def label_map_from_seg(sample: BaseDataElement) -> np.ndarray:
 
 
 def seg_with_label_map(sample: BaseDataElement, label_map: np.ndarray) -> BaseDataElement:
-    """A copy of a ``SegDataSample`` with another predicted label map, (H, W) integers; logits stay as they are.
+    """A copy of a ``SegDataSample`` with another predicted label map, (H, W) integers; logits are not changed.
 
     Raises:
         ValueError: another size than the prediction's.

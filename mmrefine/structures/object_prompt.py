@@ -1,4 +1,4 @@
-"""How one object is asked for. Legend: P points, m the side of the model's mask prompts."""
+"""Prompt of one object. Legend: P points, m the side of the model's mask prompts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ POSITIVE, NEGATIVE, NO_POINT, BOX_CORNERS = 1, 0, -1, (2, 3)
 
 @dataclass(frozen=True)
 class ObjectPrompt:
-    """Points (a box is two of them) and perhaps a mask, as a promptable segmenter takes them.
+    """Points (a box is two of them) and an optional mask, as inputs of a promptable segmentation model.
 
     Attributes:
         point_coords: (P, 2) float32, (x, y) pixels of the model's input; P at least 1.
@@ -76,7 +76,7 @@ class ObjectPrompt:
         return cls(coords, kinds, mask_input)
 
     def scaled(self, scale_x: float, scale_y: float) -> ObjectPrompt:
-        """The same prompt on a picture of another size."""
+        """The same prompt on an image of another size."""
         return replace(self, point_coords=self.point_coords * self.point_coords.new_tensor([scale_x, scale_y]))
 
     def to(self, device: Any = None, *_: Any, **__: Any) -> ObjectPrompt:

@@ -1,4 +1,4 @@
-"""One image's masks on their way through a dataset, a model and a metric."""
+"""Data sample of masks, for datasets, models and metrics."""
 
 from __future__ import annotations
 

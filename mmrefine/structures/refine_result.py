@@ -1,4 +1,4 @@
-"""The answer of every refiner."""
+"""Result of a refiner."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class RefineResult:
-    """Refined masks of one image, in the order in which the coarse masks came.
+    """Refined masks of one image, in the order of the coarse masks.
 
     Legend: N masks, H and W the size of the image in pixels.
 

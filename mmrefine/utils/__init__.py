@@ -1,4 +1,4 @@
-"""Small helpers without a room of their own."""
+"""Small utilities."""
 
 from .optional import require
 from .paths import find_config, mim_root

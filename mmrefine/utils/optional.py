@@ -1,4 +1,4 @@
-"""Optional packages are imported where they are used; a missing one is answered with its install command."""
+"""Import of optional packages, with an error that names the install command."""
 
 from __future__ import annotations
 

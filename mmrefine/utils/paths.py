@@ -1,4 +1,4 @@
-"""Where the configs, the tools and `model-index.yml` are, however the package was installed."""
+"""Paths of configs, tools and `model-index.yml` in all kinds of installation."""
 
 from __future__ import annotations
 

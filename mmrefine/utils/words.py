@@ -1,4 +1,4 @@
-"""Words for people."""
+"""Wording of numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of masks."""
+"""Visualization of masks."""
 
 from mmrefine.visualization.overlay import OverlayVideo, draw_overlay
 from mmrefine.visualization.side_by_side import draw_refinement

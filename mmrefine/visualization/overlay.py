@@ -1,4 +1,4 @@
-"""Masks drawn over the frames of a video. Legend: N objects, H and W in pixels."""
+"""Overlay videos of masks. Legend: N objects, H and W in pixels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmrefine.visualization.side_by_side import _outline, _tint
 
 
 def draw_overlay(frame: np.ndarray, masks: np.ndarray, object_ids: Sequence[int]) -> np.ndarray:
-    """A frame with every mask tinted and outlined in the colour that its id has in palette files.
+    """Draw masks on a frame, tinted and outlined in the palette colour of their ids.
 
     Args:
         frame: (H, W, 3) uint8 RGB.
@@ -39,7 +39,7 @@ def draw_overlay(frame: np.ndarray, masks: np.ndarray, object_ids: Sequence[int]
 
 
 class OverlayVideo:
-    """An MP4 file that appears under its name when it is complete; a context, in which frames are added.
+    """Atomic writer of an MP4 file, used as a context manager.
 
     Args:
         path: missing folders are made.

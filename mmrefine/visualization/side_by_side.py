@@ -1,4 +1,4 @@
-"""Photo, coarse masks and refined masks side by side. Legend: N masks, H and W in pixels."""
+"""Image, coarse masks and refined masks side by side. Legend: N masks, H and W in pixels."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def draw_refinement(
     notes: Sequence[str] = (),
     crop: bool = False,
 ) -> np.ndarray:
-    """Draw photo | coarse | refined, and maybe | ground truth, every mask with its contour in a colour of its own.
+    """Draw image | coarse | refined, and optionally | ground truth, every mask in a colour of its own.
 
     On the refined side pixels that a mask gained are green and pixels that it lost are red; masks have neither colour.
 
@@ -95,7 +95,7 @@ def draw_refinement(
 
 
 def _surroundings(sides: Sequence[np.ndarray], size_hw: tuple[int, int]) -> tuple[slice, slice]:
-    """Rows and columns of the masks with room around; all where they are a good part of the image, or empty."""
+    """Rows and columns of the masks with a margin; all if they cover most of the image or are empty."""
     spans = []
     for axis, side in enumerate(size_hw):
         covered = [masks.any(axis=(0, 2 - axis)) for masks in sides if masks.any()]
@@ -127,7 +127,7 @@ def _assemble(lines: Sequence[str], captions: Sequence[str], panels: Sequence[np
 
 
 def _colour(index: int) -> tuple[int, int, int]:
-    """Hues that stay apart however many there are, in steps of the golden ratio, without the green and red of change.
+    """Colour of a mask: hues in steps of the golden ratio, without the green and red that mark changes.
 
     They go from cyan over blue to pink, and from orange to yellow; the first is blue.
     """

@@ -1,4 +1,4 @@
-"""Pictures during validation, for mmengine's Runner: TensorBoard, files, whatever ``vis_backends`` are."""
+"""Visualizer for mmengine's Runner, with any ``vis_backends`` such as TensorBoard."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmrefine.visualization.side_by_side import draw_refinement
 
 @VISUALIZERS.register_module(name='Visualizer', force=True)
 class Visualizer(MMEngineVisualizer):
-    """Draws photo, coarse, refined and ground-truth masks side by side.
+    """Visualizer that draws image, coarse, refined and ground-truth masks side by side.
 
     In a config: ``visualizer = dict(type='mmrefine.Visualizer', vis_backends=[dict(type='TensorboardVisBackend')])``
     and ``custom_hooks = [dict(type='mmrefine.RefineVisualizationHook')]``.
@@ -33,7 +33,7 @@ class Visualizer(MMEngineVisualizer):
         step: int = 0,
         **ignored: Any,
     ) -> np.ndarray:
-        """Draw a sample, and hand the picture to the backends.
+        """Draw a sample and pass the picture to the backends.
 
         Args:
             name: of the picture.

@@ -1,4 +1,4 @@
-"""Promptable segmenters behind one protocol; the packages they run on are imported when one is built."""
+"""Promptable segmentation models behind one interface; their packages are imported when one is built."""
 
 from mmrefine.models.backends.base_backend import PromptBackend, PromptFeatures
 from mmrefine.models.backends.feature_cache import FeatureCache

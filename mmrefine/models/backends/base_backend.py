@@ -1,4 +1,4 @@
-"""Promptable segmenters behind one protocol: encode an image once, then decode prompts from its features.
+"""Interface of promptable segmentation models: encode an image once, then decode prompts from its features.
 
 Legend: N prompts (one per mask), P points each, M outputs each, C channels, h and w of the embedding, H and W of the
 image in pixels.
@@ -24,7 +24,7 @@ MASK_THRESHOLD = 0.0
 
 @dataclass(frozen=True)
 class PromptFeatures:
-    """What a backend knows of one image.
+    """Features of one image.
 
     Attributes:
         frame: where the image lies in the model's input.
@@ -46,7 +46,7 @@ class PromptFeatures:
 
 
 class PromptBackend(nn.Module, metaclass=ABCMeta):
-    """A promptable segmenter. Its weights are frozen, it is always in evaluation mode, and it keeps no state.
+    """Promptable segmentation model with frozen weights, always in evaluation mode, without state.
 
     Attributes:
         input_hw: size of the model's input in pixels.
@@ -60,7 +60,7 @@ class PromptBackend(nn.Module, metaclass=ABCMeta):
 
     @abstractmethod
     def frame(self, image_hw: tuple[int, int]) -> InputFrame:
-        """Where an image of that size lies in the model's input."""
+        """Frame of an image of this size in the model's input."""
 
     @abstractmethod
     def encode(self, image: np.ndarray) -> PromptFeatures:
@@ -98,7 +98,7 @@ class PromptBackend(nn.Module, metaclass=ABCMeta):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return next(self.parameters()).device
 
     def upscale(self, frame: InputFrame, logits: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ class PromptBackend(nn.Module, metaclass=ABCMeta):
         return F.interpolate(logits, frame.image_hw, mode='bilinear', align_corners=False)[:, 0]
 
     def fingerprint(self) -> str:
-        """All that decides the features of an image: a digest of the weights, and how they are run.
+        """Digest of everything that determines the features of an image: the weights, and how they are run.
 
         The head that predicts IoU has no part in them, and may be adapted.
         """
@@ -119,11 +119,11 @@ class PromptBackend(nn.Module, metaclass=ABCMeta):
         return f'{type(self).__name__} {self.input_hw} {self._encoding()} {weights_digest(others)}'
 
     def train(self, mode: bool = True) -> PromptBackend:
-        """Stay in evaluation mode, whatever the refiner does."""
+        """Stay in evaluation mode."""
         return super().train(False)
 
     def _encoding(self) -> str:
-        """How the encoder is run, as far as it changes features."""
+        """Settings of the encoder that change features."""
         return ''
 
     def _freeze(self) -> None:

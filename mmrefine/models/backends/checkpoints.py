@@ -1,4 +1,4 @@
-"""Weights of promptable segmenters: from a path, or from their public address into the usual cache directory."""
+"""Checkpoints of promptable segmentation models, from a path or downloaded to torch's cache directory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HQ_URL = 'https://huggingface.co/lkeab/hq-sam/resolve/main'
 
 @dataclass(frozen=True)
 class OfficialCheckpoint:
-    """A published file, and what it is known by.
+    """A published checkpoint.
 
     Attributes:
         url: where it comes from.
@@ -37,7 +37,7 @@ class OfficialCheckpoint:
 
     @property
     def file_name(self) -> str:
-        """The last part of the address."""
+        """Last part of the URL."""
         return Path(urlparse(self.url).path).name
 
 
@@ -63,7 +63,7 @@ _OFFICIAL = {
 
 
 def fetch_checkpoint(source: str | os.PathLike) -> Path:
-    """A local file with the weights.
+    """Local path of a checkpoint, which is downloaded if necessary.
 
     Args:
         source: a path, or an http(s) address: the file is then looked for in torch's cache directory
@@ -90,7 +90,7 @@ def fetch_checkpoint(source: str | os.PathLike) -> Path:
 
 
 def load_checkpoint(model: nn.Module, source: str | os.PathLike) -> None:
-    """Load weights into a segmenter; every array must be there and fit.
+    """Load weights into a model; every array must be present and of the right shape.
 
     Args:
         model: of the same architecture.
@@ -112,14 +112,14 @@ def load_checkpoint(model: nn.Module, source: str | os.PathLike) -> None:
 
 
 def _cache_name(url: str) -> str:
-    """The last part of an address, and unless it is a published one what tells it from others that end the same."""
+    """Last part of a URL, with a digest of the URL unless it is a published one."""
     name = Path(urlparse(url).path)
     mark = '' if url in _OFFICIAL else f'-{hashlib.sha256(url.encode()).hexdigest()[:8]}'
     return f'{name.stem}{mark}{name.suffix}'
 
 
 def _download(official: OfficialCheckpoint, target: Path) -> None:
-    """Download to a temporary name, check, and only then give the file its name, and note its digest beside it."""
+    """Download to a temporary file, verify it, rename it, and write its digest beside it."""
     advice = f'download it from {official.url} and put it at {target}, or give the path of your copy as checkpoint'
     try:
         with whole_path(target, shared=True) as part:
@@ -139,7 +139,7 @@ def _digest_path(target: Path) -> Path:
 
 
 def _difference(official: OfficialCheckpoint, path: Path) -> str:
-    """How a file differs from the published one, or from what was downloaded; '' if it does not as far as is known."""
+    """Difference of a file from the published or downloaded one; '' if none is known."""
     size = path.stat().st_size
     if official.size is not None and size != official.size:
         return f'has {size} bytes instead of {official.size}: it is incomplete, or another file'

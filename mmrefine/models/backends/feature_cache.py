@@ -1,4 +1,4 @@
-"""Image features on disk, so that several runs over the same images encode each of them once."""
+"""Cache of image features on disk, so that several runs on the same images encode each of them once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _EMBEDDING, _KEY = 'embedding', 'key'
 
 
 class FeatureCache:
-    """A folder of features in half precision, one file per image and model.
+    """Cache folder of features in half precision, one file per image and model.
 
     A file's name is the digest of the image's pixels and of all that decides its features; it is written under another
     name first, so that processes may share a folder. What is read last stays longest. A file that cannot be read is
@@ -38,7 +38,7 @@ class FeatureCache:
         self._known: tuple[tuple[int, int], str] | None = None
 
     def encode(self, backend: PromptBackend, image: np.ndarray) -> PromptFeatures:
-        """The features of :meth:`PromptBackend.encode`, from the folder where they are there."""
+        """The features of :meth:`PromptBackend.encode`, from the cache if possible."""
         path = self._path(backend, image)
         maps = self._read(path)
         if maps is None:
@@ -57,7 +57,7 @@ class FeatureCache:
         return self.folder / f'{digest.hexdigest()}.npz'
 
     def _fingerprint(self, backend: PromptBackend) -> str:
-        """The backend's own, computed again only when its weights were written to."""
+        """Fingerprint of the backend, computed again only after its weights were changed."""
         state = id(backend), sum(parameter._version for parameter in backend.parameters())
         if self._known is None or self._known[0] != state:
             self._known = state, backend.fingerprint()
@@ -65,7 +65,7 @@ class FeatureCache:
 
     @staticmethod
     def _read(path: Path) -> dict[str, torch.Tensor] | None:
-        """The feature maps of an entry by name; None where there is none, or not the one that was written."""
+        """Feature maps of an entry by name; None if it is missing or damaged."""
         try:
             with np.load(path, allow_pickle=False) as archive:  # a zip archive: each array has a checksum
                 arrays = {name: archive[name] for name in archive.files}
@@ -84,7 +84,7 @@ class FeatureCache:
         self._evict()
 
     def _evict(self) -> None:
-        """Delete files, those used longest ago first, until the rest fits; another process may be deleting too."""
+        """Delete the least recently used files until the rest fits; other processes may delete at the same time."""
         entries = []
         for path in self.folder.glob('*.npz'):
             with suppress(FileNotFoundError):

@@ -60,7 +60,7 @@ def _relative(table: Tensor, size: int) -> Tensor:
 
 
 def _position_bias(query: Tensor, table_h: Tensor, table_w: Tensor) -> Tensor:
-    """What rows and columns of the keys add to the scores of (B, h, w, C) queries: (B, h w, h w)."""
+    """Bias of relative positions for the scores of (B, h, w, C) queries: (B, h w, h w)."""
     batch, height, width, _ = query.shape
     rows = torch.einsum('bhwc,hkc->bhwk', query, table_h.to(query.dtype)).contiguous()
     columns = torch.einsum('bhwc,wkc->bhwk', query, table_w.to(query.dtype)).contiguous()

@@ -118,7 +118,7 @@ class SAMBackend(PromptBackend):
         return self.sam.mask_decoder.iou_prediction_head
 
     def frame(self, image_hw: tuple[int, int]) -> InputFrame:
-        """The longer side is made to fit, the shorter one padded."""
+        """Frame with the longer side resized to the input and the shorter one padded."""
         scale = self.input_hw[0] / max(image_hw)
         return InputFrame(tuple(image_hw), tuple(max(1, int(side * scale + 0.5)) for side in image_hw), self.input_hw)
 

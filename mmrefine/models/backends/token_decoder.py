@@ -1,4 +1,4 @@
-"""The prompt decoding of segment-anything with its own weights, arranged for many masks of one image.
+"""segment-anything's mask decoder with its own weights, reordered for many masks of one image.
 
 The package keeps feature maps as images; here they stay rows of tokens, which changes no number beyond rounding:
 

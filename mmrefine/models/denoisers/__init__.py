@@ -1,4 +1,4 @@
-"""Networks that estimate the ground-truth mask from a partly coarse one."""
+"""Networks that predict the ground-truth mask from a partly coarse one."""
 
 from mmrefine.models.denoisers.denoise_unet import DenoiseUNet
 from mmrefine.models.denoisers.pyramid_denoiser import PyramidDenoiser

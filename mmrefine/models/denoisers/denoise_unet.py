@@ -1,4 +1,4 @@
-"""The diffusion U-Net of SegRefiner (NeurIPS 2023, section 3.4), of the kind of Dhariwal and Nichol (NeurIPS 2021).
+"""The diffusion U-Net of SegRefiner (NeurIPS 2023, section 3.4), after Dhariwal and Nichol (NeurIPS 2021).
 
 Module names follow the published checkpoints, so that their weights load by name.
 Legend: B masks, C channels, h and w the network's input size in pixels.
@@ -19,7 +19,7 @@ _NORM_GROUPS = 32
 
 
 class ResBlock(nn.Module):
-    """Two normalised 3x3 convolutions around a residual, told the step by an embedding.
+    """Residual block of two normalised 3x3 convolutions, conditioned on the timestep's embedding.
 
     Args:
         in_channels, out_channels: widths, multiples of 32.
@@ -95,7 +95,7 @@ class Upsample(nn.Module):
 
 
 class StepSequential(nn.Sequential):
-    """A sequence whose residual blocks are told the step."""
+    """Sequence that passes the timestep's embedding to its residual blocks."""
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         for layer in self:
@@ -105,7 +105,7 @@ class StepSequential(nn.Sequential):
 
 @MODELS.register_module()
 class DenoiseUNet(BaseModule):
-    """Logits of the ground-truth mask from an image, a partly coarse mask and the step.
+    """U-Net from an image, a partly coarse mask and the timestep to logits of the ground-truth mask.
 
     The defaults are the published network: 118,604,673 parameters, 256 x 256 input.
 
@@ -192,7 +192,7 @@ class DenoiseUNet(BaseModule):
         return F.pixel_shuffle(self.out(self.features(x, t)[-1]), self.patch_size)
 
     def features(self, x: Tensor, t: Tensor) -> list[Tensor]:
-        """What the way up ends with on every level, from the coarsest to the finest, which the logits are made of."""
+        """Decoder features of every level, from the coarsest to the finest, from which logits are computed."""
         if x.shape[1] != self.in_channels or x.shape[2] % self.stride or x.shape[3] % self.stride:
             raise ValueError(
                 f'DenoiseUNet expects (B, {self.in_channels}, h, w) with h and w multiples of {self.stride}, '

@@ -1,4 +1,4 @@
-"""A light denoiser on the features of an image encoder: the encoder runs once per crop, this network once per step.
+"""A light denoiser on the features of an image encoder: the encoder runs once per crop, this network once per timestep.
 
 Legend: B masks, h and w the network's input size in pixels, C channels. Levels go from fine (stride 2) to coarse.
 """
@@ -18,7 +18,7 @@ _STRIDE = 2
 
 
 class _ResBlock(nn.Module):
-    """Two convolutions with batch norm around a residual; the timestep scales and shifts between them."""
+    """Residual block of two convolutions with batch norm, scaled and shifted between them by the timestep."""
 
     def __init__(self, channels: int, embed_channels: int):
         super().__init__()
@@ -39,7 +39,7 @@ class _ResBlock(nn.Module):
 
 @MODELS.register_module()
 class PyramidDenoiser(BaseModule):
-    """A small U-Net over the partly coarse mask that adds the encoder's features at every level on its way down.
+    """A small U-Net over the partly coarse mask that adds the image encoder's features at every level of its encoder.
 
     Args:
         in_channels: of the full-resolution input: RGB, mask and cues.

@@ -1,4 +1,4 @@
-"""Parts for MMDetection's models; import this module in a config, ``custom_imports = dict(imports=[...])``.
+"""Components for MMDetection's models; import this module in a config, ``custom_imports = dict(imports=[...])``.
 
 Unlike the rest of the package they are subclasses of MMDetection's, so they are imported when asked for and not before.
 """

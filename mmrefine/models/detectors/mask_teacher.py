@@ -1,4 +1,4 @@
-"""Teacher and student for instance segmentation: the teacher's masks are refined before the student learns from them.
+"""Teacher-student training for instance segmentation, with refined masks of the teacher as pseudo labels.
 
 Legend: B images, N instances of one, H and W the size of a view in pixels. A view is the image as a branch of the
 pipeline has resized, flipped or rotated it; its ``homography_matrix`` leads from the image to the view.
@@ -28,7 +28,7 @@ from mmrefine.registry import MODELS
 
 
 class PseudoLabelStats(NamedTuple):
-    """What a teacher made of one batch.
+    """Statistics of the pseudo labels of one batch.
 
     Attributes:
         num_labels: pseudo-labels that the student was shown.
@@ -43,7 +43,7 @@ class PseudoLabelStats(NamedTuple):
 
 @MODELS.register_module()
 class MaskTeacher(SemiBaseDetector):
-    """MMDetection's semi-supervised framework with masks that are refined on the way from teacher to student.
+    """MMDetection's semi-supervised framework with refined pseudo masks.
 
     The teacher predicts on its view of an unlabelled image. What is certain enough is refined against that view,
     sorted by :class:`~mmrefine.core.pseudo_labels.PseudoLabelFilter`, and warped into the student's view, which may be
@@ -115,7 +115,7 @@ class MaskTeacher(SemiBaseDetector):
     def project_pseudo_instances(
         self, batch_pseudo_instances: list[DetDataSample], batch_data_samples: list[DetDataSample]
     ) -> list[DetDataSample]:
-        """The teacher's instances in the students' views; those that are not in view any more are left out.
+        """The teacher's instances in the students' views, without those that are out of view.
 
         Args:
             batch_pseudo_instances: from :meth:`get_pseudo_instances`.
@@ -147,7 +147,7 @@ class MaskTeacher(SemiBaseDetector):
     def loss_by_pseudo_instances(
         self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], batch_info: dict | None = None
     ) -> dict:
-        """The student's losses on the pseudo-labels, times ``unsup_weight``; times 0 where there is not one."""
+        """The student's losses on the pseudo labels, times ``unsup_weight``, or times 0 if there are none."""
         weights = torch.cat([sample.gt_instances.weights for sample in batch_data_samples])
         self.last_pseudo_labels = PseudoLabelStats(
             len(weights), weights.mean().item() if len(weights) else 0.0, (batch_info or {}).get('best_score', 0.0)
@@ -157,7 +157,7 @@ class MaskTeacher(SemiBaseDetector):
         return rename_loss_dict('unsup_', reweight_loss_dict(losses, unsup_weight))
 
     def _candidates(self, sample: DetDataSample) -> InstanceData:
-        """The predictions that can become labels or be ignored; refining the others would be in vain."""
+        """Predictions that can become labels or be ignored; the others need no refinement."""
         instances = sample.pred_instances
         if 'masks' not in instances:
             raise ValueError(
@@ -185,7 +185,7 @@ class MaskTeacher(SemiBaseDetector):
         return [(result.masks, result.scores) for result in results]
 
     def _sorted(self, instances: InstanceData, masks: np.ndarray, qualities: np.ndarray) -> InstanceData:
-        """What is left of the candidates, with ``ignored`` for those in the ignore band."""
+        """Candidates that pass the filter, with ``ignored`` for those in the ignore band."""
         coarse = instances.masks.cpu().numpy().astype(bool).reshape(masks.shape)
         areas_px = np.count_nonzero(masks, axis=(1, 2))
         scores = instances.scores.cpu().numpy()
@@ -223,7 +223,7 @@ def _as_original(sample: DetDataSample) -> DetDataSample:
 
 
 def _padded(masks: np.ndarray, sample: DetDataSample) -> BitmapMasks:
-    """Masks (N, H, W) of a view as MMDetection's, padded as the images of the batch are: some heads need them so."""
+    """Masks (N, H, W) of a view as MMDetection's, padded like the images of the batch, as some heads expect."""
     return BitmapMasks(masks, *masks.shape[1:]).pad(sample.batch_input_shape, pad_val=0)
 
 

@@ -1,4 +1,4 @@
-"""Mask R-CNN's mask head for masks that can be trusted to different degrees."""
+"""Mask R-CNN's mask head with a loss weight per instance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmrefine.registry import MODELS
 
 @MODELS.register_module()
 class WeightedFCNMaskHead(FCNMaskHead):
-    """MMDetection's ``FCNMaskHead`` whose loss of an instance counts by ``gt_instances.weights``, in [0, 1].
+    """MMDetection's ``FCNMaskHead`` with the loss of each instance weighted by ``gt_instances.weights``, in [0, 1].
 
     The loss is the sum over RoIs of weight x mean binary cross entropy, over the number of RoIs: an instance of weight
     0 teaches nothing about masks, and a batch of weight 1 is trained as MMDetection trains it. Instances of images

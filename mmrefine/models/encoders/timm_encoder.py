@@ -104,7 +104,7 @@ class TimmEncoder(BaseModule):
 
 
 def _weights_path(weights: str) -> Path:
-    """The file that ``weights`` names."""
+    """Path of the file ``weights``."""
     if not weights.startswith(_PACKAGE_PREFIX):
         return Path(weights)
     package, _, path = weights.removeprefix(_PACKAGE_PREFIX).partition('/')

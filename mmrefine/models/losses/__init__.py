@@ -1,4 +1,4 @@
-"""Losses on mask logits, and on predicted qualities."""
+"""Losses on mask logits and on predicted IoU."""
 
 from mmrefine.models.losses.mask_losses import MaskBCELoss, TextureL1Loss, sobel_magnitude
 from mmrefine.models.losses.point_sampled_loss import PointSampledMaskLoss

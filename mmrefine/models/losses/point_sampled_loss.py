@@ -1,4 +1,4 @@
-"""Mask losses on sampled points, most of them where the prediction is in doubt (PointRend; HQ-SAM trains with it).
+"""Mask losses on importance-sampled points (PointRend, CVPR 2020), as HQ-SAM is trained with.
 
 Legend: B masks, N points of a mask, h and w of the prediction, H and W of the ground truth. Points are (x, y) in [0,
 1] over the whole picture, so that prediction and ground truth may differ in size.
@@ -32,7 +32,7 @@ def uncertain_points(
     importance_sample_ratio: float,
     generators: Sequence[torch.Generator] | None = None,
 ) -> Tensor:
-    """Random points, a share of them the most uncertain (logit nearest to 0) of more.
+    """PointRend's importance sampling: random points, a share of them the most uncertain (logit nearest to 0).
 
     Args:
         logits: (B, 1, h, w).

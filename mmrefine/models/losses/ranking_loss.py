@@ -1,4 +1,4 @@
-"""Ranking of a segmenter's outputs by the IoU that it predicts for them."""
+"""Ranking loss for the predicted IoU of a segmentation model's outputs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmrefine.registry import MODELS
 
 @MODELS.register_module()
 class IoURankingLoss(nn.Module):
-    """The best output shall be predicted to be better than every other one (SAMRefiner, section 3.4).
+    """Margin ranking loss between the best output and every other one (SAMRefiner, section 3.4).
 
     The mean over masks of the sum over their other outputs of max(0, predicted_other - predicted_best + margin).
 

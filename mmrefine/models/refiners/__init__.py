@@ -1,4 +1,4 @@
-"""One file per refiner."""
+"""Refiners, one file each."""
 
 from mmrefine.models.refiners.base_refiner import BaseRefiner, Proposal, RefineInput
 from mmrefine.models.refiners.cascade_psp import CascadePSP

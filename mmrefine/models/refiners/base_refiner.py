@@ -1,4 +1,4 @@
-"""What every refiner promises, written once."""
+"""Base class of all refiners."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class RefineInput:
 
 
 class Proposal(NamedTuple):
-    """What a refiner proposes for one image, before the gate.
+    """Proposed masks of a refiner for one image, before the gate.
 
     Attributes:
         masks: (N, H, W) bool.
@@ -55,7 +55,7 @@ class Proposal(NamedTuple):
 
 
 class BaseRefiner(BaseModel, metaclass=ABCMeta):
-    """Image and coarse masks in, refined masks with a quality score out.
+    """Base refiner: from an image and coarse masks to refined masks with quality scores.
 
     Subclasses write :meth:`_refine_batch`; the checks, the empty cases and the gate are here. Masks that are empty, and
     masks of images without any, never reach the subclass.
@@ -71,11 +71,11 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
 
     @classmethod
     def config_for_checkpoint(cls, config: dict) -> dict:
-        """The config to build if a checkpoint is loaded afterwards: nothing that it brings need be fetched before."""
+        """Config without the pretrained weights that a checkpoint, which is loaded afterwards, contains."""
         return config
 
     def with_gate(self, gate: bool | Mapping) -> BaseRefiner:
-        """This refiner behind another gate: a view with the same weights; this one keeps its own.
+        """Shallow copy of this refiner with another gate and the same weights.
 
         Args:
             gate: True, as it is; False, no gate; or settings of :class:`~mmrefine.core.gate.QualityGate` to change.
@@ -89,7 +89,7 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are; the CPU where there are none."""
+        """Device of the weights; the CPU if there are none."""
         return next((parameter.device for parameter in self.parameters()), torch.device('cpu'))
 
     def refine(

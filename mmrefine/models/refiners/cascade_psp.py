@@ -14,7 +14,7 @@ _INSTALL = 'pip install "mmrefine[cascade_psp]"'
 
 @MODELS.register_module()
 class CascadePSP(CropRefiner):
-    """The authors' network, their global and local steps; weights are loaded from a file and never fetched.
+    """CascadePSP: the authors' network with their global and local steps; weights are loaded from a file.
 
     Their released ``model`` is a state dict with names ``module.*``: give it as the checkpoint.
 

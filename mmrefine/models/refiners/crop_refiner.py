@@ -1,4 +1,4 @@
-"""Refiners that turn a crop around each mask into probabilities. Legend: h, w the size of a crop in pixels."""
+"""Base of refiners that predict probabilities on a crop around each mask. Legend: h, w the crop's size in pixels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmrefine.models.refiners.base_refiner import BaseRefiner, Proposal, RefineI
 
 
 class CropRefiner(BaseRefiner):
-    """One mask at a time, on the image around it; what is outside of the crop is no part of the proposal.
+    """Base refiner of one crop per mask; proposals are empty outside of the crop.
 
     Subclasses write :meth:`_probabilities`. Scores are the IoU that these probabilities promise, see
     :func:`~mmrefine.core.expected_iou.expected_iou`.
@@ -46,7 +46,7 @@ class CropRefiner(BaseRefiner):
 
     @abstractmethod
     def _probabilities(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """Where the object is.
+        """Probabilities of the object.
 
         Args:
             image: (h, w, 3) uint8 RGB.
@@ -75,7 +75,7 @@ class CropRefiner(BaseRefiner):
         return Proposal(masks, scores, coarse_scores, {'sharpness': sharpness})
 
     def _at_most_max_side(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """(h, w) probabilities of a crop, found at a smaller size where it is too large."""
+        """Probabilities (h, w) of a crop, computed at a smaller size if it is too large."""
         height, width = mask.shape
         if self.max_side is None or max(height, width) <= self.max_side:
             return self._probabilities(image.copy(), mask)

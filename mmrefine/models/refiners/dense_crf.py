@@ -1,4 +1,4 @@
-"""Dense CRF: neighbours and pixels of the same colour want the same label."""
+"""Fully connected CRF (Krähenbühl and Koltun, NeurIPS 2011)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmrefine.registry import MODELS
 
 @MODELS.register_module()
 class DenseCRF(CropRefiner):
-    """A baseline without weights, see :mod:`mmrefine.core.dense_crf`; the defaults are the usual ones.
+    """Dense CRF, a baseline without weights; see :mod:`mmrefine.core.dense_crf`.
 
     Args:
         confidence: probability with which the coarse mask is right at a pixel, in (0.5, 1).

@@ -11,7 +11,7 @@ from mmrefine.registry import MODELS
 
 @MODELS.register_module()
 class GrabCut(CropRefiner):
-    """A baseline without weights: colour models of object and ground, and a graph cut near the coarse boundary.
+    """GrabCut, a baseline without weights: colour models of object and background, graph cut near the boundary.
 
     GrabCut gives no probabilities: where it differs from the coarse mask it is taken to be right with ``trust``.
     OpenCV's random numbers are seeded for each mask.

@@ -1,4 +1,4 @@
-"""Guided filter: the coarse mask, smoothed along the edges of the image."""
+"""Guided filter (He, Sun and Tang, TPAMI 2013), by which the mask follows the edges of the image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmrefine.registry import MODELS
 
 @MODELS.register_module()
 class GuidedFilter(CropRefiner):
-    """A baseline without weights, see :func:`~mmrefine.core.guided_filter.guided_filter`.
+    """Guided filter, a baseline without weights; see :func:`~mmrefine.core.guided_filter.guided_filter`.
 
     Args:
         radius_px, eps: of the filter, for colours in [0, 1].

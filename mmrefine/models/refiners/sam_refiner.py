@@ -1,4 +1,4 @@
-"""SAMRefiner: training-free refinement with a promptable segmenter (ICLR 2025).
+"""SAMRefiner: training-free refinement with a promptable segmentation model (ICLR 2025).
 
 Legend: N masks of one image, H and W its size in pixels, M outputs of the segmenter per prompt.
 """
@@ -37,7 +37,7 @@ _STABILITY_OFFSET = 1.0
 
 @dataclass(frozen=True)
 class _Predictions:
-    """One round's answers to n masks of (H, W), as evidence of their quality.
+    """Outputs of one round for n masks of (H, W), and quality estimates from them.
 
     Attributes:
         before, after: (n, H, W) bool.
@@ -76,7 +76,7 @@ _QUALITIES = {
 
 @MODELS.register_module()
 class SAMRefiner(BaseRefiner):
-    """Prompts are excavated from every coarse mask, and the segmenter's best answer replaces it; ``iters`` times.
+    """SAMRefiner: prompts from every coarse mask, replaced by the best output of the model; ``iters`` rounds.
 
     A mask that a round leaves as it was is done. Its rounds are the same with and without others beside it, up to the
     rounding of the segmenter's batched arithmetic. A state dict has the names of the segmenter's published checkpoints.
@@ -153,7 +153,7 @@ class SAMRefiner(BaseRefiner):
 
     @classmethod
     def config_for_checkpoint(cls, config: dict) -> dict:
-        """Without the backend's own checkpoint, whose place the other one takes."""
+        """Config without the backend's own checkpoint, which the other one replaces."""
         backend = config['backend']
         return {**config, 'backend': {**backend, 'checkpoint': None}} if 'checkpoint' in backend else config
 
@@ -174,7 +174,7 @@ class SAMRefiner(BaseRefiner):
         return [refine(item.image, item.masks) for item in inputs]
 
     def _refine_windows(self, image: np.ndarray, masks: np.ndarray) -> Proposal:
-        """Every mask in its own window, which is all that can change."""
+        """Refine every mask in its own window, outside of which nothing can change."""
         refined, (scores, coarse_scores) = np.zeros_like(masks), np.zeros((2, len(masks)), np.float32)
         judges_coarse = 'expected_iou' in self.quality
         for index, (x1, y1, x2, y2) in enumerate(pad_boxes(mask_boxes(masks), image.shape[:2], **self.window)):
@@ -194,7 +194,7 @@ class SAMRefiner(BaseRefiner):
         return Proposal(masks, scores, coarse_scores if 'expected_iou' in self.quality else None)
 
     def _refine_chunk(self, features: PromptFeatures, coarse: np.ndarray) -> Proposal:
-        """Rounds over some masks of one image; those that are done take no further part."""
+        """Run the rounds for some masks of one image, without those that are done."""
         masks = coarse.copy()
         scores, coarse_scores = np.zeros((2, len(masks)), np.float32)
         active, first_probs = np.arange(len(masks)), None
@@ -219,12 +219,12 @@ class SAMRefiner(BaseRefiner):
         return self.chunk_size or (_CHUNK_CPU if self.device.type == 'cpu' else _CHUNK_GPU)
 
     def _done(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-        """(n,) bool: whether a further round would change nothing, or has nothing to go on."""
+        """(n,) bool: whether a further round would change nothing, or the mask is empty."""
         settled = ~(before != after).any(axis=(1, 2))
         return settled if self.released_behaviour else settled | ~after.any(axis=(1, 2))
 
     def _round(self, features: PromptFeatures, masks: np.ndarray) -> tuple[Tensor, Tensor]:
-        """The segmenter's best answers to (n, H, W) masks: logits (n, H, W) and predicted IoU (n,)."""
+        """Best outputs for (n, H, W) masks: logits (n, H, W) and predicted IoU (n,)."""
         fields = distance_fields(masks, self.distance, self.released_behaviour)
         logits, iou = self.backend.predict(features, **self._prompts(features, fields))
         best = self._choose(features, logits, iou, masks)[:, None]
@@ -232,7 +232,7 @@ class SAMRefiner(BaseRefiner):
         return self.backend.upscale(features.frame, logits), iou.gather(1, best)[:, 0]
 
     def _choose(self, features: PromptFeatures, logits: Tensor, iou: Tensor, masks: np.ndarray) -> Tensor:
-        """Which of the outputs to take for each of n masks, (n,)."""
+        """Index of the selected output of each of n masks, (n,)."""
         if self.choose == 'first':
             return torch.zeros(len(iou), dtype=torch.long, device=iou.device)
         if self.choose == 'coarse_iou':
@@ -240,7 +240,7 @@ class SAMRefiner(BaseRefiner):
         return iou.argmax(dim=1)
 
     def _output_iou(self, features: PromptFeatures, logits: Tensor, masks: np.ndarray) -> Tensor:
-        """IoU of the segmenter's outputs with (n, H, W) masks: (n, M)."""
+        """IoU of the outputs with (n, H, W) masks: (n, M)."""
         wanted = torch.from_numpy(masks).to(logits.device)
         outputs = (self.backend.upscale(features.frame, output) > MASK_THRESHOLD for output in logits.unbind(dim=1))
         return torch.stack([binary_iou(output, wanted) for output in outputs], dim=1)
@@ -248,7 +248,7 @@ class SAMRefiner(BaseRefiner):
     # ---- prompts ----------------------------------------------------------------------------------------------------
 
     def _prompts(self, features: PromptFeatures, fields: Sequence[DistanceField]) -> dict[str, np.ndarray]:
-        """The prompts that are switched on, as arguments of the backend."""
+        """The enabled prompts as arguments of the backend."""
         prompts = {}
         strength = np.full(len(fields), self.strength, np.float32)
         if self.use_point:
@@ -277,7 +277,7 @@ class SAMRefiner(BaseRefiner):
 
 
 def _to_published_names(module: SAMRefiner, state: dict[str, Tensor], prefix: str, metadata: dict) -> None:
-    """Name the segmenter's arrays as its published checkpoints do, without our path to them."""
+    """Rename the backend's arrays as in its published checkpoints."""
     ours = f'{prefix}backend.{module.backend.segmenter}.'
     for name in [name for name in state if name.startswith(ours)]:
         state[prefix + name.removeprefix(ours)] = state.pop(name)

@@ -1,4 +1,4 @@
-"""SAMRefiner++: the predicted IoU adapted to one's data by its coarse masks alone (ICLR 2025, section 3.4).
+"""SAMRefiner++: IoU head adapted to a dataset with its coarse masks alone (ICLR 2025, section 3.4).
 
 Legend: N masks of one image, M outputs of the segmenter per prompt, R the rank.
 """
@@ -22,7 +22,7 @@ from mmrefine.structures import RefineDataSample
 
 
 class LowRankUpdate(nn.Module):
-    """What LoRA adds to a linear layer: alpha / R times B A x, with B zero at first."""
+    """LoRA update of a linear layer: alpha / R times B A x, with B initialized to zero."""
 
     def __init__(self, in_features: int, out_features: int, rank: int, alpha: float):
         super().__init__()
@@ -36,7 +36,7 @@ class LowRankUpdate(nn.Module):
 
 
 class AdaptedLinear(nn.Module):
-    """A frozen linear layer and its trained update."""
+    """Frozen linear layer with a trained update."""
 
     def __init__(self, linear: nn.Linear, update: LowRankUpdate):
         super().__init__()
@@ -48,7 +48,7 @@ class AdaptedLinear(nn.Module):
 
 @MODELS.register_module()
 class SAMRefinerPP(SAMRefiner):
-    """SAMRefiner whose choice among the segmenter's outputs was adapted.
+    """SAMRefiner with an adapted IoU head, which selects among the outputs.
 
     Trained is a low-rank update of the last layer of the head that predicts IoU, and nothing else. Of the outputs for
     the box of a coarse mask, the one nearest to that mask shall rank first: no annotation is needed. Its state dict
@@ -71,7 +71,7 @@ class SAMRefinerPP(SAMRefiner):
 
     @classmethod
     def config_for_checkpoint(cls, config: dict) -> dict:
-        """As it is: a checkpoint holds the update alone, the segmenter comes from its own."""
+        """The config itself, since a checkpoint holds the update only and the backend has its own."""
         return config
 
     def forward(
@@ -132,18 +132,18 @@ class SAMRefinerPP(SAMRefiner):
     def _judge(
         self, features: PromptFeatures, prompts: dict[str, np.ndarray], masks: np.ndarray
     ) -> tuple[Tensor, Tensor]:
-        """Predicted IoU of the outputs for some prompts, and their IoU with (n, H, W) masks: (n, M) each."""
+        """Predicted IoU of the outputs, and their IoU with (n, H, W) masks: (n, M) each."""
         logits, predicted = self.backend.predict(features, **prompts)
         return predicted, self._output_iou(features, logits, masks)
 
 
 def _keep_trained(module: nn.Module, state: dict[str, Tensor], prefix: str, metadata: dict) -> None:
-    """Leave the segmenter out of a state dict: its weights come from its own checkpoint."""
+    """Remove the backend from a state dict, since its weights come from its own checkpoint."""
     for part in (state, getattr(state, '_metadata', {})):
         for name in [name for name in part if name.startswith(prefix) and not name.startswith(f'{prefix}adaption')]:
             del part[name]
 
 
 def _miss_trained_only(module: nn.Module, incompatible: Any) -> None:
-    """Do not miss what :func:`_keep_trained` left out."""
+    """Do not report what :func:`_keep_trained` left out as missing."""
     incompatible.missing_keys[:] = [name for name in incompatible.missing_keys if 'backend' not in name.split('.')]

@@ -29,7 +29,7 @@ _IMAGENET_STD = (58.395, 57.12, 57.375)
 
 @dataclass(frozen=True)
 class _CropJob:
-    """One mask on its way through the network: where it is from, its crop, its source of randomness."""
+    """One mask to refine: its indices, crop and random generator."""
 
     image: int
     mask: int
@@ -38,7 +38,7 @@ class _CropJob:
 
 
 class Condition(NamedTuple):
-    """What the denoiser sees besides x_t, the same at every step.
+    """Inputs of the denoiser besides x_t, the same at every timestep.
 
     Attributes:
         planes: (B, 3 + cues, h, w) float32, normalised RGB and cues.
@@ -51,7 +51,7 @@ class Condition(NamedTuple):
 
 @MODELS.register_module()
 class SegRefiner(BaseRefiner):
-    """Refines instance masks: every mask is cropped, denoised at a fixed size and pasted back (the paper's LR model).
+    """SegRefiner on object crops of a fixed size, which are pasted back (the paper's LR model).
 
     Args:
         denoiser: config of the denoising network; its ``in_channels`` are 3 (RGB), 1 (mask) and one per cue.
@@ -140,7 +140,7 @@ class SegRefiner(BaseRefiner):
 
     @staticmethod
     def _drop_published_kernels(state_dict: dict, prefix: str, *args) -> None:
-        """The published checkpoints also hold the constant Sobel kernels of their loss."""
+        """Drop the constant Sobel kernels of the loss from published checkpoints."""
         for axis in 'xy':
             state_dict.pop(f'{prefix}loss_texture.sobel.conv_{axis}.weight', None)
 
@@ -156,7 +156,7 @@ class SegRefiner(BaseRefiner):
     # ---- network ----------------------------------------------------------------------------------------------------
 
     def condition(self, images: Tensor, coarse: Tensor) -> Condition:
-        """What the network sees besides x_t.
+        """Inputs of the network besides x_t.
 
         Args:
             images: (B, 3, h, w) RGB in 0..255.
@@ -215,7 +215,7 @@ class SegRefiner(BaseRefiner):
     def loss(
         self, condition: Condition, coarse: Tensor, target: Tensor, timesteps: Tensor, uniform: Tensor
     ) -> dict[str, Tensor]:
-        """Losses of one batch with all its draws given.
+        """Losses of one batch, with all random draws given.
 
         Args:
             condition: see :meth:`condition`.
@@ -271,7 +271,7 @@ class SegRefiner(BaseRefiner):
         return proposals
 
     def _no_proposal(self, masks: np.ndarray) -> Proposal:
-        """A proposal to fill in: the coarse masks with score 0, those refused that are too small."""
+        """Initial proposal: the coarse masks with score 0, and reasons for those that are too small."""
         areas_px = np.count_nonzero(masks, axis=(1, 2))
         refusals = [
             f'coarse mask is too small: {area_px} px, needs {self.min_area:g}' if area_px < self.min_area else ''
@@ -301,7 +301,7 @@ class SegRefiner(BaseRefiner):
         return image, (crop_resize(mask, local_box, self.input_size) >= 0.5).float()
 
     def _finish(self, item: RefineInput, job: _CropJob, mask: np.ndarray) -> None:
-        """What follows the crop, on (H, W) ``mask`` in place: windows where it is large, and what hangs together."""
+        """Post-process (H, W) ``mask`` in place: windows where it is large, and connected components."""
         x1, y1, x2, y2 = job.box_xyxy
         # All windows lie in here, so that memory follows the object and not the image.
         box = pad_boxes(job.box_xyxy[None], item.image.shape[:2], margin_px=self.input_size // 2)[0]

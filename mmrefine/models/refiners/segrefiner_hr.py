@@ -1,4 +1,4 @@
-"""SegRefiner on whole images: a global pass, then patches at native resolution where it is unsure (the HR model).
+"""SegRefiner on whole images: a global pass, then uncertain patches at native resolution (the HR model).
 
 Legend: S side of the network's input in pixels, P patches, H and W the image.
 """
@@ -22,7 +22,7 @@ from mmrefine.registry import MODELS
 def unsure_patches(
     fine_probs: Tensor, size_hw: tuple[int, int], patch: int, fine_prob_thr: float, iou_thr: float
 ) -> np.ndarray:
-    """Patches around the pixels that the global pass left coarse, thinned by non-maximum suppression.
+    """Patches around the pixels that the global pass left coarse, after non-maximum suppression.
 
     Args:
         fine_probs: (h, w) probabilities of the fine state after the global pass.
@@ -48,7 +48,7 @@ def unsure_patches(
 
 @MODELS.register_module()
 class SegRefinerHR(SegRefiner):
-    """Refines masks of large objects and semantic regions at native resolution (section 3.5 and appendix).
+    """SegRefiner for large objects and semantic regions at native resolution (section 3.5 and appendix).
 
     All ``steps`` but the last run on the whole image, resized to S; the last one runs on patches of S pixels at native
     resolution. Images smaller than a patch are padded for the second stage.
@@ -93,7 +93,7 @@ class SegRefinerHR(SegRefiner):
         return proposal
 
     def _refine_mask(self, image: Tensor, coarse: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Probabilities (H, W) of one mask, and those of the first step, from (1, 3, H, W) and (1, 1, H, W)."""
+        """Probabilities (H, W) of one mask, and those of the first timestep, from (1, 3, H, W) and (1, 1, H, W)."""
         size, size_hw = self.input_size, coarse.shape[-2:]
         small_image = self._resize(image, (size, size))
         small_mask = (self._resize(coarse, (size, size)) >= 0.5).float()

@@ -282,5 +282,5 @@ def _check_trained(module: SAM2Refiner, state: dict[str, Tensor], prefix: str, *
 
 
 def _miss_trained_only(module: SAM2Refiner, incompatible: Any) -> None:
-    """Do not miss what :func:`_keep_trained` left out."""
+    """Do not report what :func:`_keep_trained` left out as missing."""
     incompatible.missing_keys[:] = [name for name in incompatible.missing_keys if 'base' not in name.split('.')]

@@ -1,4 +1,4 @@
-"""Carrying masks from some frames of a clip to another. Legend: N objects, H and W in pixels."""
+"""Propagation of masks between the frames of a clip. Legend: N objects, H and W in pixels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FLOWS_KEPT = 4
 
 
 class MaskPropagator(ABC):
-    """What known masks on other frames say about a frame."""
+    """Interface of mask propagation to a frame from others."""
 
     @abstractmethod
     def propagate(self, frames: Sequence[np.ndarray], known: Mapping[int, np.ndarray], index: int) -> np.ndarray:
@@ -30,18 +30,18 @@ class MaskPropagator(ABC):
         """
 
     def reliability(self, frames: Sequence[np.ndarray], known: Mapping[int, np.ndarray], index: int) -> np.ndarray:
-        """How true :meth:`propagate` is for each object, as an IoU of (N,): a mask that differs less says nothing.
+        """Reliability (N,) of :meth:`propagate` per object, as an IoU; smaller differences are within its error.
 
         Without anything better: 1.
         """
         return np.ones(len(next(iter(known.values()))))
 
     def start_clip(self) -> None:  # noqa: B027  (most keep nothing)
-        """Forget the clip before; called when another begins."""
+        """Reset all state; called at the start of a clip."""
 
 
 class FlowPropagator(MaskPropagator):
-    """Masks carried along optical flow, each frame with one vote; the frame's own mask, if known, breaks ties.
+    """Propagation by optical flow, as the majority of all frames; the frame's own mask, if known, breaks ties.
 
     Meant for neighbouring frames: beyond a few frames, or behind things that pass, flow is lost.
     """
@@ -73,7 +73,7 @@ class FlowPropagator(MaskPropagator):
         return np.stack(masks) if masks else known[others[0]].copy()
 
     def reliability(self, frames: Sequence[np.ndarray], known: Mapping[int, np.ndarray], index: int) -> np.ndarray:
-        """What is kept on the way to the frame and back, on the worse of the ways."""
+        """Forward-backward consistency of the flow, the lower one of the frames."""
         others = [frame for frame in known if frame != index]
         ways = [(known[frame], self.flow(frames, index, frame), self.flow(frames, frame, index)) for frame in others]
         return np.array([[round_trip(mask, there, back) for mask in masks] for masks, there, back in ways]).min(axis=0)

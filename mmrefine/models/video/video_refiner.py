@@ -1,4 +1,4 @@
-"""Masks of a clip refined frame by frame, in temporal consistency. Legend: N objects, H and W in pixels."""
+"""Frame-by-frame refinement of a clip with temporal consistency. Legend: N objects, H and W in pixels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ClipMasks(Protocol):
     object_ids: list[int]
 
     def load(self, index: int) -> list[np.ndarray | None]:
-        """For each object its (H, W) bool mask on a frame, or None where nothing is said about it."""
+        """Masks (H, W) bool of all objects on a frame, None for objects that are not annotated there."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class FrameResult:
 
 
 class VideoRefiner(ABC):
-    """A clip and coarse masks on some or all of its frames in, refined masks on every frame out."""
+    """Interface of refiners of clips: coarse masks on some or all frames, refined masks on every frame."""
 
     @abstractmethod
     def refine_clip(self, frames: Sequence[np.ndarray], masks: ClipMasks) -> Iterator[FrameResult]:
@@ -64,7 +64,7 @@ class VideoRefiner(ABC):
 
 
 class FramewiseVideoRefiner(VideoRefiner):
-    """Any refiner on each frame; where a result contradicts its neighbours it starts again from what they propagate.
+    """Refine each frame with an image refiner, and again from propagated masks where it contradicts its neighbours.
 
     Propagation can be wrong, too. So only what differs by more than propagation itself loses is a contradiction, and
     the second result counts only if the refiner thinks no less of it than of the first.
@@ -132,7 +132,7 @@ class FramewiseVideoRefiner(VideoRefiner):
         current: FrameResult,
         following: FrameResult | None,
     ) -> FrameResult:
-        """The result of a frame, started again for those objects that contradict its neighbours."""
+        """Result of a frame, refined again for objects that contradict the neighbouring frames."""
         known = {item.index: item.masks for item in (before, current, following) if item is not None}
         if len(known) == 1 or not current.given.any() or self.min_agreement == 0:
             return current

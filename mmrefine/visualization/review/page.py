@@ -26,7 +26,7 @@ _JPEG_QUALITY = 82
 
 @dataclass(frozen=True)
 class ReviewMask:
-    """A mask to look at.
+    """A mask on the review page.
 
     Attributes:
         name, category: how it is called.
@@ -69,7 +69,7 @@ class ReviewImage:
 
 
 class ReviewPage:
-    """Collects images one by one; memory grows with outlines and not with pixels.
+    """Builder of a review page, image by image; memory grows with outlines, not with pixels.
 
     Args:
         title: what is reviewed.
@@ -84,7 +84,7 @@ class ReviewPage:
         self._masks: list[dict] = []
 
     def add(self, item: ReviewImage) -> dict[str, bytes]:
-        """Take an image in; thumbnails by the names under which they belong beside the page."""
+        """Add an image; returns its thumbnails by file name."""
         number, size_hw = len(self._images), item.image.shape[:2]
         scale = min(1.0, _IMAGE_SIDE / max(size_hw))
         name = f'{self._folder}/{number:06d}.jpg'
@@ -132,7 +132,7 @@ class ReviewPage:
         }
 
     def html(self) -> str:
-        """The page; nothing in it is fetched from elsewhere but the thumbnails beside it."""
+        """The page as HTML, which loads nothing but the thumbnails beside it."""
         data = json.dumps({**self._head, 'images': self._images, 'masks': self._masks})
         page = _part('template.html')
         for name, content in (
@@ -172,7 +172,7 @@ def _jpeg(image: np.ndarray, scale: float) -> bytes:
 
 
 def _crop_box(masks: list[np.ndarray | None], size_hw: tuple[int, int]) -> tuple[int, int, int, int]:
-    """A square around masks with some room, as far as the image has it; the whole image if they are empty."""
+    """Square box around masks with a margin, clipped to the image; the whole image if they are empty."""
     present = [mask for mask in masks if mask is not None and mask.any()]
     if not present:
         return 0, 0, size_hw[1], size_hw[0]
