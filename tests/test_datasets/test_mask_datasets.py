@@ -329,6 +329,6 @@ def test_too_many_broken_images_end_a_training(warnings):
     with pytest.raises(RuntimeError, match='4 images cannot be used, the last one 3.png: broken. Mend the dataset.'):
         skipped.skip('3.png', 'broken.')
     many = SkippedSamples('images', limit=3)
-    many.see(1000)
+    many.count_usable(1000)
     for k in range(40):  # less than a twentieth
-        many.add(f'{k}.png', 'broken.')
+        many.skip(f'{k}.png', 'broken.')
