@@ -1,4 +1,4 @@
-"""``mmrefine convert IN OUT``: masks from the format of one tool into that of another."""
+"""``mmrefine convert IN OUT``: convert masks between the formats of tools."""
 
 from __future__ import annotations
 
@@ -33,10 +33,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('masks', metavar='IN')
     parser.add_argument('out', metavar='OUT')
     parser.add_argument('--to', metavar='FORMAT', help='default: by the suffix of OUT, .json is COCO, .xml is CVAT')
-    parser.add_argument('--format', metavar='FORMAT', help='of IN, where it does not tell itself')
-    parser.add_argument(
-        '--images', metavar='IMAGES', help='where the images are; needed where IN does not say their size'
-    )
+    parser.add_argument('--format', metavar='FORMAT', help='of IN, if it is not recognised')
+    parser.add_argument('--images', metavar='IMAGES', help='the images; needed where IN does not contain their sizes')
     parser.add_argument('--image-root', metavar='DIR', help='where names in a COCO file of images start')
     parser.add_argument(
         '--polygons',

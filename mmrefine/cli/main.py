@@ -9,13 +9,13 @@ from mmrefine.version import __version__
 
 COMMANDS = {
     'refine': 'refine the masks of images',
-    'report': 'make the page on which masks are reviewed',
-    'decide': 'apply what was decided on that page',
-    'convert': 'masks from the format of one tool into that of another',
-    'video': 'refine the masks of clips',
-    'pick': 'find the refiner that suits given masks',
+    'report': 'write a page for reviewing masks',
+    'decide': 'apply the decisions made on that page',
+    'convert': 'convert masks between the formats of tools',
+    'video': 'refine the masks of video clips',
+    'pick': 'choose a refiner for given masks',
     'train': 'train a refiner',
-    'test': 'measure a refiner, or a model that is refined',
+    'test': 'evaluate a refiner, or a model whose predictions are refined',
 }
 
 HELP = """\
@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f'mmrefine {__version__}')
         return 0
     if words[0] not in COMMANDS:
-        print(f'mmrefine: {words[0]!r} is no command; expected one of {", ".join(COMMANDS)}.', file=sys.stderr)
+        print(f'mmrefine: {words[0]!r} is not a command; expected one of {", ".join(COMMANDS)}.', file=sys.stderr)
         return 2
     command = importlib.import_module(f'mmrefine.cli.{words[0]}')
     return command.main(words[1:]) or 0

@@ -89,7 +89,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model.add_argument('--checkpoint', help='weights for --config or --model')
     model.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
     model.add_argument('--gate', metavar='NAME=NUMBER', nargs='+', default=(), help=_GATE_HELP)
-    model.add_argument('--no-gate', action='store_true', help='take every proposal, also those that look harmful')
+    model.add_argument('--no-gate', action='store_true', help='accept every proposal, also those that look harmful')
     model.add_argument('--seed', type=int, default=0, help='of the random draws (default: %(default)s)')
     model.add_argument('--batch-masks', metavar='N', type=int, default=8, help=_BATCH_HELP)
     model.add_argument('--workers', metavar='N', type=int, default=2, help='threads that read ahead (default: 2)')
@@ -100,33 +100,33 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-_FORMAT_HELP = 'format of MASKS, where it does not tell itself; see docs/formats.md'
+_FORMAT_HELP = 'format of MASKS, if it is not recognised; see docs/formats.md'
 _POLYGONS_HELP = (
     'refined masks go into COCO files as polygons with holes and parts, not as RLE, within so many pixels (default: '
     '%(const)s, which loses no pixel)'
 )
-_REPORT_HELP = 'write DIR/review/index.html: every mask before and after, to accept and to refuse'
+_REPORT_HELP = 'write DIR/review/index.html: every mask before and after, to accept or reject'
 _OVERWRITE_HELP = 'start from scratch: delete all files of an earlier job in DIR, whatever its settings were'
 _PICTURES_HELP = 'draw photo, coarse and refined side by side for the first N images, or for all'
 _IGNORE_HELP = 'void, left untouched (default: 255); "none" if there is none'
 _BACKGROUND_HELP = (
-    'what is no object: not refined, takes what objects give up (default: 0); "none" if every label is one'
+    'label of the background: not refined, fills the pixels that objects lose (default: 0); "none" if there is none'
 )
 _BAND_HELP = 'write also DIR/pseudo_labels/, with void (255) where coarse and refined label differ'
 _CAM_HELP = 'MASKS are class activation maps, .npy and .npz files: see docs/cam.md'
 _THRESHOLD_HELP = (
-    'of activation maps: what scores less is background (default: 0.25); several are compared in a table, and the best '
+    'of activation maps: lower scores are background (default: 0.25); several are compared in a table, and the best '
     'by --gt is taken'
 )
 _FIRST_CLASS_HELP = (
-    'number of the first class in activation maps; 1: a class 0 is the background; default: 0, or 1 where files tell'
+    'number of the first class in activation maps; 1 if class 0 is the background; default: 0, or as the files specify'
 )
 _SPLIT_HELP = (
     'how a label becomes regions: its components, merged where they probably are one object (merged, the default), '
     'its components, or the whole class'
 )
 _ACTORS_HELP = 'Ray actors (default: one per GPU of the cluster, or per core where there are none)'
-_GATE_HELP = 'settings of the gate to change, such as min_gain=0.02 min_score=none area_ratio=0.4,2.5; see the README'
+_GATE_HELP = 'gate settings to change, such as min_gain=0.02 min_score=none area_ratio=0.4,2.5; see the README'
 _BATCH_HELP = 'masks refined together, from one or several images (default: %(default)s)'
 
 
@@ -168,7 +168,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         threshold = choose_threshold(args) if args.cam else None
         if args.cam and threshold is None:
-            print('nothing was refined: choose one of the thresholds, or let --gt decide.')
+            print('nothing was refined: choose one of the thresholds, or give --gt.')
             return 0
         report = refine_dataset(
             args.images,
@@ -208,7 +208,7 @@ def main(argv: list[str] | None = None) -> int:
         print(printable(f'error: {error_text(error)}{swapped(args.images, args.masks)}'), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print('stopped; the same command goes on from here.', file=sys.stderr)
+        print('stopped; run the same command to resume.', file=sys.stderr)
         return 130
     if report is None:  # the first process tells
         return 0
@@ -224,7 +224,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f'{counted(len(report.failed), "image")} skipped.', file=sys.stderr)
     if report.problems:
         print(
-            f'{counted(report.total["problems"], "mask")} could not be used; see {args.out}/summary.json.',
+            f'{counted(report.total["problems"], "mask")} are unusable; see {args.out}/summary.json.',
             file=sys.stderr,
         )
     print(printable(f'results are in {args.out}'))

@@ -26,11 +26,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         prog='mmrefine test', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config file with test_dataloader and test_evaluator')
-    parser.add_argument('checkpoint', nargs='?', help='checkpoint file; without one the model is as initialised')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file; without one the model is only initialised')
     parser.add_argument('--work-dir', help='where logs go; default: work_dirs/<name of the config>')
     parser.add_argument('--per-mask', help='write the numbers of every mask to this .csv or .json file')
-    parser.add_argument('--gate', metavar='NAME=NUMBER', nargs='+', default=(), help='settings of the gate to change')
-    parser.add_argument('--no-gate', action='store_true', help='take every refined mask, also those the gate refuses')
+    parser.add_argument('--gate', metavar='NAME=NUMBER', nargs='+', default=(), help='gate settings to change')
+    parser.add_argument('--no-gate', action='store_true', help='accept every refined mask, also those the gate rejects')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='override settings, such as test_dataloader.batch_size=8'
     )

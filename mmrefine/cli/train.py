@@ -25,7 +25,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('config', help='config file, such as configs/segrefiner/segrefiner_tiny_photos.py')
     parser.add_argument('--work-dir', help='where logs and checkpoints go; default: work_dirs/<name of the config>')
-    parser.add_argument('--resume', nargs='?', const='auto', help='go on from this checkpoint, or from the latest one')
+    parser.add_argument('--resume', nargs='?', const='auto', help='resume from this checkpoint, or from the latest one')
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='override settings, such as train_dataloader.batch_size=8'

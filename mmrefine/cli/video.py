@@ -47,8 +47,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('frames', metavar='FRAMES')
     parser.add_argument('masks', metavar='MASKS')
     parser.add_argument('--out', metavar='DIR', required=True, help='folder for the results')
-    parser.add_argument('--videos', metavar='JSON', help='annotation file that describes the videos of results')
-    parser.add_argument('--write', nargs='+', choices=('png', 'json'), help='formats; default: as the masks came')
+    parser.add_argument('--videos', metavar='JSON', help='annotation file of the videos of results')
+    parser.add_argument('--write', nargs='+', choices=('png', 'json'), help='formats; default: that of the masks')
     parser.add_argument('--overlay', action='store_true', help='videos of the masks over the frames')
     parser.add_argument('--allow-gaps', action='store_true', help='frame numbers may jump')
     parser.add_argument('--overwrite', action='store_true', help=_OVERWRITE_HELP)
@@ -62,10 +62,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model.add_argument('--checkpoint', help='weights for --config or --model')
     model.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
     model.add_argument('--gate', metavar='NAME=NUMBER', nargs='+', default=(), help=_GATE_HELP)
-    model.add_argument('--no-gate', action='store_true', help='take every proposal, also those that look harmful')
+    model.add_argument('--no-gate', action='store_true', help='accept every proposal, also those that look harmful')
     model.add_argument('--seed', type=int, default=0, help='of the random draws (default: %(default)s)')
     model.add_argument('--min-agreement', metavar='IOU', type=float, default=0.95, help=_AGREEMENT_HELP)
-    model.add_argument('--sam2', metavar='CONFIG', help='follow objects with this SAM2Refiner instead of optical flow')
+    model.add_argument('--sam2', metavar='CONFIG', help='track objects with this SAM2Refiner instead of optical flow')
     model.add_argument('--sam2-checkpoint', metavar='FILE', help='weights of its trained part')
     model.add_argument('--fast', action='store_true', help=_FAST_HELP)
     model.add_argument(
@@ -74,7 +74,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-_GATE_HELP = 'settings of the gate to change, such as min_gain=0.02 min_score=none area_ratio=0.4,2.5; see the README'
+_GATE_HELP = 'gate settings to change, such as min_gain=0.02 min_score=none area_ratio=0.4,2.5; see the README'
 _OVERWRITE_HELP = 'start from scratch: delete all files of an earlier job in DIR, whatever its settings were'
 _FAST_HELP = 'with --sam2: quadrants of frames at half size, two passes of the encoder instead of five'
 _PROMPT_REUSE_HELP = (
@@ -127,7 +127,7 @@ def main(argv: list[str] | None = None) -> int:
         print(printable(f'error: {error_text(error)}'), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print('stopped; the same command goes on from here.', file=sys.stderr)
+        print('stopped; run the same command to resume.', file=sys.stderr)
         return 130
     if report is None:  # the first process tells
         return 0

@@ -30,7 +30,7 @@ def accept_mmcv_2_2() -> None:
                 import_module(module)
     finally:
         mmcv.__version__ = actual
-    print_log(f'mmdet and mmseg were let past their check of mmcv ({actual})', logger='current', level=logging.INFO)
+    print_log(f'mmdet and mmseg accept this version of mmcv ({actual})', logger='current', level=logging.INFO)
 
 
 def _version(distribution: str) -> str:

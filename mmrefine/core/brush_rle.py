@@ -19,7 +19,7 @@ def decode_brush(code: Sequence[int], size_hw: tuple[int, int]) -> np.ndarray:
     """Decode to an (H, W) bool mask.
 
     Raises:
-        ValueError: it is no such code, or one of another size.
+        ValueError: the code is invalid, or of another size.
     """
     try:
         values = np.array(code)
@@ -33,7 +33,7 @@ def decode_brush(code: Sequence[int], size_hw: tuple[int, int]) -> np.ndarray:
     def take(count: int) -> int:
         nonlocal position
         if position + count > len(text):
-            raise ValueError('a brush is cut short: its code ends before its mask does.')
+            raise ValueError('a brush is truncated: its code ends before its mask is complete.')
         position += count
         return int(text[position - count : position], 2)
 
@@ -42,7 +42,7 @@ def decode_brush(code: Sequence[int], size_hw: tuple[int, int]) -> np.ndarray:
     if word_bits != 8 or num_words != 4 * size_hw[0] * size_hw[1]:
         raise ValueError(
             f'a brush must have four bytes for each of {size_hw[0]} x {size_hw[1]} pixels, got {num_words} of '
-            f'{word_bits} bits; is it of another image?'
+            f'{word_bits} bits; does it belong to another image?'
         )
     words = np.zeros(num_words, np.uint8)
     filled = 0

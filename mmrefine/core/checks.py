@@ -38,7 +38,7 @@ def check_masks(masks: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
     What becomes of other dtypes says :func:`binarize`. The result is a copy unless the input is bool already.
 
     Raises:
-        TypeError: not an array, or a dtype that is no mask.
+        TypeError: not an array, or a dtype that is not a mask.
         ValueError: another size than the image, NaN, values outside the range.
     """
     if not isinstance(masks, np.ndarray):
@@ -67,13 +67,13 @@ def check_same_size(what: str, size_hw: tuple[int, int], image_hw: tuple[int, in
         return
     if (height, width) == (image_width, image_height):
         hint = (
-            'the sides are swapped: masks must be drawn on the image as viewers show it, with the rotation of its EXIF '
-            'data carried out'
+            'height and width are swapped: masks must be drawn on the upright image, after the rotation in its EXIF '
+            'data'
         )
     elif height != image_height and abs(height * image_width - width * image_height) <= max(height, width):
-        hint = 'the sizes are proportional: give the image that the masks were drawn on, or resize them to this one'
+        hint = 'the sizes are proportional: give the image on which the masks were drawn, or resize the masks'
     else:
-        hint = 'they were drawn on another image'
+        hint = 'they belong to another image'
     raise ValueError(f'{what} {height}x{width} (HxW) but the image is {image_height}x{image_width}; {hint}.')
 
 
@@ -84,7 +84,7 @@ def binarize(masks: np.ndarray) -> np.ndarray:
     and 65535 in 16 bits), or uint8 probabilities, 255 for 1, cut at 0.5.
 
     Raises:
-        TypeError: a dtype that is no mask.
+        TypeError: a dtype that is not a mask.
         ValueError: NaN, values outside the range such as logits, or the labels of a label map.
     """
     if masks.dtype == bool:

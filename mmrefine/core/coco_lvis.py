@@ -1,7 +1,7 @@
 """LVIS annotations of COCO's classes: the ground truth that SegRefiner's instance table is measured against.
 
 LVIS (Gupta et al., CVPR 2019) annotates COCO's images again, with finer contours and 1203 classes that are named by
-WordNet synsets; its authors give the synset of each of COCO's 80 classes, of which some are no class of LVIS.
+WordNet synsets; its authors give the synset of each of COCO's 80 classes, not all of which are in LVIS.
 """
 
 from __future__ import annotations

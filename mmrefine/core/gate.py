@@ -29,14 +29,14 @@ from mmrefine.core.iou import binary_iou
 FEATURES = ('score', 'expected_gain', 'agreement', 'area_ratio', 'relative_size', 'sharpness', 'stability')
 # Settings that are the minimum of a feature, in the order in which they are checked, and the reasons for masks below.
 _LEAST = {
-    'min_score': ('score', 'too low a score'),
-    'min_gain': ('expected_gain', 'too little expected gain'),
-    'min_agreement': ('agreement', 'too little overlap with the coarse mask'),
-    'min_sharpness': ('sharpness', 'too unsure a boundary'),
-    'min_stability': ('stability', 'too much change from step to step'),
+    'min_score': ('score', 'score too low'),
+    'min_gain': ('expected_gain', 'expected gain too small'),
+    'min_agreement': ('agreement', 'overlap with the coarse mask too small'),
+    'min_sharpness': ('sharpness', 'boundary too uncertain'),
+    'min_stability': ('stability', 'change between steps too large'),
 }
-_TOO_SMALL, _TOO_LARGE = 'too small beside the coarse mask', 'too large beside the coarse mask'
-_UNLIKELY = 'too unlikely to help'
+_TOO_SMALL, _TOO_LARGE = 'too small relative to the coarse mask', 'too large relative to the coarse mask'
+_UNLIKELY = 'improvement too unlikely'
 # What a bound that is met in all digits that anybody reads may lack.
 _ROUNDING = 1e-6
 
@@ -75,7 +75,7 @@ class QualityGate:
                 raise ValueError(f'area_ratio must be (min, max), got {self.area_ratio}.')
         unknown = set(self.weights or ()) - set(FEATURES)
         if unknown:
-            raise ValueError(f'weights must name features out of {FEATURES}, got {sorted(unknown)}.')
+            raise ValueError(f'weights must name some of the features {FEATURES}, got {sorted(unknown)}.')
         if self.min_probability is not None and not self.weights:
             raise ValueError('min_probability needs the weights of a logistic model; calibrate_gate.py fits them.')
 
@@ -148,7 +148,7 @@ def parse_gate(settings: Sequence[str]) -> dict[str, float | list[float] | None]
     """Settings from a command line, such as ``['min_gain=0.02', 'area_ratio=0.4,2.5', 'min_score=none']``.
 
     Raises:
-        ValueError: one that is no setting of a gate, or no number.
+        ValueError: an unknown setting, or a value that is not a number.
 
     Example:
         >>> parse_gate(['min_gain=0.02'])
@@ -164,7 +164,7 @@ def parse_gate(settings: Sequence[str]) -> dict[str, float | list[float] | None]
             numbers = []
         if name not in names or (numbers is not None and len(numbers) != (2 if name == 'area_ratio' else 1)):
             raise ValueError(
-                f'a gate is set as NAME=NUMBER, NAME=none or area_ratio=LEAST,GREATEST, with a NAME out of '
+                'a gate setting must be NAME=NUMBER, NAME=none or area_ratio=MIN,MAX, where NAME is one of '
                 f'{", ".join(names)}; got {text!r}.'
             )
         gate[name] = numbers if numbers is None or name == 'area_ratio' else numbers[0]
@@ -222,14 +222,14 @@ def summarize_kept(counts: Mapping[str, int], num_masks: int, in_python: bool = 
     if loosened:
         on_command_line = f'--gate {" ".join(f"{name}=none" for name in loosened)}'
         in_call = f'gate=dict({", ".join(f"{name}=None" for name in loosened)})'
-        sentence += f' {in_call if in_python else on_command_line} takes their refined masks, too.'
+        sentence += f' {in_call if in_python else on_command_line} accepts their refined masks, too.'
     return sentence
 
 
 def _value(features: Mapping[str, float], name: str, setting: str) -> float:
     if name not in features:
         raise ValueError(
-            f'the gate\'s {setting} needs "{name}", of which this refiner has no estimate; it has {sorted(features)}.'
+            f'the gate\'s {setting} needs "{name}", which this refiner does not estimate; it has {sorted(features)}.'
         )
     return features[name]
 

@@ -14,7 +14,7 @@ def split_quadrants(pictures: Tensor) -> Tensor:
     """
     count, channels, height, width = pictures.shape
     if height % 2 or width % 2:
-        raise ValueError(f'quadrants need even sides, got {height}x{width} (HxW); resize the picture first.')
+        raise ValueError(f'quadrants need even sides, got {height}x{width} (HxW); resize the image first.')
     cells = pictures.view(count, channels, 2, height // 2, 2, width // 2)
     return cells.permute(0, 2, 4, 1, 3, 5).reshape(4 * count, channels, height // 2, width // 2)
 
@@ -23,11 +23,11 @@ def assemble_quadrants(quadrants: Tensor) -> Tensor:
     """Undo :func:`split_quadrants`: (4B, C, h, w) -> (B, C, 2h, 2w).
 
     Raises:
-        ValueError: the number of quadrants is no multiple of 4.
+        ValueError: the number of quadrants is not a multiple of 4.
     """
     count, channels, height, width = quadrants.shape
     if count % 4:
-        raise ValueError(f'expected four quadrants per picture, got {count} in all.')
+        raise ValueError(f'expected four quadrants per image, got {count} in all.')
     cells = quadrants.view(count // 4, 2, 2, channels, height, width)
     return cells.permute(0, 3, 1, 4, 2, 5).reshape(count // 4, channels, 2 * height, 2 * width)
 
@@ -48,7 +48,7 @@ def centred_sine_positions(
         (1, channels, height, width) float32.
 
     Raises:
-        ValueError: ``channels`` is no multiple of 4.
+        ValueError: ``channels`` is not a multiple of 4.
     """
     if channels % 4:
         raise ValueError(f'channels must be a multiple of 4, got {channels}.')

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-_EXPECTED = 'a polygon must be a flat list of at least three points x, y, x, y, ... in a list of polygons'
+_EXPECTED = 'a polygon must be a flat list [x, y, x, y, x, y, ...] of at least three points, in a list of polygons'
 
 
 def rasterize(polygons: list, size_hw: tuple[int, int]) -> np.ndarray:

@@ -71,5 +71,5 @@ def noisy_mask_logits(mask: np.ndarray, rng: np.random.Generator, side: int) -> 
 def _box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
     box = tight_box(mask)
     if box is None:
-        raise ValueError('the mask is empty: there is no object to ask for; leave such samples out.')
+        raise ValueError('the mask is empty: it has no prompts; leave such samples out.')
     return box

@@ -34,7 +34,7 @@ def split_label_map(
 
     Args:
         label_map: (H, W) integer.
-        background: a label that is no object, or None.
+        background: a label that is not an object, or None.
         void: the label of pixels that are not to be judged, or None.
         min_area_px: components below this area are dropped; their pixels belong to no region.
         split: 'merged', see :func:`merge_regions`; 'components', without merging; or 'classes', one region per class.

@@ -88,9 +88,7 @@ def class_indices(classes: Sequence[int | str] | None, names: Sequence[str] | No
 def _class_index(item: int | str, names: Sequence[str] | None) -> int:
     if isinstance(item, str):
         if names is None:
-            raise ValueError(
-                f'class {item!r} cannot be looked up: the dataset does not name its classes; give indices.'
-            )
+            raise ValueError(f'class {item!r} cannot be found: the dataset has no class names; give indices.')
         if item not in names:
             raise ValueError(f'the dataset has no class {item!r}; it has {", ".join(names)}.')
         return list(names).index(item)

@@ -25,7 +25,7 @@ def warp_masks(masks: np.ndarray, matrix: np.ndarray, size_hw: tuple[int, int]) 
         (N, *size_hw) bool.
 
     Raises:
-        ValueError: the matrix is no invertible (3, 3).
+        ValueError: the matrix is not invertible or not (3, 3).
 
     Example:
         >>> import numpy as np

@@ -92,10 +92,14 @@ class CocoMaskDataset(_SeededDataset):
     def load_data_list(self) -> list[dict]:
         file = CocoFile(self.ann_file)
         if file.is_results:
-            raise ValueError(f'{self.ann_file} is no COCO annotation file: expected keys "images" and "annotations".')
+            raise ValueError(
+                f'{self.ann_file} is not a COCO annotation file: expected keys "images" and "annotations".'
+            )
         skipped = SkippedSamples(f'annotations of {self.ann_file}')
         for image_id in file.image_ids:
-            problem = file.images[image_id].problem if image_id in file.images else 'its "image_id" names no image.'
+            problem = (
+                file.images[image_id].problem if image_id in file.images else 'its "image_id" is not among the images.'
+            )
             if problem:
                 skipped.skip(f'{self.ann_file}: image {image_id}', problem)
         source = self.source or Path(self.ann_file).stem
@@ -173,8 +177,8 @@ class MaskFolderDataset(_SeededDataset):
         unmatched = sorted(str(name) for name in images.keys() ^ masks.keys())
         if unmatched or not images:
             raise ValueError(
-                f'every image needs a mask of the same name and the reverse; {len(images)} images and {len(masks)} '
-                f'masks were found, without a partner: {unmatched[:5]}.'
+                f'every image needs a mask of the same name and vice versa; {len(images)} images, {len(masks)} masks '
+                f'were found, without a partner: {unmatched[:5]}.'
             )
         source = self.source or Path(self.data_prefix['img']).parent.name
         data_list = [

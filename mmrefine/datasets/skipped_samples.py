@@ -43,5 +43,5 @@ class SkippedSamples:
         print_log(f'{name} is left out: {reason}', logger='current', level=logging.WARNING)
         if len(self._names) > max(self.limit, _LIMIT_SHARE * self._num_seen):
             raise RuntimeError(
-                f'{len(self._names)} {self.what} cannot be used, the last one {name}: {reason} Mend the dataset.'
+                f'{len(self._names)} {self.what} cannot be used, the last one {name}: {reason} Repair the dataset.'
             )

@@ -56,7 +56,7 @@ class PackWeightedInputs(PackDetInputs):
         weights = np.array([instance.get('weight', 1.0) for instance in results['instances']], np.float32)
         if len(weights) != len(results['gt_bboxes']):
             raise ValueError(
-                f'{len(weights)} instances were loaded but {len(results["gt_bboxes"])} are left, and their weights '
-                'cannot be told apart; use no transform that drops instances, such as RandomCrop.'
+                f'{len(weights)} instances were loaded but {len(results["gt_bboxes"])} are left, so that their weights '
+                'cannot be assigned; remove transforms that drop instances, such as RandomCrop.'
             )
         return super().transform({**results, 'gt_weights': weights})

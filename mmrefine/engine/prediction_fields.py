@@ -82,7 +82,7 @@ def find_fields(
     if not fields:
         raise ValueError(
             'the prediction has none of pred_instances, pred_sem_seg and pred_panoptic_seg, got fields '
-            f'{sorted(sample.keys())}; expected the prediction of a model that detects or segments.'
+            f'{sorted(sample.keys())}; expected the prediction of a detection or segmentation model.'
         )
     return fields
 
@@ -125,8 +125,8 @@ def _semantic_field(sample: BaseDataElement, classes: tuple[str, ...] | None) ->
 def _panoptic_field(sample: BaseDataElement, classes: tuple[str, ...] | None) -> MaskField:
     if classes is None:
         raise ValueError(
-            'a panoptic map can only be read with the number of classes, and the dataset does not name them; '
-            'give it metainfo=dict(classes=...).'
+            'a panoptic map can only be read with the number of classes, and the dataset has no class names; give it '
+            'metainfo=dict(classes=...).'
         )
     panoptic_map = panoptic_map_from_det(sample)
     void = len(classes), sample.pred_panoptic_seg.metainfo.get('ignore_index')

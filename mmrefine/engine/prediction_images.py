@@ -25,7 +25,7 @@ def image_of(sample: BaseDataElement, data: Any, index: int, fallback: str | Non
         fallback: 'network_input': without the file, :func:`network_input_image`; None: an error.
 
     Raises:
-        FileNotFoundError, ValueError: there is no path or no file, and no fallback; the file is no image.
+        FileNotFoundError, ValueError: there is no path or no file, and no fallback; the file is not an image.
     """
     path = sample.metainfo.get('img_path')
     try:
@@ -77,7 +77,7 @@ def _denormalised(pixels: np.ndarray, norm: Mapping | None, is_float: bool) -> n
         return pixels if norm.get('to_rgb') else pixels[..., ::-1]
     if is_float and (pixels.min() < 0 or pixels.max() <= 1):
         raise ValueError(
-            f'the network input holds values from {pixels.min():.3g} to {pixels.max():.3g} and no img_norm_cfg says '
-            "how it was normalised; keep the original images on disk, or add 'img_norm_cfg' to the meta_keys."
+            f'the network input holds values from {pixels.min():.3g} to {pixels.max():.3g} without img_norm_cfg; '
+            "keep the original images on disk, or add 'img_norm_cfg' to the meta_keys."
         )
     return pixels[..., ::-1]

@@ -188,7 +188,7 @@ class PredictionRefiner:
 def prompted_by_box(refiner: BaseRefiner) -> BaseRefiner:
     """A view of a prompting refiner, with the same weights, that is given boxes alone, and once.
 
-    It has no gate, for a filled box is no mask that one would keep.
+    It has no gate, for a filled box is not a mask that one would keep.
 
     Raises:
         ValueError: the refiner is none that prompts a segmenter, as :class:`~mmrefine.models.refiners.SAMRefiner` does.
@@ -236,5 +236,5 @@ def _check_size(prediction: BaseDataElement, field: MaskField, image: np.ndarray
         raise ValueError(
             f'{field.name} is {field.masks.shape[1]}x{field.masks.shape[2]} (HxW), but the image '
             f'{path} is {image.shape[0]}x{image.shape[1]}; predictions must have the '
-            'size of the original image: let the model predict with rescale=True, and mind a rotation in its EXIF data.'
+            'size of the original image: let the model predict with rescale=True, and check its EXIF rotation.'
         )

@@ -23,7 +23,7 @@ def paired_bootstrap(
         confidence: in (0, 1).
         resamples: how many times the images are drawn.
         seed: of the draws.
-        images: the image of each gain, where several masks have one: its masks, which are no independent cases, are
+        images: the image of each gain, where several masks have one: its masks, which are not independent cases, are
             drawn together. None: every gain is an image.
 
     Returns:

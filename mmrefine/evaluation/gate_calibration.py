@@ -68,7 +68,7 @@ class GateData:
         group_by = group_by or ('kind' if 'kind' in records[0] else None)
         asked = [record for record in records if all(_is_number(record[name]) for name in names)]
         if any(str(record.get('accepted')) == 'False' and float(record['area_ratio']) > 0 for record in asked):
-            raise ValueError('some proposals were refused: a gate was at work; run tools/test.py with --no-gate.')
+            raise ValueError('some proposals were refused: a gate was active; run tools/test.py with --no-gate.')
         data = cls(
             {name: np.array([float(record[name]) for record in asked]) for name in names},
             np.array([float(record['refined_iou']) - float(record['coarse_iou']) for record in asked]),
@@ -225,7 +225,7 @@ def _folds(images: np.ndarray, folds: int, seed: int) -> np.ndarray:
     """(N,) int: the fold of each mask; images are assigned in a random order."""
     names, image_of = np.unique(images, return_inverse=True)
     if len(names) < folds:
-        raise ValueError(f'a cross-validation in {folds} parts needs as many images, got {len(names)}.')
+        raise ValueError(f'a cross-validation in {folds} parts needs at least as many images, got {len(names)}.')
     return np.random.default_rng(seed).permutation(len(names))[image_of] % folds
 
 

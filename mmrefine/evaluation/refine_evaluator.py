@@ -35,7 +35,7 @@ class RefineEvaluator(Evaluator):
         metrics: config of a metric, or a list of such.
 
     Raises:
-        TypeError: a metric that is no config.
+        TypeError: a metric that is not a config.
     """
 
     def __init__(self, metrics: Mapping | Sequence[Mapping]):
@@ -71,7 +71,7 @@ class RefineEvaluator(Evaluator):
             before = fields.pop('coarse', None)
             if before is None:
                 raise ValueError(
-                    'RefineEvaluator got a prediction without its coarse masks; it goes with RefineHook: add '
+                    'RefineEvaluator got a prediction without its coarse masks; it is used with RefineHook: add '
                     "custom_hooks = [dict(type='mmrefine.RefineHook', refiner=...)]."
                 )
             self.accepted.process(data_batch, [before])

@@ -114,9 +114,7 @@ def track_statistics(values: Sequence[float]) -> dict[str, float]:
     """
     values = np.asarray(values, np.float64)
     if not values.size:
-        raise ValueError(
-            'a clip must have at least one frame that is measured; DAVIS leaves out the first and the last.'
-        )
+        raise ValueError('a clip must have at least one evaluated frame; DAVIS leaves out the first and the last.')
     borders = np.round(np.linspace(1, len(values), _DECAY_BINS + 1) + 1e-10).astype(int) - 1
     first, last = values[borders[0] : borders[1] + 1], values[borders[-2] : borders[-1] + 1]
     recall = float((values > _RECALL_THRESHOLD).mean())
@@ -161,7 +159,7 @@ def summarize_lvos(objects: Sequence[ObjectScores], unseen: Collection[str] = ()
         }
         for name, members in groups.items():
             if not members:
-                raise ValueError(f'none of the clips is {name}: the list of unseen clips does not fit this dataset.')
+                raise ValueError(f'none of the clips is {name}: the list of unseen clips belongs to another dataset.')
             scores |= {f'{key}_{name}': value for key, value in _group_means(members).items()}
         return {'J&F': float(np.mean([scores[f'{key}_{name}'] for key in 'JF' for name in groups])), **scores}
     return {'J&F': (scores['J'] + scores['F']) / 2, **scores}

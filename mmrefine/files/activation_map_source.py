@@ -56,7 +56,7 @@ def activation_map_paths(path: str | os.PathLike) -> dict[str, Path]:
     for name, file in find_files(path, SUFFIXES).items():
         label_map = PurePosixPath(name).with_suffix('.png').as_posix()
         if label_map in found:
-            raise ValueError(f'{found[label_map]} and {file} are activation maps of one image; keep one of them.')
+            raise ValueError(f'{found[label_map]} and {file} are activation maps of the same image; keep one of them.')
         found[label_map] = file
     if not found:
         raise ValueError(f'{path} holds no activation maps: expected files that end in {" or ".join(SUFFIXES)}.')

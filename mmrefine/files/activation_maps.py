@@ -20,7 +20,7 @@ from mmrefine.files.names import check_readable
 _SCORE_KEYS = ('high_res', 'attn_highres', 'hr_cam', 'cam', 'cams')
 _EXPECTED = (
     '"keys" (K class numbers) beside "high_res" (IRN), "attn_highres" (CLIP-ES), "hr_cam" (PuzzleCAM), "cam" or "cams" '
-    '(K, H, W), or one (H, W) map under each class number; the name of another key can be given'
+    '(K, H, W), or one (H, W) map under each class number; another key can be given by name'
 )
 
 

@@ -42,7 +42,7 @@ class _ArrayUnpickler(pickle.Unpickler):
         if (module, name) == ('torch.storage', '_load_from_bytes'):
             return _load_storage
         if (module, name) not in _OTHERS:
-            raise pickle.UnpicklingError(f'the file asks for {module}.{name}; only arrays and tensors are read.')
+            raise pickle.UnpicklingError(f'the file refers to {module}.{name}; only arrays and tensors are read.')
         return super().find_class(module, name)
 
 
@@ -57,7 +57,7 @@ class _Type:
     def __setstate__(self, state: tuple) -> None:
         self.order = state[1]
         if self.order not in ('<', '>', '|', '='):
-            raise ValueError(f'the order of bytes {str(self.order)[:40]!r} is unknown')
+            raise ValueError(f'the byte order {str(self.order)[:40]!r} is unknown')
 
     @property
     def holds_objects(self) -> bool:
@@ -76,7 +76,7 @@ class _Array:
         _, shape, kind, is_fortran, data = state
         if isinstance(kind, _Type) and kind.holds_objects:
             if not isinstance(data, list) or len(data) != math.prod(_sizes(shape)):
-                raise ValueError('an array of objects has another number of them than it says')
+                raise ValueError('an object array has another number of elements than it declares')
             self.value = data if shape else data[0]
         else:
             self.value = _from_bytes(data, kind, shape, 'F' if is_fortran else 'C')
@@ -92,7 +92,7 @@ def _scalar(kind: _Type, data: bytes) -> np.generic:
 
 def _from_bytes(data: Any, kind: Any, shape: Any, order: str, *_: Any) -> np.ndarray:
     if not isinstance(kind, _Type) or kind.holds_objects:
-        raise ValueError('an array without a type of numbers')
+        raise ValueError('an array without a numeric dtype')
     dtype, sizes = kind.build(), _sizes(shape)
     if not isinstance(data, (bytes, bytearray)) or len(data) != math.prod(sizes) * dtype.itemsize:
         raise ValueError(f'an array of {sizes} has another number of bytes')
@@ -101,7 +101,7 @@ def _from_bytes(data: Any, kind: Any, shape: Any, order: str, *_: Any) -> np.nda
 
 def _sizes(shape: Any) -> tuple[int, ...]:
     if not isinstance(shape, Sequence) or len(shape) > 8 or not all(type(n) is int and n >= 0 for n in shape):
-        raise ValueError(f'{str(shape)[:40]} is no shape of an array')
+        raise ValueError(f'{str(shape)[:40]} is not an array shape')
     return tuple(shape)
 
 

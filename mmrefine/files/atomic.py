@@ -54,8 +54,8 @@ def whole_path(path: str | os.PathLike, shared: bool = False, unfinished: Path |
             raise
         if error.errno in _NO_SPACE:
             raise OutputError(
-                f'the disk is full: {path} could not be written; free some space and start the same command again, '
-                'it goes on where it stopped.'
+                f'the disk is full: {path} could not be written; free some space and run the same command again, it '
+                'resumes where it stopped.'
             ) from error
         raise OutputError(f'{path} cannot be written ({error.strerror or error}); choose another --out.') from error
 

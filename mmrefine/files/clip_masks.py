@@ -49,7 +49,7 @@ class ClipMasks(ABC):
         object_ids: one for each of the N objects.
         categories: ids of their categories, None where unknown.
         are_prompts: no object has a mask on more than one frame.
-        clicks: prompts that are no masks; only SAM 2 follows them.
+        clicks: prompts that are not masks; only SAM 2 follows them.
     """
 
     clicks: tuple[ObjectClicks, ...] = ()

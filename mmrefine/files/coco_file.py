@@ -193,7 +193,7 @@ def decode_record(
     if is_absent(segmentation):
         return None
     if isinstance(segmentation, list) and declared_hw is not None:
-        check_same_size('the polygons belong to an image whose record says', declared_hw, image_hw)
+        check_same_size('the polygons belong to an image that is declared as', declared_hw, image_hw)
     return decode_segmentation(segmentation, image_hw)
 
 
@@ -236,11 +236,11 @@ def image_name(record: dict) -> str:
         name = '/'.join(record['coco_url'].split('/')[-2:])
     problem = name_problem(name)
     if problem:
-        raise ValueError(f'the "file_name" of image {_short(record.get("id"))} names no file: {problem}.')
+        raise ValueError(f'the "file_name" of image {_short(record.get("id"))} is not a file name: {problem}.')
     return name
 
 
-_NO_IMAGES = '{} is no COCO file with images: expected a list under the key "images".'
+_NO_IMAGES = '{} is not a COCO file with images: expected a list under the key "images".'
 _CHANGED = '{} was changed while it was being refined; start again with --overwrite.'
 
 

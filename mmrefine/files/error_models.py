@@ -25,7 +25,7 @@ def read_error_model(path: str | os.PathLike) -> MaskErrorModel:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no mask error model.
+        ValueError: it is not a mask error model.
     """
     content = read_json(path)
     try:

@@ -20,7 +20,7 @@ class ImageTable:
     Args:
         images: an image file, a folder, or a COCO JSON file whose ``images`` are meant.
         root: folder from which the names in a COCO file start; None: the folder that the COCO file is in.
-        exclude: files that are no images of the job, such as masks in the same folder.
+        exclude: files that are not images of the job, such as masks in the same folder.
 
     Attributes:
         folder: where the names start.
@@ -44,14 +44,14 @@ class ImageTable:
         self.sizes: dict[str, tuple[int, int] | None] = {}
         is_coco = self.source.suffix.lower() == '.json'
         if root is not None and not is_coco:
-            raise ValueError(f'image_root goes with images from a COCO file, got {images}.')
+            raise ValueError(f'image_root needs images from a COCO file, got {images}.')
         if not self.source.exists():
             raise FileNotFoundError(f'images {images} do not exist: expected an image, a folder or a COCO file.')
         self.folder = self.source if self.source.is_dir() else self.source.parent
         if is_coco:
             self.folder = Path(root) if root is not None else self.folder
             if not self.folder.is_dir():
-                raise FileNotFoundError(f'image_root {self.folder} is no folder.')
+                raise FileNotFoundError(f'image_root {self.folder} is not a folder.')
             images_by_id = read_images(images)
             self.problems = {image_id: image.problem for image_id, image in images_by_id.items() if image.problem}
             usable = {image_id: image for image_id, image in images_by_id.items() if not image.problem}

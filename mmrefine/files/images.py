@@ -33,7 +33,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no image, or a damaged one.
+        ValueError: the file is not an image, or a damaged one.
     """
     image = open_whole(path)
     # PNG has no more than 16 bits; Pillow before 11 opens them as 32.
@@ -42,12 +42,12 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     try:
         image = ImageOps.exif_transpose(image)
     except _DAMAGE as error:
-        raise ValueError(f'image {path} has damaged EXIF data ({error}), which say how it is turned.') from error
+        raise ValueError(f'image {path} has damaged EXIF data ({error}), so its orientation is unknown.') from error
     if is_deep:
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     elif image.mode in ('I', 'F'):
         raise ValueError(
-            f'image {path} has 32-bit grey levels without a known white; save it with 8 or 16 bits per channel.'
+            f'image {path} has 32-bit grey levels of an unknown range; save it with 8 or 16 bits per channel.'
         )
     with _damage_in_words(path):
         return np.array(image.convert('RGB'))
@@ -61,7 +61,7 @@ def open_whole(path: str | os.PathLike) -> Image.Image:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no image, a damaged one, or larger than that.
+        ValueError: the file is not an image, a damaged one, or larger than that.
     """
     check_readable(path, 'image')
     with _damage_in_words(path):
@@ -77,9 +77,9 @@ def _damage_in_words(path: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except UnidentifiedImageError as error:
-        raise ValueError(f'{path} is no image file that can be read (JPEG, PNG, BMP, TIFF, WebP).') from error
+        raise ValueError(f'{path} is not an image file that can be read (JPEG, PNG, BMP, TIFF, WebP).') from error
     except _DAMAGE as error:
-        raise ValueError(f'image {path} cannot be decoded ({error}); the file is damaged or cut short.') from error
+        raise ValueError(f'image {path} cannot be decoded ({error}); the file is damaged or truncated.') from error
 
 
 def _open_unbounded(path: str | os.PathLike) -> Image.Image:
@@ -102,7 +102,7 @@ def _check_plausible(image: Image.Image, path: str | os.PathLike) -> None:
     if num_pixels > _SUSPECT_PIXELS and num_pixels > _MAX_PIXELS_PER_BYTE * num_bytes:
         raise ValueError(
             f'image {path} claims {image.width}x{image.height} pixels but has {num_bytes:,} bytes only; the file is '
-            'damaged, or made to exhaust the memory.'
+            'damaged, or made to exhaust memory.'
         )
 
 

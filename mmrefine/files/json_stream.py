@@ -26,8 +26,8 @@ class Item(NamedTuple):
     """A part of a JSON file: an element of a list at the top or under a key at the top, or anything else there, whole.
 
     Attributes:
-        key: key at the top; None if the file is no object.
-        index: place in the list; None for what is no element. An empty list is no element but a value.
+        key: key at the top; None if the file is not an object.
+        index: in the list; None for other values, such as an empty list.
         value: the decoded JSON.
         start, length: where it is in the file, in bytes.
     """
@@ -62,9 +62,9 @@ def walk_json(path: str | os.PathLike, digest: Any = None) -> Iterator[Item]:
         except UnicodeDecodeError as error:
             raise ValueError(f'{path} is not UTF-8 text, as JSON must be; save it as UTF-8.') from error
         except ValueError as error:
-            raise ValueError(f'{path} is not valid JSON ({error}); is it cut short?') from error
+            raise ValueError(f'{path} is not valid JSON ({error}); is it truncated?') from error
         except RecursionError as error:
-            raise ValueError(f'{path} is no file of annotations: its lists are nested without end.') from error
+            raise ValueError(f'{path} is not an annotation file: its lists are nested too deeply.') from error
 
 
 def read_json(path: str | os.PathLike) -> Any:

@@ -60,7 +60,7 @@ class MaskFile:
             raise ValueError(
                 f'mask {self.path} is neither binary (0/1, 0/255, 0/65535) nor made of 8-bit probabilities: it holds '
                 f'{"the palette indices" if self.palette is not None else "the values"} {_some(levels)}; '
-                'if it is a label map, say --semantic.'
+                'for label maps use --semantic.'
             )
         return self.values >= cut
 
@@ -105,7 +105,7 @@ def read_mask_file(path: str | os.PathLike) -> MaskFile:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no image, a damaged one, or a colour image.
+        ValueError: it is not an image, a damaged one, or a colour image.
     """
     image = open_whole(path)
     file = MaskFile(str(path), np.asarray(image))
@@ -126,7 +126,7 @@ def _single_channel(values: np.ndarray, path: str, has_alpha: bool) -> np.ndarra
     if (colours != colours[..., :1]).any() or (has_alpha and (values[..., -1] != 255).any()):
         raise ValueError(
             f'mask {path} is a colour image of {values.shape[2]} channels that differ; expected one channel '
-            '(or equal ones): save the mask in grey, label maps as indices.'
+            '(or equal ones): save masks as greyscale and label maps as indices.'
         )
     return np.ascontiguousarray(colours[..., 0])
 

@@ -52,7 +52,7 @@ def check_readable(path: str | os.PathLike, what: str = 'file') -> Path:
     """
     reason = name_problem(os.path.basename(os.fspath(path)) or os.fspath(path))
     if reason:
-        raise ValueError(f'{what} {str(path)!r} cannot be there: {reason}.')
+        raise ValueError(f'{what} {str(path)!r} cannot be a path: {reason}.')
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -72,13 +72,13 @@ def name_problem(name: Any) -> str:
         return f'a name must be a text, got {"null" if name is None else repr(name)[:80]}'
     last = name.replace('\\', '/').rsplit('/', 1)[-1]
     if last in ('', '.', '..'):
-        return f'a name must end in that of a file, got {name!r}'
+        return f'a name must end with a file name, got {name!r}'
     if '\0' in name:
-        return f'a name must not hold the character NUL, got {name[:80]!r}'
+        return f'a name must not contain NUL, got {name[:80]!r}'
     try:
         longest = max(len(os.fsencode(part)) for part in name.split('/'))
     except UnicodeEncodeError:
-        return f'a name must be of characters that Unicode knows, got {name[:80]!r}'
+        return f'a name must be valid Unicode, got {name[:80]!r}'
     if longest > _LONGEST_NAME:
         return f'a name must have at most {_LONGEST_NAME} bytes, got {longest}'
     return ''

@@ -128,8 +128,8 @@ class VideoFile(VideoFrames):
         minimum = declared if path.suffix.lower() in _EXACT_SUFFIXES else int(_LEAST_SHARE * declared)
         if count < minimum and not allow_gaps:
             raise ValueError(
-                f'video {path} says that it has {declared} frames but only {count} can be decoded; the file is cut '
-                'short or damaged: create it again, or use the frames that exist (--allow-gaps).'
+                f'video {path} declares {declared} frames but only {count} can be decoded; the file is truncated or '
+                'damaged: create it again, or use the frames that exist (--allow-gaps).'
             )
         self.fps = self._capture.get(cv2.CAP_PROP_FPS) or _DEFAULT_FPS
         self._rewind(path)
@@ -176,7 +176,7 @@ def open_frames(path: str | os.PathLike, allow_gaps: bool = False) -> VideoFrame
         raise ValueError(f'no frame in {path}; expected images that end in {", ".join(IMAGE_SUFFIXES)}.')
     if len(files) < len(found):
         doubled = next(file for file in found if files[file.stem] != file)
-        raise ValueError(f'{doubled} and {files[doubled.stem]} are one frame twice; keep one of them.')
+        raise ValueError(f'{doubled} and {files[doubled.stem]} are the same frame; keep one of them.')
     return FrameFiles(path, [files[stem] for stem in natural_order(files)], allow_gaps)
 
 
@@ -265,7 +265,7 @@ def match_frames(files: Sequence[Path], names: Sequence[str], clip: str | os.Pat
         return {0: files[0]}
     if lost:
         some = ', '.join(lost[:5]) + (', …' if len(lost) > 5 else '')
-        raise ValueError(f'{len(lost)} masks belong to no frame of {clip}: {some}; names must agree.')
+        raise ValueError(f'{len(lost)} masks belong to no frame of {clip}: {some}; names must match.')
     return dict(sorted(found.items()))
 
 
@@ -290,5 +290,5 @@ def check_steps(path: Path, stems: Sequence[str]) -> None:
         first = gaps[0]
         raise ValueError(
             f'{path} lacks {len(gaps)} or more frames: after {stems[first]} comes {stems[first + 1]}, elsewhere names '
-            f'rise by {step}; add what is missing, or allow gaps (--allow-gaps).'
+            f'increase by {step}; add the missing frames, or allow gaps (--allow-gaps).'
         )

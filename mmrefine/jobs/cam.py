@@ -157,7 +157,9 @@ def compare_label_maps(
         for side, labels in maps.items():
             scores[side].add(labels, gt_labels)
     if not scores['coarse'].iou:
-        raise ValueError(f'no label map under {folders.get("refined", out)} has a ground truth of its name under {gt}.')
+        raise ValueError(
+            f'no label map under {folders.get("refined", out)} has ground truth of the same name under {gt}.'
+        )
     written.plan([LABEL_QUALITY])
     with written.open(LABEL_QUALITY) as file:
         json.dump({side: _as_json(score) for side, score in scores.items()}, file, indent=1)

@@ -86,14 +86,14 @@ def refine_video(
     """
     check_launch(launcher, actors)
     if fast and sam2 is None:
-        raise ValueError('fast is about the quadrants of SAM2Refiner; it needs sam2.')
+        raise ValueError('fast is an option of SAM2Refiner; it needs sam2.')
     join_processes(launcher)
     source = open_clips(masks, frames, allow_gaps, videos)
     if source.name == 'prompts' and sam2 is None:
-        raise ValueError(f'{masks} holds clicks and boxes, which SAM2Refiner follows; it needs sam2.')
+        raise ValueError(f'{masks} holds clicks and boxes, which only SAM2Refiner tracks; set sam2.')
     write = tuple(dict.fromkeys(write or (source.writes,)))
     if set(write) - set(CLIP_WRITERS):
-        raise ValueError(f'write must name formats out of {tuple(sorted(CLIP_WRITERS))}, got {write}.')
+        raise ValueError(f'write must name some of the formats {tuple(sorted(CLIP_WRITERS))}, got {write}.')
     options = {'checkpoint': checkpoint, 'gate': gate, 'seed': seed, 'min_agreement': min_agreement}
     options |= {'sam2': sam2, 'sam2_checkpoint': sam2_checkpoint, 'fast': fast, 'prompt_reuse': prompt_reuse}
     make = partial(build_refiners, model, **options)

@@ -44,7 +44,7 @@ def convert(
         masks: as for :func:`~mmrefine.jobs.refine_dataset`.
         out: file or folder, which must not be there yet.
         to: one of ``TARGETS``; None: that of the suffix of ``out``, .json for COCO and .xml for CVAT.
-        source_format: of ``masks``, where it does not tell itself.
+        source_format: of ``masks``, if it is not recognised.
         images: where the images are; None: they are not needed, where the masks' file says how large they are.
         image_root: folder from which the names in a COCO file start, if ``images`` is one.
         polygons: COCO gets polygons that are at most this far from the edges of the pixels, in pixels, and not RLE.
@@ -58,11 +58,11 @@ def convert(
     """
     out, to = Path(out), to or _BY_SUFFIX.get(Path(out).suffix.lower())
     if to not in TARGETS:
-        raise ValueError(f'{out} does not tell its format; say --to with one of {", ".join(TARGETS)}, got {to}.')
+        raise ValueError(f'{out} has no suffix of a known format; set --to to one of {", ".join(TARGETS)}, got {to}.')
     if polygons is not None and to != 'coco':
-        raise ValueError(f'--polygons goes with COCO files, got the format {to}.')
+        raise ValueError(f'--polygons needs a COCO file as output, got the format {to}.')
     if os.path.lexists(out):
-        raise ValueError(f'{out} is there already; choose another OUT, or remove it.')
+        raise ValueError(f'{out} already exists; choose another OUT, or remove it.')
     masks = Path(masks)
     if not masks.exists():
         raise FileNotFoundError(f'masks {masks} do not exist: expected a file or a folder of masks.')
@@ -74,7 +74,7 @@ def convert(
     if to in _WHOLE:
         content = _WHOLE[to](read, polygons)
         if not report['images']:
-            raise ValueError(f'none of the images of {masks} could be used: {report["problems"][0]}')
+            raise ValueError(f'no image of {masks} is usable: {report["problems"][0]}')
         with whole_file(out, 'wb') as file:
             file.write(content)
         return report
@@ -158,7 +158,7 @@ def _size(source: MaskFormat, task: MaskTask) -> tuple[int, int]:
         return image.size if turned else image.size[::-1]
     size_hw = source.declared_size(task)
     if size_hw is None:
-        raise ValueError(f'the size of {task.image} is not known; say where the images are with --images.')
+        raise ValueError(f'the size of {task.image} is unknown; give the images with --images.')
     return tuple(size_hw)
 
 

@@ -286,7 +286,7 @@ class Job:
             if time.monotonic() > deadline:
                 raise OutputError(
                     f'{len(missing)} {self.work.unit} have neither a result nor an error in {self.state}; all '
-                    'processes must share that folder. Start the same command again.'
+                    'processes must share that folder. Run the same command again.'
                 )
             time.sleep(1)
         return [index for index in range(len(tasks)) if index not in failed]

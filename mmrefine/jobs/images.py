@@ -69,8 +69,8 @@ def refine_dataset(
     Args:
         images, masks, format, image_root: see :func:`~mmrefine.jobs.formats.open_masks`.
         semantic: the PNG files are label maps.
-        ignore_label: void of label maps, which is left alone; None if there is none.
-        background_label: of label maps: what is no object and left to the others; None if every label is one.
+        ignore_label: void of label maps, which is not changed; None if there is none.
+        background_label: of label maps, which is not refined; None if every label is an object.
         cam_threshold: the masks are class activation maps, cut at this score.
         cam_names: keys and class numbers of the tool that made them.
         split: how the labels of label maps become regions, see :func:`~mmrefine.core.regions.split_label_map`.
@@ -106,7 +106,7 @@ def refine_dataset(
     )
     source = open_masks(masks, images, image_root=image_root, format=format, options=options)
     if polygons is not None and source.name != 'coco':
-        raise ValueError(f'polygons goes with COCO files, got masks of the format {source.name}.')
+        raise ValueError(f'polygons needs COCO files, got masks of the format {source.name}.')
     ground_truth = None
     if gt is not None:
         if not Path(gt).exists():
@@ -156,7 +156,7 @@ def check_launch(launcher: str, actors: int | None, workers: int = 1) -> None:
     if workers < 1:
         raise ValueError(f'workers must be at least 1, got {workers}.')
     if actors is not None and (launcher != 'ray' or actors < 1):
-        raise ValueError(f'actors goes with launcher "ray" and must be at least 1, got {actors} with "{launcher}".')
+        raise ValueError(f'actors needs launcher "ray" and must be at least 1, got {actors} with "{launcher}".')
 
 
 def refiner_digest(refiner: BaseRefiner, model: Any) -> str:

@@ -67,7 +67,7 @@ def labelled_images(data: Sequence[str | os.PathLike], limit: int | None = None,
             images.append(item)
             num_masks += len(item.coarse)
     if not images:
-        raise ValueError(f'none of the {count} images in {", ".join(map(str, data))} has a mask that can be used.')
+        raise ValueError(f'none of the {count} images in {", ".join(map(str, data))} has a usable mask.')
     return images
 
 
@@ -120,7 +120,7 @@ def _open_config(config: str | os.PathLike):
     init_default_scope('mmrefine')
     content = Config.fromfile(config)
     if 'test_dataloader' not in content:
-        raise ValueError(f'config {config} has no test_dataloader, whose masks would be measured.')
+        raise ValueError(f'config {config} has no test_dataloader.')
     dataset = DATASETS.build(content.test_dataloader.dataset)
 
     def read(index: int) -> LabelledImage:

@@ -43,12 +43,12 @@ class OutputFolder:
         """
         parts = name.split('/')
         if any(part in ('', '.', '..') or '\0' in part for part in parts) or parts[0] == JOB_FOLDER:
-            raise OutputError(f'{name!r} is no name for a file under {self.root}.')
+            raise OutputError(f'{name!r} is not a name for a file under {self.root}.')
         path = self.root.joinpath(*parts)
         root = self.root.resolve()
         folder = path.parent.resolve()
         if folder != root and root not in folder.parents:
-            raise OutputError(f'{path} leads out of {self.root} by a link; remove the link, or choose another --out.')
+            raise OutputError(f'{path} is a link that leads out of {self.root}; remove it, or choose another --out.')
         return path
 
     def plan(self, names: Iterable[str]) -> None:
@@ -72,7 +72,7 @@ class OutputFolder:
         for name in new:
             path = self.path(name)
             if os.path.lexists(path):
-                raise OutputError(f'{path} is there already and was not written by this job; choose another --out.')
+                raise OutputError(f'{path} already exists and was not written by this job; choose another --out.')
         return new
 
     def register(self, written: Iterable[tuple[str, str]]) -> None:
@@ -98,7 +98,7 @@ class OutputFolder:
                 raise OutputError(f'{self.path(name)} is not in the manifest of this job.')
         path = self.path(name)
         if path.is_dir() and not path.is_symlink():
-            raise OutputError(f'{path} is a folder; a result must be written there. Choose another --out.')
+            raise OutputError(f'{path} is a folder, where a result must be written; choose another --out.')
         with whole_file(path, mode, unfinished=self.unfinished(name)) as file:
             yield file
 
@@ -174,7 +174,7 @@ def check_names(names: Iterable[str]) -> None:
     counts = Counter(names)
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
-        raise ValueError(f'{twice[0]} has the name that a file of the job will have; rename it.')
+        raise ValueError(f'{twice[0]} has the name of another file of the job; rename it.')
 
 
 def check_apart(out: OutputFolder, names: Iterable[str], inputs: Iterable[tuple[str, Path]]) -> None:

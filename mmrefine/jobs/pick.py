@@ -138,7 +138,7 @@ def _by_majority(images: Sequence[LabelledImage], refiners: Sequence[BaseRefiner
             found.append(replace(item, coarse=item.coarse[agree], gt=majority[agree]))
     if not found:
         raise ValueError(
-            'the candidates agree on none of the masks, so nothing can stand in for ground truth; give --gt for a few.'
+            'the candidates agree on none of the masks, so nothing can replace ground truth; give --gt for a few.'
         )
     return found
 

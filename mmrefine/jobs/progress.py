@@ -72,7 +72,7 @@ def print_start(total: int, left: int, concluded: bool) -> None:
     if concluded:
         text = f'already done: nothing has changed since the results were written ({total} of {total}).'
     elif left < total:
-        text = f'going on: {total - left} of {total} are done already.'
+        text = f'resuming: {total - left} of {total} are done.'
     else:
         return
     Console(stderr=True).print(text, highlight=False, soft_wrap=True)

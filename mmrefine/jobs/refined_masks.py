@@ -130,5 +130,5 @@ def encode_results(result: RefineResult) -> list[RefinedMask]:
 
 
 def _number(score: float) -> float:
-    """A score as JSON can hold it; what is no number says nothing good."""
+    """A score as a JSON number; NaN becomes 0."""
     return round(float(score), 6) if np.isfinite(score) else 0.0

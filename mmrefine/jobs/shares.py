@@ -196,7 +196,7 @@ class _ProcessDiedError(RuntimeError):
 
     def __init__(self, state: Path):
         super().__init__(
-            f'the process died {_MAX_ATTEMPTS} times while it worked on it, for example for lack of memory; it is not '
+            f'the process died {_MAX_ATTEMPTS} times while refining it, for example for lack of memory; it is not '
             f'tried again until {state / "attempts"} is deleted, or with --overwrite.'
         )
 

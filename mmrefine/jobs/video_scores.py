@@ -36,7 +36,7 @@ def evaluate_davis(results: str | os.PathLike, annotations: str | os.PathLike, c
         names = _frame_names(Path(annotations) / clip)
         if len(names) < 3:
             raise ValueError(
-                f'clip {clip} has {len(names)} annotated frames; with first and last left out none is left.'
+                f'clip {clip} has {len(names)} annotated frames; without the first and the last there are none.'
             )
         first = _read_labels(Path(annotations) / clip / f'{names[0]}.png')
         for object_id in range(1, int(first.max()) + 1):
@@ -69,7 +69,7 @@ def evaluate_lvos(
         ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f'{meta} is no meta file of LVOS: expected videos -> clip -> objects -> id -> frame_range ({error!r}).'
+            f'{meta} is not a meta file of LVOS: expected videos -> clip -> objects -> id -> frame_range ({error!r}).'
         ) from error
     for clip, object_id, start, end in ranges:
         names = [f'{number:08d}' for number in range(start, end, _LVOS_STEP)]
@@ -86,7 +86,7 @@ def list_clips(annotations: str | os.PathLike) -> list[str]:
     """
     folder = Path(annotations)
     if not folder.is_dir():
-        raise FileNotFoundError(f'annotations {annotations} are no folder.')
+        raise FileNotFoundError(f'annotations {annotations} is not a folder.')
     clips = sorted(path.name for path in folder.iterdir() if path.is_dir() and any(path.glob('*.png')))
     if not clips:
         raise ValueError(f'{annotations} holds no clip: expected folders of PNG files.')
@@ -95,7 +95,7 @@ def list_clips(annotations: str | os.PathLike) -> list[str]:
 
 def _frame_names(folder: Path) -> list[str]:
     if not folder.is_dir():
-        raise FileNotFoundError(f'annotations {folder} are no folder.')
+        raise FileNotFoundError(f'annotations {folder} is not a folder.')
     return sorted(path.stem for path in folder.glob('*.png'))
 
 
@@ -103,7 +103,7 @@ def _score(results: Path, annotations: Path, clip: str, object_id: int, names: l
     pairs = [_measure(*pair) for pair in _pairs(results / clip, annotations / clip, object_id, names)]
     values = np.array(pairs, np.float64).reshape(-1, 2)
     if not len(values):
-        raise ValueError(f'object {object_id} of clip {clip} has no frame to measure.')
+        raise ValueError(f'object {object_id} of clip {clip} has no frame to evaluate.')
     return ObjectScores(clip, object_id, values[:, 0], values[:, 1])
 
 
@@ -124,7 +124,7 @@ def _pairs(
 def _read_labels(path: Path) -> np.ndarray:
     """A label map without void. A file of 0 and 255 without palette, or of bits, is one object."""
     if not path.is_file():
-        raise FileNotFoundError(f'{path} does not exist; every measured frame needs a PNG file.')
+        raise FileNotFoundError(f'{path} does not exist; every evaluated frame needs a PNG file.')
     file = read_mask_file(path)
     values = file.values.astype(np.uint8) if file.values.dtype == bool else file.values
     if file.palette is None and np.isin(values, (0, VOID)).all():

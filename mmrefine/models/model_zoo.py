@@ -74,9 +74,7 @@ def build_refiner(
         refiner_config = refiner_class.config_for_checkpoint(refiner_config)
     refiner = MODELS.build(refiner_config)
     if not isinstance(refiner, BaseRefiner):
-        raise ValueError(
-            f'the config must describe a refiner, a subclass of BaseRefiner, got {type(refiner).__name__}.'
-        )
+        raise ValueError(f'the config must be of a refiner, a subclass of BaseRefiner, got {type(refiner).__name__}.')
     if checkpoint is not None:
         load_weights(refiner, checkpoint)
     elif any(True for _ in refiner.parameters()):
@@ -100,7 +98,7 @@ def load_config(model: str | os.PathLike | dict) -> tuple[Config, Path | str | N
         ) from error
     config = read_config(path)
     if not isinstance(config.get('model'), Mapping):
-        raise ValueError(f'config {path} has no entry "model", under which a refiner is described.')
+        raise ValueError(f'config {path} has no entry "model" with a refiner.')
     return config, config.get('load_from')
 
 
@@ -124,13 +122,12 @@ def read_config(path: str | os.PathLike) -> Config:
 def _class_of(refiner_config: Mapping) -> type:
     """The class that a config names."""
     if not isinstance(refiner_config, Mapping) or not isinstance(refiner_config.get('type'), (str, type)):
-        raise ValueError('the config of a refiner must say its "type" under "model", such as dict(type="SegRefiner").')
+        raise ValueError('the config of a refiner must have a "type" under "model", such as dict(type="SegRefiner").')
     kind = refiner_config['type']
     found = MODELS.get(kind) if isinstance(kind, str) else kind
     if found is None:
         raise ValueError(
-            f'the config names the type {kind!r}, which is not registered; is it spelled right, and imported by '
-            'custom_imports?'
+            f'the config names the type {kind!r}, which is not registered; check the spelling, and custom_imports.'
         )
     return found
 
@@ -191,5 +188,5 @@ def pick_device(device: str | torch.device | None) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f'device {str(device)!r} cannot be used here ({reason}); "cpu" always can.') from error
+        raise ValueError(f'device {str(device)!r} cannot be used here ({reason}); "cpu" always works.') from error
     return device

@@ -35,10 +35,10 @@ def read_state_dict(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
         # Today's checkpoints are zip files, in which damage is found before anything is unpickled.
         if isinstance(error, UnpicklingError) and is_zipfile(checkpoint):
             raise ValueError(
-                f'checkpoint {checkpoint} holds Python objects besides arrays, which could run code and are refused; '
-                'save its state dict alone.'
+                f'checkpoint {checkpoint} holds Python objects besides arrays, which could run code; save its state '
+                'dict alone.'
             ) from error
-        raise ValueError(f'{checkpoint} is no PyTorch checkpoint, or a damaged one.') from error
+        raise ValueError(f'{checkpoint} is not a PyTorch checkpoint, or a damaged one.') from error
     # mmengine keeps weights under 'state_dict', the published SAM 2 files under 'model'.
     weights = content.get('state_dict', content.get('model', content)) if isinstance(content, dict) else None
     if not weights or not all(isinstance(value, Tensor) for value in weights.values()):

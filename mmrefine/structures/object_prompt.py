@@ -45,7 +45,7 @@ class ObjectPrompt:
             ValueError: no prompt at all, points without labels, other shapes, NaN, or an unknown label.
         """
         if (points is None) != (labels is None):
-            raise ValueError('points and labels go together: give both or neither.')
+            raise ValueError('points and labels must be given together.')
         coords = torch.zeros(0, 2) if points is None else torch.as_tensor(points, dtype=torch.float32)
         kinds = torch.zeros(0, dtype=torch.int32) if labels is None else torch.as_tensor(labels, dtype=torch.int32)
         if coords.ndim != 2 or coords.shape[1] != 2 or kinds.shape != coords.shape[:1]:

@@ -82,7 +82,7 @@ def draw_refinement(
         np.count_nonzero(a & ~b) for a, b in ((refined_masks, coarse_masks), (coarse_masks, refined_masks))
     )
     change = f'refined: {added} px more (green), {removed} px less (red)'
-    captions = ['photo', 'coarse', change + (', white: not taken' if len(rejected_masks) else '')]
+    captions = ['photo', 'coarse', change + (', white: rejected' if len(rejected_masks) else '')]
     panels = [photo, coarse, refined]
     if gt_masks is not None:
         captions.append('ground truth')

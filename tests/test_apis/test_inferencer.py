@@ -110,7 +110,7 @@ def test_a_call_may_change_the_gate(image: np.ndarray, masks: np.ndarray) -> Non
     assert strict.accepted.tolist() == [False] * 3 and free.accepted.tolist() == [True, False, True]
     assert looser.accepted.tolist() == free.accepted.tolist()
     np.testing.assert_array_equal(strict.proposals, free.masks)
-    assert strict.reasons[0].startswith('too little overlap with the coarse mask: ')
+    assert strict.reasons[0].startswith('overlap with the coarse mask too small: ')
     # The score of a kept mask, of which this refiner has no estimate, is the proposal's times the IoU of both.
     agreement = strict.features['agreement'][0]
     assert strict.scores[0] == pytest.approx(free.scores[0] * agreement) and agreement < 1
@@ -162,6 +162,6 @@ def test_arguments_that_do_not_go_together(tmp_path: Path) -> None:
         RefineInferencer(BrightRefiner(), batch_masks=0)
     with pytest.raises(ValueError, match='checkpoint can only be given with a config or a model name'):
         RefineInferencer(BrightRefiner(), checkpoint=tmp_path / 'a.pth')
-    with pytest.raises(ValueError, match='device \'warp\' cannot be used here .*"cpu" always can'):
+    with pytest.raises(ValueError, match='device \'warp\' cannot be used here .*"cpu" always works'):
         RefineInferencer(BrightRefiner(), device='warp')
     assert RefineInferencer(BrightRefiner(), device='cpu').refiner.device == torch.device('cpu')

@@ -49,7 +49,7 @@ def test_bad_images(image, error, message):
             ValueError,
             r'are 8x10 \(HxW\) but the image is 4x5; .*proportional: .*resize',
         ),
-        (np.zeros((4, 6), bool), ValueError, 'they were drawn on another image'),
+        (np.zeros((4, 6), bool), ValueError, 'they belong to another image'),
         (np.zeros((4, 5), complex), TypeError, 'bool, integer or float, got dtype complex128'),
     ],
 )

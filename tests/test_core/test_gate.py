@@ -49,19 +49,22 @@ def test_features() -> None:
     [
         ({}, ''),
         ({'min_score': 0.7}, ''),
-        ({'min_score': 0.71}, 'too low a score: 0.700, needs 0.710'),
+        ({'min_score': 0.71}, 'score too low: 0.700, needs 0.710'),
         ({'min_gain': 0.1}, ''),
-        ({'min_gain': 0.15}, 'too little expected gain: 0.100, needs 0.150'),
-        ({'min_gain': 0.1003}, 'too little expected gain: 0.1000, needs 0.1003'),
+        ({'min_gain': 0.15}, 'expected gain too small: 0.100, needs 0.150'),
+        ({'min_gain': 0.1003}, 'expected gain too small: 0.1000, needs 0.1003'),
         ({'min_agreement': 0.4}, ''),
-        ({'min_agreement': 0.41}, 'too little overlap with the coarse mask: 0.400, needs 0.410'),
-        ({'min_sharpness': 0.95}, 'too unsure a boundary: 0.900, needs 0.950'),
-        ({'min_stability': 0.85}, 'too much change from step to step: 0.800, needs 0.850'),
+        ({'min_agreement': 0.41}, 'overlap with the coarse mask too small: 0.400, needs 0.410'),
+        ({'min_sharpness': 0.95}, 'boundary too uncertain: 0.900, needs 0.950'),
+        ({'min_stability': 0.85}, 'change between steps too large: 0.800, needs 0.850'),
         ({'area_ratio': (0.75, 1.0)}, ''),
-        ({'area_ratio': [0.8, 1.2]}, 'too small beside the coarse mask: area x 0.750, needs 0.800'),
-        ({'area_ratio': (0.1, 0.7)}, 'too large beside the coarse mask: area x 0.750, at most 0.700'),
+        ({'area_ratio': [0.8, 1.2]}, 'too small relative to the coarse mask: area x 0.750, needs 0.800'),
+        ({'area_ratio': (0.1, 0.7)}, 'too large relative to the coarse mask: area x 0.750, at most 0.700'),
         ({'weights': {'score': 10}, 'bias': -8, 'min_probability': 0.25}, ''),  # 1 / (1 + e) = 0.269
-        ({'weights': {'score': 10}, 'bias': -8, 'min_probability': 0.5}, 'too unlikely to help: 0.269, needs 0.500'),
+        (
+            {'weights': {'score': 10}, 'bias': -8, 'min_probability': 0.5},
+            'improvement too unlikely: 0.269, needs 0.500',
+        ),
     ],
 )
 def test_each_evidence(settings, reason) -> None:
@@ -75,7 +78,7 @@ def test_reasons_never_contradict_themselves() -> None:
         least = rng.uniform(0, 1)
         score = least - 10 ** rng.uniform(-5.5, 0)
         reason = QualityGate(min_score=least).judge(features(score=score))
-        value, bound = map(float, re.fullmatch(r'too low a score: (\S+), needs (\S+)', reason).groups())
+        value, bound = map(float, re.fullmatch(r'score too low: (\S+), needs (\S+)', reason).groups())
         assert value < bound
 
 
@@ -110,7 +113,7 @@ def test_a_gate_on_what_the_refiner_does_not_know_is_refused() -> None:
 def test_settings_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match=r'area_ratio must be \(min, max\), got \(2, 1\)'):
         QualityGate(area_ratio=(2, 1))
-    with pytest.raises(ValueError, match=r"weights must name features out of .* got \['gain'\]"):
+    with pytest.raises(ValueError, match=r"weights must name some of the features .* got \['gain'\]"):
         QualityGate(weights={'gain': 1.0}, min_probability=0.5)
     with pytest.raises(ValueError, match='min_probability needs the weights'):
         QualityGate(min_probability=0.5)
@@ -134,7 +137,7 @@ def test_settings_from_a_command_line() -> None:
     }
     assert parse_gate([]) == {}
     for text in ('gain=0.02', 'min_gain', 'min_gain=', 'min_gain=high', 'min_gain=1,2', 'area_ratio=2', 'weights=1'):
-        with pytest.raises(ValueError, match=rf"a gate is set as NAME=NUMBER, .* got '{text}'"):
+        with pytest.raises(ValueError, match=rf"a gate setting must be NAME=NUMBER, .* got '{text}'"):
             parse_gate([text])
 
 
@@ -142,11 +145,11 @@ def test_what_was_kept_is_told_with_the_way_to_take_it() -> None:
     reasons = [QualityGate(min_gain=0.5, min_score=0.65).judge(features(score=score)) for score in (0.7, 0.7, 0.6)]
     counts = {describe_reason(reason): reasons.count(reason) for reason in reasons}
     assert summarize_kept(counts, 9) == (
-        '3 of 9 coarse masks were kept: too little expected gain 2, too low a score 1. '
-        '--gate min_gain=none min_score=none takes their refined masks, too.'
+        '3 of 9 coarse masks were kept: expected gain too small 2, score too low 1. '
+        '--gate min_gain=none min_score=none accepts their refined masks, too.'
     )
     assert summarize_kept(counts, 9, in_python=True).endswith(
-        ' gate=dict(min_gain=None, min_score=None) takes their refined masks, too.'
+        ' gate=dict(min_gain=None, min_score=None) accepts their refined masks, too.'
     )
     assert summarize_kept({'coarse mask is empty': 1}, 9) == '1 of 9 coarse masks were kept: coarse mask is empty 1.'
     assert summarize_kept({}, 9) == ''

@@ -25,7 +25,7 @@ def test_assembling_undoes_splitting():
 def test_bad_sizes_are_named():
     with pytest.raises(ValueError, match='even sides, got 5x6'):
         split_quadrants(torch.zeros(1, 1, 5, 6))
-    with pytest.raises(ValueError, match='four quadrants per picture, got 3'):
+    with pytest.raises(ValueError, match='four quadrants per image, got 3'):
         assemble_quadrants(torch.zeros(3, 1, 2, 2))
 
 

@@ -124,7 +124,7 @@ def test_box() -> None:
         ({'size': 5, 'counts': [35]}, 'RLE cannot be read: .*got the size 5'),
         ({'size': [5, float('nan')], 'counts': [35]}, 'RLE cannot be read: .*got the size'),
         ({'size': [10, 14], 'counts': [140]}, 'but the image is 5x7; the sizes are proportional: .* resize'),
-        ({'size': [5, 8], 'counts': [40]}, 'but the image is 5x7; they were drawn on another image'),
+        ({'size': [5, 8], 'counts': [40]}, 'but the image is 5x7; they belong to another image'),
         ({'size': [5, 7], 'counts': [float('inf')]}, 'whole numbers'),
         ({'size': [5, 7], 'counts': [10**30]}, 'whole numbers'),
         ([[1, 2, 3, 4, 5, 'a']], 'polygons must hold numbers'),

@@ -57,7 +57,7 @@ def test_classes_by_name_and_index():
         class_indices([3], names)
     with pytest.raises(ValueError, match='class index -1 is out of range'):
         class_indices([-1], None)
-    with pytest.raises(ValueError, match='does not name its classes; give indices'):
+    with pytest.raises(ValueError, match='has no class names; give indices'):
         class_indices(['cat'], None)
     with pytest.raises(TypeError, match=r"got 'cat'; write \['cat'\]"):
         class_indices('cat', names)

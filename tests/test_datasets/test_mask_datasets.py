@@ -94,7 +94,7 @@ def test_lvis_files_name_images_by_url(coco):
 def test_wrong_files_and_options_are_named(tmp_path):
     path = tmp_path / 'results.json'
     path.write_text('[]')
-    with pytest.raises(ValueError, match='is no COCO annotation file: expected keys "images" and "annotations"'):
+    with pytest.raises(ValueError, match='is not a COCO annotation file: expected keys "images" and "annotations"'):
         coco_dataset(path)
     with pytest.raises(ValueError, match="per must be 'object' or 'image', got 'mask'"):
         coco_dataset(path, per='mask')
@@ -290,7 +290,7 @@ def test_images_and_records_without_a_name_are_left_out(coco, warnings):
     path.write_text(json.dumps(content))
     dataset = coco_dataset(path, per='image', min_area=10)
     assert len(dataset) == 1 and len(dataset[0]['gt_masks']) == 2
-    assert len(warnings) == 3 and 'names no file: a name must be a text, got null' in ''.join(warnings)
+    assert len(warnings) == 3 and 'is not a file name: a name must be a text, got null' in ''.join(warnings)
 
 
 def test_polygons_of_an_image_of_another_size_are_refused(coco):
@@ -312,8 +312,8 @@ def test_a_broken_image_in_the_middle_is_left_out_with_a_warning(coco, warnings)
     (path.parent / 'a.png').write_bytes((path.parent / 'a.png').read_bytes()[:500])
     assert [mixture[k]['img_id'] for k in range(20)] == [2] * 20
     assert [mixture[k]['gt_masks'].sum() for k in range(3)] == [mixture[k]['gt_masks'].sum() for k in range(3)]
-    assert len(warnings) == 1 and 'a.png is left out: image' in warnings[0] and 'damaged or cut short' in warnings[0]
-    with pytest.raises(ValueError, match='damaged or cut short'):
+    assert len(warnings) == 1 and 'a.png is left out: image' in warnings[0] and 'damaged or truncated' in warnings[0]
+    with pytest.raises(ValueError, match='damaged or truncated'):
         coco_dataset(path)[0]  # outside of a training nothing is replaced
     (path.parent / 'b.png').unlink()
     with pytest.raises(RuntimeError, match='100 samples in a row gave no usable object'):
@@ -326,7 +326,7 @@ def test_too_many_broken_images_end_a_training(warnings):
     for k in (0, 1, 2, 2, 1):
         skipped.skip(f'{k}.png', 'broken.')
     assert len(warnings) == 3
-    with pytest.raises(RuntimeError, match='4 images cannot be used, the last one 3.png: broken. Mend the dataset.'):
+    with pytest.raises(RuntimeError, match='4 images cannot be used, the last one 3.png: broken. Repair the dataset.'):
         skipped.skip('3.png', 'broken.')
     many = SkippedSamples('images', limit=3)
     many.count_usable(1000)

@@ -281,7 +281,7 @@ def test_results_below_a_score_are_left_out(scenes):
     sample = sample_of(scenes)
     for score_thr, count in ((0.0, 4), (0.3, 4), (0.5, 3), (0.7, 3), (0.8, 2)):
         assert len(LoadCoarseMasks(path, score_thr=score_thr)(dict(sample))['coarse_masks']) == count
-    with pytest.raises(ValueError, match='score_thr goes with COCO results'):
+    with pytest.raises(ValueError, match='score_thr needs COCO results'):
         LoadCoarseMasks(scenes.folder / 'masks', score_thr=0.5)
 
 
@@ -333,7 +333,7 @@ def test_bad_coarse_masks_are_refused(scenes):
 
 
 def test_annotations_that_cannot_be_used_are_left_out(scenes):
-    """Their neighbours stay; boxes without a mask are no masks."""
+    """Their neighbours stay; boxes without a mask are not masks."""
     content = scenes.read_json('coco.json')
     of_first = [record for record in content['annotations'] if record['image_id'] == 10]
     expected = LoadCoarseMasks(path=scenes.folder / 'coco.json')(sample_of(scenes))
@@ -365,7 +365,7 @@ def test_arguments_that_do_not_fit_are_refused(scenes):
         LoadCoarseMasks(folder / 'nowhere')
     with pytest.raises(ValueError, match='field must be one of'):
         RefineMasks(field='masks')
-    with pytest.raises(ValueError, match='ignore_band goes with gt_seg_map'):
+    with pytest.raises(ValueError, match='ignore_band needs gt_seg_map'):
         RefineMasks(ignore_band=True)
     with pytest.raises(FileNotFoundError, match="unknown model 'nowhere'"):
         RefineMasks('nowhere', cache_dir=folder / 'cache')

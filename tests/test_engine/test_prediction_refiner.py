@@ -250,7 +250,7 @@ def test_network_inputs_that_cannot_be_used(det, coarse):
         refine([sample], {'inputs': [[torch.zeros(3, 8, 8)], [torch.zeros(3, 8, 8)]]})
     with pytest.raises(ValueError, match='needs one unflipped image per prediction'):
         refine([sample])
-    with pytest.raises(ValueError, match='from -1 to 1 and no img_norm_cfg'):
+    with pytest.raises(ValueError, match='from -1 to 1 without img_norm_cfg'):
         refine([sample], {'inputs': [torch.linspace(-1, 1, 3 * 64).view(3, 8, 8)]})
 
 

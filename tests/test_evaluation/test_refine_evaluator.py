@@ -179,5 +179,5 @@ def test_what_it_cannot_do(data, detections):
         RefineEvaluator([Evaluator([])])
     sample = detections[0].new()
     sample.pop('coarse')
-    with pytest.raises(ValueError, match='without its coarse masks; it goes with RefineHook'):
+    with pytest.raises(ValueError, match='without its coarse masks; it is used with RefineHook'):
         evaluate(RefineEvaluator(coco_metric(data)), [sample])

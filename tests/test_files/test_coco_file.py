@@ -87,7 +87,7 @@ def test_what_one_record_lacks_is_no_concern_of_the_file(tmp_path: Path) -> None
     content['images'][1]['file_name'] = None
     file = CocoFile(save(path, content))
     assert file.records_of(7) == [1, 8] and file.records_of(NO_IMAGE) == [0, 2, 3, 4, 5, 6, 7]
-    assert file.image_names == {7: 'größe.jpg'} and 'names no file' in file.images['b'].problem
+    assert file.image_names == {7: 'größe.jpg'} and 'is not a file name' in file.images['b'].problem
     written = io.StringIO()
     file.copy(written, lambda index: {'note': 1} if index == 1 else {})
     content['annotations'][1]['note'] = 1
@@ -141,7 +141,7 @@ def test_records_that_cannot_be_used(tmp_path: Path, more: dict, message: str) -
 def test_polygons_are_held_to_the_size_that_the_file_says(tmp_path: Path, declared_hw: tuple, hint: str) -> None:
     image = {**IMAGES[0], 'height': declared_hw[0], 'width': declared_hw[1]}
     file = CocoFile(coco(tmp_path / 'c.json', 7, images=[image]))
-    said = f'record says {declared_hw[0]}x{declared_hw[1]} .HxW. but the image is 5x7; .*{hint}'
+    said = f'is declared as {declared_hw[0]}x{declared_hw[1]} .HxW. but the image is 5x7; .*{hint}'
     with pytest.raises(ValueError, match=said):
         file.mask_of({'image_id': 7, 'segmentation': POLYGON}, (5, 7))
     rle = {'size': [5, 7], 'counts': [35]}
@@ -156,7 +156,7 @@ def test_image_names_are_read_from_a_file_that_is_damaged_behind_them(tmp_path: 
     path = coco(tmp_path / 'c.json', 7, 7)
     path.write_bytes(path.read_bytes()[:-30])
     assert {key: image.name for key, image in read_images(path).items()} == {7: 'größe.jpg', 'b': 'b.jpg'}
-    with pytest.raises(ValueError, match='c.json is not valid JSON .* at byte .*; is it cut short?'):
+    with pytest.raises(ValueError, match='c.json is not valid JSON .* at byte .*; is it truncated?'):
         CocoFile(path)
 
 

@@ -85,7 +85,7 @@ def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, me
     with pytest.raises(ValueError) as error:
         list(walk_json(tmp_path / 'a.json'))
     assert 'a.json is not valid JSON' in str(error.value) and message in str(error.value)
-    assert str(error.value).endswith('; is it cut short?')
+    assert str(error.value).endswith('; is it truncated?')
 
 
 def test_no_text_and_no_file(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_colour_images_are_refused(tmp_path: Path, channels: int) -> None:
 def test_label_maps_are_no_masks(tmp_path: Path, values: np.ndarray, palette: list[int] | None, found: str) -> None:
     file = read_mask_file(save(tmp_path / 'm.png', values, palette))
     np.testing.assert_array_equal(file.values, values)
-    with pytest.raises(ValueError, match=f'neither binary .* it holds {found}; if it is a label map, say --semantic'):
+    with pytest.raises(ValueError, match=f'neither binary .* it holds {found}; for label maps use --semantic'):
         file.binary()
 
 

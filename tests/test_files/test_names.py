@@ -64,8 +64,8 @@ def test_pipes_and_folders_are_refused_and_not_waited_for(tmp_path: Path, read) 
         ('/', 'must end in that of a file'),
         ('a/', 'must end in that of a file'),
         ('a\\..', 'must end in that of a file'),
-        ('a\0.jpg', 'must not hold the character NUL'),
-        ('\ud800.jpg', 'of characters that Unicode knows'),
+        ('a\0.jpg', 'must not contain NUL'),
+        ('\ud800.jpg', 'must be valid Unicode'),
         ('ä' * 130 + '.jpg', 'at most 255 bytes, got 264'),
     ],
 )

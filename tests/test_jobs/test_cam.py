@@ -175,7 +175,7 @@ def test_arguments_that_do_not_fit(scenes, maps):
         sweep_thresholds(scenes.folder / 'nowhere', [0.5])
     with pytest.raises(ValueError, match='neither a COCO file nor label maps'):
         run(scenes, semantic=True)
-    with pytest.raises(ValueError, match='an ignore band goes with label maps'):
+    with pytest.raises(ValueError, match='an ignore band needs label maps'):
         refine_dataset(scenes.folder / 'photos', scenes.folder / 'masks', scenes.folder / 'x', ignore_band=True)
     (maps / 'scene_0.npz').write_bytes(b'')
     with pytest.raises(ValueError, match='scene_0.npy and .*scene_0.npz are activation maps of one image'):

@@ -85,10 +85,10 @@ def test_kept_masks_stay_and_polygons_become_rle(scenes: Scenes) -> None:
 def test_what_the_gate_kept_is_told(scenes: Scenes) -> None:
     report = run(scenes, 'coco.json', model=BrightRefiner(), gate={'min_score': 1.01})
     num_masks = report.total['masks']
-    assert report.total['accepted'] == 0 and report.total['kept_for'] == {'too low a score': num_masks}
+    assert report.total['accepted'] == 0 and report.total['kept_for'] == {'score too low': num_masks}
     assert format_report(report).endswith(
-        f'{num_masks} of {num_masks} coarse masks were kept: too low a score {num_masks}. '
-        '--gate min_score=none takes their refined masks, too.'
+        f'{num_masks} of {num_masks} coarse masks were kept: score too low {num_masks}. '
+        '--gate min_score=none accepts their refined masks, too.'
     )
     assert run(scenes, 'coco.json', 'free', model=BrightRefiner()).total['kept_for'] == {}
 
@@ -186,7 +186,7 @@ def test_summary(scenes: Scenes) -> None:
             assert entry['accepted'] and entry['reason'] == '' and entry['refined']['iou'] == 1
             assert entry['refined_area_px'] == true.sum() and entry['changed_px'] == (coarse ^ true).sum()
         else:
-            assert not entry['accepted'] and entry['reason'].startswith('too little overlap')
+            assert not entry['accepted'] and entry['reason'].startswith('overlap')
             assert entry['refined'] == entry['coarse'] and entry['changed_px'] == 0
     accepted = sum(entry['accepted'] for entry in summary['masks'])
     assert 0 < accepted < 10
@@ -322,7 +322,7 @@ def test_broken_and_missing_images_are_skipped_and_tried_again(scenes: Scenes, m
     errors = {failure['image']: failure['error'] for failure in [*report.failed, *report.problems]}
     assert list(errors) == ['scene_1.png', 'scene_3.png', 'scene_4.png']
     assert len(report.failed) == (2 if masks == 'coco.json' else 3)
-    assert 'damaged or cut short' in errors['scene_1.png']
+    assert 'damaged or truncated' in errors['scene_1.png']
     assert 'no image named scene_3.png under' in errors['scene_3.png']
     assert '40' in errors['scene_4.png'] and '60' in errors['scene_4.png'] and 'EXIF' in errors['scene_4.png']
     assert report.total['failed_images'] == len(report.failed) == 5 - report.total['images']
@@ -351,7 +351,7 @@ def test_masks_that_cannot_be_used_are_failures_of_their_image(scenes: Scenes) -
     errors = [failure['error'] for failure in run(scenes, 'masks').failed]
     assert len(errors) == 3
     assert 'colour image of 3 channels' in errors[0]
-    assert 'if it is a label map, say --semantic' in errors[1]
+    assert 'for label maps use --semantic' in errors[1]
     assert 'no image file that can be read' in errors[2]
 
 
@@ -428,7 +428,7 @@ def test_inputs_are_never_overwritten(scenes: Scenes) -> None:
         with pytest.raises(ValueError, match='results would .* the coarse masks .*; choose another --out'):
             run(scenes, masks, out, **options)
     scenes.write_json('summary.json', scenes.read_json('coco.json'))
-    with pytest.raises(ValueError, match='summary.json has the name that a file of the job will have'):
+    with pytest.raises(ValueError, match='summary.json has the name of another file of the job'):
         run(scenes, 'summary.json')
     (scenes.folder / 'summary.json').unlink()
     assert files_of(scenes.folder) == before
@@ -472,7 +472,7 @@ def test_ground_truth_of_another_kind(scenes: Scenes) -> None:
 
 def test_launchers_and_actors_that_do_not_go_together(scenes: Scenes) -> None:
     for options in ({'actors': 2}, {'actors': 0, 'launcher': 'ray'}):
-        with pytest.raises(ValueError, match='actors goes with launcher "ray" and must be at least 1, got '):
+        with pytest.raises(ValueError, match='actors needs launcher "ray" and must be at least 1, got '):
             run(scenes, 'masks', **options)
 
 

@@ -85,7 +85,7 @@ def test_photographs_of_a_coco_file_in_the_place_of_results(scenes: Scenes) -> N
 def test_a_file_that_nobody_knows_is_not_overwritten(scenes: Scenes) -> None:
     (scenes.folder / 'out/masks').mkdir(parents=True)
     (scenes.folder / 'out/masks/scene_3.png').write_text('mine')
-    refuse(scenes, 'photos', 'masks', 'out', 'scene_3.png is there already and was not written by this job')
+    refuse(scenes, 'photos', 'masks', 'out', 'scene_3.png already exists and was not written by this job')
     refuse(scenes, 'photos', 'masks', 'out', 'was not written by this job', overwrite=True)
     (scenes.folder / 'out/masks/scene_3.png').unlink()
     assert not (scenes.folder / 'out/.job').exists()
@@ -169,7 +169,7 @@ def test_clips_are_not_written_over_their_data_set(clips: Clips) -> None:  # noq
         with pytest.raises(ValueError, match='results would .*; choose another --out'):
             refine_clips(clips, frames, masks, out)
     shutil.copytree(clips.folder / 'masks', clips.folder / 'set/masks')
-    with pytest.raises(OutputError, match='is there already and was not written by this job'):
+    with pytest.raises(OutputError, match='already exists and was not written by this job'):
         refine_clips(clips, 'frames', 'masks', 'set')
     shutil.rmtree(clips.folder / 'set')
     assert contents(clips.folder) == before

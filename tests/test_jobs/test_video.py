@@ -183,7 +183,7 @@ def test_prompts_are_checked(clips):
         {'frame': '00000', 'object': 1, 'box': [1, 2, 3, 4]},
     ):
         path.write_text(json.dumps({'prompts': [record]}))
-        with pytest.raises(ValueError, match=r'prompts\[0\] is no prompt: expected'):
+        with pytest.raises(ValueError, match=r'prompts\[0\] is not a prompt: expected'):
             refine_video(clips.folder / 'frames', path, clips.folder / 'out', sam2={}, progress=False)
 
 
@@ -256,7 +256,7 @@ def test_finished_job_is_not_done_again(clips):
 
 
 def test_bad_arguments(clips):
-    with pytest.raises(ValueError, match='formats out of'):
+    with pytest.raises(ValueError, match='some of the formats'):
         clips.refine(write=('gif',))
     with pytest.raises(ValueError, match='would .* the coarse masks'):
         clips.refine(out='.')

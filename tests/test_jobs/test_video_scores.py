@@ -66,7 +66,7 @@ def test_lvos_takes_the_range_of_each_object(tmp_path):
     first, second = evaluate_lvos(tmp_path / 'made', tmp_path / 'truth', tmp_path / 'meta.json')
     assert first.j.tolist() == [1] * 4 and second.j.tolist() == [0] * 2
     (tmp_path / 'meta.json').write_text('{"videos": {"a": {}}}')
-    with pytest.raises(ValueError, match='no meta file of LVOS'):
+    with pytest.raises(ValueError, match='not a meta file of LVOS'):
         evaluate_lvos(tmp_path / 'made', tmp_path / 'truth', tmp_path / 'meta.json')
 
 
@@ -82,5 +82,5 @@ def test_results_that_do_not_fit(tmp_path):
     write(tmp_path / 'short' / 'a', {'00000': labels((1, 2)), '00001': labels((1, 2))})
     with pytest.raises(ValueError, match='2 annotated frames'):
         evaluate_davis(tmp_path / 'made', tmp_path / 'short', ['a'])
-    with pytest.raises(FileNotFoundError, match='no folder'):
+    with pytest.raises(FileNotFoundError, match='not a folder'):
         evaluate_davis(tmp_path / 'made', tmp_path / 'absent', [])

@@ -139,7 +139,7 @@ def test_gate_keeps_the_coarse_mask_and_says_why():
     result = refiner.refine(photograph(), rough_masks())
     assert not result.accepted.any()
     np.testing.assert_array_equal(result.masks, rough_masks())
-    assert all(reason.startswith('too little overlap with the coarse mask') for reason in result.reasons)
+    assert all(reason.startswith('overlap with the coarse mask too small') for reason in result.reasons)
 
 
 def _training_samples(seeds):

@@ -114,7 +114,7 @@ def test_teacher_that_predicts_nothing_is_reported(documented, tmp_path):
     assert logged['unsup_loss_mask'] == [0, 0] and all(loss > 0 for loss in logged['sup_loss_mask'])
     [log] = (tmp_path / 'run').glob('*/*.log')
     [best] = re.findall(
-        r'no pseudo-label in 2 iterations; the best score of the teacher was ([\d.]+)\.', log.read_text()
+        r'no pseudo label in 2 iterations; the best score of the teacher was ([\d.]+)\.', log.read_text()
     )
     assert 0 < float(best) < 1
 

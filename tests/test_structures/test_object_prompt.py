@@ -31,7 +31,7 @@ def test_scaling_and_moving():
     ('given', 'message'),
     [
         ({}, 'the prompt is empty'),
-        ({'points': [[1, 2]]}, 'points and labels go together'),
+        ({'points': [[1, 2]]}, 'points and labels must be given together'),
         ({'points': [[1, 2]], 'labels': [1, 1]}, r'labels \(P,\), got \(1, 2\) and \(2,\)'),
         ({'points': [[1, 2]], 'labels': [7]}, r'got \[7\]'),
         ({'points': [[1, float('nan')]], 'labels': [1]}, 'NaN'),

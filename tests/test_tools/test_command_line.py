@@ -32,7 +32,7 @@ def test_every_command_is_there_and_teaches(capsys):
         assert capsys.readouterr().out.startswith(f'usage: mmrefine {name} ')
     assert main([]) == 2 and main(['--help']) == 0
     assert main(['refien']) == 2
-    assert "'refien' is no command; expected one of refine, report" in capsys.readouterr().err
+    assert "'refien' is not a command; expected one of refine, report" in capsys.readouterr().err
 
 
 def test_from_labelme_to_corrected_labelme(scenes, capsys):
@@ -67,7 +67,7 @@ def test_going_on_counts_what_is_done(scenes, capsys):
     photo.write_bytes(content)
     assert main(command) == 0
     output = capsys.readouterr()
-    assert 'going on: 1 of 2 are done already' in output.err
+    assert 'resuming: 1 of 2 are done' in output.err
     assert 'total: 2 images' in output.out
 
 

@@ -138,7 +138,7 @@ def test_thresholds_and_files_that_are_wrong(job, convert):
     (job / 'refined/coarse.json').write_text('[]')
     assert 'refine it again' in convert(job)[2]
     (job / 'refined/summary.json').write_text('{')
-    assert 'is no JSON file' in convert(job)[2]
+    assert 'is not a JSON file' in convert(job)[2]
 
 
 def test_a_split_by_image(job, run_tool):

@@ -90,7 +90,7 @@ def layout(request, tmp_path):
             if half:
                 values[5:15, 10:30] = 0
             if LAYOUTS[request.param].labels and not half:
-                values[0, 0] = levels[1]  # void, which is no mask
+                values[0, 0] = levels[1]  # void, which is not a mask
             if LAYOUTS[request.param].background is None:
                 values[~mask & (values == 0)] = 255
             write(path, values)

@@ -65,7 +65,7 @@ def test_without_ground_truth_the_user_chooses(folder: Path, run: Callable, caps
 
 
 def test_a_file_is_taken_away(folder: Path, run: Callable, capsys: pytest.CaptureFixture):
-    """Its old result is no result of the job any more: it is not measured, and starting anew deletes it."""
+    """Its old result is not a result of the job any more: it is not measured, and starting anew deletes it."""
     job = ('--gt', 'true_labels', '--ignore-band', '--pictures', '--out', 'out')
     (folder / 'cams/scene_2.npy').unlink()
     assert run(*job) == 0

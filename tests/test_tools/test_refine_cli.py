@@ -170,7 +170,7 @@ def test_skipped_images_are_counted_and_give_status_1(
     assert run('few', 'coarse.json', *MODEL, '--out', 'partly', '--no-gate') == 1
     stdout, stderr = capsys.readouterr()
     assert 'total: 2 images' in stdout
-    assert 'skipped 002.png: few/002.png is no image file' in stderr
+    assert 'skipped 002.png: few/002.png is not an image file' in stderr
     assert f'{COUNT - 2} images skipped.' in stderr
 
 
@@ -180,7 +180,10 @@ def test_skipped_images_are_counted_and_give_status_1(
         (('nowhere', 'coarse.json'), 'images nowhere do not exist'),
         (('photos', 'nowhere.json'), 'masks nowhere.json do not exist'),
         (('photos', 'coarse.json', '--config', 'nowhere.py'), "unknown model 'nowhere.py'"),
-        (('photos', 'coarse.json', '--config', 'small.py', '--checkpoint', 'coarse.json'), 'is no PyTorch checkpoint'),
+        (
+            ('photos', 'coarse.json', '--config', 'small.py', '--checkpoint', 'coarse.json'),
+            'is not a PyTorch checkpoint',
+        ),
         (('photos', 'coarse.json', '--config', 'small.py', '--checkpoint', 'gone.pth'), 'gone.pth does not exist'),
         (('photos', 'coarse.json', *MODEL[:-1], 'warp'), "device 'warp' cannot be used here"),
         (('photos', 'coarse.json', *MODEL, '--out', 'small.py/x'), 'cannot be written (Not a directory)'),

@@ -55,7 +55,7 @@ def test_colours_of_masks_are_neither_green_nor_red():
 def test_rejected_proposals_are_shown_with_their_reason():
     image, masks = np.full((40, 60, 3), 90, np.uint8), sample_of().coarse_masks
     plain = draw_refinement(image, masks, masks)
-    shown = draw_refinement(image, masks, masks, rejected_masks=masks[:, ::-1], notes=['cat kept: too little'])
+    shown = draw_refinement(image, masks, masks, rejected_masks=masks[:, ::-1], notes=['cat kept: overlap'])
     white = [(drawn[-430:, 1304:1944] >= 200).all(axis=2).sum() for drawn in (plain, shown)]
     assert white[1] > white[0] + 500
     assert shown.shape[0] > plain.shape[0]

@@ -66,7 +66,7 @@ def read_coco(path: Path) -> tuple[dict, dict]:
         return annotations, {image['id']: (image['height'], image['width']) for image in content['images']}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SystemExit(
-            f'{path} is no COCO file with images (id, height, width) and annotations (id): {error!r}.'
+            f'{path} is not a COCO file with images (id, height, width) and annotations (id): {error!r}.'
         ) from error
 
 

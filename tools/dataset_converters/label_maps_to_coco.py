@@ -35,7 +35,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--binary', action='store_true', help='every pixel over 0 belongs to the one object')
     parser.add_argument('--components', action='store_true', help='split every region into its connected components')
     parser.add_argument('--several', action='store_true', help='take <stem>_<k> as further label maps of <stem>')
-    parser.add_argument('--ignore', type=int, default=0, help='label that is no region; -1: every label is one')
+    parser.add_argument('--ignore', type=int, default=0, help='label that is not a region; -1: every label is one')
     parser.add_argument('--max-side', type=int, default=800, help='larger images are made smaller; 0: never')
     parser.add_argument('--min-area', type=int, default=200, help='smallest region in pixels, after resizing')
     parser.add_argument('--max-share', type=float, default=0.8, help='largest region as a share of the image')

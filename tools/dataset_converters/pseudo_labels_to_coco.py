@@ -5,7 +5,7 @@ tools/refine.py made of it, IMAGES a COCO file with these images and the categor
 written. Every annotation has the fields score (of the detector), quality (the refiner's estimate), agreement (IoU of
 coarse and refined mask) and weight = quality, with which mmrefine.WeightedCocoDataset trains. Predictions between
 --ignore-score and --min-score, or that fail another threshold, become iscrowd=1: neither object nor background. Images
-without one label are left out, since no prediction is no proof that nothing is there.
+without one label are left out, since a missing prediction does not prove that nothing is there.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def read(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding='utf-8'))
     except ValueError as error:
-        raise ValueError(f'{path} is no JSON file, or a damaged one ({error}).') from error
+        raise ValueError(f'{path} is not a JSON file, or a damaged one ({error}).') from error
 
 
 def check_records(coarse: list[dict], content: dict, path: Path) -> None:

@@ -51,7 +51,7 @@ def distance_fields(
 ) -> list[DistanceField]:
     """Distances of every mask, computed on its box and one pixel around, which gives the values of the whole image.
 
-    The border of the image is no background, except for a mask that covers the whole image: its distances are those to
+    The border of the image is not background, except for a mask that covers the whole image: its distances are those to
     the border, so that its deepest pixel is the middle. ``released_behaviour``: they are all ``FAR``, and an empty
     mask is answered with the field of the single pixel (0, 0) outside of it.
 
@@ -65,7 +65,7 @@ def distance_fields(
     check_distance(distance)
     boxes = [tight_box(mask) for mask in masks]
     if None in boxes and not released_behaviour:
-        raise ValueError(f'mask {boxes.index(None)} is empty: there is nothing to excavate; leave empty masks out.')
+        raise ValueError(f'mask {boxes.index(None)} is empty: it has no prompts; leave empty masks out.')
     boxes = [box or (0, 0, 0, 0) for box in boxes]
     fields: list[DistanceField | None] = [None] * len(masks)
     for chunk in _chunks_of_like_size(boxes):

@@ -24,7 +24,7 @@ class SimulateCoarseMasks(BaseTransform):
             ``tools/analysis_tools/measure_mask_errors.py``, or its content.
 
     Raises:
-        ValueError: both simulators and an error model are given, or the file is no error model.
+        ValueError: both simulators and an error model are given, or the file is not an error model.
     """
 
     def __init__(

@@ -113,7 +113,7 @@ class SamplePrompts(BaseTransform):
     def transform(self, results: dict) -> dict | None:
         rng, masks = results['rng'], results['gt_masks']
         if len(masks) != 1:
-            raise ValueError(f'a prompt asks for one object, got {len(masks)} masks; take one sample per object.')
+            raise ValueError(f'a prompt belongs to one object, got {len(masks)} masks; take one sample per object.')
         if not masks[0].any():
             return None
         kind = self.kinds[rng.integers(len(self.kinds))]

@@ -79,9 +79,9 @@ class LoadCoarseMasks(BaseTransform):
         if into == 'gt_masks' and category_ids is None:
             raise ValueError('gt_masks need category_ids: the category ids in the order of the classes.')
         if into == 'gt_seg_map' and kind == 'masks':
-            raise ValueError("gt_seg_map comes of label maps or activation maps: kind must be 'labels' or 'cams'.")
+            raise ValueError("gt_seg_map is made from label maps or activation maps: kind must be 'labels' or 'cams'.")
         if score_thr and Path(path).suffix.lower() != '.json':
-            raise ValueError(f'score_thr goes with COCO results, which have scores; {path} is none.')
+            raise ValueError(f'score_thr needs COCO results, which have scores; {path} is none.')
         if not Path(path).exists():
             raise FileNotFoundError(f'coarse masks {path} do not exist.')
         self.path, self.kind, self.into = Path(path), kind, into
@@ -121,7 +121,7 @@ class LoadCoarseMasks(BaseTransform):
             found = self._by_name.get('/'.join(parts[start:]))
             if found is not None:
                 return found
-        raise ValueError(f'{img_path} has no coarse masks in {self.path}: nothing there has the name of the image.')
+        raise ValueError(f'{img_path} has no coarse masks in {self.path}: no file there has the name of the image.')
 
     def _load(self, results: dict, size_hw: tuple[int, int]) -> _Loaded:
         if self.coco is not None:
@@ -189,7 +189,7 @@ def _put_label_map(results: dict, label_map: np.ndarray) -> None:
     """What MMSegmentation's LoadAnnotations gives."""
     if results.get('reduce_zero_label') or results.get('label_map'):
         raise ValueError(
-            'LoadCoarseMasks takes labels as they are: the dataset must have reduce_zero_label=False and all classes.'
+            'LoadCoarseMasks does not convert labels: the dataset must have reduce_zero_label=False and all classes.'
         )
     results['gt_seg_map'] = label_map
     results.setdefault('seg_fields', []).append('gt_seg_map')

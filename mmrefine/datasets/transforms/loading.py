@@ -54,7 +54,7 @@ class LoadTrueMasks(BaseTransform):
                 labels.append(instance.get('category_id', 0))
         self._skipped.count_usable(len(masks))
         if reasons and not masks:
-            raise BrokenSampleError(f'{results["img_path"]} has no mask that can be used: {reasons[0][1]}')
+            raise BrokenSampleError(f'{results["img_path"]} has no usable mask: {reasons[0][1]}')
         for name, reason in reasons:
             self._skipped.skip(f'mask {name} of {results["img_path"]}', reason)
         results['gt_masks'] = np.stack(masks) if masks else np.zeros((0, *size_hw), bool)

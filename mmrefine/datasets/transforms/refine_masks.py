@@ -50,8 +50,8 @@ class RefineMasks(BaseTransform):
         field: one of the above.
         cache_dir: folder of results, shared by epochs, workers, processes and trainings; None: no cache. Results are
             found by the content of the image, the coarse masks, the refiner's config and its weights.
-        ignore_label: of label maps, void, which is left alone; None if there is none.
-        background_label: of label maps, what is no object; None if every label is one.
+        ignore_label: of label maps, void, which is not changed; None if there is none.
+        background_label: of label maps, which is not refined; None if every label is an object.
         ignore_band: of label maps, void takes the pixels whose label refinement changed.
         device: where the refiner runs; workers of a DataLoader cannot use a GPU.
         seed: of the refiner's random draws.
@@ -78,7 +78,7 @@ class RefineMasks(BaseTransform):
         if field not in _FIELDS:
             raise ValueError(f'field must be one of {_FIELDS}, got {field!r}.')
         if ignore_band and (field != 'gt_seg_map' or ignore_label is None):
-            raise ValueError('ignore_band goes with gt_seg_map and an ignore_label.')
+            raise ValueError('ignore_band needs gt_seg_map and an ignore_label.')
         self.model, self.checkpoint, self.field = model, checkpoint, field
         self.ignore_label, self.background_label, self.ignore_band = ignore_label, background_label, ignore_band
         self.device, self.seed = device, seed
@@ -178,7 +178,9 @@ def _replace_boxes(boxes: object, boxes_xyxy: np.ndarray, chosen: np.ndarray) ->
         return np.where(chosen[:, None], boxes_xyxy, boxes).astype(boxes.dtype)
     if type(boxes).__name__ != 'HorizontalBoxes':
         got = type(boxes).__name__
-        raise ValueError(f"RefineMasks makes horizontal boxes, the sample has {got}; load them with box_type='hbox'.")
+        raise ValueError(
+            f"RefineMasks supports horizontal boxes only, the sample has {got}; load them with box_type='hbox'."
+        )
     replaced = boxes.clone()
     replaced.tensor[torch.from_numpy(chosen)] = torch.from_numpy(boxes_xyxy[chosen]).to(replaced.tensor)
     return replaced

@@ -43,7 +43,7 @@ class PseudoLabelHook(Hook):
         """
         if not hasattr(_unwrapped(runner), 'last_pseudo_labels'):
             raise TypeError(
-                f'PseudoLabelHook goes with a model that makes pseudo-labels, such as mmrefine.MaskTeacher, got '
+                'PseudoLabelHook needs a model that makes pseudo labels, such as mmrefine.MaskTeacher, got '
                 f'{type(_unwrapped(runner)).__name__}.'
             )
 
@@ -66,7 +66,7 @@ class PseudoLabelHook(Hook):
         self._best_score = max(best_score, self._best_score if self._without > 1 else 0.0)
         if self._without and self._without % self.patience == 0:
             print_log(
-                f'no pseudo-label in {self._without} iterations; the best score of the teacher was '
+                f'no pseudo label in {self._without} iterations; the best score of the teacher was '
                 f'{self._best_score:.3f}. Lower the thresholds of label_filter, or start from a detector that was '
                 'trained on the labelled images.',
                 logger='current',

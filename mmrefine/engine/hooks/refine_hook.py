@@ -144,8 +144,8 @@ class RefineHook(Hook):
         num_masks, num_accepted = (sum(count[index] for count in counts) for index in (0, 1))
         kept_reasons = sum((count[2] for count in counts), Counter())
         runner.logger.info(
-            f'RefineHook: {type(self.refiner).__name__} replaced {num_accepted} of the {num_masks} masks '
-            f'that it was given. {summarize_kept(kept_reasons, num_masks, in_python=True)}'
+            f'RefineHook: {type(self.refiner).__name__} replaced {num_accepted} of {num_masks} masks. '
+            f'{summarize_kept(kept_reasons, num_masks, in_python=True)}'
         )
 
 

@@ -65,8 +65,8 @@ def open_masks(
     if source.tasks and not any(task.image_path is not None and task.image_path.exists() for task in source.tasks):
         names = ', '.join(task.image for task in source.tasks[:5]) + (', …' if len(source.tasks) > 5 else '')
         raise ValueError(
-            f'none of the {len(source.tasks)} images that {masks} speaks of is under {images}: looked for {names}. '
-            'Names must agree, suffixes may differ.'
+            f'none of the {len(source.tasks)} images named in {masks} is under {images}: looked for {names}. '
+            'Names must match, suffixes may differ.'
         )
     return source
 
@@ -88,7 +88,7 @@ def find_format(masks: Path, name: str | None, options: FormatOptions) -> type[M
     for kind in sorted(FORMATS.values(), key=lambda kind: (kind.is_fallback, kind.name)):
         if kind.recognises(masks, options):
             return kind
-    raise ValueError(f'{masks} holds masks of no known format; expected one of {", ".join(format_names())}.')
+    raise ValueError(f'{masks} has no known format of masks; expected one of {", ".join(format_names())}.')
 
 
 def open_clips(
@@ -116,4 +116,4 @@ def open_clips(
     for kind in CLIP_FORMATS.values():
         if kind.recognises(masks):
             return kind(masks, frames, allow_gaps, videos)
-    raise ValueError(f'{masks} holds masks of no known format; expected one of {", ".join(sorted(CLIP_FORMATS))}.')
+    raise ValueError(f'{masks} has no known format of masks; expected one of {", ".join(sorted(CLIP_FORMATS))}.')

@@ -44,7 +44,7 @@ class ArrayMasks(FilePerImage):
             loaded = np.load(path, allow_pickle=False)
             arrays = {KEY: loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f'{path} is no file of numbers that numpy reads without pickle ({error}).') from error
+            raise ValueError(f'{path} is not a file of numbers that numpy reads without pickle ({error}).') from error
         if KEY not in arrays:
             if len(arrays) != 1:
                 raise ValueError(f'{path} must hold its masks under "{KEY}", got {", ".join(arrays) or "nothing"}.')

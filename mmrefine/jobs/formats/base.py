@@ -278,7 +278,7 @@ def register_format(name: str) -> Callable[[type[MaskFormat]], type[MaskFormat]]
 
     def register(kind: type[MaskFormat]) -> type[MaskFormat]:
         if name in FORMATS and FORMATS[name].__qualname__ != kind.__qualname__:
-            raise ValueError(f'the format {name!r} is there already: {FORMATS[name]}.')
+            raise ValueError(f'the format {name!r} is already registered: {FORMATS[name]}.')
         kind.name = name
         FORMATS[name] = kind
         return kind

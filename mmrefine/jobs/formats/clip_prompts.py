@@ -104,7 +104,7 @@ def _check_record(record: Any, where: str, needs_clip: bool) -> None:
         and (box is None or _are_numbers([box], 4))
     )
     if not is_right:
-        raise ValueError(f'{where} is no prompt: {_EXPECTED}; got {str(record)[:80]}.')
+        raise ValueError(f'{where} is not a prompt: {_EXPECTED}; got {str(record)[:80]}.')
 
 
 def _are_numbers(rows: Any, length: int) -> bool:

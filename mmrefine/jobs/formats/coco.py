@@ -51,9 +51,9 @@ class CocoMasks(MaskFormat):
     def __init__(self, path: Path, images: ImageTable, options: FormatOptions):
         super().__init__(path, images, options)
         if options.semantic or options.cam_threshold is not None:
-            raise ValueError(f'{path} is a COCO file; --semantic and --cam go with label maps and activation maps.')
+            raise ValueError(f'{path} is a COCO file; --semantic and --cam are for label maps and activation maps.')
         if options.ignore_band:
-            raise ValueError(f'an ignore band goes with label maps and activation maps, got masks of {path}.')
+            raise ValueError(f'an ignore band needs label maps or activation maps, got masks of {path}.')
         self.file = CocoFile(path)
         if options.polygons is not None:
             self.choices = {**self.choices, 'polygons': options.polygons}
@@ -149,7 +149,7 @@ class CocoMasks(MaskFormat):
     def open_ground_truth(self, path: Path) -> GroundTruth:
         if path.suffix.lower() != '.json':
             raise ValueError(
-                f'ground truth must be of the kind of the masks: {path} is PNG files, they are a COCO file.'
+                f'ground truth must have the format of the masks: {path} is PNG files, they are a COCO file.'
             )
         return CocoGroundTruth(path, self)
 
@@ -216,7 +216,7 @@ class _CocoTasks(Sequence):
         problem = self._images.problems.get(image_id, '') if described is None else described.problem
         if image_id is NO_IMAGE:
             label = f'without an image in {self._file.path.name}'
-            problem = 'its records name no image: "image_id" must be a number or a text.'
+            problem = 'its records have no image: "image_id" must be a number or a text.'
         elif self._file.images and described is None:
             problem = f'image_id {image_id} is not among the images of {self._file.path}.'
         return MaskTask(index % len(self), json.dumps(image_id), label, path, refs, len(refs), problem)

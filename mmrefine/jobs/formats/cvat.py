@@ -42,7 +42,7 @@ class CvatMasks(MaskFormat):
         self.tree = _parse(path)
         self.elements = self.tree.getroot().findall('image')
         if not self.elements:
-            raise ValueError(f'{path} is no XML file of "CVAT for images 1.1": expected elements <image>.')
+            raise ValueError(f'{path} is not an XML file of "CVAT for images 1.1": expected elements <image>.')
         names = [element.get('name', '') for element in self.elements]
         matched = images.match(names)
         if images.is_single and len(names) == 1:
@@ -122,7 +122,7 @@ def _parse(path: Path) -> ET.ElementTree:
     try:
         return parse(path, DefusedXMLParser(target=ET.TreeBuilder(insert_comments=True)))
     except (ET.ParseError, ValueError, LookupError) as error:  # refusals are ValueErrors
-        raise ValueError(f'{path} is no XML that can be read ({error or type(error).__name__}).') from error
+        raise ValueError(f'{path} cannot be read as XML ({error or type(error).__name__}).') from error
 
 
 def _shapes(image: ET.Element) -> list[ET.Element]:

@@ -36,7 +36,7 @@ class DavisWriter(ClipWriter):
         if ids and not 1 <= min(ids) <= max(ids) <= MAX_LABEL:
             raise ValueError(f'PNG label maps hold objects 1 to {MAX_LABEL}, got {max(ids)}; write JSON instead.')
         if len(set(clip.frame_names)) < len(clip.frame_names):
-            raise ValueError(f'two frames of clip {task.name} have one name; PNG files need one each: write JSON.')
+            raise ValueError(f'two frames of clip {task.name} have the same name; write JSON instead of PNG files.')
         labels = np.array([0, *ids], np.uint8)
         for frame, name in enumerate(clip.frame_names):
             masks, scores = clip.masks(frame), np.array(clip.scores[frame])
@@ -60,13 +60,13 @@ class DavisClips(ClipFormat):
     ):
         super().__init__(path, allow_gaps)
         if videos is not None:
-            raise ValueError(f'videos go with results in a JSON file, got masks {path}.')
+            raise ValueError(f'videos needs results in a JSON file, got masks {path}.')
         self._frames = find_clips(frames)
         self._masks = self._find_masks()
         found = {name: self._match(name) for name in self._masks}
         if not any(found.values()):
             raise ValueError(
-                f'none of the clips {_some(self._masks)} with masks under {path} is under {frames}: names must agree.'
+                f'none of the clips {_some(self._masks)} with masks under {path} is under {frames}: names must match.'
             )
         names = {name: safe_name(name, f'clip_{index}') for index, name in enumerate(self._masks)}
         self.tasks = [ClipTask(index, name, names[name], (name, found[name])) for index, name in enumerate(self._masks)]

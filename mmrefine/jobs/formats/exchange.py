@@ -92,7 +92,7 @@ class FilePerImage(MaskFormat):
     def __init__(self, path: Path, images: ImageTable, options: FormatOptions):
         super().__init__(path, images, options)
         if options.semantic or options.ignore_band or options.cam_threshold is not None:
-            raise ValueError(f'--semantic, --cam and --ignore-band go with label maps and activation maps, not {path}.')
+            raise ValueError(f'--semantic, --cam and --ignore-band are for label maps and activation maps, not {path}.')
         self.files = self.list_files(path)
         if not self.files:
             raise ValueError(f'no file of the format {self.name} is in {path}; expected {" or ".join(self.suffixes)}.')
@@ -136,7 +136,7 @@ class SameFormatGroundTruth(GroundTruth):
         self.other, self.paths = type(source)(path, source.images, source.options), [path]
         self._tasks = {task.image: task for task in self.other.tasks}
         if not any(task.image in self._tasks for task in source.tasks):
-            raise ValueError(f'no file under {path} has the name of a mask under {source.path}; names must agree.')
+            raise ValueError(f'no file under {path} has the name of a mask under {source.path}; names must match.')
 
     def fingerprint(self, task: MaskTask) -> Fingerprint:
         own = self._tasks.get(task.image)

@@ -48,7 +48,7 @@ class InstanceMasks(MaskFormat):
         for name in self.files:
             found = _NAME.fullmatch(str(PurePosixPath(name).with_suffix('')))
             if found is None:
-                raise ValueError(f'{name} in {path} is not called as name_0.png or name/0.png.')
+                raise ValueError(f'{name} in {path} must be named name_0.png or name/0.png.')
             groups.setdefault(found['image'], []).append(name)
         matched = images.match(groups)
         if images.is_single and len(groups) == 1:

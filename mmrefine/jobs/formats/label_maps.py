@@ -40,9 +40,9 @@ class LabelMaps(PngMasks):
         for name in ('ignore_label', 'background_label'):
             label = getattr(options, name)
             if label is not None and not 0 <= label <= 65535:
-                raise ValueError(f'{name} must be a label of 8 or 16 bits, 0 to 65535, or none, got {label}.')
+                raise ValueError(f'{name} must be a label from 0 to 65535, or none, got {label}.')
         if options.ignore_band and options.ignore_label is None:
-            raise ValueError('an ignore band needs the label of void; give an ignore_label.')
+            raise ValueError('an ignore band needs an ignore_label.')
         super().__init__(path, images, options)
         self.void, self.background = options.ignore_label, options.background_label
         self.choices = {'semantic': {'ignore_label': self.void, 'background_label': self.background}}
@@ -52,7 +52,7 @@ class LabelMaps(PngMasks):
     @classmethod
     def recognises(cls, path: Path, options: FormatOptions) -> bool:
         if options.semantic and path.suffix.lower() == '.json':
-            raise ValueError(f'semantic goes with label maps in PNG files, got the COCO file {path}.')
+            raise ValueError(f'semantic needs label maps in PNG files, got the COCO file {path}.')
         return options.semantic and options.cam_threshold is None
 
     def read(self, task: MaskTask, size_hw: tuple[int, int]) -> CoarseMasks:
@@ -103,7 +103,7 @@ class LabelMaps(PngMasks):
     def open_ground_truth(self, path: Path) -> GroundTruth:
         if path.suffix.lower() == '.json':
             raise ValueError(
-                f'ground truth must be of the kind of the masks: {path} is a COCO file, they are PNG files.'
+                f'ground truth must have the format of the masks: {path} is a COCO file, they are PNG files.'
             )
         return LabelMapGroundTruth(path, self)
 

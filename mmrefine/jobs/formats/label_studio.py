@@ -42,7 +42,7 @@ class LabelStudioMasks(MaskFormat):
         super().__init__(path, images, options)
         self.content = read_json(path)
         if not isinstance(self.content, list) or not all(isinstance(item, dict) for item in self.content):
-            raise ValueError(f'{path} is no export of Label Studio: expected a list of tasks.')
+            raise ValueError(f'{path} is not an export of Label Studio: expected a list of tasks.')
         names = [_image_name(item) for item in self.content]
         found = _match(images, names)
         self.tasks = []
@@ -178,7 +178,7 @@ def _size(result: dict) -> tuple[int, int] | None:
 
 def _decode(result: dict, size_hw: tuple[int, int]) -> np.ndarray:
     if result.get('image_rotation'):
-        raise ValueError('the image was turned in Label Studio; turn the file itself and annotate it upright.')
+        raise ValueError('the image was rotated in Label Studio; rotate the file itself and annotate it upright.')
     declared_hw = _size(result)
     if declared_hw is not None:
         check_same_size('the result is for an image of', declared_hw, size_hw)

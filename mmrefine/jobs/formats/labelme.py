@@ -57,7 +57,7 @@ class LabelmeMasks(FilePerImage):
     def _content(self, task: MaskTask) -> dict:
         content = read_json(self.files[task.key])
         if not isinstance(content, dict) or not isinstance(content.get('shapes'), list):
-            raise ValueError(f'{self.files[task.key]} is no file of labelme: expected a list under "shapes".')
+            raise ValueError(f'{self.files[task.key]} is not a file of labelme: expected a list under "shapes".')
         return content
 
     def read(self, task: MaskTask, size_hw: tuple[int, int]) -> LazyMasks:
@@ -146,7 +146,7 @@ def _decode(shapes: list[dict], size_hw: tuple[int, int]) -> np.ndarray:
                 image = Image.open(io.BytesIO(base64.b64decode(shape['mask'], validate=True)))
                 crop = np.asarray(image.convert('L')) > 0
             except (OSError, binascii.Error) as error:
-                raise ValueError(f'"mask" is no PNG file in base64 ({error}).') from error
+                raise ValueError(f'"mask" is not a PNG file in base64 ({error}).') from error
             mask |= paste(crop, round(left), round(top), size_hw)
         else:
             mask |= polygon_mask(shape['points'], size_hw)

@@ -38,7 +38,7 @@ class PngMasks(MaskFormat):
     def __init__(self, path: Path, images: ImageTable, options: FormatOptions):
         super().__init__(path, images, options)
         if options.ignore_band and type(self) is PngMasks:
-            raise ValueError(f'an ignore band goes with label maps and activation maps, got masks of {path}.')
+            raise ValueError(f'an ignore band needs label maps or activation maps, got masks of {path}.')
         self.files = self.list_files(path)
         if images.is_single and len(self.files) == 1:
             matched = dict(zip(self.files, images.names, strict=True))
@@ -96,7 +96,7 @@ class PngMasks(MaskFormat):
     def open_ground_truth(self, path: Path) -> GroundTruth:
         if path.suffix.lower() == '.json':
             raise ValueError(
-                f'ground truth must be of the kind of the masks: {path} is a COCO file, they are PNG files.'
+                f'ground truth must have the format of the masks: {path} is a COCO file, they are PNG files.'
             )
         return PngGroundTruth(path, self)
 
@@ -124,7 +124,7 @@ class PngGroundTruth(GroundTruth):
             found = table.match(source.files)
         self.files = {name: table.path(gt) for name, gt in found.items() if gt is not None}
         if not self.files:
-            raise ValueError(f'no file under {path} has the name of a mask under {source.path}; names must agree.')
+            raise ValueError(f'no file under {path} has the name of a mask under {source.path}; names must match.')
 
     def fingerprint(self, task: MaskTask) -> Fingerprint:
         return fingerprint_files([self.files[task.key]] if task.key in self.files else [])

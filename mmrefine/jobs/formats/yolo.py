@@ -71,7 +71,7 @@ class YoloMasks(FilePerImage):
         try:
             text = path.read_bytes().decode('utf-8')
         except UnicodeDecodeError as error:
-            raise ValueError(f'{path} is no text in UTF-8.') from error
+            raise ValueError(f'{path} is not text in UTF-8.') from error
         lines = text.splitlines(keepends=True)
         positions = [position for position, line in enumerate(lines) if line.strip()]
         shapes, classes = [lines[position] for position in positions], self.classes
@@ -141,7 +141,7 @@ def _is_number(word: str) -> bool:
 def _decode(line: str, size_hw: tuple[int, int]) -> np.ndarray:
     words = line.split()[1:]
     if len(words) < 6 or not all(map(_is_number, words)):
-        raise ValueError(f'a line must hold a class and at least three points x y as shares of 1, got {line[:60]!r}.')
+        raise ValueError(f'a line must hold a class and at least three points x y in [0, 1], got {line[:60]!r}.')
     numbers = np.array(words[: len(words) // 2 * 2], np.float64).reshape(-1, 2)
     return polygon_mask((numbers * size_hw[::-1]).tolist(), size_hw)
 

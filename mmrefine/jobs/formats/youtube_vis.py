@@ -117,13 +117,13 @@ class YoutubeVisClips(ClipFormat):
         super().__init__(path, allow_gaps)
         self.root = Path(frames)
         if not self.root.is_dir():
-            raise FileNotFoundError(f'frames {frames} are no folder; names in {path} start there.')
+            raise FileNotFoundError(f'frames {frames} is not a folder; names in {path} start there.')
         self.content = read_json(path)
         described = self.content if videos is None else read_json(videos)
         self.videos = _videos(described, videos or path)
         records = self.content if isinstance(self.content, list) else self.content.get('annotations')
         if not isinstance(records, list):
-            raise ValueError(f'{path} has no list "annotations", and is no list of results.')
+            raise ValueError(f'{path} has no list "annotations", and is not a list of results.')
         if any('file_names' not in video for video in self.videos.values()):
             records = self._from_coco(described, records)
         self.records: dict[Any, list[dict]] = defaultdict(list)
@@ -289,8 +289,8 @@ def _videos(described: Any, path: str | os.PathLike) -> dict[Any, dict]:
     """The videos of a file by id, which are checked to have one and lists of names."""
     if not isinstance(described, dict) or not isinstance(described.get('videos'), list) or not described['videos']:
         raise ValueError(
-            f'{path} has no list "videos"; expected a file as of YouTube-VIS, or a COCO file of videos; results go '
-            'with the annotation file that describes their videos (--videos).'
+            f'{path} has no list "videos"; expected a file as of YouTube-VIS, or a COCO file of videos; results need '
+            'the annotation file of their videos (--videos).'
         )
     videos: dict[Any, dict] = {}
     for position, video in enumerate(described['videos']):

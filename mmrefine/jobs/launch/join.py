@@ -38,7 +38,7 @@ def join_processes(launcher: str) -> None:
     if launcher == 'mpi' and 'MASTER_ADDR' not in os.environ:
         missing.append('MASTER_ADDR')
     if missing:
-        raise ValueError(f'launcher {launcher} sets {", ".join(missing)}, which is not set; see docs/scaling.md.')
+        raise ValueError(f'launcher {launcher} must set {", ".join(missing)}; see docs/scaling.md.')
     rank, local_rank, size = (int(os.environ[name]) for name in _VARIABLES[launcher])
     if not torch.cuda.is_available():
         _join_on_cpus(launcher, rank, size)

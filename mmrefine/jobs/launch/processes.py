@@ -199,7 +199,7 @@ class ProcessGroupMonitor:
     @staticmethod
     def _give_up(what: str) -> None:
         raise LostProcessError(
-            f'{what}; what is done is kept: start the same command again, with as many processes as you like.'
+            f'{what}; finished work is kept: run the same command again, with any number of processes.'
         )
 
     def _heartbeat(self) -> None:

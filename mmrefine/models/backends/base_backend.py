@@ -133,6 +133,6 @@ class PromptBackend(nn.Module, metaclass=ABCMeta):
     @staticmethod
     def _check_prompts(points: np.ndarray | None, labels: np.ndarray | None, *others: np.ndarray | None) -> None:
         if (points is None) != (labels is None):
-            raise ValueError('points and labels go together: give both or neither.')
+            raise ValueError('points and labels must be given together.')
         if points is None and all(other is None for other in others):
             raise ValueError('at least one of points, boxes and mask_inputs must be given.')

@@ -77,7 +77,7 @@ def fetch_checkpoint(source: str | os.PathLike) -> Path:
     source = os.fspath(source)
     if not source.startswith(('https://', 'http://')):
         if not Path(source).is_file():
-            raise FileNotFoundError(f'checkpoint {source} does not exist; give the path of the file, or its address.')
+            raise FileNotFoundError(f'checkpoint {source} does not exist; give the path of the file, or its URL.')
         return Path(source)
     official = _OFFICIAL.get(source, OfficialCheckpoint(source))
     target = Path(get_dir()) / 'checkpoints' / _cache_name(source)
@@ -85,7 +85,7 @@ def fetch_checkpoint(source: str | os.PathLike) -> Path:
         _download(official, target)
     problem = _difference(official, target)
     if problem:
-        raise ValueError(f'{target} {problem}; delete it, and it is downloaded from {source} again.')
+        raise ValueError(f'{target} {problem}; delete it to download it from {source} again.')
     return target
 
 
@@ -106,7 +106,7 @@ def load_checkpoint(model: nn.Module, source: str | os.PathLike) -> None:
     if problem:
         raise ValueError(
             f'{path} does not belong to this {type(model).__name__}: {problem}. '
-            'Check that the size in the config is the one of the file.'
+            'Check that config and file have the same model size.'
         )
     model.load_state_dict(weights)
 
@@ -150,5 +150,5 @@ def _difference(official: OfficialCheckpoint, path: Path) -> str:
         return ''
     noted = _digest_path(path)
     if noted.is_file() and file_digest(path) != noted.read_text(encoding='utf-8').strip():
-        return f'is no longer what was downloaded ({noted.name} says): it is damaged, or another file'
+        return f'differs from the downloaded file (see {noted.name}): it is damaged, or another file'
     return ''

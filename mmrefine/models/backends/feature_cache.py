@@ -32,7 +32,7 @@ class FeatureCache:
 
     def __init__(self, folder: str | os.PathLike, max_bytes: int = 10 * 2**30):
         if max_bytes <= 0:
-            raise ValueError(f'max_bytes must be positive, got {max_bytes}; leave the cache out to use none.')
+            raise ValueError(f'max_bytes must be positive, got {max_bytes}; to use no cache leave it out.')
         self.folder = Path(folder)
         self.max_bytes = max_bytes
         self._known: tuple[tuple[int, int], str] | None = None

@@ -50,7 +50,7 @@ class MaskTeacher(SemiBaseDetector):
     flipped, scaled or rotated against the teacher's. Boxes are those of the warped masks. The quality estimate is the
     instance's weight, which :class:`WeightedFCNMaskHead` uses and other heads leave alone.
 
-    The refiner is no part of the model: it is neither trained, nor averaged, nor in checkpoints.
+    The refiner is not part of the model: it is neither trained, nor averaged, nor in checkpoints.
 
     Args:
         detector: config of a detector with masks, such as Mask R-CNN, SOLOv2 or RTMDet-Ins; of it are made teacher and
@@ -167,7 +167,7 @@ class MaskTeacher(SemiBaseDetector):
             raise ValueError(
                 f'expected masks in the size of the view, {tuple(sample.img_shape[:2])} (H, W), from '
                 f'{type(self.teacher).__name__}, got {tuple(instances.masks.shape[1:])}; MaskTeacher needs a detector '
-                'that answers predict(rescale=True) in the size of ori_shape.'
+                'whose predict(rescale=True) has the size of ori_shape.'
             )
         minimum = self.label_filter.ignore_score
         return instances[instances.scores >= (self.label_filter.min_score if minimum is None else minimum)]
@@ -232,6 +232,6 @@ def _homography(sample: DetDataSample) -> np.ndarray:
     if matrix is None:
         raise ValueError(
             "a view of an unlabelled image has no homography_matrix; put 'homography_matrix' into the meta_keys of "
-            'PackDetInputs, behind a Resize, in the pipelines of teacher and student.'
+            'PackDetInputs, after Resize, in the pipelines of teacher and student.'
         )
     return np.asarray(matrix)

@@ -59,7 +59,7 @@ class TimmEncoder(BaseModule):
         super().__init__(init_cfg)
         timm = require('timm', 'pip install timm', f'the image encoder {name!r}')
         if not timm.is_model(name):
-            raise ValueError(f'timm {timm.__version__} has no model {name!r}; timm.list_models() names them all.')
+            raise ValueError(f'timm {timm.__version__} has no model {name!r}; timm.list_models() lists all.')
         self.backbone = timm.create_model(name, features_only=True, pretrained=pretrained and weights is None)
         self.channels: list[int] = self.backbone.feature_info.channels()
         self.strides: list[int] = self.backbone.feature_info.reduction()
@@ -77,7 +77,7 @@ class TimmEncoder(BaseModule):
         if differences:
             raise ValueError(
                 f'{weights} does not hold the weights of the timm model {name!r}: {differences}; '
-                'give weights of this model, and the converter that fits their names.'
+                'give weights of this model, and the converter for their names.'
             )
         self.backbone.load_state_dict(state, strict=False)  # head and classifier are left over
 

@@ -41,7 +41,7 @@ class CropRefiner(BaseRefiner):
     def forward(self, inputs: Sequence, data_samples: Sequence, mode: str = 'predict') -> list:
         """mmengine's ``mode='predict'`` alone."""
         if mode != 'predict':
-            raise ValueError(f"{type(self).__name__} only refines, with mode='predict'; got {mode!r}.")
+            raise ValueError(f"{type(self).__name__} supports mode='predict' only, got {mode!r}.")
         return self.predict(inputs, data_samples)
 
     @abstractmethod

@@ -128,7 +128,7 @@ class SAMRefiner(BaseRefiner):
     ):
         super().__init__(gate, data_preprocessor, init_cfg)
         if not (use_point or use_box or use_mask):
-            raise ValueError('at least one of use_point, use_box and use_mask must be on.')
+            raise ValueError('at least one of use_point, use_box and use_mask must be enabled.')
         if iters < 1:
             raise ValueError(f'iters must be at least 1, got {iters}.')
         check_distance(distance)
@@ -160,7 +160,7 @@ class SAMRefiner(BaseRefiner):
     def forward(self, inputs: Sequence[Tensor], data_samples: Sequence, mode: str = 'predict') -> list:
         """mmengine's ``mode='predict'``; there is nothing to train, see :class:`SAMRefinerPP`."""
         if mode != 'predict':
-            raise ValueError(f"{type(self).__name__} answers mode='predict' only, got {mode!r}.")
+            raise ValueError(f"{type(self).__name__} supports mode='predict' only, got {mode!r}.")
         return self.predict(inputs, data_samples)
 
     def encode(self, image: np.ndarray) -> PromptFeatures:

@@ -151,7 +151,7 @@ def small_overrides(
         global_blocks: blocks of global attention; default: the last of the third stage.
 
     Raises:
-        ValueError: ``image_size`` or ``hidden_dim`` is no such multiple.
+        ValueError: ``image_size`` or ``hidden_dim`` is not such a multiple.
     """
     if image_size % INPUT_MULTIPLE:
         raise ValueError(f'image_size must be a multiple of {INPUT_MULTIPLE}, got {image_size}.')
@@ -192,7 +192,7 @@ def check_base(base: nn.Module) -> None:
 
     Raises:
         ValueError: a compiled one, one without high-resolution features, one that swaps unstable masks, or one whose
-            input is no multiple of 64.
+            input is not a multiple of 64.
     """
     if isinstance(base, require(_VIDEO, _INSTALL, 'SAM2Refiner').SAM2VideoPredictorVOS):
         raise ValueError(

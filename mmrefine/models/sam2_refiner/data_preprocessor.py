@@ -34,9 +34,11 @@ class SAM2DataPreprocessor(BaseDataPreprocessor):
         images = list(data['inputs'])
         sizes = {tuple(image.shape) for image in images}
         if len(sizes) != 1:
-            raise ValueError(f'images of a batch must have one size, got {sorted(sizes)}; resize them in the pipeline.')
+            raise ValueError(
+                f'images of a batch must have the same size, got {sorted(sizes)}; resize them in the pipeline.'
+            )
         if images[0].dtype != torch.uint8:
-            raise TypeError(f'images must be uint8 in 0..255, got {images[0].dtype}; normalising is done here.')
+            raise TypeError(f'images must be uint8 in 0..255, got {images[0].dtype}; they are normalised here.')
         return {**data, 'inputs': self.normalise(torch.stack(images).float())}
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:

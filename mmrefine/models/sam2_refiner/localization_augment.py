@@ -46,7 +46,7 @@ class LocalizationAugment(nn.Module):
             (B, d, e, e).
 
         Raises:
-            ValueError: l is no such multiple.
+            ValueError: l is not such a multiple.
         """
         height, width = embedding.shape[-2:]
         if any(side % pool for side in local.shape[-2:] for pool in self.pools):

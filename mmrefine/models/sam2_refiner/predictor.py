@@ -143,7 +143,7 @@ class SAM2RefinerPredictor:
         }
         counts = {name: len(column) for name, column in columns.items()}
         if len(set(counts.values())) > 1:
-            raise ValueError(f'all prompts must be about the same objects, got numbers of objects {counts}.')
+            raise ValueError(f'all prompts must have the same number of objects, got {counts}.')
         rows = zip(*columns.values(), strict=True) if columns else [()]
         prompts = [ObjectPrompt.of(**dict(zip(columns, row, strict=True))) for row in rows]
         return self.predict_objects(prompts, multimask_output, return_logits, refine)

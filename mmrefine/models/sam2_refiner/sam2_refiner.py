@@ -276,8 +276,8 @@ def _check_trained(module: SAM2Refiner, state: dict[str, Tensor], prefix: str, *
     problem = differences({**core, **base}, given, optional=base.keys())
     if problem:
         raise ValueError(
-            f'the checkpoint does not belong to this SAM2Refiner: {problem}. Check that base and core in the '
-            'config are those that it was trained with.'
+            f'the checkpoint does not belong to this SAM2Refiner: {problem}. Check that base and core of the config '
+            'are those of its training.'
         )
 
 

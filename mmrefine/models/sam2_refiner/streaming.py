@@ -59,7 +59,7 @@ class StreamingVideoPredictor(sam2_video.SAM2VideoPredictor):
     def __init__(self, *, cached_frames: int = 1, **kwargs: Any):
         super().__init__(**kwargs)
         if self.clear_non_cond_mem_around_input:
-            raise ValueError('clear_non_cond_mem_around_input calls what sam2 1.1 does not have; leave it off.')
+            raise ValueError('clear_non_cond_mem_around_input does not work in sam2 1.1; leave it off.')
         if cached_frames < 1:
             raise ValueError(f'cached_frames must be at least 1, got {cached_frames}.')
         self.cached_frames = cached_frames
@@ -160,8 +160,8 @@ class StreamingVideoPredictor(sam2_video.SAM2VideoPredictor):
             )
         if not mask.any():
             raise ValueError(
-                f'the mask of object {obj_id} on frame {frame_idx} is empty: there is nothing to follow; prompt the '
-                'object on a frame that shows it.'
+                f'the mask of object {obj_id} on frame {frame_idx} is empty: it cannot be tracked; prompt the object '
+                'on a frame that shows it.'
             )
         return super().add_new_mask(inference_state, frame_idx, obj_id, mask)
 
@@ -242,7 +242,7 @@ class StreamingVideoPredictor(sam2_video.SAM2VideoPredictor):
         output = inference_state['output_dict_per_obj'][obj_idx]
         if not any(frame_idx in frames for frames in output.values()):
             raise ValueError(
-                f'frame {frame_idx} was tracked and forgotten, as the video is streamed; to correct it begin with '
+                f'frame {frame_idx} was tracked and forgotten, as the video is streamed; to correct it use '
                 'init_state(..., streaming=False).'
             )
 

@@ -71,7 +71,7 @@ class TrackingVideoRefiner(VideoRefiner):
             )
         prompted = [frame for frame, _ in prompts] + [click.frame for click in clicks]
         if not prompted:
-            raise ValueError('none of the masks of the clip has a pixel: there is nothing to follow.')
+            raise ValueError('all masks of the clip are empty: there is nothing to track.')
         count, first = len(masks.object_ids), min(prompted)
         for index in range(first):  # before the first prompt nothing is known of any object
             yield _frame_result(index, np.zeros((count, *frames[index].shape[:2]), bool), np.zeros(count), prompts)

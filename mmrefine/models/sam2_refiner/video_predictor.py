@@ -97,7 +97,7 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
             ValueError: the core was made for another SAM 2.
         """
         if core is not None and any(weight.shape[-1] != self.hidden_dim for weight in _norms(core)):
-            raise ValueError(f'the core was made for another SAM 2: this one has {self.hidden_dim} channels.')
+            raise ValueError(f'the core belongs to another SAM 2: this one has {self.hidden_dim} channels.')
         self._held = () if core is None else (core,)
         self._tile_scale, self._tile_chunk = tile_scale, tile_chunk
         return self

@@ -5,7 +5,7 @@ custom_imports = dict(
 )
 model = dict(
     roi_head=dict(mask_head=dict(type='mmrefine.WeightedFCNMaskHead')),
-    # The ignore band: proposals that lie in an ignored object are no background.
+    # The ignore band: proposals that lie in an ignored object are not background.
     train_cfg=dict(rpn=dict(assigner=dict(ignore_iof_thr=0.5)), rcnn=dict(assigner=dict(ignore_iof_thr=0.5))),
 )
 labelled = _base_.train_dataloader.dataset

@@ -69,7 +69,7 @@ def test_wrong_prompts_are_named(backend):
     features = backend.encode(noise_image())
     with pytest.raises(ValueError, match='at least one'):
         backend.predict(features)
-    with pytest.raises(ValueError, match='go together'):
+    with pytest.raises(ValueError, match='must be given together'):
         backend.predict(features, points=np.zeros((1, 1, 2)))
 
 

@@ -296,7 +296,7 @@ class NoPrompts(Prompts):
 
 
 def test_tracking_without_a_mask_is_refused(refiner):
-    with pytest.raises(ValueError, match='nothing to follow'):
+    with pytest.raises(ValueError, match='nothing to track'):
         list(TrackingVideoRefiner(refiner).refine_clip(make_frames(2), NoPrompts()))
 
 
