@@ -2,7 +2,5 @@
 # Usage: tools/dist_test.sh CONFIG CHECKPOINT PROCESSES [arguments of tools/test.py]
 # One process per GPU, or on CPUs alone. Several machines: set NNODES, NODE_RANK, MASTER_ADDR and PORT.
 set -euo pipefail
-config=$1 checkpoint=$2 processes=$3; shift 3
-exec python -m torch.distributed.run --nnodes="${NNODES:-1}" --node-rank="${NODE_RANK:-0}" \
-    --master-addr="${MASTER_ADDR:-127.0.0.1}" --master-port="${PORT:-29500}" --nproc-per-node="$processes" \
-    "$(dirname "$0")/test.py" "$config" "$checkpoint" --launcher pytorch "$@"
+tools=$(dirname "$0") config=$1 checkpoint=$2 processes=$3; shift 3
+exec bash "$tools/dist_run.sh" "$processes" "$tools/test.py" "$config" "$checkpoint" "$@"

@@ -29,6 +29,7 @@ test_dataloader = dict(
     collate_fn=dict(type='pseudo_collate'),
     dataset=dict(
         type='MaskFolderDataset',
+        test_mode=True,
         data_prefix=dict(img=data_root + 'val/images', mask=data_root + 'val/masks'),
         seed=2024,
         pipeline=degraded + [dict(type='PackRefineInputs')],

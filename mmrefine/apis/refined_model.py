@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
 from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.structures import BaseDataElement
+from mmengine.visualization import Visualizer
 from torch import nn
 
 from mmrefine.engine.hooks import RefineHook
@@ -22,7 +25,7 @@ def RefinedModel(model_type: str | type, refine: dict, **model: Any) -> nn.Modul
 
     Inferencers and ``inference_detector`` run no hooks, so what :class:`~mmrefine.engine.RefineHook` is to a Runner,
     this is to them. Only the type changes in the config of the model, and its checkpoints fit: the refiner is none of
-    its modules. In a Runner take the hook, which knows the dataset's classes and test-time augmentation.
+    its modules. It refines in a Runner too, but the hook also knows test-time augmentation and RefineEvaluator.
 
     .. code-block:: python
 
@@ -37,7 +40,7 @@ def RefinedModel(model_type: str | type, refine: dict, **model: Any) -> nn.Modul
     Args:
         model_type: the ``type`` that the config would have otherwise.
         refine: options of :class:`~mmrefine.engine.RefineHook`; names of classes are looked up in the ``dataset_meta``
-            that inferencers give the model.
+            that inferencers give the model, or in that of the Runner's dataset.
         model: the rest of the model's config.
 
     Raises:
@@ -64,6 +67,15 @@ class _Refined:
         return self._refinement(self, super().test_step(data), data)
 
 
+def _dataset_meta(model: nn.Module) -> Mapping:
+    """What inferencers tell the model of its dataset; or what the loops of a Runner tell its visualizer, for pictures."""
+    meta = getattr(model, 'dataset_meta', None)
+    if meta is None:
+        with suppress(RuntimeError):  # there is no visualizer
+            meta = Visualizer.get_current_instance().dataset_meta
+    return meta or {}
+
+
 class _Refinement:
     """A refiner and the options of its use; no module, so that the model does not save or train it."""
 
@@ -78,5 +90,5 @@ class _Refinement:
             )
         if self.options.device is None:
             self.refiner.to(next(model.parameters()).device)
-        names = (getattr(model, 'dataset_meta', None) or {}).get('classes')
+        names = _dataset_meta(model).get('classes')
         return PredictionRefiner.from_options(self.refiner, names, **self.options.options)(predictions, data)

@@ -102,5 +102,5 @@ def main(argv: list[str] | None = None) -> None:
     # Testing needs nothing of training, such as its data.
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
         config.pop(key, None)
-    compat.prepare_cpu_distributed(config)
+    compat.prepare_process_group(config)
     Runner.from_cfg(config).test()

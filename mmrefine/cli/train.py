@@ -53,5 +53,5 @@ def main(argv: list[str] | None = None) -> None:
     if args.resume:
         config.resume = True
         config.load_from = None if args.resume == 'auto' else args.resume
-    compat.prepare_cpu_distributed(config)
+    compat.prepare_process_group(config)
     Runner.from_cfg(config).train()

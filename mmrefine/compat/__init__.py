@@ -1,17 +1,18 @@
 """Workarounds for current PyTorch with the OpenMMLab packages; each file can be deleted with its reason."""
 
 from .checkpoints import allow_mmengine_checkpoints
-from .cpu_distributed import prepare_cpu_distributed
 from .mmcv_ops import install_mmcv_ops
 from .mmcv_version import accept_mmcv_2_2
 from .numpy_names import restore_numpy_names
 from .package_configs import register_package_configs
+from .process_groups import leave_process_group_at_exit, prepare_process_group
 
 __all__ = [
     'accept_mmcv_2_2',
     'allow_mmengine_checkpoints',
     'install_mmcv_ops',
-    'prepare_cpu_distributed',
+    'leave_process_group_at_exit',
+    'prepare_process_group',
     'register_package_configs',
     'restore_numpy_names',
     'setup',

@@ -10,6 +10,7 @@ import torch
 from mmengine.structures import BaseDataElement
 from pycocotools import mask as coco_mask
 
+from mmrefine.core.panoptic import INSTANCE_OFFSET, void_pixels
 from mmrefine.evaluation.refine_metric import RefineMetric
 from mmrefine.registry import METRICS
 
@@ -55,10 +56,12 @@ class MatchedMaskMetric(RefineMetric):
 
     For models of MMDetection and MMSegmentation under ``RefineHook``, by way of ``MatchedMaskEvaluator``: reads the
     refined prediction from the data sample, the coarse one from its ``coarse``, and the ground truth from
-    ``gt_instances`` with masks (``LoadAnnotations`` with ``with_mask=True`` after ``Resize``) or from ``gt_sem_seg``.
-    Instances are matched by :func:`match_masks`, coarse against the ground truth, so that what refinement spoils
-    counts as harm; objects that were not found do not count. Of a label map every class of the ground truth is one
-    mask, without the pixels to be ignored.
+    ``gt_instances`` with masks (``LoadAnnotations`` with ``with_mask=True`` after ``Resize``), from ``gt_sem_seg``, or
+    from both for panoptic maps (``LoadPanopticAnnotations``). Of a clip it measures every frame.
+
+    Instances and panoptic segments are matched by :func:`match_masks`, coarse against the ground truth, so that what
+    refinement spoils counts as harm; objects that were not found do not count. Of a label map every class of the ground
+    truth is one mask. Pixels to be ignored do not count in maps.
 
     Args:
         min_iou: minimum IoU of a coarse instance with its object.
@@ -75,44 +78,68 @@ class MatchedMaskMetric(RefineMetric):
 
     def process(self, data_batch: object, data_samples: Sequence[dict | BaseDataElement]) -> None:
         """Match and evaluate a batch."""
-        samples = [s.to_dict() if isinstance(s, BaseDataElement) else s for s in data_samples]
-        super().process(data_batch, [self._pairs(sample) for sample in samples])
+        pairs = [[self._pairs(image) for image in _images(_dict(sample))] for sample in data_samples]
+        super().process(data_batch, [_joined(images) for images in pairs])
 
     def _pairs(self, sample: Mapping[str, Any]) -> dict:
         """What :class:`RefineMetric` reads, of one image."""
-        coarse = sample.get('coarse')
-        if coarse is None:
-            raise ValueError(
-                'MatchedMaskMetric compares coarse with refined predictions, but a data sample has no "coarse"; use it '
-                f'with RefineHook and MatchedMaskEvaluator. The sample has {sorted(sample)}.'
-            )
+        coarse = sample['coarse']
         common = {key: sample[key] for key in ('img_path', 'img_id') if key in sample}
         if 'pred_sem_seg' in sample:
             return {**common, **self._label_map_pairs(coarse, sample)}
+        if 'pred_panoptic_seg' in coarse and ('gt_sem_seg' in sample or 'pred_instances' not in coarse):
+            return {**common, **self._panoptic_pairs(coarse, sample)}
         return {**common, **self._instance_pairs(coarse, sample)}
 
     def _instance_pairs(self, coarse: Mapping[str, Any], sample: Mapping[str, Any]) -> dict:
-        gt = sample.get('gt_instances')
-        if gt is None or 'masks' not in gt:
-            raise ValueError(
-                'MatchedMaskMetric needs gt_instances.masks; put LoadAnnotations(with_bbox=True, with_mask=True) after '
-                'Resize into the pipeline.'
-            )
-        before, after = coarse['pred_instances'], sample['pred_instances']
-        coarse_masks, refined_masks, gt_masks = (_masks(instances) for instances in (before, after, gt))
-        found, objects = match_masks(
-            coarse_masks,
-            _array(before['labels']),
-            _array(before['scores']),
-            gt_masks,
-            _array(gt['labels']),
-            self.min_iou,
+        gt_masks, gt_labels = _true_instances(sample)
+        field = 'pred_instances' if 'pred_instances' in coarse else 'pred_track_instances'
+        before, after = coarse[field], sample[field]
+        return self._matched(
+            _masks(before), _masks(after), _array(before['labels']), _array(before['scores']), gt_masks, gt_labels
         )
+
+    def _panoptic_pairs(self, coarse: Mapping[str, Any], sample: Mapping[str, Any]) -> dict:
+        """Segments, the larger first, and things and stuff of the ground truth, without the pixels to be ignored."""
+        if 'gt_sem_seg' not in sample or not (self.dataset_meta or {}).get('classes'):
+            raise ValueError(
+                'MatchedMaskMetric measures panoptic maps by gt_instances and gt_sem_seg, and the classes of the '
+                "dataset's metainfo; put LoadPanopticAnnotations after Resize into the pipeline."
+            )
+        classes = self.dataset_meta['classes']
+        gt_masks, gt_labels = _true_instances(sample)
+        gt_map = _label_map(sample['gt_sem_seg'])
+        valid = gt_map != self.ignore_index
+        things = {classes.index(name) for name in self.dataset_meta.get('thing_classes', ())} | set(gt_labels.tolist())
+        stuff = np.array([label for label in np.unique(gt_map[valid]) if label not in things], np.int64)
+        before, after = (_label_map(side['pred_panoptic_seg']) for side in (coarse, sample))
+        void = void_pixels(before, len(classes), coarse['pred_panoptic_seg'].get('ignore_index'))
+        values = np.unique(before[~void])
+        masks = before == values[:, None, None]
+        return self._matched(
+            masks & valid,
+            (after == values[:, None, None]) & valid,
+            values % INSTANCE_OFFSET,
+            np.count_nonzero(masks, axis=(1, 2)),
+            np.concatenate([gt_masks, gt_map == stuff[:, None, None]]) & valid,
+            np.concatenate([gt_labels, stuff]),
+        )
+
+    def _matched(
+        self,
+        coarse: np.ndarray,
+        refined: np.ndarray,
+        labels: np.ndarray,
+        scores: np.ndarray,
+        gt_masks: np.ndarray,
+        gt_labels: np.ndarray,
+    ) -> dict:
+        found, objects = match_masks(coarse, labels, scores, gt_masks, gt_labels, self.min_iou)
         return {
-            'coarse_masks': coarse_masks[found],
-            'refined_masks': refined_masks[found],
+            'coarse_masks': coarse[found],
+            'refined_masks': refined[found],
             'gt_masks': gt_masks[objects],
-            'labels': _array(gt['labels'])[objects],
+            'labels': gt_labels[objects],
         }
 
     def _label_map_pairs(self, coarse: Mapping[str, Any], sample: Mapping[str, Any]) -> dict:
@@ -132,6 +159,51 @@ class MatchedMaskMetric(RefineMetric):
         }
 
 
+def _images(sample: Mapping[str, Any]) -> list[dict]:
+    """The sample, or the frames of a clip, each with its ``coarse`` part.
+
+    Raises:
+        ValueError: there is none: no RefineHook was at work.
+    """
+    coarse = sample.get('coarse')
+    if coarse is None:
+        raise ValueError(
+            'MatchedMaskMetric compares coarse with refined predictions, but a data sample has no "coarse"; use it '
+            f'with RefineHook and MatchedMaskEvaluator. The sample has {sorted(sample)}.'
+        )
+    frames = sample.get('video_data_samples')
+    if frames is None:
+        return [dict(sample)]
+    pairs = zip(frames, coarse['video_data_samples'], strict=True)
+    return [{**_dict(frame), 'coarse': _dict(before)} for frame, before in pairs]
+
+
+def _joined(frames: Sequence[dict]) -> dict:
+    """One record of all frames of a clip, named after the first."""
+    first = frames[0]
+    arrays = [key for key, value in first.items() if isinstance(value, np.ndarray)]
+    return {**first, **{key: np.concatenate([frame[key] for frame in frames]) for key in arrays}}
+
+
+def _true_instances(sample: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Masks (M, H, W) bool and labels (M,) of the ground truth.
+
+    Raises:
+        ValueError: it has none.
+    """
+    gt = sample.get('gt_instances')
+    if gt is None or 'masks' not in gt:
+        raise ValueError(
+            'MatchedMaskMetric needs gt_instances.masks; put LoadAnnotations(with_bbox=True, with_mask=True) after '
+            'Resize into the pipeline.'
+        )
+    return _masks(gt), _array(gt['labels'])
+
+
+def _dict(sample: dict | BaseDataElement) -> dict:
+    return sample.to_dict() if isinstance(sample, BaseDataElement) else sample
+
+
 def _rles(masks: np.ndarray) -> list[dict]:
     return coco_mask.encode(np.asfortranarray(masks.transpose(1, 2, 0), dtype=np.uint8))
 
@@ -142,7 +214,8 @@ def _masks(instances: Mapping[str, Any]) -> np.ndarray:
 
 
 def _label_map(pixels: Mapping[str, Any]) -> np.ndarray:
-    return _array(pixels['data']).squeeze(0)
+    """MMSegmentation keeps maps under 'data', MMDetection under 'sem_seg'."""
+    return _array(pixels['data' if 'data' in pixels else 'sem_seg']).squeeze(0)
 
 
 def _array(values: torch.Tensor | np.ndarray) -> np.ndarray:

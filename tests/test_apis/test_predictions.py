@@ -13,6 +13,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 
 import mmrefine
@@ -242,6 +243,22 @@ def test_seg_inferencer_refines(segmentor, data):
         assert (label_map(after) != label_map(before)).any()
     model = init_model(refining(config), weights, device='cpu')
     np.testing.assert_array_equal(label_map(inference_model(model, images(data)[0])), label_map(expected[0]))
+
+@pytest.mark.parametrize('source', ['runner', 'model'])
+def test_in_a_runner_the_background_is_known(segmentor, data, source):
+    """As the hook: the class that is called background takes what regions give up, and is not refined."""
+    config, weights = deepcopy(segmentor[0]), segmentor[1]
+    config.load_from, config.test_evaluator = weights, [{'type': 'KeepPredictions'}]
+    hook = {'type': 'mmrefine.RefineHook', 'refiner': REFINER, 'gate': ANY_GATE}
+    seen = []
+    for changed in ({'custom_hooks': [hook]}, {'model': refining(config).model}):
+        runner = Runner.from_cfg(Config({**config, **changed, 'experiment_name': f'background_{len(seen)}_{source}'}))
+        if source == 'model' and 'model' in changed:
+            runner.model.dataset_meta = {'classes': ('ground', *CLASSES)}
+        runner.test()
+        seen.append(runner.test_evaluator.metrics[0].seen)
+    same = [np.array_equal(*(side[name]['pred_sem_seg']['data'] for side in seen)) for name in seen[0]]
+    assert all(same) if source == 'runner' else not all(same)
 
 
 def test_what_is_wrong_with_a_refined_model_shows_at_once(detector):

@@ -64,6 +64,22 @@ def test_config_is_read_and_builds(name):
         pytest.skip(str(error))
 
 
+def leaves(dataset: dict) -> list[dict]:
+    """The datasets inside of wrappers."""
+    inner = dataset.get('datasets', [dataset['dataset']] if 'dataset' in dataset else [])
+    return [leaf for item in inner for leaf in leaves(item)] if inner else [dataset]
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_no_sample_of_a_test_is_replaced_by_another(name):
+    """Without test_mode mmengine's datasets answer with a random other sample where a pipeline gives none."""
+    config = Config.fromfile(FOLDER / name)
+    loaders = [config[key] for key in ('val_dataloader', 'test_dataloader') if config.get(key)]
+    own = [leaf for loader in loaders for leaf in leaves(loader.dataset) if leaf['type'].endswith('MaskDataset')]
+    own += [leaf for loader in loaders for leaf in leaves(loader.dataset) if leaf['type'] == 'MaskFolderDataset']
+    assert all(leaf.get('test_mode') for leaf in own)
+
+
 @pytest.mark.parametrize('name', CONFIGS)
 def test_first_line_says_what_it_is_for(name):
     lines = (FOLDER / name).read_text().splitlines()

@@ -198,11 +198,11 @@ from mmrefine import compat
 compat.setup()
 from pathlib import Path
 from tests.helpers.tiny_openmmlab import REFINER, seg_config
-data, weights, answer = sys.argv[1:]
+data, weights, answer = sys.argv[3:]  # after --launcher pytorch
 evaluator = dict(type='mmrefine.RefineEvaluator', metrics=dict(type='IoUMetric', iou_metrics=['mIoU']))
 config = seg_config(Path(data), [dict(type='mmrefine.RefineHook', refiner=REFINER)], evaluator)
 config.launcher, config.load_from, config.test_dataloader.batch_size = 'pytorch', weights, 1
-compat.prepare_cpu_distributed(config)
+compat.prepare_process_group(config)
 runner = Runner.from_cfg(config)
 metrics = runner.test()
 metrics['model'] = type(runner.model).__name__
@@ -211,22 +211,22 @@ if runner.rank == 0:
 """
 
 
-def test_two_processes_share_the_images(data, trained_alone, trained_beside, free_port, repo_root, tmp_path):
+def test_two_processes_share_the_images(data, trained_alone, trained_beside, repo_root, tmp_path):
     """Three images for two: the one that fills up is not counted twice."""
     trained_beside.model.load_state_dict(trained_alone.model.state_dict())
     [weights] = Path(trained_alone.work_dir).glob(f'epoch_{EPOCHS}.pth')
     (tmp_path / 'run.py').write_text(TWO_PROCESSES)
-    launch = ['-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={free_port()}']
     answer = tmp_path / 'metrics.json'
+    path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
     done = subprocess.run(
-        [sys.executable, *launch, str(tmp_path / 'run.py'), str(data), str(weights), str(answer)],
+        ['bash', 'tools/dist_run.sh', '2', str(tmp_path / 'run.py'), str(data), str(weights), str(answer)],
         cwd=repo_root,
-        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(repo_root)},
+        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(repo_root), 'PATH': path},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.returncode == 0, done.stderr
     together = json.loads(answer.read_text())
     assert together.pop('model') == 'MMDistributedDataParallel'
     assert together == pytest.approx(trained_beside.test())

@@ -75,6 +75,55 @@ def test_label_maps_are_measured_by_class_without_void():
     assert metrics['num_masks'] == 1 and metrics['coarse/iou'] == 0.5 and metrics['refined/iou'] == 1.0
 
 
+def test_every_frame_of_a_clip_is_measured():
+    """Trackers' frames; the second one is spoiled."""
+    gt = instances(squares((0, 10)), [0])
+    frames, before = [], []
+    for coarse, refined in (((0, 8), (0, 10)), ((0, 10), (0, 5))):
+        tracked = instances(squares(refined), [0], [0.9])
+        frames.append(sample(pred_track_instances=tracked, gt_instances=gt))
+        before.append(BaseDataElement(pred_track_instances=instances(squares(coarse), [0], [0.9])))
+    clip = BaseDataElement(video_data_samples=frames)
+    clip.coarse = BaseDataElement(video_data_samples=before)
+    metrics = evaluate(MatchedMaskMetric(measures=['iou']), clip)
+    assert metrics['num_masks'] == 2 and metrics['harm_rate'] == 0.5
+    assert metrics['coarse/iou'] == pytest.approx(0.9) and metrics['refined/iou'] == pytest.approx(0.75)
+
+
+def panoptic(values: np.ndarray) -> PixelData:
+    return PixelData(sem_seg=torch.from_numpy(values[None]))
+
+
+def test_things_and_stuff_of_panoptic_maps():
+    """A thing that gains, stuff that loses as much, a thing of the wrong class, void on both sides."""
+    thing, wrong = squares((0, 10))[0], squares((20, 30))[0]
+    truth = np.full((40, 40), 2)
+    truth[thing], truth[wrong] = 0, 1
+    truth[:, 38:] = 255
+    maps = {}
+    for side, columns in (('coarse', (0, 8)), ('refined', (0, 10))):
+        values = np.full((40, 40), 2)
+        values[squares(columns)[0]], values[wrong], values[30:, :] = 1000, 2000, 3
+        maps[side] = values
+    metric = MatchedMaskMetric(measures=['iou'], group_by='labels')
+    metric.dataset_meta = {'classes': ('box', 'disk', 'ground'), 'thing_classes': ('box', 'disk')}
+    image = sample(
+        pred_panoptic_seg=panoptic(maps['refined']),
+        gt_sem_seg=panoptic(truth),
+        gt_instances=instances(np.stack([thing, wrong]), [0, 1]),
+        coarse=BaseDataElement(pred_panoptic_seg=panoptic(maps['coarse'])),
+    )
+    metrics = evaluate(metric, image)
+    assert metrics['num_masks'] == 2  # the disk was found as a box
+    assert metrics['0/coarse/iou'] == pytest.approx(0.8) and metrics['0/refined/iou'] == 1.0
+    ground = 38 * 40 - 200
+    assert metrics['2/coarse/iou'] == pytest.approx((ground - 380) / (ground + 20))
+    assert metrics['2/refined/iou'] == pytest.approx((ground - 380) / ground)
+    metric.dataset_meta = None
+    with pytest.raises(ValueError, match='panoptic maps by gt_instances and gt_sem_seg.*put LoadPanopticAnnotations'):
+        metric.process(None, [image])
+
+
 def test_errors_say_what_is_missing():
     metric = MatchedMaskMetric()
     prediction = instances(squares((0, 8)), [0], [0.9])

@@ -271,7 +271,7 @@ CONFIG = (
 )
 
 
-def test_two_processes_share_the_clips(tmp_path, repo_root, free_port):
+def test_two_processes_share_the_clips(tmp_path, repo_root):
     """As docs/scaling.md says; the end is that of one process."""
     clips = Clips(tmp_path, ['a', 'b', 'c', 'd'])
     (tmp_path / 'bright.py').write_text(CONFIG)
@@ -280,7 +280,7 @@ def test_two_processes_share_the_clips(tmp_path, repo_root, free_port):
         f'{repo_root}/tools/dist_refine.sh 2 frames masks --out two --write png json --config bright.py --device cpu'
     )
     paths = {'PYTHONPATH': str(repo_root), 'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}'}
-    more = {'TOOL': 'refine_video.py', 'PORT': free_port(), 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
+    more = {'TOOL': 'refine_video.py', 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
     done = subprocess.run(
         ['bash', *command.split()],
         cwd=tmp_path,

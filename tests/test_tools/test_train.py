@@ -123,12 +123,12 @@ def test_evaluation_prints_both_sides(unbroken, data_root, tmp_path, repo_root):
     assert len(table.read_text().splitlines()) >= 4
 
 
-def test_two_processes_mixed_precision_and_accumulation(data_root, free_port, tmp_path, repo_root):
+def test_two_processes_mixed_precision_and_accumulation(data_root, tmp_path, repo_root):
     script, config, *arguments = command('tools/dist_train.sh', data_root, tmp_path)
     result = run(
         ['bash', script, config, '2', '--amp', *arguments, 'optim_wrapper.accumulative_counts=2'],
         repo_root,
-        env={'PORT': free_port(), 'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}'},
+        env={'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}'},
     )
     assert result.returncode == 0, result.stderr[-2000:]
     curve = losses(tmp_path)

@@ -52,11 +52,11 @@ def run(repo_root: Path, *arguments: object, **environment: str) -> None:
 
 
 @pytest.fixture(scope='module')
-def work_dir(data_root, free_port, tmp_path_factory, repo_root) -> Path:
+def work_dir(data_root, tmp_path_factory, repo_root) -> Path:
     """Of a run of two processes."""
     folder = tmp_path_factory.mktemp('work')
     tool = ('bash', 'tools/dist_train.sh', CONFIG, '2', '--amp', '--work-dir', folder)
-    run(repo_root, *tool, *options(data_root), PORT=free_port())
+    run(repo_root, *tool, *options(data_root))
     return folder
 
 

@@ -11,6 +11,7 @@ test_dataloader = dict(
         datasets=[
             dict(
                 type='CocoMaskDataset',
+                test_mode=True,
                 ann_file=f'data/big/{name}/truth.json',
                 data_prefix=dict(img='data/big/test'),
                 per='image',

@@ -9,6 +9,7 @@ test_dataloader = dict(
     collate_fn=dict(type='pseudo_collate'),
     dataset=dict(
         type='CocoMaskDataset',
+        test_mode=True,
         ann_file=mask_root + 'truth.json',
         data_prefix=dict(img=image_root),
         per='image',

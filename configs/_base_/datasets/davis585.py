@@ -11,6 +11,7 @@ test_dataloader = dict(
         datasets=[
             dict(
                 type='CocoMaskDataset',
+                test_mode=True,
                 ann_file=f'data/davis585-{kind}/truth.json',
                 data_prefix=dict(img='data/davis585'),
                 per='image',

@@ -12,6 +12,7 @@ test_dataloader = dict(
         datasets=[
             dict(
                 type='CocoMaskDataset',
+                test_mode=True,
                 ann_file=f'data/dis5k/{coarse_model}/{name}/truth.json',
                 data_prefix=dict(img=f'data/DIS5K/{name}'),
                 per='image',

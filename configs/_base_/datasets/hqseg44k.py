@@ -56,6 +56,7 @@ val_dataloader = dict(
     collate_fn=dict(type='pseudo_collate'),
     dataset=dict(
         type='MaskFolderDataset',
+        test_mode=True,
         data_prefix=dict(img=dis + 'DIS-VD/im', mask=dis + 'DIS-VD/gt'),
         source='DIS-VD',
         seed=2024,

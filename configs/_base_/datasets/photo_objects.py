@@ -162,6 +162,7 @@ test_dataloader = dict(
         datasets=[
             dict(
                 type='MaskFolderDataset',
+                test_mode=True,
                 data_prefix=dict(
                     img=f'{more}{name}/images', mask=f'{more}{name}/masks', coarse=f'{coarse_real}{model}/{name}'
                 ),
@@ -177,6 +178,7 @@ test_dataloader = dict(
         + [
             dict(
                 type='CocoMaskDataset',
+                test_mode=True,
                 ann_file=data_root + name + '.json',
                 data_prefix=dict(img=data_root + name),
                 indices=indices,

@@ -17,6 +17,7 @@ test_dataloader = dict(
         datasets=[
             dict(
                 type='CocoMaskDataset',
+                test_mode=True,
                 ann_file=f'data/salient/{name}/truth.json',
                 data_prefix=dict(img=root),
                 per='image',

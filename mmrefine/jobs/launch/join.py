@@ -9,6 +9,8 @@ import torch
 import torch.distributed
 from mmengine.dist import init_dist, is_distributed
 
+from mmrefine.compat import leave_process_group_at_exit
+
 # What the launchers tell each process: its number, its number on its machine, and how many there are.
 _VARIABLES = {
     'pytorch': ('RANK', 'LOCAL_RANK', 'WORLD_SIZE'),
@@ -39,6 +41,7 @@ def join_processes(launcher: str) -> None:
         missing.append('MASTER_ADDR')
     if missing:
         raise ValueError(f'launcher {launcher} must set {", ".join(missing)}; see docs/scaling.md.')
+    leave_process_group_at_exit()
     rank, local_rank, size = (int(os.environ[name]) for name in _VARIABLES[launcher])
     if not torch.cuda.is_available():
         _join_on_cpus(launcher, rank, size)

@@ -67,7 +67,8 @@ class FramewiseVideoRefiner(VideoRefiner):
     """Refine each frame with an image refiner, and again from propagated masks where it contradicts its neighbours.
 
     Propagation can be wrong, too. So only what differs by more than propagation itself loses is a contradiction, and
-    the second result counts only if the refiner thinks no less of it than of the first.
+    the second result counts only if the refiner thinks no less of its masks, proposed or kept by the gate, than of the
+    first ones.
 
     A frame about which nothing is given takes the propagated result of the frame before it as its coarse mask; so the
     masks of a first frame are followed through the clip. That is meant for short clips: nothing brings back an object

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from mmrefine.core.gate import QualityGate
 from mmrefine.core.temporal import consensus
-from mmrefine.models.refiners import BaseRefiner, RefineInput
+from mmrefine.models.refiners import BaseRefiner, Proposal, RefineInput
 from mmrefine.models.video import FlowPropagator, FramewiseVideoRefiner, MaskPropagator
 
 SIZE_HW = (48, 96)
@@ -104,6 +105,24 @@ def test_refiner_may_think_more_of_its_first_result():
     result = refine([2], bad_score=0.95)[1][2]
     assert not result.restarted[0] and result.scores[0] == pytest.approx(0.95)
     assert np.array_equal(result.masks[0], np.roll(square(2), 9, axis=1))
+
+
+@pytest.mark.parametrize('estimate', [0.8, 0.4])
+def test_a_propagated_mask_that_the_gate_keeps_counts_by_its_own_estimate(estimate):
+    """And not by that of the proposal which nobody took."""
+
+    class Keeping(Failing):
+        def _one(self, item: RefineInput) -> Proposal:
+            masks, scores = super()._one(item)
+            if self.calls.count(2) == 2 and self.calls[-1] == 2:
+                return Proposal(masks, scores * 0.5, coarse_scores=np.full(len(masks), estimate))
+            return Proposal(masks, scores)
+
+    refiner = Keeping([2], bad_score=0.6)
+    refiner.gate = QualityGate(min_score=0.55)
+    coarse = Masks([[square(frame)] for frame in range(5)])
+    result = list(FramewiseVideoRefiner(refiner, KnownMotion()).refine_clip(Frames(5), coarse))[2]
+    assert bool(result.anew[0]) == (estimate > 0.6) and result.scores[0] == pytest.approx(max(estimate, 0.6))
 
 
 def test_neighbours_are_not_believed_where_propagation_is_lost():
