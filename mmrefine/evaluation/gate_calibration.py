@@ -62,13 +62,13 @@ class GateData:
             if not records or column not in records[0]:
                 got = sorted(records[0]) if records else 'no masks'
                 raise ValueError(
-                    f'a calibration needs masks with {column}, as tools/test.py CONFIG WEIGHTS --no-gate --per-mask '
+                    f'a calibration needs masks with {column}, as mmrefine test CONFIG WEIGHTS --no-gate --per-mask '
                     f'FILE writes them; got {got}.'
                 )
         group_by = group_by or ('kind' if 'kind' in records[0] else None)
         asked = [record for record in records if all(_is_number(record[name]) for name in names)]
         if any(str(record.get('accepted')) == 'False' and float(record['area_ratio']) > 0 for record in asked):
-            raise ValueError('some proposals were refused: a gate was active; run tools/test.py with --no-gate.')
+            raise ValueError('some proposals were refused: a gate was active; run mmrefine test with --no-gate.')
         data = cls(
             {name: np.array([float(record[name]) for record in asked]) for name in names},
             np.array([float(record['refined_iou']) - float(record['coarse_iou']) for record in asked]),

@@ -15,12 +15,12 @@ PAGES = sorted(
     for path in REPO_ROOT.glob(pattern)
 )
 SHELL_BLOCK = re.compile(r'```(?:bash|shell)\n(.*?)```', re.DOTALL)
-COMMAND = re.compile(r'((?:tools|projects|demo)/[\w/.-]+\.(?:py|sh))([^|;&#\n]*)')
+COMMAND = re.compile(r'((?:tools|projects|demo)/[\w/.-]+\.(?:py|sh)|mmrefine [a-z]+)([^|;&#\n]*)')
 OPTION = re.compile(r'(?<=\s)--[a-z][a-z0-9-]*')
 
 
 def commands(page: str) -> list[tuple[str, str]]:
-    """File and arguments of each command in the shell blocks of a page."""
+    """File or `mmrefine COMMAND`, and arguments, of each command in the shell blocks of a page."""
     text = (REPO_ROOT / page).read_text(encoding='utf-8')
     blocks = '\n'.join(SHELL_BLOCK.findall(text)).replace('\\\n', ' ')
     return COMMAND.findall(blocks)
@@ -29,7 +29,7 @@ def commands(page: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize('page', PAGES)
 def test_shown_commands_exist_with_their_options(page: str):
     for file, arguments in commands(page):
-        path = REPO_ROOT / file
+        path = REPO_ROOT / (f'mmrefine/cli/{file.split()[1]}.py' if file.startswith('mmrefine ') else file)
         assert path.is_file(), f'{page} shows {file}'
         unknown = [option for option in OPTION.findall(arguments) if not knows(path, option)]
         assert not unknown, f'{page} shows {file} with {unknown}'
@@ -49,6 +49,7 @@ def knows(path: Path, option: str) -> bool:
 
 def test_search_finds_commands():
     assert len(commands('docs/video.md')) >= 5
+    assert ('mmrefine refine', ' images/ masks/ --out refined/ --report') in commands('README.md')
 
 
 def test_every_tool_has_a_page():

@@ -135,7 +135,7 @@ def test_a_killed_process_is_noticed_and_one_process_goes_on(job: Job, free_port
     assert last_line.endswith('run the same command again, with any number of processes.')
     assert not (job.scenes.folder / 'refined/summary.json').exists()
     assert 2 <= len(list((job.scenes.folder / 'refined/.job/parts').rglob('*.json'))) < COUNT - 1
-    _, stderr = job.run('python tools/refine.py photos/ coco.json --out refined/')
+    _, stderr = job.run('mmrefine refine photos/ coco.json --out refined/')
     assert f'/{COUNT} ' not in stderr  # only what was left is work
     assert job.written() == job.expected
 

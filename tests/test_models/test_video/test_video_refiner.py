@@ -122,7 +122,7 @@ def test_a_propagated_mask_that_the_gate_keeps_counts_by_its_own_estimate(estima
     refiner.gate = QualityGate(min_score=0.55)
     coarse = Masks([[square(frame)] for frame in range(5)])
     result = list(FramewiseVideoRefiner(refiner, KnownMotion()).refine_clip(Frames(5), coarse))[2]
-    assert bool(result.anew[0]) == (estimate > 0.6) and result.scores[0] == pytest.approx(max(estimate, 0.6))
+    assert bool(result.restarted[0]) == (estimate > 0.6) and result.scores[0] == pytest.approx(max(estimate, 0.6))
 
 
 def test_neighbours_are_not_believed_where_propagation_is_lost():
