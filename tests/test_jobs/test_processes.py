@@ -83,7 +83,7 @@ class Job:
             'PYTHONPATH': str(self.repo_root),
             'PATH': os.pathsep.join((str(self.scenes.folder), str(Path(sys.executable).parent), os.environ['PATH'])),
         }
-        command = command.replace(' tools/', f' {self.repo_root}/tools/')
+        command = command.replace(' tools/', f' {self.repo_root}/tools/').replace('mmrefine ', 'python -m mmrefine ', 1)
         return subprocess.Popen(
             ['bash', '-c', f'{command} --config fragile.py --device cpu'],
             cwd=self.scenes.folder,
