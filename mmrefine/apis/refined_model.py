@@ -68,7 +68,7 @@ class _Refined:
 
 
 def _dataset_meta(model: nn.Module) -> Mapping:
-    """What inferencers tell the model of its dataset; or what the loops of a Runner tell its visualizer, for pictures."""
+    """Metainfo of the dataset: what inferencers give the model, or what the loops of a Runner give its visualizer."""
     meta = getattr(model, 'dataset_meta', None)
     if meta is None:
         with suppress(RuntimeError):  # there is no visualizer

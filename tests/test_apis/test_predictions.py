@@ -244,6 +244,7 @@ def test_seg_inferencer_refines(segmentor, data):
     model = init_model(refining(config), weights, device='cpu')
     np.testing.assert_array_equal(label_map(inference_model(model, images(data)[0])), label_map(expected[0]))
 
+
 @pytest.mark.parametrize('source', ['runner', 'model'])
 def test_in_a_runner_the_background_is_known(segmentor, data, source):
     """As the hook: the class that is called background takes what regions give up, and is not refined."""

@@ -85,7 +85,7 @@ def test_every_frame_of_a_clip_is_measured():
         before.append(BaseDataElement(pred_track_instances=instances(squares(coarse), [0], [0.9])))
     clip = BaseDataElement(video_data_samples=frames)
     clip.coarse = BaseDataElement(video_data_samples=before)
-    metrics = evaluate(MatchedMaskMetric(measures=['iou']), clip)
+    metrics = evaluate(MatchedMaskMetric(metrics=['iou']), clip)
     assert metrics['num_masks'] == 2 and metrics['harm_rate'] == 0.5
     assert metrics['coarse/iou'] == pytest.approx(0.9) and metrics['refined/iou'] == pytest.approx(0.75)
 
@@ -105,7 +105,7 @@ def test_things_and_stuff_of_panoptic_maps():
         values = np.full((40, 40), 2)
         values[squares(columns)[0]], values[wrong], values[30:, :] = 1000, 2000, 3
         maps[side] = values
-    metric = MatchedMaskMetric(measures=['iou'], group_by='labels')
+    metric = MatchedMaskMetric(metrics=['iou'], group_by='labels')
     metric.dataset_meta = {'classes': ('box', 'disk', 'ground'), 'thing_classes': ('box', 'disk')}
     image = sample(
         pred_panoptic_seg=panoptic(maps['refined']),

@@ -240,7 +240,9 @@ with Lock(Path(sys.argv[1])):
 
 def test_the_lock_of_a_process_that_was_killed_is_taken_over(scenes: Scenes) -> None:
     path = scenes.folder / 'out/.job/lock'
-    holder = subprocess.Popen([sys.executable, '-c', HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(
+        [sys.executable, '-c', HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert holder.stdout.readline() == 'held\n'
     with pytest.raises(OutputError, match=f'is in use by process {holder.pid} on'):
         run(scenes, 'photos', 'masks', 'out')
