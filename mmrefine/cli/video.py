@@ -135,7 +135,7 @@ def main(argv: list[str] | None = None) -> int:
     for failure in report.failed:
         print(printable(f'skipped {failure["clip"]}: {failure["error"]}'), file=sys.stderr)
     for problem in report.problems[:_MAX_PROBLEMS]:
-        where = f'{problem["clip"]}, frame {problem["frame"]}, object {problem["object"]}'
-        print(printable(f'not used {where}: {problem["error"]}'), file=sys.stderr)
+        where = [f', {name} {problem[name]}' for name in ('frame', 'object') if problem[name] is not None]
+        print(printable(f'not used {problem["clip"]}{"".join(where)}: {problem["error"]}'), file=sys.stderr)
     print(printable(f'results are in {args.out}'))
     return 0 if report.is_clean else 1

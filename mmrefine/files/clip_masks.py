@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,12 +51,15 @@ class ClipMasks(ABC):
         categories: ids of their categories, None where unknown.
         are_prompts: no object has a mask on more than one frame.
         clicks: prompts that are not masks; only SAM 2 follows them.
+        unusable: ``[frame, object, reason]``, the former by index or None for all, of masks that were wanted and could
+            not be used; nothing is said about them.
     """
 
     clicks: tuple[ObjectClicks, ...] = ()
     object_ids: list[int]
     categories: list[Any]
     are_prompts: bool
+    unusable: list[list]
 
     @abstractmethod
     def load(self, index: int) -> list[np.ndarray | None]:
@@ -73,15 +77,30 @@ class PngClipMasks(ClipMasks):
     Args:
         files: one for each frame that has masks, by the frame's index.
         frames: of the clip.
+        lost: files that belong to no frame.
+
+    Raises:
+        OSError, ValueError: none of the files can be used, or none holds an object.
     """
 
-    def __init__(self, files: dict[int, Path], frames: VideoFrames):
-        self.files, self.frames = files, frames
-        levels = [self._levels(path) for path in files.values()]
-        self._is_one_object = all(is_white for _, is_white in levels)
-        seen = Counter(label for labels, _ in levels for label in labels)
+    def __init__(self, files: dict[int, Path], frames: VideoFrames, lost: Sequence[Path] = ()):
+        self.frames = frames
+        self.unusable = [[None, None, f'{path.name} belongs to no frame; names must match.'] for path in lost]
+        levels = {}
+        for index, path in files.items():
+            try:
+                levels[index] = self._levels(path)
+            except (OSError, ValueError) as error:
+                if len(files) == 1:
+                    raise
+                self.unusable.append([index, None, str(error)])
+        if not levels:
+            raise ValueError(self.unusable[-1][-1])
+        self.files = {index: files[index] for index in levels}
+        self._is_one_object = all(is_white for _, is_white in levels.values())
+        seen = Counter(label for labels, _ in levels.values() for label in labels)
         if self._is_one_object:
-            seen = Counter({1: sum(1 for labels, _ in levels if labels)})
+            seen = Counter({1: sum(1 for labels, _ in levels.values() if labels)})
         self.object_ids = sorted(label for label, count in seen.items() if count and label != VOID)
         if not self.object_ids:
             raise ValueError(
@@ -90,10 +109,9 @@ class PngClipMasks(ClipMasks):
         self.categories = [None] * len(self.object_ids)
         self.are_prompts = len(frames) > 1 and max(seen[k] for k in self.object_ids) == 1
 
-    @staticmethod
-    def _levels(path: Path) -> tuple[list[int], bool]:
+    def _levels(self, path: Path) -> tuple[list[int], bool]:
         """What a file holds besides 0, and whether it is white on black, perhaps with a soft edge, or empty."""
-        file = read_mask_file(path)
+        file = read_mask_file(path).check_size(self.frames.size_hw)
         levels = np.unique(file.labels())
         found = levels[levels > 0].tolist()
         is_mask = file.palette is None and foreground_level(levels) is not None

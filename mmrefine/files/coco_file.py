@@ -27,7 +27,7 @@ class CocoImage(NamedTuple):
     Attributes:
         name: its ``file_name``; where that is none, what is there instead.
         size_hw: its ``height`` and ``width`` in pixels; None where they are not given.
-        problem: why it has no usable name; '' where it has one.
+        problem: why it is not known which file it is; '' where it is.
     """
 
     name: str
@@ -55,8 +55,7 @@ class CocoFile:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not JSON, not of COCO's form, no record names an image, or an image's id is missing or there
-            twice.
+        ValueError: it is not JSON, not of COCO's form, no image has an id, or no record names one.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -81,8 +80,8 @@ class CocoFile:
                     homeless = f'{item.key or "results"}[{item.index}] must have a number or a text as "image_id", got '
                     homeless += f'{_short(item.value)}.'
             elif item.key == 'images':
-                _add_image(self.images, item, self.path)
-            elif item.key == 'categories' and isinstance(item.value, dict) and _is_id(item.value.get('id')):
+                _add_image(self.images, item.value)
+            elif item.key == 'categories' and isinstance(item.value, dict) and is_id(item.value.get('id')):
                 self.categories[item.value['id']] = str(item.value.get('name', ''))
         self.digest = digest.hexdigest()
         self.is_results = None in kinds
@@ -202,7 +201,7 @@ def record_problem(record: Any, categories: Container = ()) -> str:
     if not isinstance(record, dict):
         return f'an annotation must be an object, got {_short(record)}.'
     category = record.get('category_id')
-    if category is not None and not _is_whole(category) and not (_is_id(category) and category in categories):
+    if category is not None and not _is_whole(category) and not (is_id(category) and category in categories):
         return f'"category_id" must be a whole number, got {_short(category)}.'
     return ''
 
@@ -212,12 +211,12 @@ def read_images(path: str | os.PathLike) -> dict[Any, CocoImage]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not JSON, there are no images, or an id is missing or there twice.
+        ValueError: it is not JSON, or no image has an id.
     """
     images: dict[Any, CocoImage] = {}
     for item in walk_json(path):
         if item.key == 'images' and item.index is not None:
-            _add_image(images, item, path)
+            _add_image(images, item.value)
         elif images:
             break
     if not images:
@@ -231,45 +230,49 @@ def image_name(record: dict) -> str:
     Raises:
         ValueError: it has none that a file could have.
     """
-    name = record.get('file_name')
-    if 'file_name' not in record and isinstance(record.get('coco_url'), str):
-        name = '/'.join(record['coco_url'].split('/')[-2:])
+    name = record.get('file_name', url_name(record))
     problem = name_problem(name)
     if problem:
         raise ValueError(f'the "file_name" of image {_short(record.get("id"))} is not a file name: {problem}.')
     return name
 
 
-_NO_IMAGES = '{} is not a COCO file with images: expected a list under the key "images".'
+def url_name(record: dict) -> str | None:
+    """Folder and file out of the ``coco_url`` of an image; None where there is none."""
+    url = record.get('coco_url')
+    return '/'.join(url.split('/')[-2:]) if isinstance(url, str) else None
+
+
+def is_id(value: Any) -> bool:
+    """Whether something can be the id of an image, a video, an object or a category."""
+    return not isinstance(value, bool) and (
+        isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value))
+    )
+
+
+_NO_IMAGES = '{} is not a COCO file with images: expected a list under the key "images", each with an "id".'
 _CHANGED = '{} was changed while it was being refined; start again with --overwrite.'
 
 
 def _image_id_of(record: Any) -> Any:
     """The image of a result or annotation; ``NO_IMAGE`` where it names none."""
     image_id = record.get('image_id') if isinstance(record, dict) else None
-    return image_id if _is_id(image_id) else NO_IMAGE
+    return image_id if is_id(image_id) else NO_IMAGE
 
 
-def _add_image(images: dict[Any, CocoImage], item: Item, path: str | os.PathLike) -> None:
-    """Check and add an image, whose id must be unique."""
-    record, where = item.value, f'{path}: images[{item.index}]'
-    if not isinstance(record, dict) or not _is_id(record.get('id')):
-        raise ValueError(f'{where} must have a number or a text as "id", got {_short(record)}.')
-    if record['id'] in images:
-        raise ValueError(f'{where} has the id {record["id"]} of another image; ids must be unique.')
+def _add_image(images: dict[Any, CocoImage], record: Any) -> None:
+    """Keep an image; not one without an id, which no record can name."""
+    if not isinstance(record, dict) or not is_id(record.get('id')):
+        return
     sides = record.get('height'), record.get('width')
     size_hw = tuple(map(int, sides)) if all(_is_whole(side) and side > 0 for side in sides) else None
     try:
         image = CocoImage(image_name(record), size_hw)
     except ValueError as error:
         image = CocoImage(_short(record.get('file_name')), size_hw, str(error))
-    images[record['id']] = image
-
-
-def _is_id(value: Any) -> bool:
-    return not isinstance(value, bool) and (
-        isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value))
-    )
+    if images.setdefault(record['id'], image) != image:
+        problem = f'several images have the id {_short(record["id"])}; ids must be unique.'
+        images[record['id']] = image._replace(problem=problem)
 
 
 def _is_whole(value: Any) -> bool:

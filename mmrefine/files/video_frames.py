@@ -232,7 +232,9 @@ def frame_number(stem: str) -> int | None:
     return int(digits[-1]) if digits else None
 
 
-def match_frames(files: Sequence[Path], names: Sequence[str], clip: str | os.PathLike) -> dict[int, Path]:
+def match_frames(
+    files: Sequence[Path], names: Sequence[str], clip: str | os.PathLike
+) -> tuple[dict[int, Path], list[Path]]:
     """Files by the index of their frame: that of the same name, else of the same numbers, else of the same last number.
 
     Numbers count where no two frames share them. A file alone that fits none belongs to the first frame.
@@ -242,8 +244,11 @@ def match_frames(files: Sequence[Path], names: Sequence[str], clip: str | os.Pat
         names: of the frames, without suffix.
         clip: where the frames are, for reports.
 
+    Returns:
+        The files of frames, and those that belong to none.
+
     Raises:
-        ValueError: a file fits no frame, or two fit one.
+        ValueError: two files fit one frame, or none of them fits any.
     """
     keys = (name_key, lambda stem: tuple(map(int, _INTEGER.findall(stem))) or None, frame_number)
     tables = [_unique({key(name): index for index, name in enumerate(names)}, len(names)) for key in keys]
@@ -253,7 +258,7 @@ def match_frames(files: Sequence[Path], names: Sequence[str], clip: str | os.Pat
         positions = [table.get(key(file.stem)) for key, table in zip(keys, tables, strict=True)]
         index = next((position for position in positions if position is not None), None)
         if index is None:
-            lost.append(file.name)
+            lost.append(file)
         elif index in found:
             raise ValueError(
                 f'{found[index]} and {file} both belong to frame {names[index]} of {clip}; put the objects of a frame '
@@ -261,12 +266,12 @@ def match_frames(files: Sequence[Path], names: Sequence[str], clip: str | os.Pat
             )
         else:
             found[index] = file
-    if lost and len(files) == 1:
-        return {0: files[0]}
-    if lost:
-        some = ', '.join(lost[:5]) + (', …' if len(lost) > 5 else '')
+    if not found and len(files) == 1:
+        return {0: files[0]}, []
+    if not found:
+        some = ', '.join(file.name for file in lost[:5]) + (', …' if len(lost) > 5 else '')
         raise ValueError(f'{len(lost)} masks belong to no frame of {clip}: {some}; names must match.')
-    return dict(sorted(found.items()))
+    return dict(sorted(found.items())), lost
 
 
 def _unique(table: dict, count: int) -> dict:

@@ -35,7 +35,8 @@ class VideoReport:
     Attributes:
         clips: one entry for each clip that was done, with counts and flicker.
         failed: ``{'clip': ..., 'error': ...}`` for each that was skipped.
-        problems: ``{'clip': ..., 'frame': ..., 'object': ..., 'error': ...}`` for each mask that could not be used.
+        problems: ``{'clip': ..., 'frame': ..., 'object': ..., 'error': ...}`` for each mask that could not be used;
+            None where it is about all frames, or all objects.
     """
 
     clips: list[dict]
@@ -122,9 +123,12 @@ class ClipWork(Work):
         yield 'coarse masks', self.source.path
         yield from self._more_paths
         for task in self.tasks:
-            yield from (('frame', path) for path in self.source.frame_paths(task))
+            if not task.problem:
+                yield from (('frame', path) for path in self.source.frame_paths(task))
 
     def inputs(self, task: ClipTask) -> dict[str, Fingerprint]:
+        if task.problem:
+            return {}
         return {'frames': self.source.frames_fingerprint(task), 'masks': self.source.masks_fingerprint(task)}
 
     def outputs(self, task: ClipTask) -> list[str]:
@@ -139,6 +143,8 @@ class ClipWork(Work):
         return [*names, *([f'overlays/{task.name}.mp4'] if self.overlay else [])]
 
     def _frame_names(self, task: ClipTask) -> list[str]:
+        if task.problem:
+            return []
         try:
             return self.source.frame_names(task)
         except (OSError, ValueError):
@@ -156,6 +162,8 @@ class ClipWork(Work):
     # ---- a clip ----
 
     def load(self, task: ClipTask) -> LoadedClip:
+        if task.problem:
+            raise ValueError(task.problem)
         return LoadedClip(task, *self.source.open(task))
 
     def refine(
@@ -183,7 +191,7 @@ class ClipWork(Work):
             frames.suffix,
             rles,
             scores,
-            getattr(masks, 'unusable', []),
+            list(masks.unusable),
         )
         return {**asdict(refined), 'tally': tally.entry()}
 
@@ -194,7 +202,11 @@ class ClipWork(Work):
         if self.overlay:
             self._draw(loaded, clip, out)
         problems = [
-            {'frame': clip.frame_names[frame], 'object': clip.object_ids[row], 'error': reason}
+            {
+                'frame': None if frame is None else clip.frame_names[frame],
+                'object': None if row is None else clip.object_ids[row],
+                'error': reason,
+            }
             for frame, row, reason in clip.unusable
         ]
         return {'entry': {'clip': task.name, **masks['tally']}, 'problems': problems}

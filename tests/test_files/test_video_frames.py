@@ -169,7 +169,8 @@ def test_a_video_file_that_is_cut_short(tmp_path, suffix):
 
 def test_masks_belong_to_frames_by_name_or_numbers():
     def match(files, names):
-        return {index: path.name for index, path in match_frames([Path(name) for name in files], names, 'clip').items()}
+        found, lost = match_frames([Path(name) for name in files], names, 'clip')
+        return {index: path.name for index, path in found.items()} | {path.name: None for path in lost}
 
     assert match(['b.png', 'a.png'], ['a', 'b', 'c']) == {0: 'a.png', 1: 'b.png'}
     assert match(['m_2_0.png'], ['f1_cam0', 'f2_cam0', 'f10_cam0']) == {1: 'm_2_0.png'}
@@ -179,6 +180,7 @@ def test_masks_belong_to_frames_by_name_or_numbers():
     }
     assert match(['gro\u0308sse.png'], ['a', 'gr\xf6sse']) == {1: 'gro\u0308sse.png'}
     assert match(['anything.png'], ['x', 'y']) == {0: 'anything.png'}
+    assert match(['anything.png', 'y.png'], ['x', 'y']) == {1: 'y.png', 'anything.png': None}
     with pytest.raises(ValueError, match='2 masks belong to no frame of clip: p.png, q.png'):
         match(['p.png', 'q.png'], ['x', 'y'])
     with pytest.raises(ValueError, match='x_1.png and y_1.png both belong to frame f1 of clip; put the objects'):

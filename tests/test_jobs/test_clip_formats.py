@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -167,12 +168,80 @@ def test_masks_that_do_not_fit(tmp_path):
     cases = {
         'empty': ({'00000': labels()}, 'are empty: no label but background'),
         'small': ({'00000': labels((1, 2))[:10]}, r'is 10x30 \(HxW\) but the image is 20x30'),
-        'lost': ({'00000': labels((1, 2)), '00009': labels((1, 2))}, '1 masks belong to no frame'),
+        'lost': ({'00008': labels((1, 2)), '00009': labels((1, 2))}, '2 masks belong to no frame'),
     }
     for name, (maps, message) in cases.items():
         source = open_clips(write_maps(tmp_path / name, maps), frames)
         with pytest.raises(ValueError, match=message):
             positions(source)
+
+
+def test_a_png_file_that_cannot_be_used_fails_alone(tmp_path):
+    maps = {'00000': labels((1, 2)), '00001': labels((1, 3))[:10], '00002': labels((1, 4)), '00009': labels((1, 5))}
+    (write_maps(tmp_path / 'masks', maps) / '00003.png').write_bytes(b'no image')
+    source = open_clips(tmp_path / 'masks', write_frames(tmp_path / 'a', 4))
+    assert positions(source) == ([1], [[2], [None], [4], [None]])
+    _, masks = source.open(source.tasks[0])
+    assert [(frame, row) for frame, row, _ in masks.unusable] == [(None, None), (1, None), (3, None)]
+    for (*_, reason), text in zip(masks.unusable, ('00009.png belongs to no', '10x30', '00003.png is no'), strict=True):
+        assert text in reason
+
+
+def test_an_object_that_cannot_be_used_fails_alone(tmp_path):
+    write_frames(tmp_path / 'frames' / 'a')
+    content = youtube_vis([[rle(1), None, rle(3)], *[[rle(2), None, rle(8)]] * 5])
+    bad = content['annotations']
+    del bad[1]['segmentations']
+    bad[2]['segmentations'] = [rle(2)]
+    bad[3]['segmentations'] = 'x'
+    bad[4]['category_id'] = [3]
+    source = open_clips(write_json(tmp_path / 'a.json', content), tmp_path / 'frames')
+    _, masks = source.open(source.tasks[0])
+    assert positions(source) == ([1, 2, 3, 4, 5, 6], [[1, *[-1] * 4, 2], [-1] * 6, [3, *[-1] * 4, 8]])
+    assert [(frame, row) for frame, row, _ in masks.unusable] == [(None, 1), (None, 2), (None, 3), (None, 4)]
+    assert 'must be a list of 3, one per frame and null where it is not, got 1 of them' in masks.unusable[1][-1]
+
+
+def test_records_of_no_video_are_a_task_that_fails(tmp_path):
+    write_frames(tmp_path / 'frames' / 'a')
+    content = youtube_vis([[rle(1), None, rle(3)]] * 2)
+    content['annotations'][1:1] = [None, 5, {}, *({'video_id': bad} for bad in (6, None, [5], True, float('nan')))]
+    content['videos'] += [None, {}, {'id': []}, {'id': 9}, {'id': 8, 'file_names': [None]}]
+    content['annotations'] += [{**content['annotations'][0], 'video_id': video_id} for video_id in (9, 8)]
+    source = open_clips(write_json(tmp_path / 'a.json', content), tmp_path / 'frames')
+    assert positions(source)[0] == [1, 2]
+    names = ['a', 'video_9', 'video_8', 'records of a.json']
+    assert [task.name for task in source.tasks] == names
+    for task, text in zip(
+        source.tasks, ('', 'got None', 'got null', r'annotation 1 .* got None. \(and 7 more\)'), strict=True
+    ):
+        assert re.search(text, task.problem) and bool(task.problem) == bool(text)
+
+
+def test_images_of_videos_that_cannot_be_used(tmp_path):
+    write_frames(tmp_path / 'frames' / 'a')
+    images = [{'id': 30 + k, 'video_id': 5, 'frame_id': k, 'file_name': f'a/{k:05d}.jpg'} for k in range(3)]
+    masks = [(30, 7), (31, 7), (30, 7), (99, 7), (31, None), (40, 7)]
+    annotations = [{'image_id': image, 'instance_id': track, 'segmentation': rle(1)} for image, track in masks]
+    stranger = {'id': 40, 'video_id': 6, 'frame_id': 0, 'file_name': 'x.jpg'}
+    content = {'videos': [{'id': 5}], 'images': [None, {}, {'id': [1]}, stranger, *images]}
+    content['annotations'] = [*annotations, None]
+    source = open_clips(write_json(tmp_path / 'a.json', content), tmp_path / 'frames')
+    assert positions(source) == ([1], [[1], [1], [-1]])
+    assert [task.name for task in source.tasks] == ['a', 'records of a.json']
+    assert 'annotation 2 is the second of object 7 on image 30. (and 4 more)' in source.tasks[1].problem
+
+
+def test_refined_records_keep_the_order_of_the_file(tmp_path):
+    for name in 'ab':
+        write_frames(tmp_path / 'frames' / name)
+    content = youtube_vis([[rle(k), None, rle(k)] for k in range(1, 5)])
+    names = [name.replace('a/', 'b/') for name in content['videos'][0]['file_names']]
+    content['videos'].append({**content['videos'][0], 'id': 6, 'file_names': names})
+    for record, video_id in zip(content['annotations'], (5, 6, 5, 6), strict=True):
+        record['video_id'] = video_id
+    source = open_clips(write_json(tmp_path / 'a.json', content), tmp_path / 'frames')
+    assert [source.objects(task) for task in source.tasks] == [[0, 2], [1, 3]]
 
 
 def test_files_that_do_not_fit(tmp_path):
@@ -188,11 +257,11 @@ def test_files_that_do_not_fit(tmp_path):
         ('none', ValueError, 'holds no masks'),
         ('cut.json', ValueError, 'not valid JSON'),
         ('list.json', ValueError, 'no list "videos"'),
-        ('unknown.json', ValueError, 'annotation 0 must have'),
+        ('unknown.json', ValueError, 'no record belongs to a clip: annotation 0 must have'),
     ):
         with pytest.raises(error, match=message):
             open_clips(tmp_path / name, tmp_path / 'frames')
-    for content, message in ((short, '3 frames but an object with 1'), (empty, 'has no mask')):
+    for content, message in ((short, 'must be a list of 3, one per frame .*, got 1 of them'), (empty, 'has no mask')):
         source = open_clips(write_json(tmp_path / 'a.json', content), tmp_path / 'frames')
         with pytest.raises(ValueError, match=message):
             source.open(source.tasks[0])

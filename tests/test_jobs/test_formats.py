@@ -253,7 +253,7 @@ def test_unknown_image_ids_are_named(tmp_path: Path) -> None:
         ('text', 'neither a COCO results list nor a COCO file'),
         ([3], r'results\[0\] must have a number or a text as "image_id", got 3'),
         ({'annotations': [], 'images': []}, 'no COCO file with images'),
-        ({'annotations': [], 'images': [{'file_name': 'a.jpg'}]}, r'images\[0\] must have a number or a text as "id"'),
+        ({'annotations': [], 'images': [{'file_name': 'a.jpg'}]}, 'images", each with an "id"'),
     ],
 )
 def test_json_that_is_not_of_cocos_form(tmp_path: Path, content: object, message: str) -> None:

@@ -152,12 +152,14 @@ def test_sam2_in_the_place_of_flow(clips, monkeypatch, fast, tile_scale):
 
 @pytest.mark.parametrize('prompt_reuse', ['pr', 'none'])
 def test_clicks_and_boxes_are_followed_by_sam2(clips, prompt_reuse):
-    """Object 1 by a box on the first frame, object 7 by clicks on the second; a click outside fails its clip alone."""
+    """Object 1 by a box on the first frame, object 7 by clicks on the second; what is wrong fails alone."""
     pytest.importorskip('sam2')
     prompts = [
         {'clip': 'a', 'frame': '00000', 'object': 1, 'box': [5, 5, 40, 40]},
         {'clip': 'a', 'frame': '00001', 'object': 7, 'points': [[20, 20], [2, 2]], 'labels': [1, 0]},
         {'clip': 'b', 'frame': '00000', 'object': 1, 'points': [[5000, 3]], 'labels': [1]},
+        {'clip': 'a', 'frame': '00099', 'object': 7, 'box': [5, 5, 40, 40]},
+        None,
     ]
     path = clips.folder / 'prompts.json'
     path.write_text(json.dumps({'prompts': prompts}))
@@ -167,6 +169,9 @@ def test_clicks_and_boxes_are_followed_by_sam2(clips, prompt_reuse):
     report = refine_video(frames, path, out, sam2=small, **kwargs)
     assert [entry['clip'] for entry in report.clips] == ['a']
     assert report.failed[0]['clip'] == 'b' and 'inside the frame' in report.failed[0]['error']
+    assert 'prompts[4] is not a prompt' in report.failed[1]['error'] and len(report.failed) == 2
+    [problem] = report.problems
+    assert (problem['clip'], problem['object']) == ('a', 7) and "no frame '00099'" in problem['error']
     assert len(list((out / 'masks/a').iterdir())) == COUNT
     assert set(np.unique(np.asarray(Image.open(out / 'masks/a/00000.png')))) <= {0, 1}
     with pytest.raises(ValueError, match='needs sam2'):
@@ -310,3 +315,21 @@ def test_a_mask_that_cannot_be_used_fails_alone(clips):
     assert after[1]['segmentations'][2] == bad and after[2] == content['annotations'][2]
     for index, frame in ((0, 2), (1, 1), (3, 2)):
         assert after[index]['segmentations'][frame] != content['annotations'][index]['segmentations'][frame]
+
+
+def test_records_that_belong_to_no_clip_are_reported_and_stay(clips):
+    """Also objects with too few masks; the order of the records is that of the file."""
+    content = json.loads((clips.folder / 'masks.json').read_text())
+    content['annotations'][1]['segmentations'].pop()
+    content['annotations'][2:2] = [None, {'video_id': 99, 'segmentations': []}]
+    (clips.folder / 'masks.json').write_text(json.dumps(content))
+    report = clips.refine('masks.json')
+    [problem], [failure] = report.problems, report.failed
+    assert (problem['clip'], problem['frame'], problem['object']) == ('a', None, 2)
+    assert failure['clip'] == 'records of masks.json' and 'annotation 2' in failure['error']
+    after = json.loads((clips.folder / 'out/masks.json').read_text())['annotations']
+    assert after[1:4] == content['annotations'][1:4] and len(after) == len(content['annotations'])
+    assert [record and record.get('id') for record in after] == [
+        record and record.get('id') for record in content['annotations']
+    ]
+    assert after[0]['segmentations'] != content['annotations'][0]['segmentations']

@@ -41,9 +41,13 @@ class ClipPrompts(DavisClips):
             raise ValueError(f'{self.path} holds no prompts: {_EXPECTED}.')
         only = next(iter(self._frames)) if len(self._frames) == 1 else None
         clips = defaultdict(list)
-        for index, record in enumerate(records):
-            _check_record(record, f'{self.path}: prompts[{index}]', needs_clip=only is None)
-            clips[record.get('clip', only)].append(record)
+        for position, record in enumerate(records):
+            if _is_prompt(record, needs_clip=only is None):
+                clips[record.get('clip', only)].append(record)
+            else:
+                self._problems.append(f'prompts[{position}] is not a prompt: {_EXPECTED}; got {str(record)[:80]}.')
+        if not clips:
+            raise ValueError(f'{self.path}: {self._problems[0]}')
         return clips
 
     def masks_fingerprint(self, task: ClipTask) -> Fingerprint:
@@ -62,7 +66,7 @@ class ClickedObjects(ClipMasks):
         frames: of the clip.
 
     Raises:
-        ValueError: a frame that the clip does not have.
+        ValueError: none of them can be used.
     """
 
     are_prompts = True
@@ -71,40 +75,50 @@ class ClickedObjects(ClipMasks):
         self.object_ids = sorted({record['object'] for record in records})
         self.categories = [None] * len(self.object_ids)
         indices = {name: index for index, name in enumerate(frames.names)}
-        unknown = [record['frame'] for record in records if record['frame'] not in indices]
-        if unknown:
-            raise ValueError(f'{frames.path} has no frame {unknown[0]!r}; its frames are {_some(list(indices))}.')
-        self.clicks = tuple(
-            ObjectClicks(
-                indices[record['frame']],
-                self.object_ids.index(record['object']),
-                record.get('points'),
-                record.get('labels'),
-                record.get('box'),
-            )
-            for record in records
-        )
+        clicks, self.unusable = [], []
+        for record in records:
+            position, frame = self.object_ids.index(record['object']), indices.get(record['frame'])
+            points, labels, box = (record.get(name) for name in ('points', 'labels', 'box'))
+            if frame is None:
+                some = _some(list(indices))
+                problem = f'{frames.path} has no frame {record["frame"]!r}; its frames are {some}.'
+            else:
+                problem = _outside([*(points or []), *([box[:2], box[2:]] if box else [])], frames.size_hw)
+            if problem:
+                self.unusable.append([frame, position, problem])
+            else:
+                clicks.append(ObjectClicks(frame, position, points, labels, box))
+        if not clicks:
+            raise ValueError(self.unusable[0][-1])
+        self.clicks = tuple(clicks)
 
     def load(self, index: int) -> list[np.ndarray | None]:
         return [None] * len(self.object_ids)
 
 
-def _check_record(record: Any, where: str, needs_clip: bool) -> None:
+def _outside(points: list, size_hw: tuple[int, int]) -> str:
+    """What is wrong with x, y in pixels that do not lie in a frame; '' if they do."""
+    height, width = size_hw
+    wrong = next((point for point in points if not (0 <= point[0] <= width and 0 <= point[1] <= height)), None)
+    return '' if wrong is None else f'points must lie inside the frame of {width}x{height} (WxH) as x, y, got {wrong}.'
+
+
+def _is_prompt(record: Any, needs_clip: bool) -> bool:
     known = record if isinstance(record, dict) else {}
     texts = ('clip', 'frame') if needs_clip or 'clip' in known else ('frame',)
     label = known.get('object')
     points, labels, box = (known.get(name) for name in ('points', 'labels', 'box'))
-    is_right = (
+    return (
         all(isinstance(known.get(name), str) for name in texts)
         and isinstance(label, int)
+        and not isinstance(label, bool)
         and 1 <= label <= MAX_LABEL
         and (points is None) == (labels is None)
         and (points is not None or box is not None)
         and (points is None or (_are_numbers(points, 2) and isinstance(labels, list) and len(labels) == len(points)))
-        and (box is None or _are_numbers([box], 4))
+        and (labels is None or all(label in (0, 1) for label in labels))
+        and (box is None or (_are_numbers([box], 4) and box[0] < box[2] and box[1] < box[3]))
     )
-    if not is_right:
-        raise ValueError(f'{where} is not a prompt: {_EXPECTED}; got {str(record)[:80]}.')
 
 
 def _are_numbers(rows: Any, length: int) -> bool:

@@ -7,8 +7,10 @@ can be written in any of the formats. Legend: N objects, H and W in pixels.
 
 from __future__ import annotations
 
+import itertools
 import re
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,12 +38,14 @@ class ClipTask:
         key: names the clip in every run on these files.
         name: in reports and results; a relative path that stays in its folder.
         source: what the format knows it by.
+        problem: why it cannot be opened; '' if nothing is known against it.
     """
 
     index: int
     key: str
     name: str
     source: Any = None
+    problem: str = ''
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ class RefinedClip:
         frame_suffix: of the frames' files.
         rles: for each frame N compressed RLE, None where the object is not there.
         scores: for each frame N estimates of the masks' quality, in [0, 1].
-        unusable: ``[frame, object, reason]`` of coarse masks that could not be used; they stay as they came.
+        unusable: of coarse masks that could not be used, see :class:`~mmrefine.files.clip_masks.ClipMasks`; in files
+            that keep what they do not refine, they stay as they came.
     """
 
     size_hw: tuple[int, int]
@@ -169,6 +174,27 @@ def register_clip_format(name: str, writer_name: str, writer: type[ClipWriter]) 
         return kind
 
     return register
+
+
+def unplaced_task(index: int, path: Path, problems: Sequence[str]) -> list[ClipTask]:
+    """A task that fails for the records of a file that belong to no clip; none if there are none."""
+    if not problems:
+        return []
+    more = f' (and {len(problems) - 1} more)' if len(problems) > 1 else ''
+    return [ClipTask(index, 'null', f'records of {path.name}', problem=f'{problems[0]}{more}')]
+
+
+def clip_names(names: Sequence[Any]) -> list[str]:
+    """Names of clips for their results: each a :func:`safe_name`, and no two alike."""
+    safe = [safe_name(name, f'clip_{index}') for index, name in enumerate(names)]
+    counts = Counter(name.lower() for name in safe)
+    taken = {name for name in counts if counts[name] == 1}
+    for index, name in enumerate(safe):
+        if counts[name.lower()] > 1:
+            numbered = (f'{name}_{number}' for number in itertools.count(index))
+            safe[index] = next(name for name in numbered if name.lower() not in taken)
+            taken.add(safe[index].lower())
+    return safe
 
 
 def safe_name(name: Any, fallback: str) -> str:

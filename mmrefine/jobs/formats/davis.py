@@ -15,7 +15,15 @@ from mmrefine.files.clip_masks import ClipMasks, PngClipMasks
 from mmrefine.files.names import find_files
 from mmrefine.files.video_frames import VideoFrames, find_clips, match_frames, open_frames
 from mmrefine.jobs.fingerprints import Fingerprint, fingerprint_files
-from mmrefine.jobs.formats.clips import ClipFormat, ClipTask, ClipWriter, RefinedClip, register_clip_format, safe_name
+from mmrefine.jobs.formats.clips import (
+    ClipFormat,
+    ClipTask,
+    ClipWriter,
+    RefinedClip,
+    clip_names,
+    register_clip_format,
+    unplaced_task,
+)
 from mmrefine.jobs.outputs import OutputFolder
 
 MAX_LABEL = 254
@@ -62,14 +70,16 @@ class DavisClips(ClipFormat):
         if videos is not None:
             raise ValueError(f'videos needs results in a JSON file, got masks {path}.')
         self._frames = find_clips(frames)
+        self._problems: list[str] = []  # of what belongs to no clip
         self._masks = self._find_masks()
         found = {name: self._match(name) for name in self._masks}
         if not any(found.values()):
             raise ValueError(
                 f'none of the clips {_some(self._masks)} with masks under {path} is under {frames}: names must match.'
             )
-        names = {name: safe_name(name, f'clip_{index}') for index, name in enumerate(self._masks)}
-        self.tasks = [ClipTask(index, name, names[name], (name, found[name])) for index, name in enumerate(self._masks)]
+        clips = enumerate(zip(found.items(), clip_names(list(found)), strict=True))
+        self.tasks = [ClipTask(index, pair[0], name, pair) for index, (pair, name) in clips]
+        self.tasks += unplaced_task(len(self.tasks), path, self._problems)
         self._names: dict[int, list[str]] = {}
 
     @classmethod
@@ -121,7 +131,8 @@ class DavisClips(ClipFormat):
 
     def open(self, task: ClipTask) -> tuple[VideoFrames, ClipMasks]:
         frames = open_frames(self._frames_path(task), self.allow_gaps)
-        return frames, PngClipMasks(match_frames(self._masks[task.source[0]], frames.names, frames.path), frames)
+        files, lost = match_frames(self._masks[task.source[0]], frames.names, frames.path)
+        return frames, PngClipMasks(files, frames, lost)
 
 
 def _some(values: object) -> str:

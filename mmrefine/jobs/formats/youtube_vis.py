@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,21 @@ from pycocotools import mask as coco_mask
 from mmrefine.core.checks import check_same_size
 from mmrefine.core.rle import decode_segmentation, is_absent
 from mmrefine.files.clip_masks import ClipMasks
-from mmrefine.files.coco_file import image_name
+from mmrefine.files.coco_file import is_id, record_problem, url_name
 from mmrefine.files.json_stream import read_json
+from mmrefine.files.names import name_problem
 from mmrefine.files.video_frames import FrameFiles, VideoFrames
 from mmrefine.jobs.fingerprints import Fingerprint, digest_of, fingerprint_files, fingerprint_value
-from mmrefine.jobs.formats.clips import ClipFormat, ClipTask, ClipWriter, RefinedClip, register_clip_format, safe_name
+from mmrefine.jobs.formats.clips import (
+    ClipFormat,
+    ClipTask,
+    ClipWriter,
+    RefinedClip,
+    clip_names,
+    register_clip_format,
+    safe_name,
+    unplaced_task,
+)
 from mmrefine.jobs.outputs import OutputFolder
 
 
@@ -41,23 +52,25 @@ class YoutubeVisWriter(ClipWriter):
 
 
 def _changed_content(source: YoutubeVisClips, clips: dict[int, RefinedClip]) -> Any:
-    """Content of the input file, with refined masks."""
-    records = []
+    """The content that came in, with refined masks."""
+    records = list(source.records)
     for task in source.tasks:
-        rows = iter(range(len(source.objects(task))))
-        for record in source.records[task.source]:
-            if task.index in clips and not _is_crowd(record):
-                record = _changed_record(record, clips[task.index], next(rows))
-            records.append(record)
+        if task.index in clips:
+            for row, position in enumerate(source.objects(task)):
+                records[position] = _changed_record(records[position], clips[task.index], row)
     if not isinstance(source.content, dict):
         return records
+    if not source.is_coco:
+        return {**source.content, 'annotations': records}
     kept = {key: value for key, value in source.content.items() if key != 'images'}
-    return {**kept, 'videos': list(source.videos.values()), 'annotations': records}
+    return {**kept, 'videos': [video.record for video in source.videos.values()], 'annotations': records}
 
 
 def _changed_record(record: dict, clip: RefinedClip, row: int) -> dict:
     rles = [frame[row] for frame in clip.rles]
     unusable = {frame for frame, position, _ in clip.unusable if position == row}
+    if None in unusable:
+        return record
     changed = dict(record)
     for key, values in _columns(rles).items():
         if key not in record:
@@ -101,10 +114,19 @@ class YoutubeVisClips(ClipFormat):
     ``segmentations``, one per frame. COCO: ``images`` with ``video_id`` and ``frame_id``, annotations with ``image_id``
     and ``instance_id`` (or ``track_id``).
 
+    What cannot be used fails alone: an object, or a clip. Records that belong to no clip are a task of their own, which
+    fails.
+
     Args:
         path: the file.
         frames: folder where file names start.
         videos: for results: an annotation file, whose videos are meant.
+
+    Attributes:
+        content: of the file.
+        is_coco: its images belong to videos.
+        videos: by id.
+        records: one for each object, in the order of the file, whatever they are.
     """
 
     def __init__(
@@ -120,121 +142,73 @@ class YoutubeVisClips(ClipFormat):
             raise FileNotFoundError(f'frames {frames} is not a folder; names in {path} start there.')
         self.content = read_json(path)
         described = self.content if videos is None else read_json(videos)
-        self.videos = _videos(described, videos or path)
-        records = self.content if isinstance(self.content, list) else self.content.get('annotations')
+        records = self.content.get('annotations') if isinstance(self.content, dict) else self.content
         if not isinstance(records, list):
             raise ValueError(f'{path} has no list "annotations", and is not a list of results.')
-        if any('file_names' not in video for video in self.videos.values()):
-            records = self._from_coco(described, records)
-        self.records: dict[Any, list[dict]] = defaultdict(list)
+        known, twice = _videos(described, videos or path)
+        images = described.get('images')
+        self.is_coco = isinstance(images, list) and not any('file_names' in video for video in known.values())
+        problems: list[str] = []
+        if self.is_coco:
+            known, positions = _with_frames(known, images)
+            records, problems = _join_objects(records, known, positions)
+        self.videos = {video_id: _Video(video, video_id in twice) for video_id, video in known.items()}
+        categories = described.get('categories')
+        categories = categories if isinstance(categories, list) else []
+        self._categories = [item['id'] for item in categories if isinstance(item, dict) and is_id(item.get('id'))]
+        self.records, self._positions = records, defaultdict(list)
         for position, record in enumerate(records):
-            self.records[self._video_of(record, position)].append(record)
-        names = {video_id: self._clip_name(video_id) for video_id in self.records}
-        counts = Counter(name.lower() for name in names.values())
+            video_id = record.get('video_id') if isinstance(record, dict) else None
+            if is_id(video_id) and video_id in self.videos:
+                self._positions[video_id].append(position)
+            else:
+                problems.append(f'annotation {position} must have the "video_id" of a video, got {_short(record)}.')
+        if problems and not self._positions:
+            raise ValueError(f'{path}: no record belongs to a clip: {problems[0]}')
         self.tasks = [
-            ClipTask(
-                index,
-                json.dumps(video_id),
-                name if counts[name.lower()] == 1 else safe_name(f'video_{video_id}', f'clip_{index}'),
-                video_id,
-            )
-            for index, (video_id, name) in enumerate(names.items())
+            ClipTask(index, json.dumps(video_id), name, video_id, self.videos[video_id].problem)
+            for index, (video_id, name) in enumerate(zip(self._positions, self._clip_names(), strict=True))
         ]
+        self.tasks += unplaced_task(len(self.tasks), path, problems)
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
         return path.suffix.lower() == '.json'
 
-    def _video_of(self, record: Any, position: int) -> Any:
-        """The video of an annotation, which is checked to have one, and segmentations."""
-        expected = 'must have a list "segmentations" and the "video_id" of a video'
-        if not isinstance(record, dict) or not isinstance(record.get('segmentations'), list):
-            raise ValueError(f'{self.path}: annotation {position} {expected}, got {_short(record)}.')
-        video_id = record.get('video_id')
-        if not isinstance(video_id, (int, float, str)) or video_id not in self.videos:
-            raise ValueError(f'{self.path}: annotation {position} {expected}, got the video_id {_short(video_id)}.')
-        return video_id
-
-    def _clip_name(self, video_id: Any) -> str:
+    def _clip_names(self) -> list[str]:
         """The folder of the first frame, or the number of the video where that says nothing."""
-        names = self.videos[video_id].get('file_names')
-        folder = os.path.dirname(str(names[0]).replace('\\', '/')) if names else ''
-        return safe_name(folder, safe_name(f'video_{video_id}', 'video'))
+        folders = {
+            video_id: safe_name(self.videos[video_id].folder, f'video_{video_id}') for video_id in self._positions
+        }
+        counts = Counter(name.lower() for name in folders.values())
+        names = [name if counts[name.lower()] == 1 else f'video_{video_id}' for video_id, name in folders.items()]
+        return clip_names(names)
 
-    def _from_coco(self, described: dict, annotations: list[dict]) -> list[dict]:
-        """One record per object, in the form of YouTube-VIS."""
-        images: dict[Any, list[dict]] = defaultdict(list)
-        for position, image in enumerate(described.get('images', [])):
-            if not isinstance(image, dict) or not {'id', 'video_id', 'frame_id'} <= image.keys():
-                raise ValueError(f'{self.path}: images of videos must have "id", "video_id" and "frame_id".')
-            if image['video_id'] not in self.videos or not isinstance(image['frame_id'], (int, float)):
-                raise ValueError(
-                    f'{self.path}: images[{position}] must have the "video_id" of a video and a number as "frame_id", '
-                    f'got {_short(image["video_id"])} and {_short(image["frame_id"])}.'
-                )
-            images[image['video_id']].append(image)
-        positions = {}
-        for video_id, members in images.items():
-            members.sort(key=lambda image: image['frame_id'])
-            try:
-                names = [str(image_name(image)) for image in members]
-            except (KeyError, AttributeError, TypeError) as error:
-                raise ValueError(f'{self.path}: images of video {video_id} must have a text as "file_name".') from error
-            self.videos[video_id] = {**self.videos[video_id], 'file_names': names}
-            positions |= {image['id']: (video_id, position) for position, image in enumerate(members)}
-        objects: dict[tuple, dict] = {}
-        for record in annotations:
-            known = record if isinstance(record, dict) else {}
-            track = known.get('instance_id', known.get('track_id'))
-            image_id = known.get('image_id')
-            if (
-                not isinstance(track, (int, float, str))
-                or not isinstance(image_id, (int, float, str))
-                or image_id not in positions
-            ):
-                raise ValueError(
-                    f'{self.path}: annotations of videos must have the "image_id" of an image, "segmentation" and '
-                    f'"instance_id" or "track_id", got {_short(record)}.'
-                )
-            video_id, position = positions[image_id]
-            length = len(images[video_id])
-            made = {'id': len(objects) + 1, 'video_id': video_id, 'category_id': record.get('category_id')}
-            known = objects.setdefault((video_id, track), {**made, 'segmentations': [None] * length})
-            known['segmentations'][position] = record.get('segmentation')
-        return list(objects.values())
-
-    def objects(self, task: ClipTask) -> list[dict]:
-        """The records of a clip that are refined."""
-        return [record for record in self.records[task.source] if not _is_crowd(record)]
+    def objects(self, task: ClipTask) -> list[int]:
+        """Places of a clip's records that are refined."""
+        return [position for position in self._positions.get(task.source, []) if not _is_crowd(self.records[position])]
 
     def frame_names(self, task: ClipTask) -> list[str]:
         return [path.stem for path in self.frame_paths(task)]
 
     def frame_paths(self, task: ClipTask) -> list[Path]:
-        return [self.root / str(name).replace('\\', '/') for name in self.videos[task.source].get('file_names', [])]
+        return [self.root / name for name in self.videos[task.source].names]
 
     def frames_fingerprint(self, task: ClipTask) -> Fingerprint:
         return fingerprint_files(self.frame_paths(task))
 
     def masks_fingerprint(self, task: ClipTask) -> Fingerprint:
-        return fingerprint_value(self.records[task.source])
+        return fingerprint_value([self.records[position] for position in self._positions[task.source]])
 
     def final_digest(self) -> str:
         return digest_of(self.content)
 
     def open(self, task: ClipTask) -> tuple[VideoFrames, ClipMasks]:
-        paths, records = self.frame_paths(task), self.objects(task)
-        if not paths:
-            raise ValueError(f'clip {task.name} has no frames: its list "file_names" is empty.')
+        paths = self.frame_paths(task)
         frames = FrameFiles(paths[0].parent, paths, self.allow_gaps)
-        for record in records:
-            if len(record['segmentations']) != len(frames):
-                raise ValueError(
-                    f'clip {task.name} has {len(frames)} frames but an object with {len(record["segmentations"])} '
-                    'segmentations; expected one per frame, null where there is none.'
-                )
-        video = self.videos[task.source]
-        return frames, JsonClipMasks(records, frames.size_hw, _declared_hw(video))
+        records = [self.records[position] for position in self.objects(task)]
+        declared_hw = _declared_hw(self.videos[task.source].record)
+        return frames, JsonClipMasks(records, len(frames), frames.size_hw, declared_hw, self._categories)
 
 
 class JsonClipMasks(ClipMasks):
@@ -242,26 +216,39 @@ class JsonClipMasks(ClipMasks):
 
     Args:
         records: one for each object.
+        length: how many frames there are.
         size_hw: of the frames.
         declared_hw: what the file says it is, which polygons must be drawn on; None if it does not.
+        categories: ids that are known besides whole numbers.
 
-    Attributes:
-        unusable: ``[frame, object, reason]`` of the masks that were wanted and could not be used; nothing is said
-            about them.
+    Raises:
+        ValueError: no object has a mask.
     """
 
-    def __init__(self, records: list[dict], size_hw: tuple[int, int], declared_hw: tuple[int, int] | None = None):
+    def __init__(
+        self,
+        records: list[dict],
+        length: int,
+        size_hw: tuple[int, int],
+        declared_hw: tuple[int, int] | None = None,
+        categories: Container = (),
+    ):
         self.object_ids = list(range(1, len(records) + 1))
         self.categories = [record.get('category_id') for record in records]
-        self.records, self.size_hw, self._declared_hw = records, size_hw, declared_hw
-        self.unusable: list[list] = []
-        counts = [sum(1 for item in record['segmentations'] if not is_absent(item)) for record in records]
+        self.size_hw, self._declared_hw = size_hw, declared_hw
+        reasons = [_object_problem(record, length, categories) for record in records]
+        self.unusable = [[None, row, reason] for row, reason in enumerate(reasons) if reason]
+        self._rows = [
+            [None] * length if reason else record['segmentations']
+            for record, reason in zip(records, reasons, strict=True)
+        ]
+        counts = [sum(1 for item in row if not is_absent(item)) for row in self._rows]
         if not any(counts):
-            raise ValueError('the clip has no mask: all its segmentations are empty.')
-        self.are_prompts = len(records[0]['segmentations']) > 1 and max(counts) == 1
+            raise ValueError(next(filter(None, reasons), 'the clip has no mask: all its segmentations are empty.'))
+        self.are_prompts = length > 1 and max(counts) == 1
 
     def load(self, index: int) -> list[np.ndarray | None]:
-        return [self._decode(record['segmentations'][index], index, row) for row, record in enumerate(self.records)]
+        return [self._decode(segmentations[index], index, row) for row, segmentations in enumerate(self._rows)]
 
     def _decode(self, segmentation: Any, frame: int, row: int) -> np.ndarray | None:
         if is_absent(segmentation):
@@ -276,6 +263,89 @@ class JsonClipMasks(ClipMasks):
             return None
 
 
+def _object_problem(record: dict, length: int, categories: Container) -> str:
+    """Why nothing of an object can be used; '' if nothing is known against it."""
+    segmentations = record.get('segmentations')
+    if not isinstance(segmentations, list) or len(segmentations) != length:
+        came = f'{len(segmentations)} of them' if isinstance(segmentations, list) else _short(segmentations)
+        return f'its "segmentations" must be a list of {length}, one per frame and null where it is not, got {came}.'
+    return record_problem(record, categories)
+
+
+class _Video:
+    """A video of a file.
+
+    Args:
+        record: with ``file_names``.
+        is_twice: others have its id.
+
+    Attributes:
+        names: of the frames; none where there is a problem.
+        folder: of the first frame.
+        problem: why it is not known which they are; '' if it is.
+    """
+
+    def __init__(self, record: dict, is_twice: bool):
+        self.record = record
+        names = record.get('file_names')
+        if is_twice:
+            self.problem = f'several videos have the id {_short(record["id"])}; ids must be unique.'
+        elif not isinstance(names, list) or not names:
+            self.problem = f'a video must have a list of names as "file_names", got {_short(names)}.'
+        else:
+            self.problem = next((f'{problem}, in "file_names".' for problem in map(name_problem, names) if problem), '')
+        self.names = [] if self.problem else [name.replace('\\', '/') for name in names]
+        self.folder = os.path.dirname(self.names[0]) if self.names else ''
+
+
+def _with_frames(videos: dict[Any, dict], images: list) -> tuple[dict[Any, dict], dict[Any, tuple[Any, int]]]:
+    """The videos with names of their frames, and of each image its video and its position there.
+
+    Images that cannot be used belong to none.
+    """
+    members: dict[Any, list[dict]] = defaultdict(list)
+    for image in images:
+        known = image if isinstance(image, dict) else {}
+        frame = known.get('frame_id')
+        is_placed = isinstance(frame, (int, float)) and math.isfinite(frame) and is_id(known.get('id'))
+        if is_placed and is_id(known.get('video_id')) and known['video_id'] in videos:
+            members[known['video_id']].append(known)
+    named, positions = {}, {}
+    for video_id, video in videos.items():
+        frames = sorted(members[video_id], key=lambda image: image['frame_id'])
+        names = [image.get('file_name', url_name(image)) for image in frames]
+        named[video_id] = {**video, 'file_names': names}
+        positions |= {image['id']: (video_id, position) for position, image in enumerate(frames)}
+    return named, positions
+
+
+def _join_objects(
+    annotations: list, videos: dict[Any, dict], positions: dict[Any, tuple[Any, int]]
+) -> tuple[list[dict], list[str]]:
+    """One record per object, in the form of YouTube-VIS, and what is wrong with annotations that belong to none."""
+    objects: dict[tuple, dict] = {}
+    problems, taken = [], set()
+    for number, record in enumerate(annotations):
+        known = record if isinstance(record, dict) else {}
+        track, image_id = known.get('instance_id', known.get('track_id')), known.get('image_id')
+        if not is_id(track) or not is_id(image_id) or image_id not in positions:
+            problems.append(
+                f'annotation {number} must have the "image_id" of an image of a video, and "instance_id" or '
+                f'"track_id", got {_short(record)}.'
+            )
+            continue
+        video_id, position = positions[image_id]
+        if (video_id, track, position) in taken:
+            problems.append(f'annotation {number} is the second of object {_short(track)} on image {_short(image_id)}.')
+            continue
+        taken.add((video_id, track, position))
+        made = {'id': len(objects) + 1, 'video_id': video_id, 'category_id': record.get('category_id')}
+        empty = [None] * len(videos[video_id]['file_names'])
+        known = objects.setdefault((video_id, track), {**made, 'segmentations': empty})
+        known['segmentations'][position] = record.get('segmentation')
+    return list(objects.values()), problems
+
+
 def _declared_hw(video: dict) -> tuple[int, int] | None:
     sides = video.get('height'), video.get('width')
     return sides if all(isinstance(side, int) and side > 0 for side in sides) else None
@@ -285,28 +355,19 @@ def _is_crowd(record: dict) -> bool:
     return record.get('iscrowd') in (1, True)
 
 
-def _videos(described: Any, path: str | os.PathLike) -> dict[Any, dict]:
-    """The videos of a file by id, which are checked to have one and lists of names."""
-    if not isinstance(described, dict) or not isinstance(described.get('videos'), list) or not described['videos']:
+def _videos(described: Any, path: str | os.PathLike) -> tuple[dict[Any, dict], set]:
+    """The videos of a file by id, and the ids of several; those without one, which no record can name, are left out."""
+    found = described.get('videos') if isinstance(described, dict) else None
+    found = found if isinstance(found, list) else []
+    usable = [video for video in found if isinstance(video, dict) and is_id(video.get('id'))]
+    videos = {video['id']: video for video in usable}
+    twice = {video['id'] for video in usable if video != videos[video['id']]}
+    if not videos:
         raise ValueError(
-            f'{path} has no list "videos"; expected a file as of YouTube-VIS, or a COCO file of videos; results need '
-            'the annotation file of their videos (--videos).'
+            f'{path} has no list "videos" with ids; expected a file as of YouTube-VIS, or a COCO file of videos; '
+            'results go with the annotation file that describes their videos (--videos).'
         )
-    videos: dict[Any, dict] = {}
-    for position, video in enumerate(described['videos']):
-        if not isinstance(video, dict) or not isinstance(video.get('id'), (int, float, str)):
-            raise ValueError(f'{path}: videos[{position}] must have a number or a text as "id", got {_short(video)}.')
-        if video['id'] in videos:
-            raise ValueError(
-                f'{path}: videos[{position}] has the id {video["id"]} of another video; ids must be unique.'
-            )
-        names = video.get('file_names', [])
-        if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-            raise ValueError(
-                f'{path}: videos[{position}] must have a list of names as "file_names", got {_short(names)}.'
-            )
-        videos[video['id']] = video
-    return videos
+    return videos, twice
 
 
 def _short(value: Any) -> str:
