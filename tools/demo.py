@@ -1,4 +1,4 @@
-"""Refine the demo's coarse masks on real images with the bundled model, and show what became better."""
+"""Refine the demo's coarse masks on real images with the bundled model, and show the improvement."""
 
 from __future__ import annotations
 

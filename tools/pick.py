@@ -1,4 +1,4 @@
-"""`mmrefine pick` as a file: which refiner suits given masks best."""
+"""`mmrefine pick` as a script: chooses a refiner for given masks."""
 
 import sys
 

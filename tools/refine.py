@@ -1,4 +1,4 @@
-"""`mmrefine refine` as a file, for launchers that start files: refines the masks of a dataset."""
+"""`mmrefine refine` as a script, for launchers that need one: refines the masks of a dataset."""
 
 import sys
 

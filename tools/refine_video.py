@@ -1,4 +1,4 @@
-"""`mmrefine video` as a file, for launchers that start files: refines the masks of clips."""
+"""`mmrefine video` as a script, for launchers that need one: refines the masks of video clips."""
 
 import sys
 

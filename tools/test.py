@@ -1,4 +1,4 @@
-"""`mmrefine test` as a file, for launchers that start files: measures a refiner."""
+"""`mmrefine test` as a script, for launchers that need one: evaluates a refiner."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`mmrefine train` as a file, for launchers that start files: trains a refiner."""
+"""`mmrefine train` as a script, for launchers that need one: trains a refiner."""
 
 import sys
 

@@ -6,8 +6,8 @@ import argparse
 import sys
 
 DESCRIPTION = """\
-Convert masks to another format. IN is a file or a folder of any format that mmrefine refine reads; OUT must not be
-there yet. Everything but masks, their categories and scores is left behind: to refine a file and keep all in it, use
+Convert masks to another format. IN is a file or a folder of any format that mmrefine refine reads; OUT must not
+exist. Only masks, their categories and scores are converted: to refine a file and keep everything else in it, use
 mmrefine refine, which needs no conversion.
 """
 EPILOG = """\
@@ -17,7 +17,7 @@ examples:
   mmrefine convert refined/predictions.json polygons.json --polygons
   mmrefine convert annotations.xml masks/ --to instances
 
-exit status: 0 all masks written; 1 some could not be; 2 nothing was written.
+exit status: 0 all masks written; 1 some were not; 2 nothing was written.
 """
 
 
@@ -35,14 +35,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--to', metavar='FORMAT', help='default: by the suffix of OUT, .json is COCO, .xml is CVAT')
     parser.add_argument('--format', metavar='FORMAT', help='of IN, if it is not recognised')
     parser.add_argument('--images', metavar='IMAGES', help='the images; needed where IN does not contain their sizes')
-    parser.add_argument('--image-root', metavar='DIR', help='where names in a COCO file of images start')
+    parser.add_argument('--image-root', metavar='DIR', help='folder of the file names in a COCO file of images')
     parser.add_argument(
         '--polygons',
         metavar='TOLERANCE_PX',
         nargs='?',
         type=float,
         const=DEFAULT_TOLERANCE_PX,
-        help='COCO files get polygons and not RLE, within so many pixels (default: %(const)s, which loses no pixel)',
+        help='write polygons instead of RLE to COCO files, within so many pixels (default: %(const)s, which loses no pixel)',
     )
     args = parser.parse_args(argv)
     from mmrefine.files.names import printable

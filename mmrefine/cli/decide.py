@@ -6,9 +6,9 @@ import argparse
 import sys
 
 DESCRIPTION = """\
-Apply what was decided on the review page: accepted proposals go into the results of the job, refused ones give way to
-the coarse masks. Nothing is refined again, and all other masks stay as they are. Later runs of the job keep the
-decisions as long as image, masks, weights and config stay the same.
+Apply the decisions made on the review page: accepted proposals are written to the results of the job, rejected ones are
+replaced by the coarse masks. Nothing is refined again, and all other masks are unchanged. Later runs of the job keep the
+decisions as long as image, masks, weights and config do not change.
 """
 
 

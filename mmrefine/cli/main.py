@@ -21,7 +21,7 @@ COMMANDS = {
 HELP = """\
 usage: mmrefine COMMAND ...
 
-Somebody has masks that are roughly right and wants them right to the pixel.
+Refinement of coarse segmentation masks.
 
 {commands}
 
@@ -30,7 +30,7 @@ from labelme files to corrected labelme files:
   (open refined/review/index.html, accept, reject, export)
   mmrefine decide refined/ decisions.json
 
-`mmrefine COMMAND --help` tells more of each.
+See `mmrefine COMMAND --help` for the options of a command.
 """
 
 

@@ -1,10 +1,11 @@
-"""Which refiner suits my masks best? mmrefine pick IMAGES MASKS [--gt FEW] --out BEST.py
+"""Choose a refiner for given masks: mmrefine pick IMAGES MASKS [--gt FEW] --out BEST.py
 
-Tries refiners and their main options on a sample and prints a table with 95 % intervals. The best is written as a
-config for mmrefine refine --config BEST.py: of those whose gain is not clearly behind, the one that does least harm.
+Compares refiners and their main options on a sample and prints a table with 95 % intervals. The best is written as a
+config for mmrefine refine --config BEST.py: among those whose gain is not significantly lower, the least harmful.
 
-Without --gt, coarse masks are drawn with the errors measured on yours, against what most candidates say: it shows who
-repairs such errors, not who is right; a few masks with ground truth say more.
+Without --gt, the majority of the candidates replaces the ground truth, and coarse masks are simulated with the errors
+measured against it. This shows which refiner repairs such errors, not which one is right; a few masks with ground truth
+are more informative.
 """
 
 from __future__ import annotations
@@ -57,6 +58,6 @@ def main(argv: list[str] | None = None) -> int:
     print(f'{picked.about}:')
     print(picked.table())
     bound = oracle(picked.records)['gain/iou']
-    print(f'the best candidate for each mask, were it known, would gain {100 * bound:+.1f} points of IoU')
+    print(f'the best candidate for each mask, as an upper bound, gains {100 * bound:+.1f} points of IoU')
     print(f'best: {picked.name}; config: {args.out}')
     return 0

@@ -10,35 +10,35 @@ if TYPE_CHECKING:
     from mmrefine.files.activation_maps import MapNames
 
 DESCRIPTION = """\
-Refine coarse masks. They come out in the kind in which they went in, with a summary.json.
+Refine coarse masks. The results have the format of the inputs, with a summary.json.
 
-  IMAGES  an image, a folder of images (searched recursively), or a COCO file whose images are meant
+  IMAGES  an image, a folder of images (searched recursively), or a COCO file for its images
   MASKS   a COCO results list or annotation file    -> DIR/<same name>: same records, ids, order and further fields;
                                                        refined masks as RLE, which is lossless
-          PNG masks, a file or a folder of them     -> DIR/masks/<same names>; 0/1, 0/255, 16 bits, palettes as they
-                                                       came; grey probabilities (0..255) are cut at 0.5
-          PNG label maps, with --semantic           -> DIR/masks/<same names>; the region with the higher score wins
-                                                       where two claim a pixel, of equal scores the smaller region
+          PNG masks, a file or a folder of them     -> DIR/masks/<same names>; same levels, bit depth and palette; grey
+                                                       probabilities (0..255) have a threshold of 0.5
+          PNG label maps, with --semantic           -> DIR/masks/<same names>; where regions overlap, the one with the
+                                                       higher score wins, of equal scores the smaller one
           files of labelme, CVAT, Label Studio,     -> DIR/masks/<same names>, or DIR/<same name> where one file holds
           YOLO-seg, NumPy                              all; see docs/formats.md
           activation maps, with --cam               -> DIR/masks/<same names>.png; label maps with a palette, in which
                                                        0 is the background and class k is k + 1
 
-COCO masks find their image by image_id and file name, PNG files by name (suffixes may differ). Images are turned
-upright as their EXIF data says; masks must be drawn on the upright view.
+COCO masks find their image by image_id and file name, PNG files by name (suffixes may differ). Images are rotated
+upright by their EXIF data; masks must be drawn on the upright image.
 """
 EPILOG = """\
-The job can be stopped at any time: the same command goes on where it was, and ends with the same files.
-Images that are missing or broken are skipped, masks that cannot be used stay as they came; both are listed at the end
-and in summary.json. Called again, it does again what has changed: images, masks, weights and configs. DIR holds results
+The job can be stopped at any time: the same command resumes it, and writes the same files in the end.
+Images that are missing or broken are skipped, unusable masks are not changed; both are listed at the end
+and in summary.json. Called again, it refines what has changed: images, masks, weights and configs. DIR holds results
 and .job/; nothing else is written or deleted.
 
-To look at the masks, and to accept and refuse what is proposed: --report, then mmrefine decide.
+To review the masks, and accept or reject proposals: --report, then mmrefine decide.
 
-Large datasets: tools/dist_refine.sh and tools/slurm_refine.sh share the work among processes, --launcher ray among the
+Large datasets: tools/dist_refine.sh and tools/slurm_refine.sh distribute the work to processes, --launcher ray among the
 actors of a Ray cluster; all must see the same disk. See docs/scaling.md.
 
-exit status: 0 all masks refined; 1 some images were skipped, or some masks could not be used; 2 the job could not start
+exit status: 0 all masks refined; 1 some images were skipped, or some masks are unusable; 2 the job could not start
 or not go on.
 
 examples:
@@ -62,13 +62,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--image-root', metavar='DIR', help="where names in a COCO file start; default: the file's folder"
     )
-    parser.add_argument('--gt', metavar='MASKS', help='ground truth of the same kind: adds IoU and boundary IoU')
+    parser.add_argument('--gt', metavar='MASKS', help='ground truth in the same format: adds IoU and boundary IoU')
     parser.add_argument('--pictures', metavar='N', nargs='?', type=int, const=-1, default=0, help=_PICTURES_HELP)
     parser.add_argument('--report', action='store_true', help=_REPORT_HELP)
     parser.add_argument('--format', metavar='NAME', help=_FORMAT_HELP)
     parser.add_argument('--polygons', metavar='TOLERANCE_PX', nargs='?', type=float, const=0.25, help=_POLYGONS_HELP)
     parser.add_argument('--overwrite', action='store_true', help=_OVERWRITE_HELP)
-    parser.add_argument('--debug', action='store_true', help='show where in the code an image failed')
+    parser.add_argument('--debug', action='store_true', help='print the traceback of failed images')
 
     label_maps = parser.add_argument_group('label maps')
     label_maps.add_argument('--semantic', action='store_true', help='the PNG files are label maps')
@@ -107,8 +107,8 @@ _POLYGONS_HELP = (
 )
 _REPORT_HELP = 'write DIR/review/index.html: every mask before and after, to accept or reject'
 _OVERWRITE_HELP = 'start from scratch: delete all files of an earlier job in DIR, whatever its settings were'
-_PICTURES_HELP = 'draw photo, coarse and refined side by side for the first N images, or for all'
-_IGNORE_HELP = 'void, left untouched (default: 255); "none" if there is none'
+_PICTURES_HELP = 'draw image, coarse and refined masks side by side for the first N images, or for all'
+_IGNORE_HELP = 'void, not changed (default: 255); "none" if there is none'
 _BACKGROUND_HELP = (
     'label of the background: not refined, fills the pixels that objects lose (default: 0); "none" if there is none'
 )

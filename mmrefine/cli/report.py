@@ -6,8 +6,8 @@ import argparse
 import sys
 
 DESCRIPTION = """\
-Write OUT/review/index.html: every mask of a job before and after, with the reason of its verdict, to sort, to filter,
-to accept and to refuse. Nothing is refined. The page needs no network; decisions stay in the browser until they are
+Write OUT/review/index.html: every mask of a job before and after, with the gate's reason, to sort, filter, accept
+or reject. Nothing is refined. The page needs no network; decisions stay in the browser until they are
 exported, and `mmrefine decide OUT decisions.json` applies them.
 """
 

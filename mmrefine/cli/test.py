@@ -1,7 +1,7 @@
-"""Measure a refiner, or another OpenMMLab model whose predictions are refined: mmrefine test CONFIG [CHECKPOINT].
+"""Evaluate a refiner, or another OpenMMLab model whose predictions are refined: mmrefine test CONFIG [CHECKPOINT].
 
 For a refiner it prints IoU, boundary IoU and mBA of coarse and refined masks side by side, with the mean gain and its
-95 % interval, and the shares of masks that were harmed, won, and kept by the gate, by data source.
+95 % interval, and the harm, win and kept rates of masks, by data source.
 The bundled model's table: mmrefine test configs/segrefiner/segrefiner_tiny_photos.py segrefiner_tiny
 """
 

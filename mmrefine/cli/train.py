@@ -1,7 +1,7 @@
 """Train a refiner: mmrefine train CONFIG.
 
-Checkpoints, logs and the full config go to the work directory. A run that was killed goes on with --resume: same
-iteration, same draws, same loss curve. Start from other weights with --cfg-options load_from=FILE, or
+Checkpoints, logs and the full config go to the work directory. A killed run is resumed with --resume, with the
+same iteration, random draws and loss curve. Start from other weights with --cfg-options load_from=FILE, or
 load_from=segrefiner_tiny for the bundled ones.
 """
 

@@ -6,28 +6,28 @@ import argparse
 import sys
 
 DESCRIPTION = """\
-Refine the masks of clips, consistent from frame to frame.
+Refine the masks of video clips with temporal consistency.
 
   FRAMES  a folder of frames, a video file, or a folder of such clips (searched recursively)
-  MASKS   PNG label maps with the names of the frames, in a folder for each clip as DAVIS has them; or one PNG file for
+  MASKS   PNG label maps with the names of the frames, in a folder for each clip as in DAVIS; or one PNG file for
           the first frame. Labels are objects, 0 is background, 255 void; files of 0 and 255 hold one object.
-          JSON as of YouTube-VIS (annotations, or results with --videos), or COCO with videos and instance ids;
+          JSON of YouTube-VIS (annotations, or results with --videos), or COCO with videos and instance ids;
           FRAMES is then the folder where file names start; or JSON with clicks and boxes, for --sam2 (docs/video.md)
 
-Masks on every frame are refined each; where a result contradicts its neighbours it starts again from what they, carried
-along optical flow, say. Where every object has a mask on one frame only, or frames have no PNG file, objects are
-followed from frame to frame; with --sam2 by SAM 2.
+Every frame is refined on its own; where a result contradicts its neighbours, their masks, propagated by optical flow,
+are refined instead. Where every object has a mask on one frame only, or frames have no PNG file, objects are tracked
+from frame to frame; with --sam2 by SAM 2.
 
-Results: DIR/masks/<clip>/<frame>.png with palette, or DIR/<name>.json with RLE, as the masks came, or as --write says;
+Results: DIR/masks/<clip>/<frame>.png with palette, or DIR/<name>.json with RLE, by the format of the masks or --write;
 DIR/overlays/<clip>.mp4 with --overlay; DIR/summary.json.
 """
 EPILOG = """\
-Flicker is how much masks change from frame to frame beyond the motion (docs/video.md): compare before and after.
-The job can be stopped at any time: the same command goes on with the clip where it was.
-Clips that cannot be read are skipped, masks that cannot be used stay as they came; both are listed at the end and in
+Flicker is the change of masks from frame to frame beyond the motion (docs/video.md): compare before and after.
+The job can be stopped at any time: the same command resumes it with the clip where it stopped.
+Clips that cannot be read are skipped, unusable masks are not changed; both are listed at the end and in
 summary.json. DIR holds results and .job/; nothing else is written or deleted.
 
-exit status: 0 all clips refined; 1 some were skipped, or some masks could not be used; 2 the job could not start or not
+exit status: 0 all clips refined; 1 some were skipped, or some masks are unusable; 2 the job could not start or not
 go on.
 
 examples:
@@ -49,12 +49,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', metavar='DIR', required=True, help='folder for the results')
     parser.add_argument('--videos', metavar='JSON', help='annotation file of the videos of results')
     parser.add_argument('--write', nargs='+', choices=('png', 'json'), help='formats; default: that of the masks')
-    parser.add_argument('--overlay', action='store_true', help='videos of the masks over the frames')
-    parser.add_argument('--allow-gaps', action='store_true', help='frame numbers may jump')
+    parser.add_argument('--overlay', action='store_true', help='write videos of the masks over the frames')
+    parser.add_argument('--allow-gaps', action='store_true', help='allow gaps in the frame numbers')
     parser.add_argument('--overwrite', action='store_true', help=_OVERWRITE_HELP)
     parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi', 'ray'), default='none')
     parser.add_argument('--actors', metavar='N', type=int, help='Ray actors (default: one per GPU, or per core)')
-    parser.add_argument('--debug', action='store_true', help='show where in the code a clip failed')
+    parser.add_argument('--debug', action='store_true', help='print the traceback of failed clips')
 
     model = parser.add_argument_group('refiner')
     model.add_argument('--model', default='segrefiner_tiny', help='name of a bundled model (default: %(default)s)')
@@ -76,7 +76,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 _GATE_HELP = 'gate settings to change, such as min_gain=0.02 min_score=none area_ratio=0.4,2.5; see the README'
 _OVERWRITE_HELP = 'start from scratch: delete all files of an earlier job in DIR, whatever its settings were'
-_FAST_HELP = 'with --sam2: quadrants of frames at half size, two passes of the encoder instead of five'
+_FAST_HELP = 'with --sam2: encode the quadrants of frames at half size, two encoder passes instead of five'
 _PROMPT_REUSE_HELP = (
     "with --sam2: which of an object's clicks or box the refiner gets on later frames: all (pr, as in the paper), "
     "those that do not contradict SAM 2's mask (pr_gated, the default), none, or all, which SAM 2's decoder gets too"

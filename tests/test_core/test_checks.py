@@ -33,7 +33,7 @@ def test_bad_images(image, error, message):
         (
             np.zeros((5, 4), bool),
             ValueError,
-            r'5x4 \(HxW\) but the image is 4x5; the sides are swapped: .*EXIF',
+            r'5x4 \(HxW\) but the image is 4x5; height and width are swapped: .*EXIF',
         ),
         (np.full((4, 5), np.nan), ValueError, r'NaN or infinite values; expected probabilities in \[0, 1\]'),
         (np.full((4, 5), 7.5), ValueError, r'probabilities in \[0, 1\], got values from 7.5 to 7.5; apply a sigmoid'),

@@ -104,7 +104,7 @@ def test_areas_count_alike_in_both_directions() -> None:
 
 def test_a_gate_on_what_the_refiner_does_not_know_is_refused() -> None:
     seen = {name: value for name, value in features().items() if name != 'expected_gain'}
-    with pytest.raises(ValueError, match='min_gain needs "expected_gain", of which this refiner has no estimate'):
+    with pytest.raises(ValueError, match='min_gain needs "expected_gain", which this refiner does not estimate'):
         QualityGate(min_gain=0.1).judge(seen)
     with pytest.raises(ValueError, match='weights needs "expected_gain"'):
         QualityGate(weights={'expected_gain': 1.0}, min_probability=0.5).judge(seen)

@@ -103,7 +103,7 @@ def test_statistics():
     assert statistics['mean'] == pytest.approx(np.mean(values))
     assert statistics['recall'] == pytest.approx(4 / 9)  # 0.5 itself is not above
     assert statistics['decay'] == pytest.approx(0.9 - 0.2)
-    with pytest.raises(ValueError, match='at least one frame'):
+    with pytest.raises(ValueError, match='at least one evaluated frame'):
         track_statistics([])
 
 

@@ -42,7 +42,7 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(os, 'fsync', full)
     with pytest.raises(
-        OutputError, match='the disk is full: .*a.txt could not be written; .* goes on where it stopped'
+        OutputError, match='the disk is full: .*a.txt could not be written; .* resumes where it stopped'
     ):
         write(tmp_path / 'a.txt', 'new')
     assert (tmp_path / 'a.txt').read_text() == 'old' and os.listdir(tmp_path) == ['a.txt']

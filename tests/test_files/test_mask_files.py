@@ -67,7 +67,7 @@ def test_low_probabilities_are_an_empty_mask(tmp_path: Path) -> None:
 def test_probabilities_of_few_levels(tmp_path: Path) -> None:
     """As quantised ones are: by themselves they could be labels, known to be probabilities they are not refused."""
     path = save(tmp_path / 'm.png', np.array([[0, 8, 16], [0, 51, 102]], np.uint8))
-    with pytest.raises(ValueError, match='if it is a label map'):
+    with pytest.raises(ValueError, match='for label maps use'):
         read_mask_file(path).binary()
     np.testing.assert_allclose(read_mask_file(path).probabilities()[1], [0, 0.2, 0.4], rtol=1e-6)
     np.testing.assert_array_equal(read_mask_file(save(path, MASK.astype(np.uint8))).probabilities(), MASK)

@@ -80,7 +80,7 @@ def test_an_image_that_ends_its_process_is_left_out_after_two_attempts(
     assert attempts.until_done(deadly) == [9, 9, 0]
     report = attempts.run(deadly)
     [failure] = report.failed
-    assert failure['image'] == 'scene_2.png' and 'the process died 2 times while it worked on it' in failure['error']
+    assert failure['image'] == 'scene_2.png' and 'the process died 2 times while refining it' in failure['error']
     assert 'attempts' in failure['error'] and report.total['images'] == 4
     harmless = BrightRefiner(noise=0.1)
     attempts.run(harmless, 'whole')

@@ -101,7 +101,7 @@ def test_configs_that_are_none(tmp_path: Path) -> None:
     (tmp_path / 'empty.py').write_text('a = 1\n', encoding='utf-8')
     with pytest.raises(ValueError, match='empty.py has no entry "model"'):
         build_refiner(tmp_path / 'empty.py')
-    with pytest.raises(ValueError, match='must describe a refiner, a subclass of BaseRefiner, got DenoiseUNet'):
+    with pytest.raises(ValueError, match='must be of a refiner, a subclass of BaseRefiner, got DenoiseUNet'):
         build_refiner(SMALL['denoiser'])
 
 

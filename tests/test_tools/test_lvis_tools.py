@@ -66,4 +66,4 @@ def test_what_is_wrong_is_said(run, folder):
     code, text = run('dataset_converters/lvis_to_coco.py', *wrong)
     assert code == 2 and 'an LVIS annotation file has' in text
     code, text = run('analysis_tools/evaluate_ap.py', folder / 'lvis.json', folder / 'coco_val.json')
-    assert code == 2 and 'no COCO results list' in text
+    assert code == 2 and 'not a COCO results list' in text

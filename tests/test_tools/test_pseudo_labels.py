@@ -121,7 +121,7 @@ def test_images_that_could_not_be_refined_give_no_labels(job, convert):
     ('change', 'message'),
     [
         ({'category_id': 6}, 'category_id 6, which is out of range'),
-        ({'image_id': 9}, 'image_id 9, which IMAGES does not have'),
+        ({'image_id': 9}, 'image_id 9, which is not in IMAGES'),
         ({'score': None}, 'needs "score"'),
     ],
 )

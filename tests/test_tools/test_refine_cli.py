@@ -185,7 +185,7 @@ def test_skipped_images_are_counted_and_give_status_1(
         (('photos', 'coarse.json', *MODEL[:-1], 'warp'), "device 'warp' cannot be used here"),
         (('photos', 'coarse.json', *MODEL, '--out', 'small.py/x'), 'cannot be written (Not a directory)'),
         (('photos', 'coarse.json', *MODEL, '--out', '.'), 'would overwrite the coarse masks'),
-        (('photos', 'coarse.json', *MODEL, '--gt', 'photos'), 'ground truth must be of the kind of the masks'),
+        (('photos', 'coarse.json', *MODEL, '--gt', 'photos'), 'ground truth must have the format of the masks'),
         (('photos', 'coarse.json', *MODEL, '--batch-masks', '0'), 'batch_masks must be at least 1, got 0'),
         (('photos', 'coarse.json', *MODEL, '--workers', '0'), 'workers must be at least 1, got 0'),
     ],

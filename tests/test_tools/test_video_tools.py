@@ -96,8 +96,8 @@ def test_measure_video(run, clips, capsys):
     arguments = (clips / 'frames', clips / 'masks', '--clips', 'a', '--model', clips / 'small.py')
     assert run('analysis_tools/measure_video.py', *arguments) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith('  ')]
-    assert [line[2:18].strip() for line in lines] == ['GT', 'coarse', 'frame by frame', 'in agreement']
+    assert [line[2:18].strip() for line in lines] == ['GT', 'coarse', 'frame by frame', 'consistent']
     assert lines[0].split()[1:4] == ['100.0', '100.0', '0.0']
     assert run('analysis_tools/measure_video.py', *arguments[:2], '--model', clips / 'small.py') == 0
     both = capsys.readouterr().out.split('all 2 objects')[1].splitlines()
-    assert [line.split()[0] for line in both[1:]] == ['GT', 'coarse', 'frame', 'in']
+    assert [line.split()[0] for line in both[1:]] == ['GT', 'coarse', 'frame', 'consistent']

@@ -25,7 +25,7 @@ from mmrefine.structures import ObjectPrompt
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--config', default='sam2.1_hiera_b+', help='of the sam2 package (default: %(default)s)')
-    parser.add_argument('--checkpoint', help='path or address of its weights')
+    parser.add_argument('--checkpoint', help='path or URL of its weights')
     parser.add_argument('--objects', type=int, nargs='+', default=[1, 4], help='numbers of objects per click')
     parser.add_argument('--tile-scale', type=float, default=1.0, help='1, 0.5 or 0 (default: %(default)s)')
     parser.add_argument('--tile-chunk', type=int, default=1, help='quadrants encoded together (default: %(default)s)')
@@ -35,7 +35,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--threads', type=int, help='of PyTorch on the CPU')
-    parser.add_argument('--clock', choices=['wall', 'cpu'], default='wall', help='"cpu" counts no waiting for others')
+    parser.add_argument(
+        '--clock', choices=['wall', 'cpu'], default='wall', help='"cpu" excludes waiting for other processes'
+    )
     parser.add_argument('--out', metavar='FILE', help='write the numbers as JSON')
     return parser.parse_args()
 

@@ -30,7 +30,7 @@ _PARTS = ('distance_fields', 'prompt_points', 'context_similarity', 'elastic_box
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--arch', default='vit_b', choices=['vit_b', 'vit_l', 'vit_h'])
-    parser.add_argument('--checkpoint', help='path or address of its weights')
+    parser.add_argument('--checkpoint', help='path or URL of its weights')
     parser.add_argument('--size', type=int, nargs=2, default=(343, 500), metavar=('H', 'W'), help='of the image')
     parser.add_argument('--masks', type=int, nargs='+', default=[1, 10, 30], help='numbers of masks')
     parser.add_argument('--iters', type=int, default=5, help='rounds (default: %(default)s)')
@@ -40,7 +40,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--threads', type=int, help='of PyTorch on the CPU')
-    parser.add_argument('--clock', choices=['wall', 'cpu'], default='wall', help='"cpu" counts no waiting for others')
+    parser.add_argument(
+        '--clock', choices=['wall', 'cpu'], default='wall', help='"cpu" excludes waiting for other processes'
+    )
     parser.add_argument('--out', metavar='FILE', help='write the numbers as JSON')
     return parser.parse_args()
 

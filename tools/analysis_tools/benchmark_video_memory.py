@@ -3,7 +3,7 @@
   python tools/analysis_tools/benchmark_video_memory.py                a small model, 500 frames of 128x128
   python tools/analysis_tools/benchmark_video_memory.py --keep-all     without streaming, for comparison
 
-Weights are random; two objects are clicked on the first frame. After warm-up the numbers stay as they are.
+Weights are random; two objects are clicked on the first frame. After warm-up the numbers are constant.
 """
 
 from __future__ import annotations

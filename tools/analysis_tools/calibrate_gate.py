@@ -1,4 +1,4 @@
-"""Fit a refiner's do-no-harm gate to masks whose ground truth is known, by cross-validation; about 50 masks are enough.
+"""Calibrate a refiner's do-no-harm gate on masks with ground truth, by cross-validation; about 50 masks are enough.
 
   tools/analysis_tools/calibrate_gate.py --config CONFIG [--checkpoint WEIGHTS] --out GATE.py
       the masks of the config's test_dataloader
@@ -7,7 +7,7 @@
   tools/analysis_tools/calibrate_gate.py --per-mask MASKS.csv --config CONFIG --out GATE.py
       numbers of single masks, as tools/test.py CONFIG WEIGHTS --no-gate --per-mask MASKS.csv writes them
 
-By default the gate leaves at most half of the harm that is done without it and loses at most a tenth of the gain, in
+By default the gate leaves at most half of the harm without it and loses at most a tenth of the gain, in
 every group of masks (--group-by). GATE.py is a config that inherits CONFIG; the gate alone is printed too. --plot draws
 the risk-coverage curves.
 """
@@ -33,14 +33,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--config', help='config of the refiner, or the name of a bundled model')
     parser.add_argument('--checkpoint', help='its weights')
     parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
-    parser.add_argument('--per-mask', type=Path, metavar='FILE', help='.csv or .json; nothing is refined then')
-    parser.add_argument('--limit', type=int, metavar='N', help='refine no more than about N masks of the data')
-    parser.add_argument('--group-by', metavar='COLUMN', help="groups to be served; default: 'kind', where known")
+    parser.add_argument('--per-mask', type=Path, metavar='FILE', help='.csv or .json; skips refinement')
+    parser.add_argument('--limit', type=int, metavar='N', help='refine about N masks of the data at most')
+    parser.add_argument('--group-by', metavar='COLUMN', help="column of the groups; default: 'kind', if present")
     parser.add_argument('--max-harm', type=float, default=0.5, help='share of the ungated harm (default: %(default)s)')
     parser.add_argument('--max-gain-lost', type=float, default=0.1, help='share of the gain (default: %(default)s)')
     parser.add_argument('--folds', type=int, default=5, help='of the cross-validation (default: %(default)s)')
     parser.add_argument('--out', type=Path, metavar='GATE.py', help='config to write')
-    parser.add_argument('--plot', type=Path, metavar='FILE.png', help='picture of the risk-coverage curves to write')
+    parser.add_argument('--plot', type=Path, metavar='FILE.png', help='plot of the risk-coverage curves to write')
     args = parser.parse_args()
     if bool(args.per_mask) == bool(args.data) and (args.per_mask or not args.config):
         parser.error('give either IMAGES COARSE GT, or --config with a test_dataloader, or --per-mask.')
@@ -137,7 +137,9 @@ def main() -> None:
     print(f'{len(data)} masks of {len(set(data.images.tolist()))} images, cross-validated in {args.folds} parts:')
     print(format_table(result))
     if not result.feasible:
-        print('No threshold meets the aim in every group; this one comes nearest. More masks, or --max-harm, may help.')
+        print(
+            'No threshold reaches the goal in every group; this one is closest. More masks or another --max-harm may help.'
+        )
     print(f'gate=dict(\n{gate_lines(result)})')
     if args.out:
         write_config(result, args.config, args.out)

@@ -1,18 +1,18 @@
-"""Refiners side by side on masks whose ground truth is known: gains, harm, time and memory, in one run.
+"""Compare refiners on masks with ground truth: gains, harm, time and memory.
 
   tools/analysis_tools/compare_refiners.py
       the bundled model and the baselines without weights, on the validation data of the bundled model
   tools/analysis_tools/compare_refiners.py CONFIG --refiner segrefiner_tiny baselines/cascade-psp.py=model
-      on the masks of a config's test_dataloader; weights follow an equals sign
+      on the masks of a config's test_dataloader; NAME=WEIGHTS sets weights
   tools/analysis_tools/compare_refiners.py DATA_ROOT
       on DATA_ROOT/{images,masks,coarse}
   tools/analysis_tools/compare_refiners.py IMAGES COARSE GT
       on masks in any format that tools/refine.py reads
 
-Masks of different kinds, such as real and simulated ones, have a table each. Gains are in points, with 95 % intervals
+Real and simulated masks have separate tables. Gains are in points, with 95 % intervals
 of a bootstrap over images; "over NAME" compares the IoU gain with the first refiner's on the same masks. A refiner
-with a gate has a second line without it. Every refiner runs in a process of its own: memory is the peak while refining
-over what the process held before, of the GPU where it runs there.
+with a gate has a second line without it. Every refiner runs in a process of its own; memory is the peak while refining
+minus that before, on the GPU if it runs there.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('data', nargs='*', help='default: %(default)s', default=[DATA])
     parser.add_argument('--refiner', nargs='+', default=REFINERS, metavar='NAME[=WEIGHTS]')
-    parser.add_argument('--limit', type=int, metavar='N', help='take about N masks, of images drawn at random')
+    parser.add_argument('--limit', type=int, metavar='N', help='use about N masks, of random images')
     parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
     args = parser.parse_args()
     if len(args.data) not in (1, 3):
         parser.error(f'expected a config, a folder, or IMAGES COARSE GT, got {args.data}.')
     if len(set(args.refiner)) < len(args.refiner):
-        parser.error(f'every refiner once, got {args.refiner}.')
+        parser.error(f'refiners must be unique, got {args.refiner}.')
     return args
 
 
@@ -82,7 +82,7 @@ def measure(data: Sequence[str], limit: int | None, device: str | None, refiner:
     if built.gate is not None:
         gates[f'{title}, no gate'] = None
     free = built.with_gate(False)
-    free.refine(images[0].image, images[0].coarse[:1])  # what is done once is no mask's time
+    free.refine(images[0].image, images[0].coarse[:1])  # warm-up, which is not timed
     before_mb = start_memory(built.device)
     records = measure_refiner(built, images, gates)
     return records, peak_memory(built.device) - before_mb

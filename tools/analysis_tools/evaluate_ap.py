@@ -1,6 +1,6 @@
 """Mask AP and boundary AP of results: evaluate_ap.py ANNOTATIONS RESULTS [RESULTS …].
 
-RESULTS are COCO results lists, such as a detector's and what tools/refine.py made of them; each is a line of the table.
+RESULTS are COCO results lists, such as a detector's and those of tools/refine.py; each is a line of the table.
 With --lvis ANNOTATIONS are those of tools/dataset_converters/lvis_to_coco.py and the protocol is that of LVIS.
 """
 
@@ -34,7 +34,7 @@ def main() -> int:
         for path in args.results:
             results = json.loads(path.read_text(encoding='utf-8'))
             if not isinstance(results, list):
-                raise ValueError(f'{path} is no COCO results list.')
+                raise ValueError(f'{path} is not a COCO results list.')
             lines[str(path)] = mask_ap(args.annotations, results, federated=args.lvis, boundary=not args.no_boundary)
     except (OSError, ValueError, ImportError) as error:
         print(f'error: {error}', file=sys.stderr)

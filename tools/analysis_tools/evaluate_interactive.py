@@ -1,13 +1,13 @@
-"""How good the masks of SAM2Refiner are for boxes and clicks, beside those of SAM 2 itself.
+"""Evaluate the masks of SAM2Refiner for boxes and clicks, compared with those of SAM 2.
 
   python tools/analysis_tools/evaluate_interactive.py CONFIG CHECKPOINT --data data/sam-hq --out work_dirs/interactive
 
-CONFIG may also be one of SAMRefiner, without CHECKPOINT: its segmenter (SAM, HQ-SAM, SAM 2) is asked for the same
-boxes and clicks, and the output for which it predicts the highest IoU is taken; both sides of the table are then its.
+CONFIG may also be one of SAMRefiner, without CHECKPOINT: its backend (SAM, HQ-SAM, SAM 2) is then evaluated with the
+same boxes and clicks, and the output of the highest predicted IoU is used on both sides of the table.
 
 The sets are DIS-VD, COIFT, HRSOD and ThinObject5K-TE in the folders of HQ-SAM's data; --folders names others. Every
-image is encoded once for all prompts. Prompts are drawn from the ground truth by --seed; masks are compared at the
-size of the image. Started again, the command goes on where it stopped.
+image is encoded once for all prompts. Prompts are simulated from the ground truth with --seed; masks are compared at
+the size of the image. The same command resumes a stopped run.
 """
 
 from __future__ import annotations
@@ -57,15 +57,15 @@ SIDES = ('coarse', 'refined')
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config')
-    parser.add_argument('checkpoint', nargs='?', help='what tools/train.py made of it')
+    parser.add_argument('checkpoint', nargs='?', help='weights from tools/train.py')
     parser.add_argument('--data', type=Path, default=Path('data/sam-hq'), help='default: %(default)s')
     parser.add_argument('--sets', nargs='+', choices=SETS, default=list(SETS), help='default: all four')
     parser.add_argument(
-        '--folders', nargs=3, action='append', metavar=('NAME', 'IMAGES', 'MASKS'), help='a set of your own, instead'
+        '--folders', nargs=3, action='append', metavar=('NAME', 'IMAGES', 'MASKS'), help='another dataset instead'
     )
     parser.add_argument('--prompts', nargs='+', type=prompt_of, default=['box', 1, 2, 5, 10], help='box, or clicks')
     parser.add_argument('--seed', type=int, default=0, help='of the clicks (default: %(default)s)')
-    parser.add_argument('--out', type=Path, required=True, help='folder of results.json, table.md and what is done')
+    parser.add_argument('--out', type=Path, required=True, help='folder of results.json, table.md and records')
     parser.add_argument('--overwrite', action='store_true', help='start from scratch')
     parser.add_argument('--precision', default='float32', choices=['float32', 'bfloat16', 'float16'])
     parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
@@ -193,7 +193,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parts = [records.read(str(number)) for number in range(len(indices))]
     empty = [part['image'] for part in parts if not part['scores']]
     if empty:
-        print(f'{len(empty)} images without a true object were left out: {", ".join(empty[:5])}')
+        print(f'{len(empty)} images without ground-truth object were left out: {", ".join(empty[:5])}')
     lines = summarize(parts, args.prompts)
     table = format_scores_table(lines, 'set, prompt')
     for name, text in (

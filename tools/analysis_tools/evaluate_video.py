@@ -1,11 +1,11 @@
-"""J, F and J&F of video object segmentation in the layouts of DAVIS and LVOS.
+"""J, F and J&F of video object segmentation in the file layouts of DAVIS and LVOS.
 
   python tools/analysis_tools/evaluate_video.py RESULTS DAVIS/Annotations/480p --clips DAVIS/ImageSets/2017/val.txt
   python tools/analysis_tools/evaluate_video.py RESULTS LVOS/valid/Annotations --lvos LVOS/valid/valid_meta.json \\
       --unseen unseen_videos.txt
 
 RESULTS and annotations hold <clip>/<frame>.png, label maps with or without palette. DAVIS leaves out first and last
-frame; LVOS measures every fifth frame of each object, and v2 averages seen and unseen categories.
+frame; LVOS evaluates every fifth frame of each object, and v2 averages seen and unseen categories.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('results', metavar='RESULTS')
     parser.add_argument('annotations', metavar='ANNOTATIONS')
-    parser.add_argument('--clips', metavar='FILE', type=Path, help='names of the clips, one a line; default: all')
+    parser.add_argument('--clips', metavar='FILE', type=Path, help='names of the clips, one per line; default: all')
     parser.add_argument('--lvos', metavar='META', help="LVOS's JSON file of the set, instead of DAVIS's rules")
-    parser.add_argument('--unseen', metavar='FILE', type=Path, help='LVOS v2: names of the unseen clips, one a line')
-    parser.add_argument('--json', metavar='FILE', type=Path, help='write the numbers there too')
+    parser.add_argument('--unseen', metavar='FILE', type=Path, help='LVOS v2: names of the unseen clips, one per line')
+    parser.add_argument('--json', metavar='FILE', type=Path, help='also write the numbers to this file')
     return parser.parse_args()
 
 

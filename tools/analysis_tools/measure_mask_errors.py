@@ -1,9 +1,9 @@
-"""Measure what a model's coarse masks get wrong, and write it to a file that training can draw such errors from.
+"""Measure the errors of a model's coarse masks and write them to a file, to simulate such masks in training.
 
   python tools/analysis_tools/measure_mask_errors.py demo/coarse_masks.json demo/ground_truth.json --out errors.json
 
 Both are COCO files; an annotation's ground truth is the one with the same id. Instead of the second file, --config
-names a training config: measured are those coarse masks in the first folder that its training samples are given.
+names a training config: the coarse masks of its training samples in the first folder are measured.
 
   python tools/analysis_tools/measure_mask_errors.py data/photos/coarse_real/isnet512 \\
       --config configs/segrefiner/segrefiner_tiny_photos.py --out data/photos/errors_isnet512.json
@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('coarse', type=Path, help='COCO file of coarse masks; with --config: folder of coarse masks')
     parser.add_argument('gt', type=Path, nargs='?', help='COCO file of ground truth, with the same annotation ids')
-    parser.add_argument('--config', help='training config whose samples are measured, in place of the ground truth')
+    parser.add_argument('--config', help='training config whose samples are measured, instead of the ground truth')
     parser.add_argument('--out', type=Path, required=True, help='JSON file to write')
     args = parser.parse_args()
     if (args.gt is None) == (args.config is None):
@@ -97,7 +97,7 @@ def pairs_of_coco(coarse_file: Path, gt_file: Path) -> Iterator[tuple[np.ndarray
     gt, gt_sizes = read_coco(gt_file)
     ids = [annotation_id for annotation_id in coarse if annotation_id in gt]
     if not ids:
-        raise SystemExit(f'{coarse_file} and {gt_file} share no annotation id; the ground truth must have the same.')
+        raise SystemExit(f'{coarse_file} and {gt_file} share no annotation id; the ids must match.')
     print(f'{len(coarse) - len(ids)} coarse masks without ground truth left out')
     yield from zip(decode([coarse[i] for i in ids], coarse_sizes), decode([gt[i] for i in ids], gt_sizes), strict=True)
 

@@ -1,9 +1,9 @@
-"""What refinement does to coarse masks of clips whose ground truth is known: gain, harm, flicker.
+"""Measure gain, harm and flicker of refinement on clips with ground truth.
 
   python tools/analysis_tools/measure_video.py DAVIS/JPEGImages/480p DAVIS/Annotations/480p --clips libby
 
-Every frame's ground-truth mask is degraded by its own draw of all simulators (mmrefine.core.coarse_masks, seeded by
-frame) and refined alone and in agreement with its neighbours. Harm: share of masks whose IoU fell by more than a
+Every frame's ground-truth mask is degraded by a random choice of all simulators (mmrefine.core.coarse_masks, seeded by
+frame) and refined frame by frame and with temporal consistency. Harm: share of masks whose IoU fell by more than a
 point. Flicker (mmrefine.core.temporal): that of the ground truth is the limit, as optical flow has errors.
 """
 
@@ -124,7 +124,7 @@ def measure_clip(
         gt = [masks.load(t)[index] for t in range(len(frames))]
         coarse = degrade(frames, gt, args)
         kinds = {'GT': (gt, 0, 0.0), 'coarse': (coarse, 0, 0.0)}
-        for kind, minimum in (('frame by frame', 0.0), ('in agreement', args.min_agreement)):
+        for kind, minimum in (('frame by frame', 0.0), ('consistent', args.min_agreement)):
             start = time.perf_counter()
             video = FramewiseVideoRefiner(refiner, min_agreement=minimum, seed=args.seed)
             results = list(video.refine_clip(frames, GivenMasks(coarse)))

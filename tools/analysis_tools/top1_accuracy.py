@@ -1,7 +1,7 @@
-"""How often predicted IoU picks a segmenter's best output: tools/analysis_tools/top1_accuracy.py CONFIG [CHECKPOINT].
+"""Top-1 accuracy: how often the predicted IoU selects SAM's best output: tools/analysis_tools/top1_accuracy.py CONFIG [CHECKPOINT].
 
-CONFIG is one of SAMRefiner++ with a test_dataloader that gives coarse and ground-truth masks. With CHECKPOINT, what
-training made of the IoU head is measured beside the head as it was published.
+CONFIG is one of SAMRefiner++ with a test_dataloader that gives coarse and ground-truth masks. With CHECKPOINT,
+the adapted IoU head is compared with the published one.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from mmrefine.registry import DATASETS, MODELS
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config')
-    parser.add_argument('checkpoint', nargs='?', help='what tools/train.py made of it')
+    parser.add_argument('checkpoint', nargs='?', help='weights from tools/train.py')
     parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
-    parser.add_argument('--max-images', type=int, help='measure on the first so many images')
+    parser.add_argument('--max-images', type=int, help='number of images, the first ones')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
     return parser.parse_args()
 

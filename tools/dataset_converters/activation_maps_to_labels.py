@@ -1,8 +1,8 @@
 """Class activation maps to label maps: tools/dataset_converters/activation_maps_to_labels.py MAPS OUT --alpha 8.
 
 MAPS is a folder of .npz and .npy files, one per image, OUT a folder for palette PNG files of the same names and the
-size of the maps, in which 0 is the background and class k is k + 1. tools/refine.py --semantic refines them; from
-activation maps to refined labels in one step goes tools/refine.py --cam.
+size of the maps, in which 0 is the background and class k is k + 1. tools/refine.py --semantic refines them;
+tools/refine.py --cam refines activation maps in one step.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def parse_args() -> argparse.Namespace:
     background.add_argument('--threshold', type=float, help='the background scores this everywhere')
     parser.add_argument('--cam-key', metavar='NAME', help='key of the maps in the files; default: those of known tools')
     parser.add_argument('--cam-first-class', type=int, choices=(0, 1), help=_FIRST_CLASS_HELP)
-    parser.add_argument('--check', action='store_true', help='only say what can be read')
+    parser.add_argument('--check', action='store_true', help='only list unreadable files')
     return parser.parse_args()
 
 
 _FIRST_CLASS_HELP = (
-    'number of the first class in the files; 1: a class 0 is the background; default: 0, or 1 where the files tell'
+    'number of the first class in the files; 1 if class 0 is the background; default: 0, or as the files specify'
 )
 
 
@@ -54,7 +54,7 @@ def main() -> int:
         try:
             labels, _ = activation_label_map(*load_activation_maps(path, names), alpha, threshold=args.threshold)
             if not labels.size:
-                raise ValueError('there is no map in it, and so no size for a label map.')
+                raise ValueError('it has no maps, so the size of the label map is unknown.')
             if labels.max() >= VOID:
                 raise ValueError(f'class {labels.max() - 1} does not fit into a label map of 8 bits.')
         except (OSError, ValueError) as error:

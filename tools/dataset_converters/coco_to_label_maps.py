@@ -43,7 +43,7 @@ def main() -> None:
     content = json.loads(args.annotations.read_text(encoding='utf-8'))
     ids = sorted(category['id'] for category in content['categories'])
     if len(ids) >= VOID:
-        raise SystemExit(f'label maps have room for {VOID - 1} categories, {args.annotations} has {len(ids)}.')
+        raise SystemExit(f'label maps can hold {VOID - 1} categories, {args.annotations} has {len(ids)}.')
     labels = {category_id: 1 if args.one_class else index + 1 for index, category_id in enumerate(ids)}
     of_image: dict[int, list[dict]] = {image['id']: [] for image in content['images']}
     for annotation in content['annotations']:

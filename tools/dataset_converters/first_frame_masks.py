@@ -1,11 +1,11 @@
-"""The first mask of every object of a clip, cut out of its annotations: first_frame_masks.py FRAMES ANNOTATIONS OUT.
+"""Extract the first mask of every object of a clip from its annotations: first_frame_masks.py FRAMES ANNOTATIONS OUT.
 
 For semi-supervised video object segmentation, on LVOS v1 and v2 (LVOS/valid/JPEGImages, LVOS/valid/Annotations) and
 DAVIS 2017, whose clips are folders of frames and of label maps with the frames' names. OUT/<clip>/<frame>.png holds the
-objects that are first seen on that frame, and no others; tools/refine_video.py FRAMES OUT --sam2 … follows them. With
---check nothing is written: it says which clips lack what.
+objects that are first seen on that frame, and no others; tools/refine_video.py FRAMES OUT --sam2 … tracks them. With
+--check nothing is written, and missing files are listed.
 
-exit status: 0 all found; 1 some clips were left out; 2 nothing could be done.
+exit status: 0 all found; 1 some clips were left out; 2 there was nothing to do.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('frames', metavar='FRAMES', type=Path)
     parser.add_argument('annotations', metavar='ANNOTATIONS', type=Path)
     parser.add_argument('out', metavar='OUT', type=Path)
-    parser.add_argument('--clips', metavar='FILE', type=Path, help='names of the clips, one a line; default: all')
-    parser.add_argument('--check', action='store_true', help='only say what is missing')
+    parser.add_argument('--clips', metavar='FILE', type=Path, help='names of the clips, one per line; default: all')
+    parser.add_argument('--check', action='store_true', help='only list missing files')
     return parser.parse_args()
 
 

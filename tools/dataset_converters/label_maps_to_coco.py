@@ -1,4 +1,4 @@
-"""Turn images with label maps or binary masks into one COCO file, one annotation per region.
+"""Convert images with label maps or binary masks to one COCO file, one annotation per region.
 
 A region is a value of the label map other than --ignore (default 0), or the whole mask with --binary. Label maps are
 found by the image's relative path and stem; with --several also <stem>_<k>, several annotators' maps of one image
@@ -32,16 +32,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('images', type=Path, help='folder of images, searched recursively')
     parser.add_argument('labels', type=Path, help='folder of label maps or masks, laid out like the images')
     parser.add_argument('out', type=Path, help='COCO file to write; images are stored beside it in <out stem>/')
-    parser.add_argument('--binary', action='store_true', help='every pixel over 0 belongs to the one object')
+    parser.add_argument('--binary', action='store_true', help='all pixels over 0 are one object')
     parser.add_argument('--components', action='store_true', help='split every region into its connected components')
     parser.add_argument('--several', action='store_true', help='take <stem>_<k> as further label maps of <stem>')
     parser.add_argument('--ignore', type=int, default=0, help='label that is not a region; -1: every label is one')
-    parser.add_argument('--max-side', type=int, default=800, help='larger images are made smaller; 0: never')
+    parser.add_argument('--max-side', type=int, default=800, help='downsize larger images; 0: never')
     parser.add_argument('--min-area', type=int, default=200, help='smallest region in pixels, after resizing')
     parser.add_argument('--max-share', type=float, default=0.8, help='largest region as a share of the image')
     parser.add_argument('--only', nargs='*', default=[], help='take these top-level folders of IMAGES only')
     parser.add_argument('--skip', nargs='*', default=[], help='leave out these top-level folders of IMAGES')
-    parser.add_argument('--check', action='store_true', help='only say which images have no label map')
+    parser.add_argument('--check', action='store_true', help='only list images without label map')
     return parser.parse_args()
 
 
@@ -57,7 +57,7 @@ def photographs(args: argparse.Namespace) -> list[tuple[Path, Path]]:
 
 
 def check(args: argparse.Namespace) -> int:
-    """Say which images have no label map; 1 if there are such, 2 if there is no image."""
+    """List images without label map; returns 1 if there are any, 2 if there are no images."""
     wanted = photographs(args)
     absent = [str(path) for path, name in wanted if not label_paths(args.labels, name, args.several)]
     print(f'{len(wanted)} images in {args.images}, {len(absent)} of them without a label map in {args.labels}')
@@ -90,7 +90,7 @@ def main() -> None:
     args = parse_args()
     if args.images.resolve() == args.labels.resolve():
         raise SystemExit(
-            f'IMAGES and LABELS are one folder, {args.images}: images and masks cannot be told apart there. '
+            f'IMAGES and LABELS are the same folder, {args.images}, in which images and masks cannot be distinguished. '
             'For published datasets there is published_masks_to_coco.py.'
         )
     if args.check:

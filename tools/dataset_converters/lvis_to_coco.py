@@ -1,8 +1,8 @@
 """LVIS annotations of COCO's classes on COCO's images: lvis_to_coco.py LVIS.json COCO_VAL.json OUT.json.
 
 LVIS.json is lvis_v1_val.json or lvis_v1_train.json (COCO val 2017 has images in both), COCO_VAL.json
-instances_val2017.json, of which the images alone are read. tools/analysis_tools/evaluate_ap.py --lvis measures results
-against OUT.json. With --check nothing is written: it says how much is found.
+instances_val2017.json, of which only the images are read. tools/analysis_tools/evaluate_ap.py --lvis evaluates results
+against OUT.json. With --check nothing is written, only the numbers are printed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('lvis', metavar='LVIS.json', type=Path)
     parser.add_argument('coco', metavar='COCO_VAL.json', type=Path)
     parser.add_argument('out', metavar='OUT.json', type=Path)
-    parser.add_argument('--check', action='store_true', help='only say what there is')
+    parser.add_argument('--check', action='store_true', help='only print the numbers')
     return parser.parse_args()
 
 

@@ -1,11 +1,11 @@
 """Refined predictions as labels: tools/dataset_converters/pseudo_labels_to_coco.py COARSE REFINED IMAGES OUT.
 
-COARSE is a detector's COCO results list with masks and scores on unlabelled images, REFINED the folder that
-tools/refine.py made of it, IMAGES a COCO file with these images and the categories, OUT the annotation file to be
-written. Every annotation has the fields score (of the detector), quality (the refiner's estimate), agreement (IoU of
+COARSE is a detector's COCO results list with masks and scores on unlabelled images, REFINED the results of
+tools/refine.py on it, IMAGES a COCO file with these images and the categories, OUT the annotation file to be
+written. Every annotation has the fields score (of the detector), quality (the refiner's predicted IoU), agreement (IoU of
 coarse and refined mask) and weight = quality, with which mmrefine.WeightedCocoDataset trains. Predictions between
 --ignore-score and --min-score, or that fail another threshold, become iscrowd=1: neither object nor background. Images
-without one label are left out, since a missing prediction does not prove that nothing is there.
+without labels are left out, since a missing prediction does not prove that there is no object.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def check_records(coarse: list[dict], content: dict, path: Path) -> None:
         if 'score' not in record or 'segmentation' not in record:
             raise SystemExit(f'{path}: result {index} needs "score" and "segmentation", got {sorted(record)}.')
         if record['image_id'] not in image_ids:
-            raise SystemExit(f'{path}: result {index} has image_id {record["image_id"]}, which IMAGES does not have.')
+            raise SystemExit(f'{path}: result {index} has image_id {record["image_id"]}, which is not in IMAGES.')
         if record['category_id'] not in category_ids:
             raise SystemExit(
                 f'{path}: result {index} has category_id {record["category_id"]}, which is out of range: IMAGES has '
@@ -123,7 +123,7 @@ def main() -> None:
     if not images:
         best = max((record['score'] for record in coarse), default=0.0)
         raise SystemExit(
-            f'not one of {len(coarse)} predictions became a label (best score {best:.2f}); lower the thresholds.'
+            f'none of {len(coarse)} predictions became a label (best score {best:.2f}); lower the thresholds.'
         )
     with whole_file(args.out) as file:
         json.dump({'images': images, 'annotations': annotations, 'categories': content['categories']}, file)

@@ -1,14 +1,14 @@
 """Published coarse masks and their ground truth as two COCO files: published_masks_to_coco.py LAYOUT ROOT OUT.
 
 OUT/truth.json and OUT/coarse.json hold the same masks in the same order, with the names of images below ROOT; no image
-is copied. configs/_base_/datasets/published_masks.py reads them. With --check nothing is written: it says what is
-missing from the layout. Grey levels are cut at one half. Files that cannot be read are left out and named.
+is copied. configs/_base_/datasets/published_masks.py reads them. With --check nothing is written, and missing
+files are listed. Grey levels have a threshold of one half. Files that cannot be read are left out and named.
 
   published_masks_to_coco.py big data/big/test data/big/deeplab --coarse data/big/coarse/deeplab
   published_masks_to_coco.py dis5k data/DIS5K/DIS-VD data/dis/isnet_vd --coarse data/dis/coarse/isnet/DIS-VD
   published_masks_to_coco.py davis585-sp data/davis585 data/davis585-sp --check
 
-exit status: 0 all found; 1 some are missing or were left out; 2 nothing could be done.
+exit status: 0 all found; 1 some are missing or were left out; 2 there was nothing to do.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('root', metavar='ROOT', type=Path, help='folder of images and ground-truth masks')
     parser.add_argument('out', metavar='OUT', type=Path, help='folder for the two files')
     parser.add_argument('--coarse', metavar='DIR', type=Path, help='folder of coarse masks; default: ROOT')
-    parser.add_argument('--check', action='store_true', help='only say what is missing')
+    parser.add_argument('--check', action='store_true', help='only list missing files')
     return parser.parse_args()
 
 

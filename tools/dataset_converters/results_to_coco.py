@@ -1,8 +1,8 @@
-"""A detector's masks as a dataset: tools/dataset_converters/results_to_coco.py RESULTS IMAGES OUT.
+"""Convert a detector's masks to a dataset: tools/dataset_converters/results_to_coco.py RESULTS IMAGES OUT.
 
 RESULTS is a COCO results list with masks, IMAGES any COCO file with the images that it refers to, OUT the annotation
 file to be written. SAMRefiner++ is trained on such files. With --match OUT is a folder of two files that hold the same
-masks in the same order: OUT/coarse.json, the results that meet an annotation of IMAGES of their class at an IoU of
+masks in the same order: OUT/coarse.json, the results that match an annotation of their class in IMAGES with an IoU of
 0.5, and OUT/truth.json, those annotations.
 """
 
@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('results', metavar='RESULTS', type=Path)
     parser.add_argument('images', metavar='IMAGES', type=Path)
     parser.add_argument('out', metavar='OUT', type=Path)
-    parser.add_argument('--min-score', type=float, default=0.5, help='leave out less certain ones (default: 0.5)')
+    parser.add_argument('--min-score', type=float, default=0.5, help='leave out lower scores (default: 0.5)')
     parser.add_argument('--match', action='store_true', help='write pairs of results and annotations')
     return parser.parse_args()
 
@@ -72,7 +72,7 @@ def main() -> None:
     known = {image['id'] for image in gt['images']}
     unknown = sorted({annotation['image_id'] for annotation in annotations} - known)
     if unknown:
-        raise SystemExit(f'{args.results} refers to images that {args.images} does not have, such as {unknown[:3]}.')
+        raise SystemExit(f'{args.results} refers to images that are not in {args.images}, such as {unknown[:3]}.')
     files = {args.out: annotations}
     if args.match:
         coarse, true = match(annotations, gt)

@@ -1,7 +1,7 @@
 """Split a COCO file by image: tools/dataset_converters/split_coco.py ANNOTATIONS OUT --parts train=12 val=6.
 
-Every part becomes OUT/<name>.json with its images, their annotations and all categories. Images are drawn without
-replacement, seeded; those that are left over go nowhere. Parts with the same seed and the same order of names do not
+Every part becomes OUT/<name>.json with its images, their annotations and all categories. Images are drawn at random
+without replacement; the rest is dropped. Parts with the same seed and the same order of names do not
 depend on the order of the images in the file.
 """
 

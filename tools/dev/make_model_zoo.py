@@ -1,6 +1,6 @@
-"""Write docs/model_zoo.md out of the metafiles: tools/dev/make_model_zoo.py [--check].
+"""Generate docs/model_zoo.md from the metafiles: tools/dev/make_model_zoo.py [--check].
 
-With --check nothing is written, and the exit status is 1 where the page is not what the metafiles say.
+With --check nothing is written, and the exit status is 1 if the page is out of date.
 """
 
 from __future__ import annotations

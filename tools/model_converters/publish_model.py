@@ -1,8 +1,8 @@
-"""Make a checkpoint ready to hand on: weights alone, in half precision, without optimiser, log and draws.
+"""Publish a checkpoint: weights alone, in half precision, without optimizer, log and random states.
 
   python tools/model_converters/publish_model.py work_dirs/…/iter_3000.pth segrefiner_mine.pth
 
-Weights averaged by an EMAHook are what mmengine keeps under "state_dict", so they are what is published.
+Where an EMAHook was used, mmengine stores the averaged weights under "state_dict", which are published.
 """
 
 from __future__ import annotations

@@ -134,5 +134,5 @@ def test_no_such_file(tmp_path):
 
 
 def test_weights_of_another_size(weights):
-    with pytest.raises(ValueError, match=r'sam_small.pth.*missing.*of another shape.*size in the config'):
+    with pytest.raises(ValueError, match=r'sam_small.pth.*missing.*of another shape.*same model size'):
         SAMBackend({**RANDOM, 'depth': 3, 'embed_dim': 64}, checkpoint=weights)
