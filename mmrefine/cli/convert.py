@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
         nargs='?',
         type=float,
         const=DEFAULT_TOLERANCE_PX,
-        help='write polygons instead of RLE to COCO files, within so many pixels (default: %(const)s, which loses no pixel)',
+        help='write polygons instead of RLE to COCO files, within this tolerance (default: %(const)s, lossless)',
     )
     args = parser.parse_args(argv)
     from mmrefine.files.names import printable

@@ -7,7 +7,7 @@ import sys
 
 DESCRIPTION = """\
 Apply the decisions made on the review page: accepted proposals are written to the results of the job, rejected ones are
-replaced by the coarse masks. Nothing is refined again, and all other masks are unchanged. Later runs of the job keep the
+replaced by the coarse masks. Nothing is refined again, and other masks are unchanged. Later runs of the job keep the
 decisions as long as image, masks, weights and config do not change.
 """
 

@@ -35,11 +35,11 @@ and .job/; nothing else is written or deleted.
 
 To review the masks, and accept or reject proposals: --report, then mmrefine decide.
 
-Large datasets: tools/dist_refine.sh and tools/slurm_refine.sh distribute the work to processes, --launcher ray among the
+Large datasets: tools/dist_refine.sh and tools/slurm_refine.sh distribute the work to processes, --launcher ray to the
 actors of a Ray cluster; all must see the same disk. See docs/scaling.md.
 
 exit status: 0 all masks refined; 1 some images were skipped, or some masks are unusable; 2 the job could not start
-or not go on.
+or not continue.
 
 examples:
   mmrefine refine photos/ predictions.json --out refined/ --pictures 20
@@ -102,8 +102,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 _FORMAT_HELP = 'format of MASKS, if it is not recognised; see docs/formats.md'
 _POLYGONS_HELP = (
-    'refined masks go into COCO files as polygons with holes and parts, not as RLE, within so many pixels (default: '
-    '%(const)s, which loses no pixel)'
+    'write polygons with holes and parts instead of RLE to COCO files, within this tolerance (default: '
+    '%(const)s, lossless)'
 )
 _REPORT_HELP = 'write DIR/review/index.html: every mask before and after, to accept or reject'
 _OVERWRITE_HELP = 'start from scratch: delete all files of an earlier job in DIR, whatever its settings were'
@@ -122,7 +122,7 @@ _FIRST_CLASS_HELP = (
     'number of the first class in activation maps; 1 if class 0 is the background; default: 0, or as the files specify'
 )
 _SPLIT_HELP = (
-    'how a label becomes regions: its components, merged where they probably are one object (merged, the default), '
+    'how a label is split into regions: its components, merged if they are probably one object (merged, the default), '
     'its components, or the whole class'
 )
 _ACTORS_HELP = 'Ray actors (default: one per GPU of the cluster, or per core where there are none)'

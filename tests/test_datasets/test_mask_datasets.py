@@ -299,7 +299,9 @@ def test_polygons_of_an_image_of_another_size_are_refused(coco):
     content['images'][0].update(height=80, width=60)
     path.write_text(json.dumps(content))
     dataset = coco_dataset(path)
-    with pytest.raises(ValueError, match=r'is declared as 80x60 \(HxW\) but the image is 60x80; height and width are swapped: .*EXIF'):
+    with pytest.raises(
+        ValueError, match=r'is declared as 80x60 \(HxW\) but the image is 60x80; height and width are swapped: .*EXIF'
+    ):
         dataset[0]
     assert dataset[1]['gt_masks'].any()  # RLE says its size itself
 

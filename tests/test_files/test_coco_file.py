@@ -124,7 +124,10 @@ POLYGON = [[1, 1, 4, 1, 4, 3, 1, 3]]
     ('more', 'message'),
     [
         ({'segmentation': [[1, 1, 4, 1, 4, float('nan')]]}, 'finite numbers'),
-        ({'segmentation': {'size': [7, 5], 'counts': [35]}}, '7x5 .* but the image is 5x7; height and width are swapped'),
+        (
+            {'segmentation': {'size': [7, 5], 'counts': [35]}},
+            '7x5 .* but the image is 5x7; height and width are swapped',
+        ),
         ({'segmentation': 5}, 'neither polygons nor RLE'),
         *[({'category_id': value}, '"category_id" must be a whole number') for value in ([1], {}, 'dog', 1.5, True)],
     ],
@@ -145,7 +148,11 @@ def test_records_that_cannot_be_used(tmp_path: Path, more: dict, message: str) -
 
 @pytest.mark.parametrize(
     ('declared_hw', 'hint'),
-    [((7, 5), 'height and width are swapped: .*EXIF'), ((10, 14), 'proportional: .*resize'), ((5, 9), 'belong to another image')],
+    [
+        ((7, 5), 'height and width are swapped: .*EXIF'),
+        ((10, 14), 'proportional: .*resize'),
+        ((5, 9), 'belong to another image'),
+    ],
 )
 def test_polygons_are_held_to_the_size_that_the_file_says(tmp_path: Path, declared_hw: tuple, hint: str) -> None:
     image = {**IMAGES[0], 'height': declared_hw[0], 'width': declared_hw[1]}

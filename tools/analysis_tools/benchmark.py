@@ -3,7 +3,7 @@
   python tools/analysis_tools/benchmark.py             everything, about three minutes on two CPU cores
   python tools/analysis_tools/benchmark.py --only overhead batching
 
-network   one refined mask in CPU seconds: the bundled model and that of the release before as they are (crop, cues,
+network   one refined mask in CPU seconds: the bundled model and that of the previous release (crop, cues,
           passes, paste); the paper's U-Net alone, one pass counted six times; CascadePSP's network alone, with
           random weights.
 overhead  the share of refining 100 masks on 640x480 images that is spent outside the network
@@ -32,7 +32,7 @@ from mmrefine.registry import MODELS
 from mmrefine.utils import find_config
 
 SIZE_HW = (480, 640)
-# The bundled model of the release before, to compare with: a narrow U-Net without an image encoder.
+# The bundled model of the previous release, for comparison: a narrow U-Net without an image encoder.
 BUNDLED_0_1 = {
     'type': 'SegRefiner',
     'denoiser': {

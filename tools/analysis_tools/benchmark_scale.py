@@ -4,18 +4,18 @@
   python tools/analysis_tools/benchmark_scale.py --masks 10000 --large  no large image: under a minute
 
 For each size a COCO file is generated: 8 ragged masks of 96x128 pixels per image, as compressed RLE that is as long as
-that of usual masks, not grouped by image. Each of these is then done by a process of its own, whose processor time (so
-that waiting for other work on the machine does not count) and peak memory are told:
+that of usual masks, not grouped by image. Each of these stages runs in a process of its own, whose CPU time (without
+waiting for other processes) and peak memory are printed:
 
 index    open the file: find every record and its image
 read     decode masks, image by image
-parts    encode masks again and keep one part per image, as a job does with refined ones
-finish   put the parts together: the COCO file and summary.json
+parts    encode masks again and write one record per image, as a job does with refined ones
+finish   merge the records: the COCO file and summary.json
 
-Reading and keeping parts are timed on the first 10,000 masks only. 1,000,000 masks take 3 GB on the disk in --folder.
-Images and refiners have no part in these. Then follow
+read and parts are timed on the first 10,000 masks only. 1,000,000 masks take 3 GB on the disk in --folder.
+No images are read and nothing is refined in these. Then follow
 
-split    label maps of noise, 700x700, of several numbers of labels: regions and processor time
+split    label maps of noise, 700x700, of several numbers of labels: regions and CPU time
 large    whole jobs with the bundled refiner over one image with many masks: peak memory
 """
 

@@ -138,7 +138,7 @@ def main() -> None:
     print(format_table(result))
     if not result.feasible:
         print(
-            'No threshold reaches the goal in every group; this one is closest. More masks or another --max-harm may help.'
+            'No threshold reaches the goal in every group; this one is closest. Give more masks, or another --max-harm.'
         )
     print(f'gate=dict(\n{gate_lines(result)})')
     if args.out:

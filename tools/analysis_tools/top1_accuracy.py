@@ -1,4 +1,4 @@
-"""Top-1 accuracy: how often the predicted IoU selects SAM's best output: tools/analysis_tools/top1_accuracy.py CONFIG [CHECKPOINT].
+"""Top-1 accuracy, how often predicted IoU selects SAM's best output: top1_accuracy.py CONFIG [CHECKPOINT].
 
 CONFIG is one of SAMRefiner++ with a test_dataloader that gives coarse and ground-truth masks. With CHECKPOINT,
 the adapted IoU head is compared with the published one.

@@ -139,8 +139,8 @@ class RefineHook(Hook):
 
     def _report(self, runner: Runner) -> None:
         """Log the decisions of the gate over all processes."""
-        told = self._refine
-        counts = all_gather_object((told.num_masks, told.num_accepted, told.kept_reasons))
+        refine = self._refine
+        counts = all_gather_object((refine.num_masks, refine.num_accepted, refine.kept_reasons))
         num_masks, num_accepted = (sum(count[index] for count in counts) for index in (0, 1))
         kept_reasons = sum((count[2] for count in counts), Counter())
         runner.logger.info(
