@@ -68,7 +68,7 @@ class RefineInferencer:
         device: such as ``'cpu'`` or ``'cuda:1'``; None: where a given refiner is, else a GPU where there is one.
         gate: see :func:`refine`.
         seed: of the random draws, which start again with every image.
-        batch_masks: images are handed to the refiner in groups of at most this many masks, and single images with
+        batch_masks: images are passed to the refiner in groups of at most this many masks, and single images with
             more of them alone. Results do not depend on it beyond rounding.
 
     Example:

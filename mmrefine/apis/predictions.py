@@ -36,7 +36,7 @@ def refine_predictions(
     Args:
         samples: a ``DetDataSample``, ``SegDataSample`` or ``TrackDataSample``, or a list of them, as
             ``inference_detector``, ``inference_model`` and inferencers (``return_datasamples=True``) return them. They
-            stay as they are.
+            are not changed.
         images: the original images, one per sample: paths or (H, W, 3) uint8 arrays; for a ``TrackDataSample`` a list,
             one per frame. None: the files that ``img_path`` of the samples names.
         model: name of a bundled model (kept for the next call), a config or a refiner, as for :func:`mmrefine.refine`.

@@ -38,7 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit status."""
     args = parse_args(argv)
-    # Imported late, so that --help answers at once.
+    # Imported late, so that --help is fast.
     from mmrefine import compat
     from mmrefine.files.atomic import whole_file
     from mmrefine.jobs.comparison import oracle

@@ -157,7 +157,7 @@ def cam_names(args: argparse.Namespace) -> MapNames:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
-    # Imported late, so that --help answers at once.
+    # Imported late, so that --help is fast.
     from mmrefine.core.gate import parse_gate
     from mmrefine.files.names import printable
     from mmrefine.jobs import error_text, format_report, refine_dataset
@@ -210,7 +210,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print('stopped; run the same command to resume.', file=sys.stderr)
         return 130
-    if report is None:  # the first process tells
+    if report is None:  # the first process reports
         return 0
     print(format_report(report))
     if quality is not None:
@@ -237,8 +237,8 @@ def swapped(images: str, masks: str) -> str:
     """A sentence where IMAGES look like masks and MASKS like images; else ''."""
     from mmrefine.files.names import find_files
 
-    photographs = ('.jpg', '.jpeg', '.webp')
+    suffixes = ('.jpg', '.jpeg', '.webp')
     annotations = ('.json', '.xml', '.txt', '.npy', '.npz')
-    if find_files(masks, photographs) and find_files(images, annotations) and not find_files(images, photographs):
+    if find_files(masks, suffixes) and find_files(images, annotations) and not find_files(images, suffixes):
         return ' IMAGES come first and MASKS second: are they swapped?'
     return ''

@@ -92,7 +92,7 @@ _MAX_PROBLEMS = 20
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
-    # Imported late, so that --help answers at once.
+    # Imported late, so that --help is fast.
     from mmrefine.core.gate import parse_gate
     from mmrefine.files.names import printable
     from mmrefine.jobs import error_text, format_video_report, refine_video
@@ -129,7 +129,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print('stopped; run the same command to resume.', file=sys.stderr)
         return 130
-    if report is None:  # the first process tells
+    if report is None:  # the first process reports
         return 0
     print(format_video_report(report))
     for failure in report.failed:

@@ -26,7 +26,7 @@ def _history_statistic(owner: Any, name: str) -> Callable:
 
 
 def _under(path: str, function: Callable) -> Callable:
-    """Returns ``function`` under another dotted path: the allow-list matches what a pickle says by that path."""
+    """Returns ``function`` under another dotted path, by which the allow-list matches names in pickles."""
 
     def alias(*args: Any) -> Any:
         return function(*args)

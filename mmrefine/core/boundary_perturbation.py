@@ -13,7 +13,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-# Contours shorter than this stay as they are.
+# Shorter contours are not changed.
 _MIN_CONTOUR_POINTS = 10
 # The gap is the narrowest of so many: rather a protrusion is cut off than a side bridged.
 _GAP_CANDIDATES = 10
@@ -48,7 +48,7 @@ def perturb_boundary(
     Args:
         mask: (H, W) bool. An empty one comes back empty.
         rng: the source of all randomness.
-        iou_target: in (0, 1]; 1 leaves the simplified mask as it is.
+        iou_target: in (0, 1]; 1 leaves the simplified mask unchanged.
         sample_rate: see :func:`simplify_contours`.
         regional_sample_rate: see :func:`simplify_contours`.
         move_rate: see :func:`simplify_contours`.

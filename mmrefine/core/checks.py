@@ -35,7 +35,7 @@ def check_image(image: np.ndarray) -> np.ndarray:
 def check_masks(masks: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
     """Accept N masks of one image as (N, H, W), or one as (H, W), and return them as (N, H, W) bool.
 
-    What becomes of other dtypes says :func:`binarize`. The result is a copy unless the input is bool already.
+    For other dtypes see :func:`binarize`. The result is a copy unless the input is bool already.
 
     Raises:
         TypeError: not an array, or a dtype that is not a mask.
@@ -80,7 +80,7 @@ def check_same_size(what: str, size_hw: tuple[int, int], image_hw: tuple[int, in
 def binarize(masks: np.ndarray) -> np.ndarray:
     """Masks of any shape and accepted dtype as bool.
 
-    bool is taken as it is; floats are probabilities in [0, 1], cut at 0.5; integers are binary (0 and 1, 0 and 255, 0
+    bool is unchanged; floats are probabilities in [0, 1], cut at 0.5; integers are binary (0 and 1, 0 and 255, 0
     and 65535 in 16 bits), or uint8 probabilities, 255 for 1, cut at 0.5.
 
     Raises:

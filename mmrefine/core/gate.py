@@ -80,7 +80,7 @@ class QualityGate:
             raise ValueError('min_probability needs the weights of a logistic model; calibrate_gate.py fits them.')
 
     def judge(self, features: Mapping[str, float]) -> str:
-        """Why a proposal must not replace its coarse mask, in words and numbers; '' if it may.
+        """Reason for keeping the coarse mask, with numbers; '' if the proposal is accepted.
 
         Args:
             features: of one mask, by name.

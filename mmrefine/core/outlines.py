@@ -106,7 +106,7 @@ def _rings(mask: np.ndarray, labels: np.ndarray) -> list[tuple[int, np.ndarray]]
 
 
 def _simplify(ring: np.ndarray, tolerance_px: float) -> np.ndarray:
-    """Douglas and Peucker (1973), from two points that are far apart; a ring that would vanish stays as it is.
+    """Douglas and Peucker (1973), from two points that are far apart; a ring that would vanish is not changed.
 
     OpenCV's approxPolyDP drops further points at its end, and may then be off by more than the tolerance.
     """

@@ -124,7 +124,7 @@ def must_restart(
 
     Only if the propagated mask is an object at all and the frame's own coarse mask supports it: after a cut, and where
     the object appears or vanishes, neighbours know nothing about a frame. And not where refinement left the coarse mask
-    as it was, so did not trust its own proposal: it is no better on the neighbours, of which propagation tells.
+    unchanged, since its proposals are then no better on the neighbouring frames either.
 
     Args:
         refined, propagated, coarse: (H, W) bool, of one frame.

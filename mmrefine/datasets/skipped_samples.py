@@ -10,7 +10,7 @@ _LIMIT, _LIMIT_SHARE = 100, 0.05
 
 
 class BrokenSampleError(ValueError):
-    """A sample whose files cannot be read or whose masks cannot be used; the text says which and why."""
+    """A sample whose files cannot be read or whose masks cannot be used."""
 
 
 class SkippedSamples:

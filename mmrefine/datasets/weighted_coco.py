@@ -1,7 +1,7 @@
 """Dataset of MMDetection for weighted pseudo labels; needs ``custom_imports = dict(imports=[...])`` in the config.
 
 The file is COCO's with a ``weight`` in [0, 1] in every annotation, as tools/dataset_converters/pseudo_labels_to_coco.py
-writes it. Mix with labels by people: ``ConcatDataset`` of both, and MMDetection's ``MultiSourceSampler`` for the ratio.
+writes it. Mix with human annotations: ``ConcatDataset`` of both and MMDetection's ``MultiSourceSampler``.
 """
 
 from __future__ import annotations

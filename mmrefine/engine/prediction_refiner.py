@@ -38,7 +38,7 @@ class PredictionRefiner:
     """Refiner of predictions of MMDetection and MMSegmentation, on the original images.
 
     Args:
-        refiner: refines; in its own precision, whatever autocast is at work around it.
+        refiner: runs in its own precision, whatever autocast is active.
         selection: which masks are refined; the others stay.
         classes: names of the dataset's classes in order, None where they are not known.
         rescore: whether refined instances get score x quality as their score.
@@ -94,7 +94,7 @@ class PredictionRefiner:
 
         Args:
             predictions: ``DetDataSample`` or ``SegDataSample``, one per image; or ``TrackDataSample``, one per clip,
-                whose frames are refined one by one; left as they are.
+                whose frames are refined one by one; not changed.
             data: the batch from which they were predicted, for ``fallback``.
             images: the original images, (H, W, 3) uint8 RGB, one per prediction; for a clip None or a list. None: as
                 ``img_path`` says.
@@ -115,8 +115,8 @@ class PredictionRefiner:
         results = iter(self._refine([item for item in work if item.chosen.any()], predictions, data, images))
         refined = list(predictions)
         for index, items in groupby(work, key=attrgetter('index')):
-            answers = [(item, next(results) if item.chosen.any() else None) for item in items]
-            refined[index] = self._write(predictions[index], answers)
+            refinements = [(item, next(results) if item.chosen.any() else None) for item in items]
+            refined[index] = self._write(predictions[index], refinements)
         return refined
 
     def _refine_clip(self, clip: BaseDataElement, images: Sequence[np.ndarray | None] | None) -> BaseDataElement:
@@ -138,11 +138,11 @@ class PredictionRefiner:
         return _Work(index, field, self.selection.select(areas_px, field.labels, field.scores))
 
     def _write(
-        self, prediction: BaseDataElement, answers: Sequence[tuple[_Work, RefineResult | None]]
+        self, prediction: BaseDataElement, refinements: Sequence[tuple[_Work, RefineResult | None]]
     ) -> BaseDataElement:
         """The prediction of one image with refined fields; None: no mask of the field was chosen."""
         refined, before = prediction, BaseDataElement(accepted=np.zeros(0, bool))
-        for (_, field, chosen), result in answers:
+        for (_, field, chosen), result in refinements:
             masks, scores = field.masks[:0], np.zeros(0, np.float32)
             if result is not None:
                 masks, scores = result.masks, result.scores

@@ -17,7 +17,7 @@ from mmrefine.registry import METRICS
 from mmrefine.utils import require
 
 _SIDES = ('coarse', 'refined')
-# PySODMetrics asks for opencv-python-headless, which would be put over the OpenCV that is there.
+# PySODMetrics requires opencv-python-headless, which would overwrite the installed OpenCV.
 _INSTALL = 'pip install --no-deps pysodmetrics && pip install scikit-image scikit-learn'
 METRIC_NAMES = ('max_f', 'weighted_f', 'mae', 's', 'max_e', 'mean_e', 'hce')
 

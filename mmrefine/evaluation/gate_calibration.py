@@ -48,7 +48,7 @@ class GateData:
     def from_records(cls, records: Sequence[Mapping], group_by: str | None = None) -> GateData:
         """From the ``per_mask_file`` that :class:`~mmrefine.evaluation.RefineMetric` writes without a gate.
 
-        Masks about which the refiner was not asked are left out.
+        Masks without features, such as too small ones, are left out.
 
         Args:
             records: one per mask.
@@ -66,14 +66,14 @@ class GateData:
                     f'FILE writes them; got {got}.'
                 )
         group_by = group_by or ('kind' if 'kind' in records[0] else None)
-        asked = [record for record in records if all(_is_number(record[name]) for name in names)]
-        if any(str(record.get('accepted')) == 'False' and float(record['area_ratio']) > 0 for record in asked):
+        complete = [record for record in records if all(_is_number(record[name]) for name in names)]
+        if any(str(record.get('accepted')) == 'False' and float(record['area_ratio']) > 0 for record in complete):
             raise ValueError('some proposals were refused: a gate was active; run mmrefine test with --no-gate.')
         data = cls(
-            {name: np.array([float(record[name]) for record in asked]) for name in names},
-            np.array([float(record['refined_iou']) - float(record['coarse_iou']) for record in asked]),
-            np.array([str(record[group_by]) if group_by else 'all' for record in asked]),
-            np.array([str(record.get('img_path') or index) for index, record in enumerate(asked)]),
+            {name: np.array([float(record[name]) for record in complete]) for name in names},
+            np.array([float(record['refined_iou']) - float(record['coarse_iou']) for record in complete]),
+            np.array([str(record[group_by]) if group_by else 'all' for record in complete]),
+            np.array([str(record.get('img_path') or index) for index, record in enumerate(complete)]),
         )
         won, harmed = np.count_nonzero(data.gains > HARM_TOLERANCE), np.count_nonzero(data.gains < -HARM_TOLERANCE)
         if min(won, harmed) == 0 or won + harmed < _MIN_CHANGED:

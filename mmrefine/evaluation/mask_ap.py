@@ -96,7 +96,7 @@ def _with_boundaries(ious: Any, gt: list[dict], dt: list[dict], max_dets: int | 
 
 
 def _band(record: dict) -> dict:
-    """RLE of the boundary band of an annotation or result; kept in it, for it is asked for again."""
+    """RLE of the boundary band of an annotation or result; cached in it."""
     if '_band' not in record:
         mask = coco_mask.decode(record['segmentation']).astype(bool)  # RLE: both packages have converted polygons
         band = boundary_band(mask, band_width(mask.shape, DILATION_RATIO))

@@ -26,7 +26,7 @@ _OF_BOXES = ('bbox', 'proposal', '/AR', 'pascal_voc/', 'openimages/', 'crowd_hum
 class RefineEvaluator(Evaluator):
     """Evaluator of ``refined/<key>``, ``coarse/<key>`` and ``gain/<key>`` for every key of its metrics.
 
-    Every metric is built twice, and one of the two sees the predictions as they were before
+    Every metric is built twice, and one of the two gets the predictions before
     :class:`~mmrefine.engine.RefineHook`; what it writes to files goes to names that end in ``_coarse``. ``accepted`` is
     the share of the masks given to the refiner that it replaced. To keep the best checkpoint by refined masks write for
     example ``save_best='refined/coco/segm_mAP'``.

@@ -138,7 +138,7 @@ class CocoFile:
         """The (H, W) bool mask of a record of this file; see :func:`decode_record`.
 
         Args:
-            declared_hw: None: the size that this file says the record's image has, if it does.
+            declared_hw: None: the size of the record's image in this file, if it is known.
         """
         if declared_hw is None:
             image = self.images.get(_image_id_of(record))
@@ -178,8 +178,8 @@ def decode_record(
 
     Args:
         image_hw: size of the image that was read.
-        declared_hw: size of the image that the record was made for; None if nothing says. Polygons must be of an image
-            of this size, as RLE, which says its size itself, must.
+        declared_hw: size of the image that the record was made for; None if unknown. Polygons must be of an image of
+            this size, like RLE, which contains its size.
         categories: ids that are known besides whole numbers.
 
     Raises:

@@ -92,7 +92,7 @@ class ImageTable:
         """The image called ``name``, a path with or without folders and suffix; None if there is none.
 
         Args:
-            suffix_counts: False: the name is that of a mask, whose suffix says nothing about the image's.
+            suffix_counts: False: the name is that of a mask, whose suffix is independent of the image's.
 
         Raises:
             ValueError: there are several.

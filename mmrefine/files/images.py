@@ -16,7 +16,7 @@ from mmrefine.files.names import check_readable, find_files
 
 _SUSPECT_PIXELS, _MAX_PIXELS = 178_956_970, 10**9
 _MAX_PIXELS_PER_BYTE = 10_000  # a white page of one bit per pixel, packed by PNG, has 8,000
-# Pillow answers damage with any of these; its text says what is wrong with the file.
+# Pillow raises any of these for damaged files, with a description of the damage.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, ArithmeticError, struct.error)
 _LOCK = threading.Lock()
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')

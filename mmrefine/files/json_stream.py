@@ -1,7 +1,7 @@
 """JSON files of any size, read and written one list element at a time.
 
 The standard library's decoder does the parsing, on a window that moves over the file; other than event parsers such as
-ijson it tells where in the file an element is, so that a large file is its own index.
+ijson it yields the position of each element in the file, so that elements can be indexed.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def walk_json(path: str | os.PathLike, digest: Any = None) -> Iterator[Item]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not JSON, or a key is there twice; what came before was yielded already.
+        ValueError: it is not JSON, or a key is there twice; earlier parts were yielded already.
     """
     with open(check_readable(path), 'rb') as file:
         window = _Window(file, digest)

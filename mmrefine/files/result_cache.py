@@ -30,7 +30,7 @@ class ResultCache:
 
     Args:
         folder: made when the first result is written.
-        refiner_id: what tells one refiner from another, see :func:`refiner_fingerprint`.
+        refiner_id: digest of the refiner, see :func:`refiner_fingerprint`.
     """
 
     def __init__(self, folder: str | os.PathLike, refiner_id: str):

@@ -33,7 +33,7 @@ class VideoFrames(Sequence):
         names: name of each frame without suffix.
         suffix: of the frames' files; of a video's frames, which have none, that of JPEG files.
         size_hw: (H, W) of all of them.
-        fps: frames per second; 24 where nothing says.
+        fps: frames per second; 24 if unknown.
     """
 
     fps = _DEFAULT_FPS
@@ -109,7 +109,7 @@ class VideoFile(VideoFrames):
 
     Args:
         path: of the file.
-        allow_gaps: take what can be decoded of a file that has fewer frames than it says.
+        allow_gaps: accept a file that has fewer frames than it declares.
 
     Raises:
         FileNotFoundError: no such file.

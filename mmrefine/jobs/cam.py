@@ -147,7 +147,7 @@ def compare_label_maps(
             else:
                 before = None if read_coarse is None else read_coarse(name)
             if gt_labels is None or before is None:
-                continue  # the result of an input that is gone
+                continue  # the result of an input that was deleted
             maps = {side: read_mask_file(folder / name).labels() for side, folder in folders.items()}
             if any(labels.shape != gt_labels.shape for labels in (before, *maps.values())):
                 continue

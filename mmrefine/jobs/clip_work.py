@@ -137,7 +137,7 @@ class ClipWork(Work):
         return self._outputs[task.index]
 
     def _list_outputs(self, task: ClipTask) -> list[str]:
-        if not self._frame_names(task):  # loading it tells why
+        if not self._frame_names(task):  # loading it raises the reason
             return []
         names = [name for writer in self.writers for name in writer.outputs(task)]
         return [*names, *([f'overlays/{task.name}.mp4'] if self.overlay else [])]

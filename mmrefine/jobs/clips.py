@@ -59,7 +59,7 @@ def refine_video(
         frames, masks, allow_gaps, videos: see :func:`~mmrefine.jobs.formats.open_clips`.
         out: folder for the results.
         model: a refiner for single frames, see :class:`~mmrefine.apis.inferencer.RefineInferencer`; or one for clips,
-            which is used as it is.
+            which is used without copying.
         checkpoint, device, gate, seed: of a refiner for single frames, see the same.
         min_agreement: see :class:`~mmrefine.models.video.FramewiseVideoRefiner`.
         sam2: config of a SAM2Refiner. Objects of clips whose masks are prompts are followed by it, without the refiner
@@ -152,7 +152,7 @@ def build_refiners(
     if sam2 is not None:
         from mmrefine.models.sam2_refiner import SAM2Propagator, TrackingVideoRefiner, build_video_predictor
 
-        # Neighbouring frames are asked one after the other: three sets of features are kept.
+        # Neighbouring frames are encoded one after the other: three sets of features are kept.
         cached = {'cached_frames': 3, 'prompt_reuse': prompt_reuse, 'tile_scale': 0.5 if fast else None}
         predictor = build_video_predictor(sam2, sam2_checkpoint, device, **cached)
         tracker, propagator = TrackingVideoRefiner(predictor), SAM2Propagator(predictor)

@@ -26,7 +26,7 @@ def measure_refiner(
     """Refine masks once, and evaluate the proposals under different gates.
 
     Args:
-        refiner: its own gate is not asked.
+        refiner: its own gate is not used.
         images: with ground truth.
         gates: by name; default: ``{'': None}``, every proposal that is not empty is taken.
 

@@ -26,7 +26,7 @@ KEPT = 'kept by a reviewer'
 def apply_decisions(out: str | os.PathLike, decisions: Mapping[str, Mapping[int, bool]]) -> JobReport:
     """Accept or reject proposals of a job on images.
 
-    Later runs of the job leave the decisions alone, as long as image, masks, weights and config stay as they are.
+    Later runs of the job keep the decisions as long as image, masks, weights and config do not change.
 
     Args:
         out: folder of the job.
@@ -82,7 +82,7 @@ def keep_arguments(state: Path, paths: Mapping[str, Any], options: FormatOptions
 
     Args:
         state: what the job keeps for itself.
-        paths: images, masks, image_root and gt, as they were given.
+        paths: images, masks, image_root and gt, as given.
         more: format, pictures and about.
     """
     absolute = {name: None if path is None else os.path.abspath(path) for name, path in paths.items()}

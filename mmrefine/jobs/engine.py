@@ -68,7 +68,7 @@ class Job:
 
         Raises:
             ValueError: results would touch inputs, or the folder holds results of a job with other choices.
-            OutputError: another run is at work in the folder, or it cannot be written to.
+            OutputError: another run uses the folder, or it cannot be written to.
         """
         check_names([*self._final_outputs(), *_RESERVED])
         check_apart(self.out, self._all_outputs(), self.work.paths())
@@ -134,7 +134,7 @@ class Job:
         try:
             choices = json.loads((self.state / 'settings.json').read_text(encoding='utf-8'))['choices']
         except (OSError, ValueError, KeyError, TypeError):
-            return None  # none, or damaged; every record tells its own
+            return None  # none, or damaged
         return choices if isinstance(choices, dict) else None
 
     def _left(self) -> Iterator[Share]:

@@ -85,7 +85,7 @@ def refine_dataset(
         overwrite: start from scratch; all files that an earlier job has written there are deleted.
         progress: show it on standard error.
         launcher: what started this process and others like it, which must share the disk: ``'pytorch'``, ``'slurm'`` or
-            ``'mpi'``, see :func:`~mmrefine.jobs.launch.join.join_processes`; ``'ray'`` hands the work to a Ray cluster.
+            ``'mpi'``, see :func:`~mmrefine.jobs.launch.join.join_processes`; ``'ray'`` runs on a Ray cluster.
         actors: how many Ray actors; None: one per GPU of the cluster, or per core where there are none.
         debug: show where in the code what made an image fail was raised.
 

@@ -25,11 +25,11 @@ _STALE_S = 120.0  # disks of clusters show changes of other machines with up to 
 class Lock:
     """A context in which no other run writes into the folder.
 
-    On one machine the operating system holds the lock, and frees it when the process is gone. Machines that share a
-    disk also look at how old the owner's last sign of life is, so the lock of a machine that is gone is taken over.
+    On one machine the operating system holds the lock, and releases it when the process exits. Machines that share a
+    disk also check the age of the owner's last heartbeat, so the lock of a lost machine is taken over.
 
     Args:
-        path: of the lock file, which says who holds it and since when.
+        path: of the lock file, which contains its owner and start time.
     """
 
     def __init__(self, path: Path):

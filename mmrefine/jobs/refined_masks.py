@@ -29,7 +29,7 @@ class RefinedMask:
         gain: the quality that the gate expects the proposal to gain; None where the refiner does not estimate it.
         accepted: the proposal replaces the coarse mask.
         reason: why it does not; '' if it does.
-        failed: the coarse mask could not be used; ``reason`` says why.
+        failed: the coarse mask is unusable for this ``reason``.
         decided: a person decided, not the gate.
     """
 

@@ -1,4 +1,4 @@
-"""What a job tells: one entry per mask, totals, a table."""
+"""Report of a job: one entry per mask, totals, a table."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def _review_image(job: Job, loaded: LoadedImage, record: dict) -> ReviewImage:
         try:
             gt = job.work.ground_truth.read(loaded.task, loaded.coarse)
         except (OSError, ValueError):
-            gt = None  # the summary tells why
+            gt = None  # the summary has the reason
     masks = _review_masks(loaded, refined, gt)
     return ReviewImage(record['key'], loaded.task.image, loaded.image, masks)
 
@@ -123,7 +123,7 @@ def _review_masks(
             try:
                 true = gt.mask(index, mask)
             except ValueError:
-                true = None  # the summary tells why
+                true = None  # the summary has the reason
         yield (
             index,
             ReviewMask(

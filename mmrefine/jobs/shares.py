@@ -192,7 +192,7 @@ class ShareRunner:
 
 
 class _ProcessDiedError(RuntimeError):
-    """The process was gone twice while it worked on a task."""
+    """The process died repeatedly while refining a task."""
 
     def __init__(self, state: Path):
         super().__init__(

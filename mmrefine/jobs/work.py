@@ -50,7 +50,7 @@ class Work(ABC):
         tasks: each with ``index``, ``key`` (names it in every run) and ``name`` (for reports).
         choices: what the user chose that results depend on; a job goes on only with the same.
         refiner: digest of the choices, the refiner's config and its weights.
-        about: what the summary says besides about the job, such as names of inputs; results do not depend on it.
+        about: further entries of the summary, such as names of inputs; results do not depend on it.
         workers: threads that load tasks ahead.
         reports_progress: :meth:`refine` itself calls ``on_progress``; otherwise it is called after each group.
     """
@@ -120,7 +120,7 @@ class Work(ABC):
         Args:
             done: gives tasks in order with their records; may be called several times.
             failed: as of :class:`Progress`, in the order of the tasks.
-            head: what goes into the summary as it is.
+            head: entries of the summary.
         """
 
     @abstractmethod

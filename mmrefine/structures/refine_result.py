@@ -25,7 +25,7 @@ class RefineResult:
         proposals: (N, H, W) bool, what the refiner proposed, accepted or not; default: ``masks``.
         proposal_scores: (N,) float32 in [0, 1], its estimate of their quality; default: ``scores``.
         features: what the gate saw of each mask, (N,) float64 by name, see :mod:`mmrefine.core.gate`; NaN for masks
-            about which the refiner was not asked.
+            that the refiner did not process.
     """
 
     masks: np.ndarray

@@ -27,7 +27,7 @@ def draw_overlay(frame: np.ndarray, masks: np.ndarray, object_ids: Sequence[int]
         (H, W, 3) uint8 RGB.
 
     Raises:
-        TypeError, ValueError: they do not fit, as :mod:`mmrefine.core.checks` says.
+        TypeError, ValueError: they are invalid, see :mod:`mmrefine.core.checks`.
     """
     drawn = check_image(frame).copy()
     colours = np.frombuffer(voc_palette(), np.uint8).reshape(-1, 3)
@@ -43,7 +43,7 @@ class OverlayVideo:
 
     Args:
         path: missing folders are made.
-        size_hw: (H, W) of the frames; an odd last row or column is left out, as the format wants even sides.
+        size_hw: (H, W) of the frames; an odd last row or column is left out, as the format needs even sides.
         fps: frames per second.
 
     Raises:

@@ -50,7 +50,7 @@ def draw_refinement(
         (h, w, 3) uint8 RGB.
 
     Raises:
-        TypeError, ValueError: image or masks do not fit, as :mod:`mmrefine.core.checks` says.
+        TypeError, ValueError: image or masks are invalid, see :mod:`mmrefine.core.checks`.
     """
     size_hw = check_image(image).shape[:2]
     nothing = np.zeros((0, *size_hw), bool)
@@ -65,8 +65,8 @@ def draw_refinement(
         image, sides = image[rows, columns], [masks[:, rows, columns] for masks in sides]
         size_hw = image.shape[:2]
     size_wh = tuple(max(1, round(side * panel_side / max(size_hw))) for side in size_hw[::-1])
-    photo = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA if max(size_wh) < max(size_hw) else cv2.INTER_CUBIC)
-    coarse, refined = photo.copy(), photo.copy()
+    panel = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA if max(size_wh) < max(size_hw) else cv2.INTER_CUBIC)
+    coarse, refined = panel.copy(), panel.copy()
     coarse_masks, refined_masks, rejected_masks, _ = sides
     # Masks are enlarged one by one: hundreds of them at the picture's size would not fit into memory.
     for index, masks in enumerate(zip(coarse_masks, refined_masks, strict=True)):
@@ -82,11 +82,11 @@ def draw_refinement(
         np.count_nonzero(a & ~b) for a, b in ((refined_masks, coarse_masks), (coarse_masks, refined_masks))
     )
     change = f'refined: {added} px more (green), {removed} px less (red)'
-    captions = ['photo', 'coarse', change + (', white: rejected' if len(rejected_masks) else '')]
-    panels = [photo, coarse, refined]
+    captions = ['image', 'coarse', change + (', white: rejected' if len(rejected_masks) else '')]
+    panels = [panel, coarse, refined]
     if gt_masks is not None:
         captions.append('ground truth')
-        panels.append(photo.copy())
+        panels.append(panel.copy())
         for index, mask in enumerate(sides[3]):
             true = _resize(mask, size_wh)
             _tint(panels[-1], true, _colour(index))

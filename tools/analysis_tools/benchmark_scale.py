@@ -77,7 +77,7 @@ def generate(path: Path, num_masks: int) -> None:
 
 
 class Stages:
-    """What is measured, one stage per process, on the file in this folder; each answers with masks and seconds."""
+    """Stages of the benchmark on the file in this folder, one per process; each returns masks and seconds."""
 
     def __init__(self, folder: Path):
         from mmrefine.files.image_table import ImageTable

@@ -20,7 +20,7 @@ from mmrefine.models.sam2_refiner import build_video_predictor
 
 
 class NoiseFrames(Sequence):
-    """Frames that are made when they are asked for."""
+    """Frames that are generated on demand."""
 
     def __init__(self, count: int, side: int):
         self.count, self.side = count, side

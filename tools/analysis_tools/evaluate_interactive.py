@@ -94,7 +94,7 @@ def open_sets(args: argparse.Namespace) -> dict[str, MaskFolderDataset]:
 
 
 class SegmenterPredictor:
-    """A segmenter of SAMRefiner, asked in the way of a SAM2RefinerPredictor; it has nothing to refine."""
+    """A backend of SAMRefiner with the interface of SAM2RefinerPredictor, without refinement."""
 
     def __init__(self, refiner: SAMRefiner):
         self.refiner, self.features = refiner, None
@@ -146,8 +146,8 @@ def evaluate_image(
     if gt.any():
         predictor.set_image(sample['img'])
         for prompt in prompts:
-            asked = [ObjectPrompt.of(*simulated_prompt(gt, prompt, seed, sample['img_id']))]
-            masks = {side: predictor.predict_objects(asked, refine=side == 'refined').masks[0] for side in SIDES}
+            simulated = [ObjectPrompt.of(*simulated_prompt(gt, prompt, seed, sample['img_id']))]
+            masks = {side: predictor.predict_objects(simulated, refine=side == 'refined').masks[0] for side in SIDES}
             scores[str(prompt)] = {
                 side: {name: float(value[0]) for name, value in evaluate_masks(mask, gt, METRIC_NAMES).items()}
                 for side, mask in masks.items()

@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def photographs(args: argparse.Namespace) -> list[tuple[Path, Path]]:
+def image_paths(args: argparse.Namespace) -> list[tuple[Path, Path]]:
     """Paths of the images that are wanted, and their relative paths without suffix."""
     paths = sorted(path for path in args.images.rglob('*') if path.suffix.lower() in SUFFIXES)
     named = [(path, path.relative_to(args.images).with_suffix('')) for path in paths]
@@ -58,7 +58,7 @@ def photographs(args: argparse.Namespace) -> list[tuple[Path, Path]]:
 
 def check(args: argparse.Namespace) -> int:
     """List images without label map; returns 1 if there are any, 2 if there are no images."""
-    wanted = photographs(args)
+    wanted = image_paths(args)
     absent = [str(path) for path, name in wanted if not label_paths(args.labels, name, args.several)]
     print(f'{len(wanted)} images in {args.images}, {len(absent)} of them without a label map in {args.labels}')
     for path in absent[:5]:
@@ -97,7 +97,7 @@ def main() -> None:
         raise SystemExit(check(args))
     folder = args.out.with_suffix('')
     images, annotations = [], []
-    for path, name in tqdm(photographs(args), desc=args.out.stem):
+    for path, name in tqdm(image_paths(args), desc=args.out.stem):
         found = label_paths(args.labels, name, args.several)
         if not found:
             raise SystemExit(f'{path} has no label map {args.labels / name}.* (suffixes {sorted(SUFFIXES)}).')

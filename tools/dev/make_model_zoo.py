@@ -17,10 +17,10 @@ PAGE = ROOT / 'docs' / 'model_zoo.md'
 HEADER = """\
 # Model zoo
 
-Every table of the three papers that can be run, and the commands that do it. `tools/dev/make_model_zoo.py` writes this
-page out of the metafiles. *Published* is coarse → refined where both are given; a dash: the source has a number that
-was not at hand. *Here* is what was measured with this code. [datasets.md](datasets.md) says how each dataset is laid
-out and prepared. Where a config differs from its paper on purpose, its first lines say so.
+All tables of the three papers that can be reproduced, and the commands. `tools/dev/make_model_zoo.py` generates this
+page from the metafiles. *Published* is coarse → refined where both are given; a dash: the published number was not
+available. *Here* was measured with this code. [datasets.md](datasets.md) describes how each dataset is laid out and
+prepared. Intended differences between a config and its paper are listed in its first lines.
 """
 
 

@@ -42,7 +42,7 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
 fi
 echo '[2/4] PyTorch and the OpenMMLab packages (about 3 GB to download, minutes)'
 install 'the pinned requirements' -r requirements/pinned.txt
-# It asks for the headless OpenCV, which would be put over the one that is there.
+# It requires the headless OpenCV, which would overwrite the installed one.
 install 'the measures of salient objects' --no-deps pysodmetrics==1.6.2
 install 'mim' --no-deps openmim==0.3.9 model-index==0.1.11
 echo '[3/4] SAM 2'

@@ -15,7 +15,7 @@ def gaussian_weights(field: DistanceField, gamma: float) -> np.ndarray:
 
     Args:
         field: of one mask.
-        gamma: how fast trust falls towards the contour; 0: every pixel is trusted alike.
+        gamma: how fast weights fall towards the contour; 0: all weights are 1.
 
     Returns:
         (h, w) float32 on the box of the mask, 0 outside the mask.

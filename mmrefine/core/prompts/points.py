@@ -14,7 +14,7 @@ POSITIVE, NEGATIVE, NO_POINT = 1, 0, -1
 def prompt_points(
     fields: Sequence[DistanceField], negative: bool = True, released_behaviour: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The deepest pixel of every mask and, if asked for, the pixel of its box that is farthest from it.
+    """The deepest pixel of every mask and, optionally, the pixel of its box that is farthest from it.
 
     Ties go to the first pixel in row-major order. A mask that fills its box has no negative point: the label is then
     -1, which promptable segmenters read as "no point". ``released_behaviour``: the last row and the last column of the

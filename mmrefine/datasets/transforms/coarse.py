@@ -19,7 +19,7 @@ class SimulateCoarseMasks(BaseTransform):
 
     Args:
         simulators, iou_range: see :func:`~mmrefine.core.coarse_masks.simulate_coarse_mask`.
-        error_model: takes the place of both: draw errors as they were measured, see
+        error_model: instead of both, simulate the errors of a model, see
             :class:`~mmrefine.core.error_model.MaskErrorModel`; a JSON file of
             ``tools/analysis_tools/measure_mask_errors.py``, or its content.
 

@@ -56,8 +56,8 @@ class RefineMasks(BaseTransform):
         device: where the refiner runs; workers of a DataLoader cannot use a GPU.
         seed: of the refiner's random draws.
 
-    Beside the masks, ``accepted`` (N,) bool says which were replaced, by mask or by region of the label map; the log
-    says it in sum, after 100 masks and whenever their number has doubled.
+    In addition to the masks, ``accepted`` (N,) bool marks those that were replaced, by mask or by region of the label
+    map; the log has their sum, after 100 masks and whenever their number has doubled.
 
     Raises:
         ValueError: an unknown field, masks of another size than the image, an image that was changed before.
@@ -194,6 +194,6 @@ def _check_unchanged(image: np.ndarray, file_image: np.ndarray, path: str) -> No
         is_same = np.abs(difference).mean() < _SAME_IMAGE_LEVELS
     if not is_same:
         raise ValueError(
-            f'RefineMasks: the image of the sample, {image.shape}, is not as it is in {path}, {file_image.shape}; put '
+            f'RefineMasks: the image of the sample, {image.shape}, differs from {path}, {file_image.shape}; put '
             'RefineMasks before everything that resizes, crops, mirrors or recolours.'
         )

@@ -15,7 +15,7 @@ class FastForwardHook(Hook):
     """Hook that starts the sampler where the checkpoint ended.
 
     mmengine's loop skips trained iterations by loading and dropping their batches. Where the sampler can start anywhere
-    (:class:`~mmrefine.datasets.SequentialShareSampler`), the loop is handed empty batches to drop instead.
+    (:class:`~mmrefine.datasets.SequentialShareSampler`), the loop gets empty batches to drop instead.
     """
 
     def before_train(self, runner: Runner) -> None:

@@ -40,7 +40,7 @@ class RefineHook(Hook):
     to :func:`mmrefine.refine_predictions`.
 
     Refined are instance masks, semantic and panoptic maps; boxes of models without masks become masks, with refiners
-    that prompt by boxes. Boxes, labels and logits stay as they are. Beside a panoptic map instances are refined only if
+    that prompt by boxes. Boxes, labels and logits are not changed. Beside a panoptic map instances are refined only if
     a metric reads them.
 
     Args:

@@ -49,7 +49,7 @@ def open_masks(
         images: see :class:`~mmrefine.files.image_table.ImageTable`.
         image_root: folder from which the names in a COCO file start, if ``images`` is one.
         format: name of the format; None: the one that recognises the masks.
-        options: what the user says about the masks.
+        options: options of the masks.
 
     Raises:
         FileNotFoundError: masks or images do not exist.

@@ -183,7 +183,7 @@ class MaskFormat(ABC):
 
     Attributes:
         name: set by :func:`register_format`.
-        is_fallback: others are asked first whether masks are theirs.
+        is_fallback: other formats are tried first.
         tasks: the work, in the order of the masks.
         choices: what a user chose that the refined masks depend on, in types of JSON.
 

@@ -61,7 +61,7 @@ class RefinedClip:
         rles: for each frame N compressed RLE, None where the object is not there.
         scores: for each frame N estimates of the masks' quality, in [0, 1].
         unusable: of coarse masks that could not be used, see :class:`~mmrefine.files.clip_masks.ClipMasks`; in files
-            that keep what they do not refine, they stay as they came.
+            that keep what they do not refine, they are not changed.
     """
 
     size_hw: tuple[int, int]

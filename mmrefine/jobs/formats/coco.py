@@ -39,7 +39,7 @@ class CocoMasks(MaskFormat):
 
     In the refined file ``area`` and ``bbox`` follow the mask where a record has them; all other fields stay. Polygons
     become compressed RLE; uncompressed RLE stays uncompressed. With ``options.polygons`` accepted masks become polygons
-    and the others stay as they came. Crowds, records without a segmentation and records of images that failed stay as
+    and the others are not changed. Crowds, records without a segmentation and records of images that failed stay as
     they came, always.
 
     Attributes:

@@ -38,7 +38,7 @@ _AREAS = ('polygon', 'mask')
 
 @register_format('labelme')
 class LabelmeMasks(FilePerImage):
-    """labelme files; refined ones go to ``masks/``, beside which labelme wants the images or ``imageData``."""
+    """labelme files; refined ones go to ``masks/``, beside which labelme needs the images or ``imageData``."""
 
     suffixes = ('.json',)
 

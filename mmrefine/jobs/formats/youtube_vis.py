@@ -38,7 +38,7 @@ class YoutubeVisWriter(ClipWriter):
     """A JSON file in the format of YouTube-VIS: the input file with refined masks, or a new ``masks.json``.
 
     Records keep their order, ids and further fields; ``areas`` and ``bboxes`` follow the masks where a record has them.
-    Crowds and records of clips that failed stay as they came. Masks are compressed RLE.
+    Crowds and records of clips that failed are not changed. Masks are compressed RLE.
     """
 
     def final_outputs(self) -> list[str]:
@@ -176,7 +176,7 @@ class YoutubeVisClips(ClipFormat):
         return path.suffix.lower() == '.json'
 
     def _clip_names(self) -> list[str]:
-        """The folder of the first frame, or the number of the video where that says nothing."""
+        """The folder of the first frame, or the number of the video where there is none."""
         folders = {
             video_id: safe_name(self.videos[video_id].folder, f'video_{video_id}') for video_id in self._positions
         }
@@ -218,7 +218,7 @@ class JsonClipMasks(ClipMasks):
         records: one for each object.
         length: how many frames there are.
         size_hw: of the frames.
-        declared_hw: what the file says it is, which polygons must be drawn on; None if it does not.
+        declared_hw: size in the file, on which polygons were drawn; None if there is none.
         categories: ids that are known besides whole numbers.
 
     Raises:

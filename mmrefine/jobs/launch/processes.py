@@ -207,7 +207,7 @@ class ProcessGroupMonitor:
             self._own.heartbeats += 1
             try:
                 self._write_status(Status(self._own.heartbeats, self._own.units, self._own.masks))
-            except OutputError:  # if it lasts, the work itself meets it and says so
+            except OutputError:  # if it persists, the work itself raises it
                 continue
 
     def _write_status(self, status: Status) -> None:

@@ -29,7 +29,7 @@ class PromptFeatures:
     Attributes:
         frame: where the image lies in the model's input.
         embedding: (C, h, w), the image embedding that prompts attend to.
-        extras: further feature maps that the backend's decoder wants, by name, without a batch axis.
+        extras: further inputs of the backend's decoder, by name, without a batch axis.
     """
 
     frame: InputFrame

@@ -214,8 +214,8 @@ class MaskTeacher(SemiBaseDetector):
 def _as_original(sample: DetDataSample) -> DetDataSample:
     """The sample of a view as if the view were the original image.
 
-    Whatever a head does without rescaling (SOLOv2 answers in the original size all the same, RTMDet-Ins in that of the
-    padded batch), with it every head answers in the size of the original, here the view.
+    Without rescaling heads differ (SOLOv2 predicts in the original size, RTMDet-Ins in that of the padded batch); with
+    it all predict in the size of the original, here the view.
     """
     view = sample.new()
     view.set_metainfo({'ori_shape': sample.img_shape[:2], 'scale_factor': (1.0, 1.0)})

@@ -18,7 +18,7 @@ class WeightedFCNMaskHead(FCNMaskHead):
 
     The loss is the sum over RoIs of weight x mean binary cross entropy, over the number of RoIs: an instance of weight
     0 teaches nothing about masks, and a batch of weight 1 is trained as MMDetection trains it. Instances of images
-    without weights, those labelled by people, weigh 1. Boxes and classes are learned from every instance alike.
+    without weights, such as human annotations, weigh 1. Losses of boxes and classes are not weighted.
 
     Args:
         kwargs: as for ``FCNMaskHead``; ``loss_mask`` must be its cross entropy.

@@ -24,8 +24,8 @@ class RefineInput:
     Attributes:
         image: (H, W, 3) uint8 RGB.
         masks: (N, H, W) or (H, W); bool, binary integers, or float probabilities in [0, 1].
-        labels: (N,) int category indices, where the refiner wants them.
-        scores: (N,) float confidences of the coarse masks, where the refiner wants them.
+        labels: (N,) int category indices, if the refiner uses them.
+        scores: (N,) float confidences of the coarse masks, if the refiner uses them.
         generator: source of this image's random draws on the CPU; None: seed 0, so that a call can be repeated.
     """
 
@@ -78,7 +78,7 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
         """Shallow copy of this refiner with another gate and the same weights.
 
         Args:
-            gate: True, as it is; False, no gate; or settings of :class:`~mmrefine.core.gate.QualityGate` to change.
+            gate: True, unchanged; False, no gate; or settings of :class:`~mmrefine.core.gate.QualityGate` to change.
         """
         resolved = resolve_gate(self.gate, gate)
         if resolved == self.gate:
@@ -104,7 +104,7 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
         """Refine the masks of one image; the arguments are those of :class:`RefineInput`.
 
         Raises:
-            TypeError, ValueError: image or masks are not what :class:`RefineInput` says.
+            TypeError, ValueError: image or masks are not as in :class:`RefineInput`.
         """
         return self.refine_batch([RefineInput(image, masks, labels, scores, generator)])[0]
 

@@ -13,7 +13,7 @@ from mmrefine.registry import MODELS
 class GrabCut(CropRefiner):
     """GrabCut, a baseline without weights: colour models of object and background, graph cut near the boundary.
 
-    GrabCut gives no probabilities: where it differs from the coarse mask it is taken to be right with ``trust``.
+    GrabCut has no probabilities: where it differs from the coarse mask its label has the probability ``trust``.
     OpenCV's random numbers are seeded for each mask.
 
     Args:

@@ -43,7 +43,7 @@ class _Predictions:
         before, after: (n, H, W) bool.
         logits: (n, H, W).
         predicted_iou: (n,), by the segmenter.
-        first_probs: (n, H, W), the probabilities of the first round; only where they are asked for.
+        first_probs: (n, H, W), the probabilities of the first round; only if requested.
     """
 
     before: np.ndarray
@@ -87,7 +87,7 @@ class SAMRefiner(BaseRefiner):
         use_point, use_box, use_mask: which prompts are given.
         negative_point: whether points have a negative beside the positive one.
         margin: lambda of the context-aware elastic box, in [0, 1); 0, as in the authors' code, keeps the tight box.
-        gamma: of the Gaussian-style mask; 0 trusts all pixels alike.
+        gamma: of the Gaussian-style mask; 0: uniform weights.
         strength: logit of the mask prompt; masks whose box was expanded get 1.
         choose: which of the segmenter's outputs replaces the mask: that of the highest 'predicted_iou', as in the
             paper; that of the highest 'coarse_iou', with the mask that was prompted; or the 'first', whichever it is.
@@ -206,10 +206,10 @@ class SAMRefiner(BaseRefiner):
                 # Judged by the first round: later ones have seen their own answer as a prompt and believe it.
                 first_probs = logits.sigmoid()
                 coarse_scores[:] = _expected_iou(coarse, first_probs)
-            answers = _Predictions(
+            predictions = _Predictions(
                 before, masks[active], logits, predicted_iou, None if first_probs is None else first_probs[active]
             )
-            scores[active] = np.prod([_QUALITIES[name](answers) for name in self.quality], axis=0)
+            scores[active] = np.prod([_QUALITIES[name](predictions) for name in self.quality], axis=0)
             active = active[~self._done(before, masks[active])]
             if not len(active):
                 break

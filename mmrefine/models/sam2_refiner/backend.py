@@ -24,7 +24,7 @@ class SAM2RefinerBackend(PromptBackend):
     """One mask per prompt, with logits of the size of the input.
 
     Args:
-        model: a :class:`SAM2Refiner`, or its config; weights of a trained one are loaded as they are, by
+        model: a :class:`SAM2Refiner`, or its config; weights of a trained one are loaded by
             :class:`~mmrefine.models.refiners.SAMRefiner` too.
     """
 
@@ -64,17 +64,17 @@ class SAM2RefinerBackend(PromptBackend):
         given = [value for value in (points, boxes, mask_inputs) if value is not None]
         prompts = []
         for row in range(len(given[0])):
-            asked = {}
+            arguments = {}
             if points is not None:
                 real = labels[row] >= 0  # a point that is none would still change SAM 2's answer
-                asked |= {'points': features.frame.to_input(points[row][real]), 'labels': labels[row][real]}
+                arguments |= {'points': features.frame.to_input(points[row][real]), 'labels': labels[row][real]}
             if boxes is not None:
-                asked['box'] = features.frame.boxes_to_input(boxes[row : row + 1])[0]
+                arguments['box'] = features.frame.boxes_to_input(boxes[row : row + 1])[0]
             if mask_inputs is not None:
-                asked['mask_input'] = mask_inputs[row]
-            prompts.append(ObjectPrompt.of(**asked))
-        answers = self.model.decode(_unpacked(features), prompts, [0] * len(prompts))
-        return answers.logits, answers.iou[:, None]
+                arguments['mask_input'] = mask_inputs[row]
+            prompts.append(ObjectPrompt.of(**arguments))
+        predictions = self.model.decode(_unpacked(features), prompts, [0] * len(prompts))
+        return predictions.logits, predictions.iou[:, None]
 
     def _encoding(self) -> str:
         """The base is left out of the model's state dict, and with it out of the digest of weights."""

@@ -53,7 +53,7 @@ class SAM2Features:
 
     @classmethod
     def of_maps(cls, embedding: Tensor, maps: Sequence[Mapping[str, Tensor]], image: Tensor) -> SAM2Features:
-        """Features of B images out of what :meth:`maps_of` gave of each."""
+        """Features of B images from the output of :meth:`maps_of` for each."""
         columns = {name: torch.stack([row[name] for row in maps]) for name in maps[0]}
         fine, stages = (
             tuple(columns[name] for name in sorted(columns) if name.startswith(kind)) for kind in ('fine', 'stage')
@@ -114,7 +114,7 @@ def build_base(
         target: dotted name of the class to build instead of ``SAM2Base``, such as a video predictor's.
 
     Raises:
-        ValueError: the checkpoint is of another model, or the model is not as :func:`check_base` wants it.
+        ValueError: the checkpoint is of another model, or the model does not pass :func:`check_base`.
     """
     builder = require('sam2.build_sam', _INSTALL, 'SAM2Refiner')
     extra = [*small_overrides(**small)] if small is not None else []

@@ -40,7 +40,7 @@ class CachedEncoder:
 
 
 class _ImageEncoder:
-    """What the cache wants of a backend, for one image (S, S, 3) that is normalised already."""
+    """Backend for the cache, of one normalised image (S, S, 3)."""
 
     def __init__(self, base: nn.Module):
         self.base = base

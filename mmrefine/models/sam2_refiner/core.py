@@ -38,7 +38,7 @@ class SAM2RefinerCore(nn.Module):
         stage_channels: channels of the encoder's stages of stride 4, 8 and 16.
         la, pr, mr: keyword arguments of :class:`LocalizationAugment`, :class:`PromptRetargeting` and
             :class:`MaskRefinement`; None leaves the module out.
-        init: 'paper', untrained answers are noise; 'identity', they are SAM 2's own, upsampled. The latter adds to the
+        init: 'paper', untrained outputs are noise; 'identity', they are SAM 2's own, upsampled. The latter adds to the
             paper a scalar gate in Prompt Retargeting and SAM 2's logits to the answer of Mask Refinement.
 
     Raises:
@@ -66,7 +66,7 @@ class SAM2RefinerCore(nn.Module):
         self.mr = None if mr is None else MaskRefinement(embed_dims, stage_channels, **{'zero_init': identity, **mr})
 
     def augment(self, embedding: Tensor, local: Tensor | None) -> Tensor:
-        """The decoder's image embedding (B, d, e, e) with Localization Augment; as it is without ``local``."""
+        """The decoder's image embedding (B, d, e, e) with Localization Augment; unchanged without ``local``."""
         return embedding if self.la is None or local is None else self.la(embedding, local)
 
     def retarget(self, state: DecoderState, coords: Tensor, labels: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:

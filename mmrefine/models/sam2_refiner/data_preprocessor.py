@@ -1,4 +1,4 @@
-"""From pixels to the input of a SAM 2."""
+"""Data preprocessor of SAM 2."""
 
 from __future__ import annotations
 
@@ -42,5 +42,5 @@ class SAM2DataPreprocessor(BaseDataPreprocessor):
         return {**data, 'inputs': self.normalise(torch.stack(images).float())}
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(..., 3, S, S) float in 0..255 as the model wants it."""
+        """Normalise (..., 3, S, S) float in 0..255."""
         return (pixels / 255 - self.mean) / self.std

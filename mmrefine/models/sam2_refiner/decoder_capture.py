@@ -1,4 +1,4 @@
-"""What passes through SAM 2's mask decoder and what its last step can be asked again, without a fork of the package.
+"""Capture of tensors in SAM 2's mask decoder, and its last step alone, without a fork of the package.
 
 Legend: B objects, d channels, e the side of the embedding, n output tokens, P sparse prompt tokens.
 """

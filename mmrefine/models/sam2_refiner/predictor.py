@@ -30,10 +30,10 @@ _PRECISIONS = ('float32', 'bfloat16', 'float16')
 
 @dataclass(frozen=True)
 class PredictedMasks:
-    """Answers to K prompts.
+    """Predictions for K prompts.
 
     Attributes:
-        masks: (K, H, W) bool; float32 logits if they were asked for.
+        masks: (K, H, W) bool; float32 logits with ``return_logits``.
         iou: (K,) float32 in [0, 1], SAM 2's estimate of its own mask's quality.
         low_res_logits: (K, 1, m, m) float32, SAM 2's own mask: the mask prompt of a next round.
     """
@@ -122,7 +122,7 @@ class SAM2RefinerPredictor:
             point_labels: (P,) or (K, P), 1 for the object, 0 for the background.
             box: (4,) or (K, 4), (x1, y1, x2, y2) pixels of the image.
             mask_input: (1, m, m) or (K, 1, m, m) logits.
-            multimask_output: SAM 2 answers with the best of three masks, which suits a single click.
+            multimask_output: SAM 2 returns the best of three masks, which suits a single click.
             return_logits: logits instead of masks.
             refine: False gives the masks of SAM 2 itself.
 
@@ -156,7 +156,7 @@ class SAM2RefinerPredictor:
         return_logits: bool = False,
         refine: bool = True,
     ) -> PredictedMasks:
-        """Masks of K objects, each asked for in its own way, in pixels of the image; see :meth:`predict`.
+        """Masks of K objects with prompts of any type, in pixels of the image; see :meth:`predict`.
 
         Raises:
             RuntimeError: no image was set.
@@ -174,18 +174,18 @@ class SAM2RefinerPredictor:
         for start in range(0, len(moved), self.object_chunk):
             chunk = moved[start : start + self.object_chunk]
             with self._autocast():
-                answers = self.model.decode(features, chunk, [0] * len(chunk), multimask_output, refine)
-            parts.append(self._to_image(answers, return_logits))
+                predictions = self.model.decode(features, chunk, [0] * len(chunk), multimask_output, refine)
+            parts.append(self._to_image(predictions, return_logits))
         columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
         if not columns:
             m = side // 4
             columns = [np.zeros((0, height, width), bool), np.zeros(0, np.float32), np.zeros((0, 1, m, m), np.float32)]
         return PredictedMasks(*columns)
 
-    def _to_image(self, answers: ObjectLogits, return_logits: bool) -> tuple[np.ndarray, ...]:
-        logits = F.interpolate(answers.logits.float(), self._size_hw, mode='bilinear', align_corners=False)[:, 0]
+    def _to_image(self, predictions: ObjectLogits, return_logits: bool) -> tuple[np.ndarray, ...]:
+        logits = F.interpolate(predictions.logits.float(), self._size_hw, mode='bilinear', align_corners=False)[:, 0]
         masks = logits if return_logits else logits > 0
-        others = answers.iou.float().clamp(0, 1), answers.coarse.float().clamp(-_MAX_LOGIT, _MAX_LOGIT)
+        others = predictions.iou.float().clamp(0, 1), predictions.coarse.float().clamp(-_MAX_LOGIT, _MAX_LOGIT)
         return tuple(tensor.cpu().numpy() for tensor in (masks, *others))
 
     def _autocast(self) -> torch.autocast:

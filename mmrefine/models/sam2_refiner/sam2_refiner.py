@@ -32,7 +32,7 @@ from mmrefine.structures import ObjectPrompt, RefineDataSample
 
 
 class ObjectLogits(NamedTuple):
-    """Answers to K prompts.
+    """Predictions for K prompts.
 
     Attributes:
         logits: (K, 1, S, S), refined.
@@ -61,7 +61,7 @@ class SAM2Refiner(BaseModel):
         tile_scale: 1; 0.5 or 0 save time at some loss of detail, see :func:`local_features`; 0 skips Localization
             Augment.
         tile_chunk: quadrants encoded together, at most; halved where a GPU has no memory for them.
-        multimask_output: SAM 2 answers with the best of three masks.
+        multimask_output: SAM 2 returns the best of three masks.
         cache: keyword arguments of :class:`~mmrefine.models.backends.FeatureCache`: keep frozen features on disk, where
             the same images come again and again (without random crops).
         save_base: whether a state dict holds the base too, for export.
@@ -146,7 +146,7 @@ class SAM2Refiner(BaseModel):
         multimask_output: bool | None = None,
         refine: bool = True,
     ) -> ObjectLogits:
-        """Answers to K prompts.
+        """Predictions for K prompts.
 
         Prompts with equally many points go through the decoder together: a prompt is never padded, since SAM 2's
         attention has no mask, and points that are none change its answer.
@@ -228,32 +228,34 @@ class SAM2Refiner(BaseModel):
         """
         if mode not in ('tensor', 'loss', 'predict'):
             raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got {mode!r}.")
-        answers = self.decode(self.encode(inputs), [sample.prompt for sample in data_samples])
+        predictions = self.decode(self.encode(inputs), [sample.prompt for sample in data_samples])
         if mode == 'tensor':
-            return answers
-        return self._losses(answers, data_samples) if mode == 'loss' else self._results(answers, data_samples)
+            return predictions
+        return self._losses(predictions, data_samples) if mode == 'loss' else self._results(predictions, data_samples)
 
-    def _losses(self, answers: ObjectLogits, samples: Sequence[RefineDataSample]) -> dict[str, Tensor]:
+    def _losses(self, predictions: ObjectLogits, samples: Sequence[RefineDataSample]) -> dict[str, Tensor]:
         """Eq. 3: the loss of the answer, and that of every block of Mask Refinement."""
-        target = torch.stack([torch.as_tensor(sample.gt_masks, device=answers.logits.device) for sample in samples])
-        if target.shape != answers.logits.shape:
-            raise ValueError(f'expected gt_masks of shape {tuple(answers.logits.shape)}, got {tuple(target.shape)}.')
+        target = torch.stack([torch.as_tensor(sample.gt_masks, device=predictions.logits.device) for sample in samples])
+        if target.shape != predictions.logits.shape:
+            raise ValueError(
+                f'expected gt_masks of shape {tuple(predictions.logits.shape)}, got {tuple(target.shape)}.'
+            )
         seeds = [sample.metainfo.get('seed') for sample in samples]
         draws = None if None in seeds else [torch.Generator().manual_seed(seed) for seed in seeds]
-        losses = {f'loss_{name}': loss for name, loss in self.loss_mask(answers.logits, target, draws).items()}
-        for k, logits in enumerate(answers.aux, start=1):
+        losses = {f'loss_{name}': loss for name, loss in self.loss_mask(predictions.logits, target, draws).items()}
+        for k, logits in enumerate(predictions.aux, start=1):
             for name, loss in self.loss_mask(logits, target, draws).items():
                 losses[f'loss_aux{k}_{name}'] = self.aux_weight * loss
         return losses
 
     @staticmethod
-    def _results(answers: ObjectLogits, samples: Sequence[RefineDataSample]) -> list[RefineDataSample]:
+    def _results(predictions: ObjectLogits, samples: Sequence[RefineDataSample]) -> list[RefineDataSample]:
         """Masks at the original size."""
         for k, sample in enumerate(samples):
-            for field, logits in (('refined_masks', answers.logits), ('coarse_masks', answers.coarse)):
+            for field, logits in (('refined_masks', predictions.logits), ('coarse_masks', predictions.coarse)):
                 full = F.interpolate(logits[k : k + 1].float(), sample.ori_shape, mode='bilinear', align_corners=False)
                 sample.set_field((full[0] > 0).cpu().numpy(), field)
-            sample.scores = answers.iou[k : k + 1].detach().float().clamp(0, 1).cpu().numpy()
+            sample.scores = predictions.iou[k : k + 1].detach().float().clamp(0, 1).cpu().numpy()
         return list(samples)
 
 

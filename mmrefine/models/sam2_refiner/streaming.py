@@ -22,7 +22,7 @@ sam2_video = require('sam2.sam2_video_predictor', 'pip install "mmrefine[sam2]"'
 
 
 class InputFrames:
-    """Frames as the model wants them, made when they are asked for. Resized as sam2 does it.
+    """Frames as inputs of the model, loaded on demand and resized as in sam2.
 
     Args:
         frames: each (H, W, 3) uint8 RGB.

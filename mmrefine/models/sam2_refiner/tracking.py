@@ -13,10 +13,10 @@ from mmrefine.models.video.video_refiner import ClipMasks, FrameResult, VideoRef
 
 
 class SAM2Propagator(MaskPropagator):
-    """Known masks as prompts on their frames, from which SAM 2 segments another; the frame's own mask is not asked.
+    """Known masks as prompts on their frames, from which SAM 2 segments another; the frame's own mask is not used.
 
     Args:
-        predictor: with ``cached_frames`` of 3 the frames of a clip are encoded once where their neighbours are asked.
+        predictor: with ``cached_frames`` of 3 the frames of a clip are encoded once when neighbours are propagated.
     """
 
     def __init__(self, predictor: SAM2RefinerVideoPredictor):

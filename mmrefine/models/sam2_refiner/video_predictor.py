@@ -129,7 +129,7 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
         run_mem_encoder: bool,
         prev_sam_mask_logits: Tensor | None = None,
     ) -> tuple[dict[str, Any], Tensor]:
-        """sam2's step. A tracked frame keeps its mask at S/4, as sam2's does, and hands it out at S."""
+        """sam2's step. A tracked frame keeps its mask at S/4, as sam2's does, and returns it at S."""
 
         def step(points: dict[str, Tensor] | None, encode: bool) -> tuple[dict[str, Any], Tensor]:
             return super(SAM2RefinerVideoPredictor, self)._run_single_frame_inference(

@@ -23,7 +23,7 @@ class MaskPropagator(ABC):
         Args:
             frames: of the clip, each (H, W, 3) uint8 RGB.
             known: (N, H, W) bool by frame; ``index`` may be among them, others must.
-            index: the frame that is asked for.
+            index: the frame.
 
         Returns:
             (N, H, W) bool.

@@ -73,7 +73,7 @@ class ReviewPage:
 
     Args:
         title: what is reviewed.
-        identity: tells this review from others; decisions of a reader are kept in the browser under it.
+        identity: key of this review, under which decisions are kept in the browser.
         folder: of the thumbnails, as seen from the page.
     """
 
