@@ -224,7 +224,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f'{counted(len(report.failed), "image")} skipped.', file=sys.stderr)
     if report.problems:
         print(
-            f'{counted(report.total["problems"], "mask")} are unusable; see {args.out}/summary.json.',
+            f'{counted(report.total["problems"], "unusable mask")}; see {args.out}/summary.json.',
             file=sys.stderr,
         )
     print(printable(f'results are in {args.out}'))
@@ -239,6 +239,11 @@ def swapped(images: str, masks: str) -> str:
 
     suffixes = ('.jpg', '.jpeg', '.webp')
     annotations = ('.json', '.xml', '.txt', '.npy', '.npz')
-    if find_files(masks, suffixes) and find_files(images, annotations) and not find_files(images, suffixes):
+    try:
+        looks_so = find_files(masks, suffixes) and find_files(images, annotations)
+        looks_so = looks_so and not find_files(images, suffixes)
+    except (OSError, ValueError):  # names that no file can have
+        return ''
+    if looks_so:
         return ' IMAGES come first and MASKS second: are they swapped?'
     return ''

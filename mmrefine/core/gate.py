@@ -162,7 +162,10 @@ def parse_gate(settings: Sequence[str]) -> dict[str, float | list[float] | None]
             numbers = [float(part) for part in value.split(',')] if value.lower() != 'none' else None
         except ValueError:
             numbers = []
-        if name not in names or (numbers is not None and len(numbers) != (2 if name == 'area_ratio' else 1)):
+        is_number = numbers is None or (
+            len(numbers) == (2 if name == 'area_ratio' else 1) and bool(np.isfinite(numbers).all())
+        )
+        if name not in names or not is_number:
             raise ValueError(
                 'a gate setting must be NAME=NUMBER, NAME=none or area_ratio=MIN,MAX, where NAME is one of '
                 f'{", ".join(names)}; got {text!r}.'

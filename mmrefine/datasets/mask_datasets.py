@@ -19,7 +19,7 @@ from mmrefine.core.checks import MASK_THRESHOLD
 from mmrefine.core.iou import binary_iou
 from mmrefine.core.rle import is_absent
 from mmrefine.datasets.skipped_samples import BrokenSampleError, SkippedSamples
-from mmrefine.files.coco_file import CocoFile, record_problem
+from mmrefine.files.coco_file import CocoFile, is_crowd, record_problem
 from mmrefine.files.images import IMAGE_SUFFIXES
 from mmrefine.files.mask_files import read_mask_file
 from mmrefine.files.names import find_files, locate
@@ -127,7 +127,7 @@ class CocoMaskDataset(_SeededDataset):
         skipped.count_usable()
         area = record.get('area')
         is_small = isinstance(area, (int, float)) and area < self.min_area
-        if record.get('iscrowd') or is_small or is_absent(record.get('segmentation')):
+        if is_crowd(record) or is_small or is_absent(record.get('segmentation')):
             return None
         kept = {key: record[key] for key in ('id', 'segmentation', 'category_id') if record.get(key) is not None}
         return {**kept, 'size_hw': file.images[record['image_id']].size_hw}

@@ -34,6 +34,7 @@ def read_activation_labels(
     Raises:
         OSError, ValueError: the file cannot be read, or does not fit the image.
     """
+    check_unambiguous(path)
     classes, scores = load_activation_maps(path, names)
     try:
         # A file without any class has maps of no size either.
@@ -46,18 +47,33 @@ def read_activation_labels(
     return MaskFile(str(path), labels.astype(np.uint8), voc_palette())
 
 
+def map_variants(path: str | os.PathLike) -> list[Path]:
+    """Files of activation maps of the name of this one, with any of the suffixes."""
+    path = Path(path)
+    others = [path.with_suffix(suffix) for suffix in SUFFIXES]
+    return [path, *(other for other in others if other != path and other.exists())]
+
+
+def check_unambiguous(path: str | os.PathLike) -> None:
+    """Refuse activation maps of an image that has others beside them.
+
+    Raises:
+        ValueError: there are files that differ in the suffix.
+    """
+    variants = map_variants(path)
+    if len(variants) > 1:
+        raise ValueError(f'{" and ".join(map(str, variants))} are activation maps of the same image; keep one of them.')
+
+
 def activation_map_paths(path: str | os.PathLike) -> dict[str, Path]:
     """Files of activation maps by the name of their label map: relative to the folder, with the suffix ``.png``.
 
     Raises:
-        ValueError: there is none, or two have one name.
+        ValueError: there is none.
     """
     found: dict[str, Path] = {}
     for name, file in find_files(path, SUFFIXES).items():
-        label_map = PurePosixPath(name).with_suffix('.png').as_posix()
-        if label_map in found:
-            raise ValueError(f'{found[label_map]} and {file} are activation maps of the same image; keep one of them.')
-        found[label_map] = file
+        found.setdefault(PurePosixPath(name).with_suffix('.png').as_posix(), file)
     if not found:
         raise ValueError(f'{path} holds no activation maps: expected files that end in {" or ".join(SUFFIXES)}.')
     return found

@@ -237,6 +237,11 @@ def image_name(record: dict) -> str:
     return name
 
 
+def is_crowd(record: dict) -> bool:
+    """Whether an annotation is of a crowd, whose masks nobody refines or trains on."""
+    return bool(record.get('iscrowd'))
+
+
 def url_name(record: dict) -> str | None:
     """Folder and file out of the ``coco_url`` of an image; None where there is none."""
     url = record.get('coco_url')

@@ -28,6 +28,7 @@ class ImageTable:
             need not exist.
         ids: name of the image by its id in the COCO file; empty if the images do not come from one.
         problems: of images in the COCO file without a usable name, by id, what is wrong with it.
+        ambiguous: of names that were looked up, by name, which several images could be meant.
         sizes: (H, W) by name as the COCO file has them, None where it does not say; empty without one.
 
     Raises:
@@ -41,6 +42,7 @@ class ImageTable:
         self.source = Path(images)
         self.ids: dict[Any, str] = {}
         self.problems: dict[Any, str] = {}
+        self.ambiguous: dict[str, str] = {}
         self.sizes: dict[str, tuple[int, int] | None] = {}
         is_coco = self.source.suffix.lower() == '.json'
         if root is not None and not is_coco:
@@ -113,18 +115,26 @@ class ImageTable:
         """The image with this id in the COCO file, or else the one whose file name is the id; None if there is none."""
         if image_id in self.ids:
             return self.ids[image_id]
-        return self.find(str(image_id)) or self._by_number.get(str(image_id))
+        return self._find_one(str(image_id)) or self._by_number.get(str(image_id))
+
+    def _find_one(self, name: str, suffix_counts: bool = True) -> str | None:
+        try:
+            return self.find(name, suffix_counts)
+        except ValueError as error:
+            self.ambiguous[name] = str(error)
+            return None
 
     def match(self, names: Iterable[str], suffix_counts: bool = True) -> dict[str, str | None]:
         """The image of each of the ``names`` that belong together.
 
-        Other folders do not matter (see :meth:`find`), unless another name is exactly the image's: of ``x/a.png`` and
+        A name that could mean several has none, and is among the ``ambiguous``. Other folders do not matter (see
+        :meth:`find`), unless another name is exactly the image's: of ``x/a.png`` and
         ``y/a.png`` only the first belongs to ``x/a.jpg``.
 
         Args:
             suffix_counts: see :meth:`find`.
         """
-        found = {name: self.find(name, suffix_counts) for name in names}
+        found = {name: self._find_one(name, suffix_counts) for name in names}
         exact = {image for name, image in found.items() if image is not None and _is_exact(name, image)}
         return {name: None if image in exact and not _is_exact(name, image) else image for name, image in found.items()}
 

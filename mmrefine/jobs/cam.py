@@ -17,7 +17,7 @@ from rich.table import Table
 from mmrefine.core.activation_maps import activation_label_map, resize_scores
 from mmrefine.core.regions import VOID
 from mmrefine.evaluation import LabelMapScore
-from mmrefine.files.activation_map_source import activation_map_paths, read_activation_labels
+from mmrefine.files.activation_map_source import activation_map_paths, check_unambiguous, read_activation_labels
 from mmrefine.files.activation_maps import DEFAULT_NAMES, MapNames, load_activation_maps
 from mmrefine.files.image_table import ImageTable
 from mmrefine.files.mask_files import read_mask_file
@@ -187,6 +187,7 @@ def _maps_with_gt(
     """Classes, scores and ground truth of every file that can be read; scores at the ground truth's size."""
     for name, path in activation_map_paths(maps).items():
         try:
+            check_unambiguous(path)
             classes, scores = load_activation_maps(path, names)
             gt_labels = None if read_gt is None else read_gt(name)
             if gt_labels is not None:

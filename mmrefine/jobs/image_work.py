@@ -117,8 +117,9 @@ class ImageWork(Work):
 
     def load(self, task: MaskTask) -> LoadedImage:
         if task.image_path is None:
-            found_none = f'no image named {task.image} under {self.source.images.source}.'
-            raise FileNotFoundError(task.problem or found_none)
+            images = self.source.images
+            found_none = f'no image named {task.image} under {images.source}.'
+            raise FileNotFoundError(task.problem or images.ambiguous.get(task.image, found_none))
         image = read_image(task.image_path)
         return LoadedImage(task, image, self.source.read(task, image.shape[:2]))
 

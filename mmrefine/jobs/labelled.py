@@ -96,7 +96,8 @@ def _open_files(images: str | os.PathLike, masks: str | os.PathLike, gt: str | o
     def read(index: int) -> LabelledImage:
         task = source.tasks[index]
         if task.image_path is None:
-            raise FileNotFoundError(task.problem or f'no image named {task.image}.')
+            found_none = f'no image named {task.image}.'
+            raise FileNotFoundError(task.problem or source.images.ambiguous.get(task.image, found_none))
         image = read_image(task.image_path)
         coarse = source.read(task, image.shape[:2])
         true = None if gt_masks is None else gt_masks.read(task, coarse)

@@ -25,12 +25,17 @@ class OutputFolder:
     Args:
         root: need not exist.
 
+    Raises:
+        ValueError: no folder can have this name.
+
     Attributes:
         state: what the job keeps for itself.
         owned: names of the results, relative to the root, that this job or an earlier one here has written or will.
     """
 
     def __init__(self, root: str | os.PathLike):
+        if '\0' in os.fspath(root):
+            raise ValueError(f'{os.fspath(root)!r} is not a folder name; choose another --out.')
         self.root = Path(root)
         self.state = self.root / JOB_FOLDER
         self.owned = read_manifest(self.root)

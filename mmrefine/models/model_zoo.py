@@ -112,7 +112,7 @@ def read_config(path: str | os.PathLike) -> Config:
         loader, yaml_handler.Loader = yaml_handler.Loader, yaml.SafeLoader
         try:
             return Config.fromfile(path)
-        except Exception as error:  # a config is a program: anything can go wrong in it
+        except (Exception, SystemExit) as error:  # a config is a program: anything can go wrong in it
             text = ' '.join(str(error).split())
             raise ValueError(f'config {path} cannot be read ({type(error).__name__}: {text}).') from error
         finally:

@@ -136,7 +136,8 @@ def test_settings_from_a_command_line() -> None:
         'min_score': None,
     }
     assert parse_gate([]) == {}
-    for text in ('gain=0.02', 'min_gain', 'min_gain=', 'min_gain=high', 'min_gain=1,2', 'area_ratio=2', 'weights=1'):
+    wrong = ('gain=0.02', 'min_gain', 'min_gain=', 'min_gain=high', 'min_gain=1,2', 'area_ratio=2', 'weights=1')
+    for text in (*wrong, 'min_gain=nan', 'min_score=inf', 'area_ratio=0.5,inf'):
         with pytest.raises(ValueError, match=rf"a gate setting must be NAME=NUMBER, .* got '{text}'"):
             parse_gate([text])
 

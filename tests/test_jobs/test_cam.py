@@ -177,9 +177,16 @@ def test_arguments_that_do_not_fit(scenes, maps):
         run(scenes, semantic=True)
     with pytest.raises(ValueError, match='an ignore band needs label maps'):
         refine_dataset(scenes.folder / 'photos', scenes.folder / 'masks', scenes.folder / 'x', ignore_band=True)
-    (maps / 'scene_0.npz').write_bytes(b'')
-    with pytest.raises(ValueError, match='scene_0.npy and .*scene_0.npz are activation maps of one image'):
-        run(scenes)
+
+
+def test_two_files_of_activation_maps_are_a_failure_of_their_image(scenes, maps):
+    clean = run(scenes)
+    (maps / 'scene_0.npz').write_bytes((maps / 'scene_1.npz').read_bytes() if (maps / 'scene_1.npz').exists() else b'')
+    report = run(scenes)  # noticed although the first of them is as it was
+    failures = {failure['image']: failure['error'] for failure in report.failed}
+    new = failures.keys() - {failure['image'] for failure in clean.failed}
+    assert new == {'scene_0.png'}
+    assert 'scene_0.npy and' in failures['scene_0.png'] and 'keep one of them' in failures['scene_0.png']
 
 
 def test_palette_is_that_of_voc():

@@ -106,6 +106,10 @@ def test_images_that_differ_in_their_suffix_alone(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r'a.png could belong to a.(jpg|png) or a.(png|jpg)'):
         open_masks(save_masks(tmp_path / 'm', 'a.png'), images)
     assert pairs(open_masks(coco(tmp_path / 'c.json', {1: 'a.png'}, [(1, 1)]), images)) == [(0, 'a.png')]
+    touch_images(images, 'b.jpg')
+    source = open_masks(save_masks(tmp_path / 'm', 'a.png', 'b.png'), images)
+    assert [task.image_path for task in source.tasks] == [None, images / 'b.jpg']  # the other goes on
+    assert 'a.png could belong to' in source.images.ambiguous['a.png']
 
 
 def test_masks_beside_their_images(tmp_path: Path) -> None:

@@ -486,3 +486,32 @@ def test_summary_is_json_without_nan(scenes: Scenes) -> None:
         raise AssertionError(f'{constant} is not JSON')
 
     json.loads((scenes.folder / 'out/summary.json').read_text(), parse_constant=refuse)
+
+
+def test_an_ambiguous_image_is_skipped_and_told(scenes: Scenes) -> None:
+    photos = scenes.folder / 'photos'
+    (photos / 'scene_2.jpg').write_bytes((photos / 'scene_2.png').read_bytes())
+    report = run(scenes, 'masks', gt=scenes.folder / 'masks')
+    [failure] = report.failed
+    assert failure['image'] == 'scene_2.png' and 'could belong to scene_2.jpg or scene_2.png' in failure['error']
+    assert report.total['images'] == 4 and not report.problems
+
+
+def test_ambiguous_ground_truth_is_told(scenes: Scenes) -> None:
+    gt = scenes.folder / 'gt'
+    for name in ('a/scene_0.png', 'b/scene_0.png', 'scene_1.png'):
+        (gt / name).parent.mkdir(parents=True, exist_ok=True)
+        (gt / name).write_bytes((scenes.folder / 'masks' / Path(name).name).read_bytes())
+    report = run(scenes, 'masks', gt=gt)
+    [problem] = report.problems
+    assert problem['image'] == 'scene_0.png' and 'scene_0.png could belong to a/scene_0.png or b/' in problem['error']
+
+
+@pytest.mark.parametrize('iscrowd', [1, True, 2, '1'])
+def test_whatever_is_marked_as_crowd_is_left_alone(scenes: Scenes, iscrowd: object) -> None:
+    content = scenes.read_json('coco.json')
+    content['annotations'][0]['iscrowd'] = iscrowd
+    (scenes.folder / 'coco.json').write_text(json.dumps(content))
+    run(scenes, 'coco.json')
+    assert scenes.read_json('out/coco.json')['annotations'][0] == content['annotations'][0]
+    assert scenes.read_json('out/summary.json')['masks'][0]['reason'] == 'crowd'

@@ -101,6 +101,9 @@ def test_configs_that_are_none(tmp_path: Path) -> None:
     (tmp_path / 'empty.py').write_text('a = 1\n', encoding='utf-8')
     with pytest.raises(ValueError, match='empty.py has no entry "model"'):
         build_refiner(tmp_path / 'empty.py')
+    (tmp_path / 'leaves.py').write_text('raise SystemExit(0)\n', encoding='utf-8')
+    with pytest.raises(ValueError, match='leaves.py cannot be read .SystemExit: 0'):
+        build_refiner(tmp_path / 'leaves.py')
     with pytest.raises(ValueError, match='must be of a refiner, a subclass of BaseRefiner, got DenoiseUNet'):
         build_refiner(SMALL['denoiser'])
 

@@ -17,7 +17,7 @@ from mmengine.utils import track_iter_progress
 from mmrefine.core.activation_maps import activation_label_map
 from mmrefine.core.palette import voc_palette
 from mmrefine.core.regions import VOID
-from mmrefine.files.activation_map_source import activation_map_paths
+from mmrefine.files.activation_map_source import activation_map_paths, check_unambiguous
 from mmrefine.files.activation_maps import MapNames, load_activation_maps
 from mmrefine.files.atomic import whole_file
 from mmrefine.files.mask_files import MaskFile
@@ -52,6 +52,7 @@ def main() -> int:
     refused, names = 0, MapNames(args.cam_key, args.cam_first_class)
     for name, path in track_iter_progress(list(paths.items())):
         try:
+            check_unambiguous(path)
             labels, _ = activation_label_map(*load_activation_maps(path, names), alpha, threshold=args.threshold)
             if not labels.size:
                 raise ValueError('it has no maps, so the size of the label map is unknown.')

@@ -16,7 +16,7 @@ from mmrefine.core.regions import VOID, split_label_map
 from mmrefine.datasets.skipped_samples import SkippedSamples
 from mmrefine.files.activation_map_source import activation_map_paths, read_activation_labels
 from mmrefine.files.activation_maps import MapNames
-from mmrefine.files.coco_file import CocoFile
+from mmrefine.files.coco_file import CocoFile, is_crowd
 from mmrefine.files.mask_files import MaskFile, mask_paths, read_mask_file
 from mmrefine.files.names import without_suffix
 from mmrefine.registry import TRANSFORMS
@@ -153,7 +153,7 @@ class LoadCoarseMasks(BaseTransform):
         unknown = set(categories.tolist()) - self.coco.categories.keys()
         if self.coco.categories and unknown:
             raise ValueError(f'{self.path} has masks of unknown categories {sorted(unknown)} on {results["img_path"]}.')
-        is_crowd = np.array([bool(record.get('iscrowd')) for record in usable], bool)
+        is_crowd = np.array([is_crowd(record) for record in usable], bool)
         return _Loaded(np.array(masks, bool).reshape(-1, *size_hw), categories, is_crowd)
 
     def _read_file(self, results: dict, size_hw: tuple[int, int]) -> MaskFile:

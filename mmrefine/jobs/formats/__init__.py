@@ -63,6 +63,8 @@ def open_masks(
     kind = find_format(masks, format, options)
     source = kind(masks, ImageTable(images, image_root, kind.files_at(masks)), options)
     if source.tasks and not any(task.image_path is not None and task.image_path.exists() for task in source.tasks):
+        if source.images.ambiguous:
+            raise ValueError(next(iter(source.images.ambiguous.values())))
         names = ', '.join(task.image for task in source.tasks[:5]) + (', …' if len(source.tasks) > 5 else '')
         raise ValueError(
             f'none of the {len(source.tasks)} images named in {masks} is under {images}: looked for {names}. '

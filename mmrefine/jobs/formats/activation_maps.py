@@ -6,10 +6,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from mmrefine.core.regions import VOID
-from mmrefine.files.activation_map_source import activation_map_paths, read_activation_labels
+from mmrefine.files.activation_map_source import activation_map_paths, map_variants, read_activation_labels
 from mmrefine.files.activation_maps import DEFAULT_NAMES
 from mmrefine.files.image_table import ImageTable
 from mmrefine.files.mask_files import MaskFile
+from mmrefine.jobs.fingerprints import Fingerprint, fingerprint_files
 from mmrefine.jobs.formats.base import FormatOptions, MaskTask, register_format
 from mmrefine.jobs.formats.label_maps import LabelMaps
 
@@ -48,6 +49,9 @@ class ActivationMaps(LabelMaps):
     @classmethod
     def files_at(cls, path: Path) -> frozenset[Path]:
         return frozenset()  # no image ends like them
+
+    def fingerprint(self, task: MaskTask) -> Fingerprint:
+        return fingerprint_files(map_variants(self.files[task.key]))
 
     def read_file(self, task: MaskTask, size_hw: tuple[int, int]) -> MaskFile:
         return read_activation_labels(self.files[task.key], size_hw, self.threshold, self.options.cam_names)

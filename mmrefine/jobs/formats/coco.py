@@ -14,7 +14,7 @@ import numpy as np
 from mmrefine.core.outlines import to_polygons
 from mmrefine.core.rle import encode_like, is_absent
 from mmrefine.evaluation import mask_iou
-from mmrefine.files.coco_file import NO_IMAGE, CocoFile
+from mmrefine.files.coco_file import NO_IMAGE, CocoFile, is_crowd
 from mmrefine.files.image_table import ImageTable
 from mmrefine.jobs.fingerprints import Fingerprint, digest_of
 from mmrefine.jobs.formats.base import (
@@ -181,7 +181,7 @@ def _left_alone(record: dict) -> str:
     """Reason why a valid record is not refined; '' if it is."""
     if is_absent(record.get('segmentation')):
         return _NO_MASK
-    return 'crowd' if record.get('iscrowd') in (1, True) else ''
+    return 'crowd' if is_crowd(record) else ''
 
 
 def _category(file: CocoFile, record: dict) -> str:
@@ -213,7 +213,10 @@ class _CocoTasks(Sequence):
         path = None if image is None else self._images.path(image)
         described = self._file.images.get(image_id)
         label = image or (f'image_id {image_id}' if described is None else described.name)
-        problem = self._images.problems.get(image_id, '') if described is None else described.problem
+        if described is None:
+            problem = self._images.problems.get(image_id, '') or self._images.ambiguous.get(str(image_id), '')
+        else:
+            problem = described.problem
         if image_id is NO_IMAGE:
             label = f'without an image in {self._file.path.name}'
             problem = 'its records have no image: "image_id" must be a number or a text.'

@@ -149,7 +149,7 @@ def _match(images: ImageTable, names: list[str]) -> dict[str, str | None]:
     for name, image in found.items():
         start, hyphen, rest = PurePosixPath(name).name.partition('-')
         if image is None and hyphen and len(start) == 8:
-            found[name] = images.find(rest)
+            found[name] = images.match([rest])[rest]
     return found
 
 

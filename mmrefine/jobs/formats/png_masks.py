@@ -122,6 +122,7 @@ class PngGroundTruth(GroundTruth):
             found = dict(zip(source.files, table.names, strict=True))
         else:
             found = table.match(source.files)
+        self.ambiguous = table.ambiguous
         self.files = {name: table.path(gt) for name, gt in found.items() if gt is not None}
         if not self.files:
             raise ValueError(f'no file under {path} has the name of a mask under {source.path}; names must match.')
@@ -135,5 +136,7 @@ class PngGroundTruth(GroundTruth):
 
     def read_file(self, task: MaskTask, size_hw: tuple[int, int]) -> MaskFile | None:
         """The ground truth of a task, checked to have the size of the masks; None if there is none."""
+        if task.key in self.ambiguous:
+            raise ValueError(self.ambiguous[task.key])
         path = self.files.get(task.key)
         return None if path is None else read_mask_file(path).check_size(size_hw)

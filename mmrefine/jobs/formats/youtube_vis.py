@@ -16,7 +16,7 @@ from pycocotools import mask as coco_mask
 from mmrefine.core.checks import check_same_size
 from mmrefine.core.rle import decode_segmentation, is_absent
 from mmrefine.files.clip_masks import ClipMasks
-from mmrefine.files.coco_file import is_id, record_problem, url_name
+from mmrefine.files.coco_file import is_crowd, is_id, record_problem, url_name
 from mmrefine.files.json_stream import read_json
 from mmrefine.files.names import name_problem
 from mmrefine.files.video_frames import FrameFiles, VideoFrames
@@ -186,7 +186,7 @@ class YoutubeVisClips(ClipFormat):
 
     def objects(self, task: ClipTask) -> list[int]:
         """Places of a clip's records that are refined."""
-        return [position for position in self._positions.get(task.source, []) if not _is_crowd(self.records[position])]
+        return [position for position in self._positions.get(task.source, []) if not is_crowd(self.records[position])]
 
     def frame_names(self, task: ClipTask) -> list[str]:
         return [path.stem for path in self.frame_paths(task)]
@@ -349,10 +349,6 @@ def _join_objects(
 def _declared_hw(video: dict) -> tuple[int, int] | None:
     sides = video.get('height'), video.get('width')
     return sides if all(isinstance(side, int) and side > 0 for side in sides) else None
-
-
-def _is_crowd(record: dict) -> bool:
-    return record.get('iscrowd') in (1, True)
 
 
 def _videos(described: Any, path: str | os.PathLike) -> tuple[dict[Any, dict], set]:
