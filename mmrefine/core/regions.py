@@ -115,11 +115,12 @@ def regions_of_components(components: np.ndarray, min_area_px: int = 5, merge: b
 def merge_regions(regions: list[np.ndarray]) -> list[np.ndarray]:
     """Join parts of what is probably one object, in one pass.
 
-    Every region in turn takes in those after it that belong to it, and is judged as it has grown; it is not compared
-    again with those that it left. Regions of m1 and m2 pixels whose boxes B1 and B2 have the hull B belong together
-    where |B1| + |B2| > 0.5 |B| and (m1 + m2) / |B| > min(0.5, min(m1 / |B1|, m2 / |B2|) - 0.1). Sides of B1 and B2
-    count their pixels, those of B are differences of pixel indices, as the paper's numbers were made; so a hull one
-    pixel high has the area 0, and two regions on one line always belong together.
+    Every pair of parts is visited once, in order, the later one varying fastest. What is compared, and joined, are the
+    regions that the two belong to by then, as they have grown. Regions of m1 and m2 pixels whose boxes B1 and B2 have
+    the hull B belong together where |B1| + |B2| > 0.5 |B| and
+    (m1 + m2) / |B| > min(0.5, min(m1 / |B1|, m2 / |B2|) - 0.1). Sides of B1 and B2 count their pixels, those of B are
+    differences of pixel indices, as the paper's numbers were made; so a hull one pixel high has the area 0, and two
+    regions on one line always belong together.
 
     Args:
         regions: (H, W) bool, none of them empty.
@@ -149,30 +150,43 @@ def _grouped(components: np.ndarray, min_area_px: int, merge: bool) -> Iterator[
 
 
 def _merge(boxes: np.ndarray, areas_px: np.ndarray) -> list[list[int]]:
-    """Which regions are one, by :func:`merge_regions`; (R, 4) boxes of inclusive indices, (R,) areas."""
-    groups = []
-    waiting = np.arange(len(boxes))
-    while len(waiting):
-        first, others = int(waiting[0]), waiting[1:]
-        box, area_px, group = boxes[first], areas_px[first], [first]
-        taken = np.zeros(len(others), bool)
+    """Which components are one region, by :func:`merge_regions`; (R, 4) boxes of inclusive indices, (R,) areas."""
+    boxes, areas_px = boxes.copy(), areas_px.copy()
+    owner = np.arange(len(boxes))
+    grown: list[int] = []
+    # How many regions had grown when one was last compared with all the others and took in none.
+    alone_at = np.full(len(boxes), -1)
+
+    def belongs(region: int, others: np.ndarray) -> np.ndarray:
+        near = _belong_together(boxes[region], areas_px[region], boxes[others], areas_px[others])
+        return near & (others != region)
+
+    for first in range(len(boxes)):
+        region = owner[first]
+        if alone_at[region] >= 0:
+            since = owner[grown[alone_at[region] :]]
+            if not (since == region).any() and not belongs(region, since).any():
+                alone_at[region] = len(grown)
+                continue
+        grown_before = len(grown)
+        others = np.flatnonzero(owner[first + 1 :] != region) + first + 1
         index = 0
         while index < len(others):
             # A block at a time: after each one taken in, the rest is compared with a larger region.
-            block = others[index : index + _BLOCK]
-            belongs = np.flatnonzero(_belong_together(box, area_px, boxes[block], areas_px[block]))
-            if not len(belongs):
+            block = owner[others[index : index + _BLOCK]]
+            found = np.flatnonzero(belongs(region, block))
+            if not len(found):
                 index += len(block)
                 continue
-            index += int(belongs[0])
-            other = int(others[index])
-            taken[index] = True
-            group.append(other)
-            box, area_px = _hull(box, boxes[other]), area_px + areas_px[other]
-            index += 1
-        groups.append(group)
-        waiting = others[~taken]
-    return groups
+            index += int(found[0]) + 1
+            other = block[found[0]]
+            boxes[region] = _hull(boxes[region], boxes[other])
+            areas_px[region] += areas_px[other]
+            owner[owner == other] = region
+            grown.append(region)
+        alone_at[region] = len(grown) if len(grown) == grown_before else -1
+    order = np.argsort(owner, kind='stable')
+    return [group.tolist() for group in np.split(order, np.flatnonzero(np.diff(owner[order])) + 1) if len(group)]
 
 
 def _hull(box: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -185,8 +185,9 @@ SQUARE = InputFrame((40, 40), (64, 64), (64, 64))
 
 def expand(box, margin=0.1, frame=SQUARE, released=False):
     """All of the image looks like the mask."""
+    similarity = np.ones((1, *(frame.image_hw if released else (8, 8))), np.float32)
     boxes, moved = elastic_boxes(
-        np.array([box]), np.ones((1, 8, 8), np.float32), frame, margin, via_hw=(16, 16), released_behaviour=released
+        np.array([box]), similarity, frame, margin, via_hw=(16, 16), released_behaviour=released
     )
     return boxes[0].tolist(), bool(moved[0])
 
@@ -237,10 +238,10 @@ def test_released_similarity_samples_the_nearest_pixel_of_cells_on_the_image():
     embedding[0], embedding[1, 2:4, 1:4] = 1, 1
     embedding[:, 6:] = 5  # padding, which no mean and no similarity may see
     similarity = context_similarity(embedding, distance_fields(mask), frame, released_behaviour=True)
-    assert similarity.shape == (1, 6, 8)
-    expected = np.full((6, 8), 0.5**0.5)
-    expected[2:4, 1:4] = 1
-    np.testing.assert_allclose(similarity[0], expected, atol=1e-6)
+    assert similarity.shape == (1, 12, 16)
+    np.testing.assert_allclose(similarity[0, 5:7, 3:7], 1, atol=1e-6)
+    np.testing.assert_allclose(similarity[0, :2], 0.5**0.5, atol=1e-6)
+    np.testing.assert_allclose(similarity[0, -2:], 0.5**0.5, atol=1e-6)
 
 
 def test_released_valid_grid_follows_the_sides_of_the_image():
@@ -251,13 +252,17 @@ def test_released_valid_grid_follows_the_sides_of_the_image():
     assert stretched.valid_hw((64, 64)) == (64, 64)
 
 
-def test_released_similarity_reaches_the_image_in_one_step():
-    """Columns of 0 and 1 cross the threshold halfway between the centres of their cells, whatever the input's size."""
+def test_released_similarity_is_that_of_the_interpolated_embedding():
+    """From cells (3, 0) to cells (0, 1) along x: a quarter of the way (2.25, 0.25), and not 3/4 of the cosine."""
     frame = InputFrame((8, 16), (32, 64), (64, 64))
-    similarity = np.repeat(np.float32([[0, 0, 1, 1]]), 2, axis=0)
-    rows, columns = frame.direct_upsampling((2, 4))
-    expected = np.repeat([0, 0.125, 0.375, 0.625, 0.875, 1], [6, 1, 1, 1, 1, 6])
-    np.testing.assert_allclose(rows @ similarity @ columns.T, np.tile(expected, (8, 1)))
+    mask = np.zeros((1, 8, 16), bool)
+    mask[0, :, :8] = True
+    embedding = torch.zeros(2, 4, 4)
+    embedding[0, :, :2], embedding[1, :, 2:] = 3, 1
+    similarity = context_similarity(embedding, distance_fields(mask), frame, released_behaviour=True)[0]
+    share = np.repeat([0, 0.125, 0.375, 0.625, 0.875, 1], [6, 1, 1, 1, 1, 6])
+    expected = 3 * (1 - share) / np.hypot(3 * (1 - share), share)
+    np.testing.assert_allclose(similarity, np.tile(expected, (8, 1)), atol=1e-6)
 
 
 def test_padding_of_the_input_is_no_part_of_the_image():

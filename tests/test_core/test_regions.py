@@ -86,11 +86,19 @@ def test_a_region_is_compared_as_it_has_grown():
 
 
 def test_pairs_are_visited_once():
-    """The first bar has left the second when it takes in the third; its hull would reach the second now."""
-    first, second, third = bars((0, 2), (21, 23), (8, 19), size=(10, 24))
+    """The first is near neither of the others; together they would be near it, but then it has had its turn."""
+    first, second, third = bars((0, 1), (6, 7), (9, 12), size=(10, 24))
+    assert len(merge_regions([first, second])) == len(merge_regions([first, third])) == 2
     once = merge_regions([first, second, third])
-    assert numbers(once) == [78, 12]
+    assert numbers(once) == [6, 24]
     assert len(merge_regions(once)) == 1
+
+
+def test_a_part_that_was_taken_in_brings_its_region_along():
+    """The first takes in the third; the second, whose turn is next, is compared with the third, and so with both."""
+    first, second, third = bars((0, 2), (21, 23), (8, 19), size=(10, 24))
+    assert [len(merge_regions([first, other])) for other in (second, third)] == [2, 1]
+    assert numbers(merge_regions([first, second, third])) == [90]
 
 
 def test_splits():

@@ -12,6 +12,7 @@ from mmrefine.core.prompts.distance import DistanceField
 from mmrefine.core.prompts.frame import InputFrame
 
 _STEP_SHARE, _STEP_PX = 0.1, 10
+_CHANNELS_AT_ONCE = 16
 
 
 def context_similarity(
@@ -20,8 +21,9 @@ def context_similarity(
     """Cosine similarity of every location of the embedding with the mean of it under each mask.
 
     The mean is weighted by the share of a cell that the mask covers, so that no mask vanishes on the grid.
-    ``released_behaviour``: only cells that lie wholly on the image are looked at, and it is the plain mean over those
-    whose nearest pixel is in the mask; a mask without such a cell gets similarity 0 everywhere.
+    ``released_behaviour``: only cells that lie wholly on the image are looked at; it is the plain mean over those whose
+    nearest pixel is in the mask, and a mask without such a cell gets similarity 0 everywhere. The embedding, and not
+    the similarity, is brought to the image, in one step.
 
     Args:
         embedding: (C, h, w) image embedding, on any device.
@@ -29,7 +31,7 @@ def context_similarity(
         frame: where the image lies in the model's input.
 
     Returns:
-        (N, h, w) float32 in [-1, 1]; with ``released_behaviour`` of the cells that are looked at.
+        (N, h, w) float32 in [-1, 1]; with ``released_behaviour`` (N, H, W).
     """
     grid_hw = tuple(embedding.shape[1:])
     if released_behaviour:
@@ -44,8 +46,23 @@ def context_similarity(
     locations = embedding.flatten(1).float()
     cover = torch.from_numpy(cover).to(locations.device)
     means = cover @ locations.T / cover.sum(1, keepdim=True).clamp(min=1e-6)
-    similarity = F.normalize(means, dim=1) @ F.normalize(locations, dim=0)
-    return similarity.reshape(len(fields), *grid_hw).cpu().numpy()
+    if not released_behaviour:
+        locations = F.normalize(locations, dim=0)
+    similarity = (F.normalize(means, dim=1) @ locations).reshape(len(fields), *grid_hw)
+    if released_behaviour:
+        similarity = _to_image(similarity, frame) / _norm_on_image(embedding.float(), frame)
+    return similarity.cpu().numpy()
+
+
+def _to_image(maps: torch.Tensor, frame: InputFrame) -> torch.Tensor:
+    """(N, h, w) maps over the image alone as (N, H, W)."""
+    return F.interpolate(maps[None], frame.image_hw, mode='bilinear', align_corners=False)[0]
+
+
+def _norm_on_image(embedding: torch.Tensor, frame: InputFrame) -> torch.Tensor:
+    """(H, W) length of the embedding (C, h, w) where it is interpolated; a few channels at a time, to bound memory."""
+    squares = (_to_image(channels, frame).square_().sum(0) for channels in embedding.split(_CHANNELS_AT_ONCE))
+    return sum(squares).sqrt_()
 
 
 def elastic_boxes(
@@ -62,13 +79,13 @@ def elastic_boxes(
 
     A step is 10 % of the side that it lengthens, at least 1 and at most 10 pixels, and ends at the border of the image.
     The side moves if more than ``margin`` of the pixels gained have a similarity above ``threshold``.
-    ``released_behaviour``: similarity is brought to the image in one step, without ``via_hw``; sides are differences of
-    inclusive indices, so that a box one pixel wide never widens; the last row and column of the box are left out of a
-    strip; a step that would reach the first row or column or go beyond the image is not taken at all.
+    ``released_behaviour``: similarity is that of pixels already; sides are differences of inclusive indices, so that a
+    box one pixel wide never widens; the last row and column of the box are left out of a strip; a step that would reach
+    the first row or column or go beyond the image is not taken at all.
 
     Args:
         boxes_xyxy: (N, 4) int, inclusive pixel indices.
-        similarity: (N, h, w) of :func:`context_similarity` with the same ``released_behaviour``.
+        similarity: (N, h, w), or (N, H, W), of :func:`context_similarity` with the same ``released_behaviour``.
         frame: where the image lies in the model's input.
         margin: lambda of the paper, in [0, 1]; 0.1 there.
         via_hw: the grid of the model's low-resolution masks, through which similarity is brought to the image.
@@ -76,16 +93,13 @@ def elastic_boxes(
     Returns:
         the boxes (N, 4) int64 and whether any side moved (N,) bool.
     """
-    grid_hw = tuple(similarity.shape[1:])
-    if released_behaviour:
-        (rows, columns), strips = frame.direct_upsampling(grid_hw), _released_strips
-    else:
-        (rows, columns), strips = frame.upsampling(grid_hw, via_hw), _strips
+    strips_of = _released_strips if released_behaviour else _strips
+    rows, columns = (None, None) if released_behaviour else frame.upsampling(similarity.shape[1:], via_hw)
     boxes = boxes_xyxy.astype(np.int64)
     moved = boxes.copy()
     for box, target, grid in zip(boxes, moved, similarity, strict=True):
-        for side, (position, window_y, window_x) in strips(box, frame.image_hw).items():
-            strip = rows[window_y] @ grid @ columns[window_x].T
+        for side, (position, y, x) in strips_of(box, frame.image_hw).items():
+            strip = grid[y, x] if released_behaviour else rows[y] @ grid @ columns[x].T
             if strip.size and (strip > threshold).mean() > margin:
                 target[side] = position
     return moved, (moved != boxes).any(axis=1)

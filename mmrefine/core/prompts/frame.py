@@ -89,14 +89,6 @@ class InputFrame:
         """
         return tuple(_nearest_weights(size, grid) for size, grid in zip(self.image_hw, valid_hw, strict=True))
 
-    def direct_upsampling(self, valid_hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """As :meth:`upsampling`, from a grid over the image alone and in one step.
-
-        Returns:
-            rows (H, h) and columns (W, w), float32: ``image = rows @ grid @ columns.T``.
-        """
-        return tuple(_bilinear_weights(size, grid) for size, grid in zip(self.image_hw, valid_hw, strict=True))
-
 
 def _resize(rows: torch.Tensor, size: int, antialias: bool = False) -> torch.Tensor:
     """Linear interpolation of every row of (n, length) to (n, size), with the weights of torch's own resizing."""
@@ -119,8 +111,3 @@ def _upsampling_weights(size: int, resized: int, padded: int, via: int, grid: in
 @lru_cache(maxsize=64)
 def _nearest_weights(size: int, grid: int) -> np.ndarray:
     return np.ascontiguousarray(F.interpolate(torch.eye(size)[None], grid, mode='nearest')[0].numpy().T)
-
-
-@lru_cache(maxsize=64)
-def _bilinear_weights(size: int, grid: int) -> np.ndarray:
-    return np.ascontiguousarray(_resize(torch.eye(grid), size).numpy().T)
