@@ -29,6 +29,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('checkpoint', nargs='?', help='checkpoint file; without one the model is only initialised')
     parser.add_argument('--work-dir', help='where logs go; default: work_dirs/<name of the config>')
     parser.add_argument('--per-mask', help='write the numbers of every mask to this .csv or .json file')
+    parser.add_argument(
+        '--source', metavar='NAME', nargs='+', help='measure these of the data sources of the config alone'
+    )
     parser.add_argument('--gate', metavar='NAME=NUMBER', nargs='+', default=(), help='gate settings to change')
     parser.add_argument('--no-gate', action='store_true', help='accept every refined mask, also those the gate rejects')
     parser.add_argument(
@@ -37,6 +40,20 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
+
+
+def keep_sources(config: Config, names: list[str]) -> None:
+    """Leave the test datasets of these sources alone.
+
+    Raises:
+        SystemExit: the config has no such source.
+    """
+    datasets = config.test_dataloader.dataset.get('datasets') or []
+    known = list(dict.fromkeys(dataset.source for dataset in datasets if dataset.get('source')))
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise SystemExit(f'--source: {config.filename} has the sources {known}, got {unknown}.')
+    config.test_dataloader.dataset.datasets = [dataset for dataset in datasets if dataset.get('source') in names]
 
 
 def change_gate(config: Config, settings: dict | None) -> None:
@@ -95,6 +112,8 @@ def main(argv: list[str] | None = None) -> None:
         config.merge_from_dict(args.cfg_options)
     config.work_dir = args.work_dir or config.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
     config.load_from = find_checkpoint(args.checkpoint) if args.checkpoint else None
+    if args.source:
+        keep_sources(config, args.source)
     if args.per_mask:
         write_per_mask(config, args.per_mask)
     if args.no_gate or args.gate:
@@ -103,4 +122,7 @@ def main(argv: list[str] | None = None) -> None:
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
         config.pop(key, None)
     compat.prepare_process_group(config)
-    Runner.from_cfg(config).test()
+    try:
+        Runner.from_cfg(config).test()
+    except FileNotFoundError as error:
+        raise SystemExit(f'error: {error}') from error

@@ -40,8 +40,10 @@ class LabelledImage:
     kind: str = 'given'
 
 
-def labelled_images(data: Sequence[str | os.PathLike], limit: int | None = None, seed: int = 0) -> list[LabelledImage]:
-    """Read a sample of masks with their images.
+def open_labelled(
+    data: Sequence[str | os.PathLike], limit: int | None = None, seed: int = 0
+) -> tuple[int, Iterator[LabelledImage]]:
+    """Read a sample of masks with their images, one image at a time.
 
     Args:
         data: IMAGES, COARSE and GT as a job takes them, see :func:`~mmrefine.jobs.formats.open_masks`; or the config
@@ -49,26 +51,37 @@ def labelled_images(data: Sequence[str | os.PathLike], limit: int | None = None,
         limit: about how many masks; images are drawn at random until there are so many. None: all.
         seed: of the draw.
 
+    Returns:
+        of how many images the sample is drawn, and those that have a mask that can be used.
+
     Raises:
-        FileNotFoundError, ValueError: the data are not what they should be, or hold no usable mask.
+        FileNotFoundError, ValueError: the data are not what they should be; while reading, they hold no usable mask.
     """
     count, read = _open_config(data[0]) if len(data) == 1 else _open_files(*data)
-    images: list[LabelledImage] = []
-    num_masks = 0
-    for index in np.random.default_rng(seed).permutation(count):
-        if limit is not None and num_masks >= limit:
-            break
-        try:
-            item = read(int(index))
-        except (OSError, ValueError) as error:
-            print_log(f'left out: {error}', logger='current')
-            continue
-        if len(item.coarse):
-            images.append(item)
-            num_masks += len(item.coarse)
-    if not images:
-        raise ValueError(f'none of the {count} images in {", ".join(map(str, data))} has a usable mask.')
-    return images
+    order = np.random.default_rng(seed).permutation(count)
+
+    def images() -> Iterator[LabelledImage]:
+        num_masks = 0
+        for index in order:
+            if limit is not None and num_masks >= limit:
+                break
+            try:
+                item = read(int(index))
+            except (OSError, ValueError) as error:
+                print_log(f'left out: {error}', logger='current')
+                continue
+            if len(item.coarse):
+                num_masks += len(item.coarse)
+                yield item
+        if not num_masks:
+            raise ValueError(f'none of the {count} images in {", ".join(map(str, data))} has a usable mask.')
+
+    return count, images()
+
+
+def labelled_images(data: Sequence[str | os.PathLike], limit: int | None = None, seed: int = 0) -> list[LabelledImage]:
+    """What :func:`open_labelled` reads, all of it in memory."""
+    return list(open_labelled(data, limit, seed)[1])
 
 
 def degraded(images: Sequence[LabelledImage], errors: MaskErrorModel, seed: int = 0) -> Iterator[LabelledImage]:

@@ -143,9 +143,15 @@ def load_weights(refiner: BaseRefiner, checkpoint: str | os.PathLike) -> None:
     wanted = refiner.state_dict()
     other = mismatched_keys(wanted, weights)
     # Not strict, so that a refiner may drop what it knows to be of no use before the rest is compared.
-    missing, unexpected = refiner.load_state_dict(
-        {name: value for name, value in weights.items() if name not in other}, strict=False
-    )
+    fitting = {name: value for name, value in weights.items() if name not in other}
+    try:
+        missing, unexpected = refiner.load_state_dict(fitting, strict=False)
+    except RuntimeError as error:  # arrays of other shapes, under names that the refiner translates
+        reasons = [line.strip() for line in str(error).splitlines()[1:]] or [str(error)]
+        raise ValueError(
+            f'checkpoint {checkpoint} belongs to another model than the {type(refiner).__name__} of the config: '
+            f'{shorten_list(reasons)} Give the config that the checkpoint was trained with.'
+        ) from error
     broken = [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -68,6 +69,19 @@ def test_mean_field_is_that_of_all_pairs(sigma_px, sigma_rgb, steps):
     np.testing.assert_array_equal(
         (found >= 0.5)[np.abs(expected - 0.5) > 0.1], (expected >= 0.5)[np.abs(expected - 0.5) > 0.1]
     )
+
+
+@pytest.mark.parametrize(('sigma_px', 'sigma_rgb'), [(80, 13), (20, 13), (40, 20)])
+def test_labels_on_a_photograph_are_those_of_all_pairs(repo_root, sigma_px, sigma_rgb):
+    photograph = cv2.imread(str(repo_root / 'docs/images/astronaut.jpg'))[0:384:8, 0:384:8, ::-1]
+    ys, xs = np.mgrid[:48, :48]
+    coarse = np.hypot(ys - 24, xs - 24 + 4 * np.sin(ys / 3)) < 14
+    unary = np.where(coarse, 0.85, -0.85)
+    found = mean_field(unary, [spatial_filter(3), bilateral_filter(photograph, sigma_px, sigma_rgb)], [3, 10], 5)
+    kernels = [all_pairs(photograph, 3, None), all_pairs(photograph, sigma_px, sigma_rgb)]
+    expected = brute_force(unary, kernels, [3, 10], 5)
+    assert np.mean((expected >= 0.5) != coarse) > 0.1  # there is much to do
+    assert np.mean((found >= 0.5) != (expected >= 0.5)) < 0.01
 
 
 def test_no_kernels_leave_the_unary_term():

@@ -113,6 +113,17 @@ class FollowsItsInput(torch.nn.Module):
         return {'pred_224': soft, 'pred_28_3': soft, 'pred_56_2': soft}
 
 
+@pytest.mark.parametrize('name', ['scale', 'module.scale', 'network.scale'])
+def test_cascade_psp_with_the_weights_of_another_network(tmp_path, monkeypatch, name):
+    package = pytest.importorskip('segmentation_refinement.models.psp.pspnet')
+    monkeypatch.setattr(package, 'RefinementModule', FollowsItsInput)
+    torch.save({name: torch.ones(3)}, tmp_path / 'model')
+    with pytest.raises(ValueError, match='model belongs to another model than the CascadePSP of the config'):
+        build_refiner({'type': 'CascadePSP'}, tmp_path / 'model', 'cpu')
+    torch.save({name: torch.tensor(2.0)}, tmp_path / 'model')
+    assert build_refiner({'type': 'CascadePSP'}, tmp_path / 'model', 'cpu').network.scale == 2
+
+
 @pytest.mark.slow
 def test_cascade_psp_loads_the_released_names_and_agrees_with_its_package(tmp_path):
     pytest.importorskip('segmentation_refinement')

@@ -59,12 +59,13 @@ def run_tool(repo_root, monkeypatch, capsys):
     def run(name: str, *arguments: object) -> tuple[int, str, str]:
         script = repo_root / 'tools/dataset_converters' / name
         monkeypatch.setattr(sys, 'argv', [str(script), *map(str, arguments)])
+        code = None
         try:
             runpy.run_path(str(script), run_name='__main__')
-            status, message = 0, ''
         except SystemExit as exit_:
-            status, message = 1, str(exit_.code)
-        return status, capsys.readouterr().out, message
+            code = exit_.code
+        printed = capsys.readouterr()
+        return (1, printed.out, code) if isinstance(code, str) else (code or 0, printed.out, printed.err)
 
     return run
 
@@ -138,7 +139,7 @@ def test_thresholds_and_files_that_are_wrong(job, convert):
     (job / 'refined/coarse.json').write_text('[]')
     assert 'refine it again' in convert(job)[2]
     (job / 'refined/summary.json').write_text('{')
-    assert 'is not a JSON file' in convert(job)[2]
+    assert 'is not valid JSON' in convert(job)[2]
 
 
 def test_a_split_by_image(job, run_tool):
@@ -149,3 +150,73 @@ def test_a_split_by_image(job, run_tool):
     assert sorted(ids[0] + ids[1]) == [0, 1, 2] and len(ids[0]) == 1
     assert 'asks for 12 images, the file has 3' in run_tool('split_coco.py', *arguments, 'val=9')[2]
     assert 'expects NAME=COUNT' in run_tool('split_coco.py', *arguments, 'val')[2]
+    assert 'every name once' in run_tool('split_coco.py', *arguments, 'labelled=1')[2]
+
+
+def test_check_writes_nothing(job, convert):
+    status, out, _ = convert(job, '--min-score', 0.8, '--check')
+    assert status == 0 and '1 labels and 0 ignored objects' in out and not (job / 'out.json').exists()
+    (job / 'refined/coarse.json').write_text('[]')
+    assert 'refine it again' in convert(job, '--check')[2]
+
+
+@pytest.fixture
+def odd_annotations(job) -> Path:
+    """An annotation of each sort that cannot be used, and one that can."""
+    content = json.loads((job / 'images.json').read_text())
+    mask = encode_rle(np.ones(SIZE_HW, bool))
+    good = {'id': 1, 'image_id': 0, 'category_id': 5, 'segmentation': mask}
+    odd = [{'image_id': 9}, {'category_id': 8}, {'segmentation': []}, {'segmentation': {'size': [2, 2], 'counts': '4'}}]
+    content['annotations'] = [good, *({**good, 'id': number, **change} for number, change in enumerate(odd, 2))]
+    (job / 'odd.json').write_text(json.dumps(content))
+    return job
+
+
+def test_label_maps_of_odd_annotations(odd_annotations, run_tool):
+    arguments = [odd_annotations / 'odd.json', odd_annotations / 'maps']
+    for options, written in ((['--check'], False), ([], True)):
+        status, out, error = run_tool('coco_to_label_maps.py', *arguments, *options)
+        assert status == 1 and '1 objects of 1 categories on 3 images' in out
+        for sentence in ('images that are not there, such as 9', 'categories that are not there, such as 8'):
+            assert f'1 of 5 masks belong to {sentence}' in error
+        assert 'no segmentation, such as 4' in error and 'annotation 5: ' in error
+        assert (odd_annotations / 'maps/labels/0.png').exists() == written
+
+
+def test_label_maps_that_would_overwrite_each_other(job, run_tool):
+    content = json.loads((job / 'images.json').read_text())
+    content['images'][1]['file_name'] = 'other/0.png'
+    (job / 'images.json').write_text(json.dumps(content))
+    status, _, error = run_tool('coco_to_label_maps.py', job / 'images.json', job / 'maps')
+    assert status == 2 and '0.png and other/0.png would become one label map' in error
+    assert not (job / 'maps').exists()
+
+
+def test_split_check(odd_annotations, run_tool):
+    arguments = [odd_annotations / 'odd.json', odd_annotations / 'split', '--parts', 'all=3', '--check']
+    status, out, error = run_tool('split_coco.py', *arguments)
+    assert status == 1 and '3 images, 4 annotations' in out and '1 of 5 annotations belong to no image' in error
+    assert not (odd_annotations / 'split').exists()
+
+
+def test_results_that_cannot_be_used(odd_annotations, run_tool):
+    records = json.loads((odd_annotations / 'odd.json').read_text())['annotations']
+    (odd_annotations / 'results.json').write_text(json.dumps([{**record, 'score': 0.9} for record in records]))
+    arguments = [odd_annotations / name for name in ('results.json', 'images.json', 'made.json')]
+    for options, written in ((['--check'], False), ([], True)):
+        status, out, error = run_tool('results_to_coco.py', *arguments, *options)
+        assert status == 1 and '1 masks of 3 images' in out and error.count('left out') == 4
+        assert arguments[2].exists() == written
+
+
+@pytest.mark.parametrize('content', ['[]', '{"images": 3}', '{"images": [{"name": "a"}]}', '{"images": []}', '7', '{'])
+def test_no_annotation_file(job, run_tool, content):
+    (job / 'bad.json').write_text(content)
+    for tool, arguments in (
+        ('split_coco.py', ['--parts', 'all=1']),
+        ('coco_to_label_maps.py', []),
+        ('results_to_coco.py', []),
+    ):
+        paths = [job / 'coarse.json', job / 'bad.json'] if tool.startswith('results') else [job / 'bad.json']
+        status, _, error = run_tool(tool, *paths, job / 'x', *arguments)
+        assert status == 2 and 'bad.json' in error and 'Traceback' not in error and not (job / 'x').exists()

@@ -16,7 +16,7 @@ from mmrefine import compat  # noqa: E402
 
 compat.setup()
 
-from mmrefine.cli.test import change_gate, write_per_mask  # noqa: E402
+from mmrefine.cli.test import change_gate, keep_sources, main, write_per_mask  # noqa: E402
 from mmrefine.engine import RefineHook  # noqa: E402
 from mmrefine.models.refiners import SegRefiner  # noqa: E402
 from tests.helpers.tiny_openmmlab import det_config, mask_rcnn, write_data  # noqa: E402
@@ -115,3 +115,23 @@ def test_every_evaluator_can_measure_mask_by_mask(evaluator, matched):
     assert config.test_evaluator.type == 'mmrefine.MatchedMaskEvaluator'
     assert config.test_evaluator.metrics == [COCO]
     assert config.test_evaluator.matched == {**matched, 'per_mask_file': 'masks.csv'}
+
+
+def test_sources_of_a_table(repo_root):
+    config = Config.fromfile(repo_root / 'configs/segrefiner/segrefiner_hr_big.py')
+    with pytest.raises(SystemExit, match=r"has the sources \['deeplabv3plus', 'refinenet', 'pspnet', 'fcn8s'\], got"):
+        keep_sources(config, ['pspnet', 'unet'])
+    keep_sources(config, ['fcn8s', 'pspnet'])
+    assert [dataset.source for dataset in config.test_dataloader.dataset.datasets] == ['pspnet', 'fcn8s']
+    config = Config.fromfile(repo_root / 'configs/segrefiner/segrefiner_lr_published-masks.py')
+    with pytest.raises(SystemExit, match=r'has the sources \[\]'):
+        keep_sources(config, ['pspnet'])
+
+
+def test_data_that_are_not_there(repo_root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = tmp_path / 'table.py'
+    base = repo_root / 'configs/_base_/datasets/big.py'
+    config.write_text(f"_base_ = '{base}'\nmodel = dict(type='GuidedFilter')\ndefault_scope = 'mmrefine'\n")
+    with pytest.raises(SystemExit, match='error: .*data/big/pspnet/truth.json'):
+        main([str(config), '--source', 'pspnet'])

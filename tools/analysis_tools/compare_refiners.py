@@ -12,7 +12,8 @@
 Real and simulated masks have separate tables. Gains are in points, with 95 % intervals
 of a bootstrap over images; "over NAME" compares the IoU gain with the first refiner's on the same masks. A refiner
 with a gate has a second line without it. Every refiner runs in a process of its own; memory is the peak while refining
-minus that before, on the GPU if it runs there.
+minus that before, on the GPU if it runs there. Progress goes to standard error; --out is written
+after each refiner.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import argparse
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -29,7 +31,9 @@ import torch
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from tqdm import tqdm
 
+from mmrefine.files.atomic import whole_file
 from mmrefine.jobs.comparison import METRIC_NAMES, gain_difference, measure_refiner, summarize_records
 
 DATA = 'segrefiner/segrefiner_tiny_photos.py'
@@ -42,6 +46,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('data', nargs='*', help='default: %(default)s', default=[DATA])
     parser.add_argument('--refiner', nargs='+', default=REFINERS, metavar='NAME[=WEIGHTS]')
     parser.add_argument('--limit', type=int, metavar='N', help='use about N masks, of random images')
+    parser.add_argument('--out', type=Path, metavar='TABLES.md', help='file for the tables')
     parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
     args = parser.parse_args()
     if len(args.data) not in (1, 3):
@@ -70,20 +75,21 @@ def data_paths(data: Sequence[str]) -> list[str]:
 def measure(data: Sequence[str], limit: int | None, device: str | None, refiner: str) -> tuple[dict, float]:
     """Records per gate, see :func:`~mmrefine.jobs.comparison.measure_refiner`, and the memory in MB."""
     from mmrefine import compat
-    from mmrefine.jobs.labelled import labelled_images
+    from mmrefine.jobs.labelled import open_labelled
     from mmrefine.models.model_zoo import build_refiner
 
     compat.setup()
-    images = labelled_images(data, limit)
+    count, images = open_labelled(data, limit)
     name, _, weights = refiner.partition('=')
     built = build_refiner(name, weights or None, device)
     title = Path(name).stem
     gates = {title: built.gate}
     if built.gate is not None:
         gates[f'{title}, no gate'] = None
-    free = built.with_gate(False)
-    free.refine(images[0].image, images[0].coarse[:1])  # warm-up, which is not timed
+    first = next(images)
+    built.with_gate(False).refine(first.image, first.coarse[:1])  # warm-up, which is not timed
     before_mb = start_memory(built.device)
+    images = tqdm(chain([first], images), title, total=None if limit else count, unit='image')
     records = measure_refiner(built, images, gates)
     return records, peak_memory(built.device) - before_mb
 
@@ -160,6 +166,9 @@ def main() -> None:
                 own, used_mb = pool.submit(run, refiner).result()
             records.update(own)
             memory_mb.update(dict.fromkeys(own, used_mb))
+            if args.out is not None:
+                with whole_file(args.out) as file:
+                    file.write(format_tables(records, memory_mb) + '\n')
     except (OSError, ValueError, ImportError) as error:
         raise SystemExit(f'error: {error}') from error
     print(format_tables(records, memory_mb))

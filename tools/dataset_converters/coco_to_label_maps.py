@@ -2,13 +2,17 @@
 
 Every image becomes OUT/labels/<stem>.png, a palette PNG: 0 is the background, k + 1 the k-th category by id (with
 --one-class 1 for all), 255 (void) what a crowd covers. Where objects overlap, the smaller one is on top.
-OUT/<stem of ANNOTATIONS>.txt lists the stems.
+OUT/<stem of ANNOTATIONS>.txt lists the stems. Annotations that cannot be used are left out and named. With --check
+nothing is written.
+
+exit status: 0 all found; 1 something was left out; 2 nothing could be done.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +23,8 @@ from mmrefine.core.palette import voc_palette
 from mmrefine.core.regions import VOID
 from mmrefine.core.rle import decode_segmentation
 from mmrefine.files.atomic import whole_file
+from mmrefine.files.coco_file import CocoImage, read_images
+from mmrefine.files.coco_tables import read_annotations, usable_records
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,38 +32,71 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('annotations', metavar='ANNOTATIONS', type=Path, help='COCO file of objects')
     parser.add_argument('out', metavar='OUT', type=Path)
     parser.add_argument('--one-class', action='store_true', help='objects of all categories against the background')
+    parser.add_argument('--check', action='store_true', help='only say what is missing')
     return parser.parse_args()
 
 
-def label_map(annotations: list[dict], labels: dict[int, int], size_hw: tuple[int, int]) -> np.ndarray:
+def label_map(
+    annotations: list[dict], labels: dict[int, int], size_hw: tuple[int, int], problems: list[str]
+) -> np.ndarray:
     """(H, W) uint8 of the objects of one image; ``labels`` from category id to label."""
     painted = np.zeros(size_hw, np.uint8)
-    masks = [(decode_segmentation(annotation['segmentation'], size_hw), annotation) for annotation in annotations]
+    masks = []
+    for annotation in annotations:
+        try:
+            masks.append((decode_segmentation(annotation['segmentation'], size_hw), annotation))
+        except ValueError as error:
+            problems.append(f'annotation {annotation.get("id")}: {error}')
     for mask, annotation in sorted(masks, key=lambda pair: -np.count_nonzero(pair[0])):
         painted[mask] = VOID if annotation.get('iscrowd') else labels[annotation['category_id']]
     return painted
 
 
-def main() -> None:
+def stems_of(images: dict[int, CocoImage], path: Path) -> dict[int, str]:
+    """The name of every image's label map without suffix; each must be one of its own, and its size be known."""
+    unusable = [image.problem or f'image {image.name} has no width and height.' for image in images.values()
+                if image.problem or image.size_hw is None]  # fmt: skip
+    if unusable:
+        raise ValueError(f'{path}: {len(unusable)} of {len(images)} images cannot be used: {unusable[0]}')
+    stems = {image_id: Path(image.name).stem for image_id, image in images.items()}
+    for stem, count in Counter(stems.values()).items():
+        if count > 1:
+            names = [images[image_id].name for image_id in stems if stems[image_id] == stem]
+            raise ValueError(f'{path}: {" and ".join(names[:2])} would become one label map, {stem}.png.')
+    return stems
+
+
+def main() -> int:
     args = parse_args()
-    content = json.loads(args.annotations.read_text(encoding='utf-8'))
-    ids = sorted(category['id'] for category in content['categories'])
-    if len(ids) >= VOID:
-        raise SystemExit(f'label maps can hold {VOID - 1} categories, {args.annotations} has {len(ids)}.')
-    labels = {category_id: 1 if args.one_class else index + 1 for index, category_id in enumerate(ids)}
-    of_image: dict[int, list[dict]] = {image['id']: [] for image in content['images']}
-    for annotation in content['annotations']:
-        of_image[annotation['image_id']].append(annotation)
-    stems = []
-    for image in tqdm(content['images'], desc='label maps'):
-        painted = Image.fromarray(label_map(of_image[image['id']], labels, (image['height'], image['width'])))
-        painted.putpalette(voc_palette())
-        stems.append(Path(image['file_name']).stem)
-        with whole_file(args.out / 'labels' / f'{stems[-1]}.png', 'wb') as file:
-            painted.save(file, format='PNG')
-    with whole_file(args.out / f'{args.annotations.stem}.txt') as file:
-        file.write('\n'.join(sorted(stems)) + '\n')
+    problems: list[str] = []
+    try:
+        content, images = read_annotations(args.annotations), read_images(args.annotations)
+        ids = sorted(category['id'] for category in content['categories'])
+        if not ids or len(ids) >= VOID:
+            raise ValueError(f'label maps have 1 to {VOID - 1} categories, {args.annotations} has {len(ids)}.')
+        labels = {category_id: 1 if args.one_class else index + 1 for index, category_id in enumerate(ids)}
+        stems = stems_of(images, args.annotations)
+        usable, unusable = usable_records(content['annotations'], content)
+        of_image: dict[int, list[dict]] = {image_id: [] for image_id in images}
+        for annotation in usable:
+            of_image[annotation['image_id']].append(annotation)
+        for image_id, image in tqdm(images.items(), desc='label maps'):
+            painted = Image.fromarray(label_map(of_image[image_id], labels, image.size_hw, problems))
+            painted.putpalette(voc_palette())
+            if not args.check:
+                with whole_file(args.out / 'labels' / f'{stems[image_id]}.png', 'wb') as file:
+                    painted.save(file, format='PNG')
+        if not args.check:
+            with whole_file(args.out / f'{args.annotations.stem}.txt') as file:
+                file.write('\n'.join(sorted(stems.values())) + '\n')
+    except (OSError, ValueError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    for problem in unusable + problems:
+        print(f'left out: {problem}', file=sys.stderr)
+    print(f'{len(usable) - len(problems)} objects of {len(ids)} categories on {len(images)} images')
+    return 1 if unusable or problems else 0
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

@@ -5,7 +5,8 @@ tools/refine.py on it, IMAGES a COCO file with these images and the categories, 
 written. Every annotation has the fields score (of the detector), quality (predicted IoU), agreement (IoU of coarse
 and refined mask) and weight = quality, with which mmrefine.WeightedCocoDataset trains. Predictions between
 --ignore-score and --min-score, or that fail another threshold, become iscrowd=1: neither object nor background. Images
-without labels are left out, since a missing prediction does not prove that there is no object.
+without labels are left out, since a missing prediction does not prove that there is no object. With --check nothing is
+written: it says whether the files fit together and how many labels there would be.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from mmrefine.core.pseudo_labels import PseudoLabelFilter
-from mmrefine.files.atomic import whole_file
+from mmrefine.files.atomic import OutputError, whole_file
+from mmrefine.files.coco_tables import read_annotations, read_results
+from mmrefine.files.json_stream import read_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,6 +37,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--min-agreement', type=float, default=default.min_agreement, help=_help('IoU with coarse'))
     parser.add_argument('--min-area', type=int, default=default.min_area_px, help=_help('area in pixels'))
     parser.add_argument('--ignore-score', type=float, help='minimum confidence of what is ignored; default: nothing is')
+    parser.add_argument('--check', action='store_true', help='only say what there is')
     return parser.parse_args()
 
 
@@ -42,21 +45,14 @@ def _help(what: str) -> str:
     return f'minimum {what} of a label (default: %(default)s)'
 
 
-def read(path: Path) -> Any:
-    """Content of a JSON file."""
-    try:
-        return json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(f'{path} is not a JSON file, or a damaged one ({error}).') from error
-
-
 def check_records(coarse: list[dict], content: dict, path: Path) -> None:
     """Every prediction must have a score, and belong to an image and a category of IMAGES."""
     image_ids = {image['id'] for image in content['images']}
-    category_ids = {category['id'] for category in content.get('categories', [])}
+    category_ids = {category['id'] for category in content['categories']}
     for index, record in enumerate(coarse):
-        if 'score' not in record or 'segmentation' not in record:
-            raise SystemExit(f'{path}: result {index} needs "score" and "segmentation", got {sorted(record)}.')
+        missing = {'score', 'segmentation', 'image_id', 'category_id'} - set(record)
+        if missing:
+            raise SystemExit(f'{path}: result {index} needs {", ".join(map(json.dumps, sorted(missing)))}.')
         if record['image_id'] not in image_ids:
             raise SystemExit(f'{path}: result {index} has image_id {record["image_id"]}, which is not in IMAGES.')
         if record['category_id'] not in category_ids:
@@ -108,9 +104,9 @@ def main() -> None:
         rules = PseudoLabelFilter(
             args.min_score, args.min_quality, args.min_agreement, args.min_area, args.ignore_score
         )
-        coarse, content = read(args.coarse), read(args.images)
-        refined = read(args.refined / args.coarse.name)
-        summary = read(args.refined / 'summary.json')
+        coarse, content = read_results(args.coarse), read_annotations(args.images)
+        refined = read_results(args.refined / args.coarse.name)
+        summary = read_json(args.refined / 'summary.json')
     except (ValueError, OSError) as error:
         raise SystemExit(f'error: {error}') from error
     if len(refined) != len(coarse):
@@ -125,8 +121,12 @@ def main() -> None:
         raise SystemExit(
             f'none of {len(coarse)} predictions became a label (best score {best:.2f}); lower the thresholds.'
         )
-    with whole_file(args.out) as file:
-        json.dump({'images': images, 'annotations': annotations, 'categories': content['categories']}, file)
+    if not args.check:
+        try:
+            with whole_file(args.out) as file:
+                json.dump({'images': images, 'annotations': annotations, 'categories': content['categories']}, file)
+        except OutputError as error:
+            raise SystemExit(f'error: {error}') from error
     num_ignored = sum(annotation['iscrowd'] for annotation in annotations)
     print(
         f'{len(annotations) - num_ignored} labels and {num_ignored} ignored objects of {len(coarse)} predictions, in '

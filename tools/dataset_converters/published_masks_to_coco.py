@@ -26,6 +26,8 @@ from mmrefine.core.rle import box_of, encode_rle
 from mmrefine.files.atomic import OutputError, whole_file
 from mmrefine.files.mask_layouts import LAYOUTS, MaskLayout, MaskTriple
 
+_NAMED = 20
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -112,8 +114,10 @@ def main() -> int:
         )
         return 1 if absent else 0
     gt, coarse, problems = convert(layout, triples, args.root)
-    for problem in problems:
+    for problem in problems[:_NAMED]:
         print(f'left out: {problem}', file=sys.stderr)
+    if len(problems) > _NAMED:
+        print(f'left out: {len(problems) - _NAMED} more', file=sys.stderr)
     if not gt['annotations']:
         print('error: no mask could be read; see above.', file=sys.stderr)
         return 2

@@ -109,7 +109,8 @@ class RandomObjectCrop(BaseTransform):
         if self.margin_px is None:
             x1, y1, x2, y2 = box
             low, high = (0, 0, x2, y2), (x1, y1, size_hw[1], size_hw[0])
-            crop = results['rng'].integers(low, high, endpoint=True)
+            # As released: the object's first column and row, and the image's last, are no sides unless they are one.
+            crop = results['rng'].integers(low, np.maximum(high, np.add(low, 1)))
         else:
             crop = random_object_crop(box, size_hw, self.margin_px, results['rng'])
         return _cut(results, crop, (self.size, self.size), self.antialias)

@@ -35,7 +35,7 @@ def unsure_patches(
         (P, 4) int64 xyxy, the least confident first.
     """
     height, width = size_hw
-    unsure = fine_probs < fine_prob_thr * fine_probs.max()
+    unsure = fine_probs < fine_prob_thr * fine_probs.max().item()
     rows, columns = unsure.nonzero(as_tuple=True)
     # The centre is the pixel of the image that nearest-neighbour sampling shows at the unsure pixel.
     centres_xy = torch.stack([columns * width // fine_probs.shape[1], rows * height // fine_probs.shape[0]], dim=1)
