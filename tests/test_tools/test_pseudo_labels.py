@@ -98,7 +98,7 @@ def test_labels_ignored_objects_and_images_without_a_label(job, convert):
 @pytest.mark.parametrize('option', ['--min-quality', '--min-agreement'])
 def test_every_threshold_can_leave_nothing(job, convert, option):
     status, _, error = convert(job, '--min-score', 0.1, option, 0.7)
-    assert status == 1 and 'not one of 3 predictions became a label (best score 0.90)' in error
+    assert status == 1 and 'none of 3 predictions became a label (best score 0.90)' in error
     assert not (job / 'out.json').exists()
 
 
@@ -106,7 +106,7 @@ def test_without_any_prediction(job, convert):
     (job / 'coarse.json').write_text('[]')
     (job / 'refined/coarse.json').write_text('[]')
     status, _, error = convert(job)
-    assert status == 1 and 'not one of 0 predictions became a label' in error
+    assert status == 1 and 'none of 0 predictions became a label' in error
 
 
 def test_images_that_could_not_be_refined_give_no_labels(job, convert):
