@@ -38,7 +38,8 @@ class RefineMetric(BaseMetric):
     ``CheckpointHook(save_best='refined/boundary_iou', rule='greater')``.
 
     Args:
-        metrics: names out of ``'iou'``, ``'boundary_iou'``, ``'mba'``.
+        metric: names out of ``'iou'``, ``'boundary_iou'``, ``'mba'``; not ``metrics``, the key by which mmengine tells
+            an evaluator from a metric.
         group_by: field of the data samples whose value names a group: one value for the sample, such as its ``source``,
             or N values, such as its ``labels``; or several fields from the widest to the narrowest, such as
             ``('kind', 'source')``, see :func:`~mmrefine.evaluation.summarize_by_group`.
@@ -51,17 +52,17 @@ class RefineMetric(BaseMetric):
 
     def __init__(
         self,
-        metrics: Sequence[str] = ('iou', 'boundary_iou', 'mba'),
+        metric: Sequence[str] = ('iou', 'boundary_iou', 'mba'),
         group_by: str | Sequence[str] | None = None,
         per_mask_file: str | os.PathLike | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ) -> None:
-        check_metrics(metrics)
+        check_metrics(metric)
         if per_mask_file is not None and Path(per_mask_file).suffix not in ('.csv', '.json'):
             raise ValueError(f'per_mask_file must end in .csv or .json, got {str(per_mask_file)!r}.')
         super().__init__(collect_device=collect_device, prefix=prefix)
-        self.metrics = tuple(metrics)
+        self.metrics = tuple(metric)
         self.group_by = (group_by,) if isinstance(group_by, str) else tuple(group_by or ())
         self.per_mask_file = None if per_mask_file is None else Path(per_mask_file)
 

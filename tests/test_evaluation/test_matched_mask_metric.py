@@ -54,7 +54,7 @@ def test_gain_and_harm_of_instances():
     refined = instances(squares((0, 10), (20, 25), (35, 40)), [0, 1, 0], [0.9, 0.8, 0.7])
     gt = instances(squares((0, 10), (20, 30)), [0, 1])
     metrics = evaluate(
-        MatchedMaskMetric(metrics=['iou'], group_by='labels'),
+        MatchedMaskMetric(metric=['iou'], group_by='labels'),
         sample(pred_instances=refined, gt_instances=gt, coarse=BaseDataElement(pred_instances=coarse)),
     )
     assert metrics['num_masks'] == 2 and metrics['harm_rate'] == 0.5
@@ -71,7 +71,7 @@ def test_label_maps_are_measured_by_class_without_void():
         for name, array in (('gt_sem_seg', gt), ('pred_sem_seg', refined), ('coarse', coarse))
     }
     coarse_part = BaseDataElement(pred_sem_seg=parts.pop('coarse'))
-    metrics = evaluate(MatchedMaskMetric(metrics=['iou'], classes=[1]), sample(**parts, coarse=coarse_part))
+    metrics = evaluate(MatchedMaskMetric(metric=['iou'], classes=[1]), sample(**parts, coarse=coarse_part))
     assert metrics['num_masks'] == 1 and metrics['coarse/iou'] == 0.5 and metrics['refined/iou'] == 1.0
 
 
@@ -85,7 +85,7 @@ def test_every_frame_of_a_clip_is_measured():
         before.append(BaseDataElement(pred_track_instances=instances(squares(coarse), [0], [0.9])))
     clip = BaseDataElement(video_data_samples=frames)
     clip.coarse = BaseDataElement(video_data_samples=before)
-    metrics = evaluate(MatchedMaskMetric(metrics=['iou']), clip)
+    metrics = evaluate(MatchedMaskMetric(metric=['iou']), clip)
     assert metrics['num_masks'] == 2 and metrics['harm_rate'] == 0.5
     assert metrics['coarse/iou'] == pytest.approx(0.9) and metrics['refined/iou'] == pytest.approx(0.75)
 
@@ -105,7 +105,7 @@ def test_things_and_stuff_of_panoptic_maps():
         values = np.full((40, 40), 2)
         values[squares(columns)[0]], values[wrong], values[30:, :] = 1000, 2000, 3
         maps[side] = values
-    metric = MatchedMaskMetric(metrics=['iou'], group_by='labels')
+    metric = MatchedMaskMetric(metric=['iou'], group_by='labels')
     metric.dataset_meta = {'classes': ('box', 'disk', 'ground'), 'thing_classes': ('box', 'disk')}
     image = sample(
         pred_panoptic_seg=panoptic(maps['refined']),

@@ -133,5 +133,5 @@ def test_data_that_are_not_there(repo_root, tmp_path, monkeypatch):
     config = tmp_path / 'table.py'
     base = repo_root / 'configs/_base_/datasets/big.py'
     config.write_text(f"_base_ = '{base}'\nmodel = dict(type='GuidedFilter')\ndefault_scope = 'mmrefine'\n")
-    with pytest.raises(SystemExit, match='error: .*data/big/pspnet/truth.json'):
+    with pytest.raises(SystemExit, match='error: .*data/big/pspnet/coarse.json'):
         main([str(config), '--source', 'pspnet'])

@@ -29,4 +29,4 @@ test_dataloader = dict(
 )
 test_cfg = dict()
 # The papers' IoU of BIG is the pooled one.
-test_evaluator = dict(type='RefineMetric', metrics=['iou', 'mba'], group_by='source')
+test_evaluator = dict(type='RefineMetric', metric=['iou', 'mba'], group_by='source')

@@ -22,4 +22,4 @@ test_dataloader = dict(
     ),
 )
 test_cfg = dict()
-test_evaluator = dict(type='RefineMetric', metrics=['iou', 'boundary_iou', 'mba'])
+test_evaluator = dict(type='RefineMetric', metric=['iou', 'boundary_iou', 'mba'])

@@ -28,4 +28,4 @@ test_dataloader = dict(
     ),
 )
 test_cfg = dict()
-test_evaluator = dict(type='RefineMetric', metrics=['iou', 'boundary_iou'], group_by='source')
+test_evaluator = dict(type='RefineMetric', metric=['iou', 'boundary_iou'], group_by='source')

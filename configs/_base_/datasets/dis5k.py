@@ -31,6 +31,6 @@ test_dataloader = dict(
 test_cfg = dict()
 # The papers' IoU of DIS5K is the pooled one; the second metric needs PySODMetrics.
 test_evaluator = [
-    dict(type='RefineMetric', metrics=['iou', 'mba'], group_by='source'),
+    dict(type='RefineMetric', metric=['iou', 'mba'], group_by='source'),
     dict(type='DichotomousMetric', group_by='source', prefix='dis'),
 ]

@@ -153,8 +153,8 @@ class LoadCoarseMasks(BaseTransform):
         unknown = set(categories.tolist()) - self.coco.categories.keys()
         if self.coco.categories and unknown:
             raise ValueError(f'{self.path} has masks of unknown categories {sorted(unknown)} on {results["img_path"]}.')
-        is_crowd = np.array([is_crowd(record) for record in usable], bool)
-        return _Loaded(np.array(masks, bool).reshape(-1, *size_hw), categories, is_crowd)
+        crowds = np.array([is_crowd(record) for record in usable], bool)
+        return _Loaded(np.array(masks, bool).reshape(-1, *size_hw), categories, crowds)
 
     def _read_file(self, results: dict, size_hw: tuple[int, int]) -> MaskFile:
         path = self._find(results['img_path'])
