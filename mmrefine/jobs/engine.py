@@ -270,9 +270,9 @@ class Job:
         report = self.work.conclude(done, failed, head, self.out)
         self.records.merge(self.work.tasks[index].key for index in indices)
         files = {name: self.out.digest(name) for name in self._final_outputs()}
-        if not failed:
-            with whole_file(self.state / 'final.json') as file:
-                json.dump({'of': self._all_tasks(), 'files': files}, file)
+        # What failed is tried again, but these files are ours all the same.
+        with whole_file(self.state / 'final.json') as file:
+            json.dump({'of': None if failed else self._all_tasks(), 'files': files}, file)
         self.attempts.clean()
         remove_results(self.state / 'unfinished', self.state / 'processes')
         return report

@@ -76,11 +76,16 @@ class Records:
         self._places = None
 
     def __iter__(self) -> Iterator[dict]:
-        """The records of a job that was concluded, in the order of its tasks."""
+        """All records: of a job that was concluded, those of its tasks in their order, then the parts of one at work."""
         for key in list(self._index()):
             record = self.read(key)
             if record is not None:
                 yield record
+        for path in sorted(self._parts.glob('*/*.json')):
+            with contextlib.suppress(OSError):
+                record = _decode(path.read_bytes())
+                if record is not None and record['key'] not in self._index():
+                    yield record
 
     def _index(self) -> dict[str, tuple[int, int]]:
         """Offset and length of the line of each key."""

@@ -290,6 +290,17 @@ def test_damaged_memories(scenes: Scenes, content: bytes) -> None:
         assert name == 'settings.json' or (state / name).read_bytes() == before
 
 
+@pytest.mark.parametrize('content', [b'', b'{}'])
+def test_a_damaged_manifest_of_a_job_with_failures(scenes: Scenes, content: bytes) -> None:
+    (scenes.folder / 'photos/scene_1.png').write_bytes(b'no image')
+    run = Runner(scenes)
+    run()
+    good, manifest = run.results(), scenes.folder / 'out/.job/manifest.jsonl'
+    manifest.write_bytes(content)
+    run()
+    assert run.results() == good and run.refined == 0
+
+
 @pytest.mark.parametrize('content', DAMAGE)
 def test_damaged_parts_of_a_job_that_was_stopped(
     scenes: Scenes, content: bytes, monkeypatch: pytest.MonkeyPatch
