@@ -70,11 +70,16 @@ def check_same_size(what: str, size_hw: tuple[int, int], image_hw: tuple[int, in
             'height and width are swapped: masks must be drawn on the upright image, after the rotation in its EXIF '
             'data'
         )
-    elif height != image_height and abs(height * image_width - width * image_height) <= max(height, width):
+    elif height != image_height and abs(height * image_width - width * image_height) < _tolerance(size_hw, image_hw):
         hint = 'the sizes are proportional: give the image on which the masks were drawn, or resize the masks'
     else:
         hint = 'they belong to another image'
     raise ValueError(f'{what} {height}x{width} (HxW) but the image is {image_height}x{image_width}; {hint}.')
+
+
+def _tolerance(size_hw: tuple[int, int], image_hw: tuple[int, int]) -> int:
+    """By what products of sides may differ where one size is the other one resized: one side is rounded to a pixel."""
+    return max(min(size_hw), min(image_hw))
 
 
 def binarize(masks: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 
 from mmrefine.files.coco_file import read_images
 from mmrefine.files.images import list_images
-from mmrefine.files.names import locate, name_key, without_suffix
+from mmrefine.files.names import locate, name_key, real_path, without_suffix
 
 
 class ImageTable:
@@ -61,7 +61,7 @@ class ImageTable:
             self.sizes = {image.name: image.size_hw for image in usable.values()}
             self.names = dict.fromkeys(self.ids.values())
         elif self.source.is_dir():
-            paths = [path for path in list_images(images) if path.resolve() not in exclude]
+            paths = [path for path in list_images(images) if real_path(path) not in exclude]
             self.names = dict.fromkeys(path.relative_to(self.source).as_posix() for path in paths)
         else:
             self.names = {self.source.name: None}

@@ -66,6 +66,11 @@ def check_readable(path: str | os.PathLike, what: str = 'file') -> Path:
     return Path(path)
 
 
+def real_path(path: str | os.PathLike) -> Path:
+    """Where a path leads, links followed; other than :meth:`pathlib.Path.resolve` also where they lead in a circle."""
+    return Path(os.path.realpath(path))
+
+
 def name_problem(name: Any) -> str:
     """Why no file can have this name; '' for a usable one, which may start with folders."""
     if not isinstance(name, str):

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from mmrefine.files.images import IMAGE_SUFFIXES, read_image
-from mmrefine.files.names import check_readable, find_files, name_key
+from mmrefine.files.names import check_readable, find_files, name_key, real_path
 
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v')
 _DEFAULT_FPS = 24.0
@@ -191,7 +191,7 @@ def find_clips(path: str | os.PathLike) -> dict[str, Path]:
     if not path.exists():
         raise FileNotFoundError(f'frames {path} do not exist: expected a video file, a folder of frames or of clips.')
     if path.is_file() or _holds_frames(path):
-        return {path.stem if path.is_file() else path.resolve().name: path}
+        return {path.stem if path.is_file() else real_path(path).name: path}
     folders = {file.parent for file in find_files(path, IMAGE_SUFFIXES).values()}
     found = [*sorted(folders), *find_files(path, VIDEO_SUFFIXES).values()]
     if not found:

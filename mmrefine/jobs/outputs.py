@@ -17,6 +17,7 @@ from typing import IO
 from mmrefine.files.atomic import OutputError, remove_results, whole_file
 from mmrefine.files.digests import file_digest
 from mmrefine.files.manifest import JOB_FOLDER, MANIFEST, read_manifest
+from mmrefine.files.names import real_path
 
 
 class OutputFolder:
@@ -50,8 +51,8 @@ class OutputFolder:
         if any(part in ('', '.', '..') or '\0' in part for part in parts) or parts[0] == JOB_FOLDER:
             raise OutputError(f'{name!r} is not a name for a file under {self.root}.')
         path = self.root.joinpath(*parts)
-        root = self.root.resolve()
-        folder = path.parent.resolve()
+        root = real_path(self.root)
+        folder = real_path(path.parent)
         if folder != root and root not in folder.parents:
             raise OutputError(f'{path} is a link that leads out of {self.root}; remove it, or choose another --out.')
         return path
@@ -193,9 +194,9 @@ def check_apart(out: OutputFolder, names: Iterable[str], inputs: Iterable[tuple[
         ValueError: a result would be, contain or lie in an input.
     """
     # Of results in folders it is the folder that must be free of inputs.
-    folders = {(out.root / name.split('/')[0]).resolve() for name in names} | {out.state.resolve()}
+    folders = {real_path(out.root / name.split('/')[0]) for name in names} | {real_path(out.state)}
     for what, path in inputs:
-        path = path.resolve()
+        path = real_path(path)
         for folder in folders:
             if folder == path:
                 problem = f'results would overwrite the {what} {path}'

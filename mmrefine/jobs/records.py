@@ -76,7 +76,7 @@ class Records:
         self._places = None
 
     def __iter__(self) -> Iterator[dict]:
-        """All records: of a job that was concluded, those of its tasks in their order, then the parts of one at work."""
+        """All records: those of a concluded job in the order of its tasks, then the parts of one at work."""
         for key in list(self._index()):
             record = self.read(key)
             if record is not None:

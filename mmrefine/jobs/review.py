@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mmrefine.files.json_stream import read_json
+from mmrefine.files.names import real_path
 from mmrefine.jobs.decide import apply_decisions, reopen
 from mmrefine.jobs.engine import Job
 from mmrefine.jobs.fingerprints import digest_of
@@ -39,7 +40,7 @@ def write_review(out: str | os.PathLike) -> Path:
     with job:
         left = {index for share in job.start() for index in share.todo}
         tasks = [task for task in job.work.tasks if task.index not in left]
-        identity = digest_of([job.work.refiner, str(Path(out).resolve()), [task.key for task in tasks]])[:16]
+        identity = digest_of([job.work.refiner, str(real_path(out)), [task.key for task in tasks]])[:16]
         page, written = ReviewPage(f'Review of {job.work.source.path.name}', identity), 0
         for task in tasks:
             record = job.records.read(task.key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmrefine.core.checks import binarize, check_image, check_masks
+from mmrefine.core.checks import binarize, check_image, check_masks, check_same_size
 
 IMAGE = np.zeros((4, 5, 3), np.uint8)
 
@@ -80,3 +80,18 @@ def test_the_same_mask_in_every_dtype(masks):
 def test_no_masks_of_any_dtype():
     for dtype in (bool, np.uint8, np.float32):
         assert binarize(np.zeros((0, 4, 5), dtype)).shape == (0, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ('size_hw', 'image_hw', 'are_proportional'),
+    [
+        ((333, 500), (500, 750), True),
+        ((40, 56), (20, 28), True),
+        ((19, 28), (20, 28), False),
+        ((20, 27), (20, 28), False),
+    ],
+)
+def test_a_row_that_is_missing_is_no_resizing(size_hw, image_hw, are_proportional):
+    with pytest.raises(ValueError) as refusal:
+        check_same_size('masks are', size_hw, image_hw)
+    assert ('proportional' in str(refusal.value)) == are_proportional

@@ -515,3 +515,12 @@ def test_whatever_is_marked_as_crowd_is_left_alone(scenes: Scenes, iscrowd: obje
     run(scenes, 'coco.json')
     assert scenes.read_json('out/coco.json')['annotations'][0] == content['annotations'][0]
     assert scenes.read_json('out/summary.json')['masks'][0]['reason'] == 'crowd'
+
+
+@pytest.mark.parametrize('folder', ['photos', 'masks'])
+def test_a_link_that_leads_in_a_circle_fails_alone(scenes: Scenes, folder: str) -> None:
+    path = scenes.folder / folder / 'scene_1.png'
+    path.unlink()
+    path.symlink_to(path)
+    report = run(scenes, 'masks')
+    assert [failure['image'] for failure in report.failed] == ['scene_1.png'] and report.total['images'] == 4

@@ -15,6 +15,7 @@ from PIL import Image
 
 from mmrefine.files.image_table import ImageTable
 from mmrefine.files.mask_files import mask_paths, read_mask_file
+from mmrefine.files.names import real_path
 from mmrefine.jobs.fingerprints import Fingerprint, fingerprint_files
 from mmrefine.jobs.formats.base import (
     CoarseMasks,
@@ -66,7 +67,7 @@ class InstanceMasks(MaskFormat):
 
     @classmethod
     def files_at(cls, path: Path) -> frozenset[Path]:
-        return frozenset(file.resolve() for file in mask_paths(path).values())
+        return frozenset(real_path(file) for file in mask_paths(path).values())
 
     def fingerprint(self, task: MaskTask) -> Fingerprint:
         return fingerprint_files([self.files[name] for name in task.refs])
