@@ -1,4 +1,4 @@
-# SAM2Refiner of the paper on SAM 2.1 base plus. Ours by intent: Localization Augment adds to the embedding and
+# SAM2Refiner of the paper on SAM 2.1 base plus. Intended differences: Localization Augment adds to the embedding and
 # starts at zero, norms are over channels, losses are HQ-SAM's on sampled points, and prompts are boxes, points and
 # masks in equal shares (docs/sam2_refiner.md).
 _base_ = [

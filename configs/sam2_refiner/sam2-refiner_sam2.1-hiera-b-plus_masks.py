@@ -1,4 +1,4 @@
-# Coarse masks in, refined masks out: the prompts of SAMRefiner, answered by SAM2Refiner. The weights are those of its
+# Refinement of coarse masks: the prompts of SAMRefiner with the model SAM2Refiner. The weights are those of its
 # training.
 _base_ = '../_base_/models/sam_refiner.py'
 model = dict(

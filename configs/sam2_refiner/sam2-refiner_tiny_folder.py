@@ -1,5 +1,5 @@
 # All of SAM2Refiner at a size for tests and laptops: inputs of 128x128 and a SAM 2 of 0.88 M parameters, which has no
-# published weights: give yours with model.base.checkpoint, or the masks mean nothing.
+# published weights: set your own with model.base.checkpoint, or the masks are meaningless.
 _base_ = './sam2-refiner_sam2.1-hiera-b-plus_folder.py'
 input_size = 128
 load = [dict(type='LoadRGBImage'), dict(type='LoadTrueMasks')]

@@ -1,4 +1,4 @@
-# SAMRefiner++ on a detector's masks of COCO train 2017; tested on its masks of val 2017 that meet an annotation, as
+# SAMRefiner++ on a detector's masks of COCO train 2017; tested on its masks of val 2017 that match an annotation, as
 # tools/dataset_converters/results_to_coco.py --match pairs them.
 _base_ = [
     './sam-refiner_vit-h_paper.py',

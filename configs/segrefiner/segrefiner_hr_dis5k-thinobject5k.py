@@ -1,5 +1,5 @@
-# HR-SegRefiner of the paper: 40k iterations from the LR model's weights. Ours by intent: coarse masks are made on the
-# way instead of beforehand, object views and patches are drawn independently, and images smaller than a patch are
+# HR-SegRefiner of the paper: 40k iterations from the LR model's weights. Intended differences: coarse masks are made
+# during training, object views and patches are drawn independently, and images smaller than a patch are
 # padded where the released code halves the patch.
 _base_ = [
     '../_base_/default_runtime.py',

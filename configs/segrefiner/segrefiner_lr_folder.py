@@ -1,5 +1,5 @@
 # The full-size network on a folder of your own images and masks, from published or earlier weights (load_from): coarse
-# masks are made as for the paper's.
+# masks are simulated as in the paper.
 _base_ = [
     './segrefiner_lr_lvis.py',
 ]

@@ -1,5 +1,5 @@
-# LR-SegRefiner of the paper: eight GPUs, 120k iterations. Ours by intent: an object's crop never loses its last column
-# or row to rounding, and the coarse masks match the released generator's statistics, not its draws.
+# LR-SegRefiner of the paper: eight GPUs, 120k iterations. Intended differences: an object's crop never loses its last
+# column or row to rounding, and the coarse masks match the released generator's statistics, not its draws.
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/models/segrefiner_lr.py',

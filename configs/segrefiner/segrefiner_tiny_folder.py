@@ -1,5 +1,5 @@
-# The bundled model trained further on a folder of your own images and masks, with simulated coarse masks; where you
-# have the coarse masks of the model that is to be refined, take segrefiner_tiny_folder_coarse.py.
+# The bundled model fine-tuned on a folder of your own images and masks, with simulated coarse masks; if you have
+# coarse masks of the model whose masks you want to refine, use segrefiner_tiny_folder_coarse.py.
 # data_root/{train,val}/{images,masks}; see _base_/datasets/mask_folder.py. 400 iterations take about 12 minutes on one
 # CPU core with --amp.
 _base_ = [

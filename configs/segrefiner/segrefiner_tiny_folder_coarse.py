@@ -1,7 +1,7 @@
-# The bundled model trained further on your own images, masks and coarse masks, data_root/{train,val}/{images,masks,
+# The bundled model fine-tuned on your own images, masks and coarse masks, data_root/{train,val}/{images,masks,
 # coarse}: PNG masks under the names of the images, coarse ones binary or 8-bit probabilities. Two thirds of
-# the training samples have their own coarse mask, one third a simulated one, so that few images do not teach few errors
-# by heart.
+# the training samples have their own coarse mask, one third a simulated one, against overfitting
+# on few images.
 _base_ = ['./segrefiner_tiny_folder.py']
 
 data_root = 'data/mine/'

@@ -1,4 +1,4 @@
-# A detector of boxes that answers with masks: every box is given to SAM as a prompt.
+# A box detector with masks from SAM, which gets every box as a prompt.
 _base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
 custom_imports = dict(imports=['mmrefine.compat.auto'])
 

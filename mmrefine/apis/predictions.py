@@ -31,7 +31,7 @@ def refine_predictions(
 ) -> BaseDataElement | list[BaseDataElement]:
     """Refine predictions of MMDetection and MMSegmentation: instance masks, semantic and panoptic maps.
 
-    What becomes of each kind of prediction is told in docs/test_time.md.
+    See docs/test_time.md for how each type of prediction is refined.
 
     Args:
         samples: a ``DetDataSample``, ``SegDataSample`` or ``TrackDataSample``, or a list of them, as

@@ -141,7 +141,7 @@ class MaskErrorModel:
     ) -> MaskErrorModel:
         """This model with displacements scaled so that simulated masks have the mean IoU of the coarse masks.
 
-        On real masks a contour's displacement and the parts beside it are told apart only roughly, and some errors
+        On real masks a contour's displacement and the parts beside it are separated only roughly, and some errors
         would be drawn twice. What is matched is the mean of 1 - IoU.
 
         Args:

@@ -191,7 +191,7 @@ def prompted_by_box(refiner: BaseRefiner) -> BaseRefiner:
     It has no gate, for a filled box is not a mask that one would keep.
 
     Raises:
-        ValueError: the refiner is none that prompts a segmenter, as :class:`~mmrefine.models.refiners.SAMRefiner` does.
+        ValueError: the refiner has no prompts, unlike :class:`~mmrefine.models.refiners.SAMRefiner`.
     """
     if not all(hasattr(refiner, switch) for switch in _PROMPT_SWITCHES):
         raise ValueError(

@@ -18,7 +18,7 @@ from mmrefine.evaluation.summary import HARM_TOLERANCE
 # Of standardised weights, as much as this many masks have to say: few masks make no bold model.
 _PENALTY_MASKS = 3.0
 _MIN_CHANGED = 10
-_MIN_HARMED = 8  # of fewer harmed masks no share can be told
+_MIN_HARMED = 8  # too few harmed masks to estimate a share below
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class RefineMetric(BaseMetric):
         group_by: field of the data samples whose value names a group: one value for the sample, such as its ``source``,
             or N values, such as its ``labels``; or several fields from the widest to the narrowest, such as
             ``('kind', 'source')``, see :func:`~mmrefine.evaluation.summarize_by_group`.
-        per_mask_file: where to write the numbers of every mask, ``.csv`` or ``.json`` (a list of records); written anew
+        per_mask_file: where to write the numbers of every mask, ``.csv`` or ``.json`` (a list of records); overwritten
             by each evaluation, undefined values are left empty (CSV) or null (JSON). Its form is what
             ``tools/analysis_tools/calibrate_gate.py`` reads.
         collect_device: ``'cpu'`` or ``'gpu'``, how ranks exchange results.

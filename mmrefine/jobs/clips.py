@@ -66,7 +66,7 @@ def refine_video(
             for single frames; in other clips it takes the place of optical flow.
         sam2_checkpoint: its weights.
         fast: SAM2Refiner encodes the quadrants of frames at half size: two passes of the encoder instead of five.
-        prompt_reuse: what SAM2Refiner is told on later frames of an object's clicks or box: 'pr', as in the paper;
+        prompt_reuse: which of an object's clicks or box SAM2Refiner gets on later frames: 'pr', as in the paper;
             'pr_gated', those that do not contradict SAM 2's own mask; 'none'; 'all', also SAM 2's decoder. See
             :class:`~mmrefine.models.sam2_refiner.video_predictor.SAM2RefinerVideoPredictor`.
         write: formats, of 'png' and 'json'; None: that in which the masks came.

@@ -57,7 +57,7 @@ class JobReport:
 
 
 def mask_entry(image: str, pair: MaskPair, measures: dict) -> dict:
-    """What is told of a mask, in types of JSON.
+    """Report of a mask, as JSON values.
 
     Args:
         image: its name.

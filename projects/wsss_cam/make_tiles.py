@@ -2,7 +2,7 @@
 
 OUT/{train,val}/images/*.png   tiles
 OUT/{train,val}/labels/*.png   label maps: 0 background, class k is k + 1; training never sees those of train/
-OUT/{train,val}/classes.json   {"tile": [classes in it]}: all that the classifier is told
+OUT/{train,val}/classes.json   {"tile": [classes in it]}: all that the classifier gets
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ ROWS = (
     ('activation maps', 'coarse', 'train_cams'),
     ('refined', 'refined', 'train_refined'),
     ('refined, ignore band', 'pseudo labels', 'train_band'),
-    ('true labels', None, 'train_true'),
+    ('ground truth', None, 'train_true'),
 )
 
 

@@ -1,4 +1,4 @@
-"""The model zoo: the page is what the metafiles say, its commands parse, and mim finds what it looks for."""
+"""The model zoo: the page is up to date, its commands parse, and mim finds what it looks for."""
 
 from __future__ import annotations
 

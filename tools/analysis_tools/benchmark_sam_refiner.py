@@ -1,4 +1,4 @@
-"""What SAMRefiner costs, in passes of the segmenter's own image encoder.
+"""What SAMRefiner costs, in passes of SAM's own image encoder.
 
 Times in one run on one machine: segment-anything's own encoder, ours in float32 and bfloat16, and everything
 outside of the encoder for several numbers of masks, with the parts of it. Weights are random unless --checkpoint is

@@ -95,7 +95,7 @@ def measure(data: Sequence[str], limit: int | None, device: str | None, refiner:
 
 
 def start_memory(device: torch.device) -> float:
-    """MB in use; peaks are counted from now on. NaN where the system does not tell."""
+    """MB in use; peaks are counted from now on. NaN if unknown."""
     if device.type == 'cuda':
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device) / 2**20

@@ -88,7 +88,7 @@ def main() -> int:
     text = page()
     if parser.parse_args().check:
         is_same = PAGE.is_file() and PAGE.read_text(encoding='utf-8') == text
-        print(f'{PAGE.relative_to(ROOT)} is {"" if is_same else "not "}what the metafiles say')
+        print(f'{PAGE.relative_to(ROOT)} is {"" if is_same else "not "}up to date')
         return 0 if is_same else 1
     PAGE.write_text(text, encoding='utf-8')
     return 0

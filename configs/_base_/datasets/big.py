@@ -1,4 +1,4 @@
-# BIG's test set with the coarse masks of four models that CascadePSP's authors publish, a line of the table for each.
+# BIG's test set with the coarse masks of four models that CascadePSP's authors publish, one line of the table each.
 # Made by tools/dataset_converters/published_masks_to_coco.py big data/big/test data/big/MODEL --coarse FOLDER.
 models = ['deeplabv3plus', 'refinenet', 'pspnet', 'fcn8s']
 test_dataloader = dict(

@@ -1,4 +1,4 @@
-# Masks of a detector on COCO val 2017 that meet an annotation, and those annotations, in the same order:
+# Masks of a detector on COCO val 2017 that match an annotation, and those annotations, in the same order:
 # tools/dataset_converters/results_to_coco.py --match makes both files.
 image_root = 'data/coco/val2017'
 mask_root = 'data/coco/matched/'

@@ -1,4 +1,4 @@
-# DAVIS-585: coarse masks by a video network (stm) and by superpixels (sp), a line of the table for each. Made by
+# DAVIS-585: coarse masks by a video network (stm) and by superpixels (sp), one line of the table each. Made by
 # tools/dataset_converters/published_masks_to_coco.py davis585-sp data/davis585 data/davis585-sp, and -stm likewise.
 kinds = ['sp', 'stm']
 test_dataloader = dict(

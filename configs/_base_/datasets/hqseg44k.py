@@ -1,5 +1,5 @@
-# HQSeg-44K in the folders of HQ-SAM's data: accurate masks of 44,320 images. Each set is drawn as often as its size
-# says; the counts that are really there are logged.
+# HQSeg-44K in the folders of HQ-SAM's data: accurate masks of 44,320 images. Each set is sampled in proportion to its
+# size; the actual numbers of images are logged.
 data_root = 'data/sam-hq/'
 input_size = 1024
 cascade = data_root + 'cascade_psp/'

@@ -1,4 +1,4 @@
-# Coarse masks that others have published, with their ground truth, as two COCO files of the same masks in the same
+# Published coarse masks with their ground truth, as two COCO files of the same masks in the same
 # order: tools/dataset_converters/published_masks_to_coco.py makes them of each dataset's own folders.
 image_root = 'data/published/images'
 mask_root = 'data/published/'

@@ -1,4 +1,4 @@
-# What all SAM2Refiner configs share: a frozen SAM 2, of which a leaf gives the size, and three trained modules.
+# What all SAM2Refiner configs share: a frozen SAM 2, whose size a leaf config sets, and three trained modules.
 model = dict(
     type='SAM2Refiner',
     base=dict(config='sam2.1_hiera_b+', checkpoint=None),

@@ -1,5 +1,5 @@
 # One epoch over one's own coarse masks, an image at a time, gradients accumulated over 5 images; the learning rate
-# falls at optimiser steps 60 and 100, counted in images here.
+# falls at optimizer steps 60 and 100, counted in images here.
 _base_ = '../default_runtime.py'
 accumulate = 5
 optim_wrapper = dict(

@@ -1,4 +1,4 @@
-# Ablation of the segmenter: HQ-SAM huge instead of SAM huge.
+# Ablation of the model: HQ-SAM huge instead of SAM huge.
 _base_ = [
     '../sam-refiner_hq-vit-h.py',
     '../../_base_/datasets/davis585.py',

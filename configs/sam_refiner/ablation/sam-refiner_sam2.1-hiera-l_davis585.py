@@ -1,4 +1,4 @@
-# Ablation of the segmenter: SAM 2.1 large instead of SAM huge.
+# Ablation of the model: SAM 2.1 large instead of SAM huge.
 _base_ = [
     '../sam-refiner_sam2.1-hiera-l.py',
     '../../_base_/datasets/davis585.py',

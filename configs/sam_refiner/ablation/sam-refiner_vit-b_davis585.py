@@ -1,4 +1,4 @@
-# Ablation of the segmenter: SAM base instead of SAM huge.
+# Ablation of the model: SAM base instead of SAM huge.
 _base_ = [
     '../sam-refiner_vit-b.py',
     '../../_base_/datasets/davis585.py',

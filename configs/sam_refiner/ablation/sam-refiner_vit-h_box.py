@@ -1,3 +1,3 @@
-# Ablation: the tight box alone: what the segmenter does with the usual prompt.
+# Ablation: the tight box alone, SAM's usual prompt.
 _base_ = '../sam-refiner_vit-h_davis585.py'
 model = dict(use_point=False, use_mask=False)

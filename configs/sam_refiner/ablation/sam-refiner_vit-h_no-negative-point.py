@@ -1,3 +1,3 @@
-# Ablation: the positive point alone beside box and mask.
+# Ablation: the positive point alone with box and mask.
 _base_ = '../sam-refiner_vit-h_davis585.py'
 model = dict(negative_point=False)

@@ -1,4 +1,4 @@
-# Ablation of the segmenter: SAM large instead of SAM huge.
+# Ablation of the model: SAM large instead of SAM huge.
 _base_ = [
     '../sam-refiner_vit-l.py',
     '../../_base_/datasets/davis585.py',

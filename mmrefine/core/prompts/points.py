@@ -17,7 +17,7 @@ def prompt_points(
     """The deepest pixel of every mask and, optionally, the pixel of its box that is farthest from it.
 
     Ties go to the first pixel in row-major order. A mask that fills its box has no negative point: the label is then
-    -1, which promptable segmenters read as "no point". ``released_behaviour``: the last row and the last column of the
+    -1, which SAM reads as "no point". ``released_behaviour``: the last row and the last column of the
     box are not looked at, and a missing negative point is a real one at (0, 0).
 
     Args:

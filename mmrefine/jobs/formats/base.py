@@ -6,7 +6,7 @@
 - which paths are of its kind (:meth:`MaskFormat.recognises`; ``--format its-name`` insists),
 - the work: ``self.tasks``, one :class:`MaskTask` per image, made in ``__init__`` (images are found with
   :meth:`~mmrefine.files.image_table.ImageTable.match`),
-- how the masks of an image are decoded (:meth:`~MaskFormat.read`) and told from changed ones
+- how the masks of an image are decoded (:meth:`~MaskFormat.read`) and compared with earlier ones
   (:meth:`~MaskFormat.fingerprint`),
 - and how they go out: either files of each image's own (:meth:`~MaskFormat.outputs` and
   :meth:`~MaskFormat.write`), or one file for all of them (:meth:`~MaskFormat.final_outputs` and
@@ -49,7 +49,7 @@ class MaskTask:
         image: the image's name in reports.
         image_path: where it is; None if no image was found.
         refs: where the masks are, as the format likes: indices of records, a name of a file.
-        num_masks: how many there are; None if only reading them will tell.
+        num_masks: how many there are; None if not known before reading.
         problem: why there is no image, where more can be said than that none was found.
     """
 

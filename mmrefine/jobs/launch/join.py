@@ -11,7 +11,7 @@ from mmengine.dist import init_dist, is_distributed
 
 from mmrefine.compat import leave_process_group_at_exit
 
-# What the launchers tell each process: its number, its number on its machine, and how many there are.
+# Variables of the launchers: rank, local rank and world size.
 _VARIABLES = {
     'pytorch': ('RANK', 'LOCAL_RANK', 'WORLD_SIZE'),
     'slurm': ('SLURM_PROCID', 'SLURM_LOCALID', 'SLURM_NTASKS'),

@@ -51,7 +51,7 @@ class PromptBackend(nn.Module, metaclass=ABCMeta):
     Attributes:
         input_hw: size of the model's input in pixels.
         prompt_hw: size of its mask prompts, which is that of its output logits.
-        segmenter: under which name it holds the package's model.
+        segmenter: name of the attribute with the package's model.
     """
 
     segmenter: str

@@ -1,6 +1,6 @@
 """SAMRefiner: training-free refinement with a promptable segmentation model (ICLR 2025).
 
-Legend: N masks of one image, H and W its size in pixels, M outputs of the segmenter per prompt.
+Legend: N masks of one image, H and W its size in pixels, M outputs of the backend per prompt.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class _Predictions:
     Attributes:
         before, after: (n, H, W) bool.
         logits: (n, H, W).
-        predicted_iou: (n,), by the segmenter.
+        predicted_iou: (n,), by the backend.
         first_probs: (n, H, W), the probabilities of the first round; only if requested.
     """
 
@@ -79,7 +79,7 @@ class SAMRefiner(BaseRefiner):
     """SAMRefiner: prompts from every coarse mask, replaced by the best output of the model; ``iters`` rounds.
 
     A mask that a round leaves as it was is done. Its rounds are the same with and without others beside it, up to the
-    rounding of the segmenter's batched arithmetic. A state dict has the names of the segmenter's published checkpoints.
+    rounding of the backend's batched arithmetic. A state dict has the names of the backend's published checkpoints.
 
     Args:
         backend: a :class:`~mmrefine.models.backends.PromptBackend`, or its config.
@@ -89,15 +89,15 @@ class SAMRefiner(BaseRefiner):
         margin: lambda of the context-aware elastic box, in [0, 1); 0, as in the authors' code, keeps the tight box.
         gamma: of the Gaussian-style mask; 0: uniform weights.
         strength: logit of the mask prompt; masks whose box was expanded get 1.
-        choose: which of the segmenter's outputs replaces the mask: that of the highest 'predicted_iou', as in the
+        choose: which of the backend's outputs replaces the mask: that of the highest 'predicted_iou', as in the
             paper; that of the highest 'coarse_iou', with the mask that was prompted; or the 'first', whichever it is.
         distance: 'chamfer' or 'euclidean', see :func:`~mmrefine.core.prompts.distance_fields`.
-        quality: what the score of a mask is the product of: 'predicted_iou' by the segmenter; 'stability', the IoU of
+        quality: what the score of a mask is the product of: 'predicted_iou' by the backend; 'stability', the IoU of
             the masks cut at logits of +1 and -1; 'agreement', the IoU with the mask before the last round;
             'expected_iou', by the probabilities of the first round. With the last one the coarse masks are judged in
             the same way, which the gate's ``min_gain`` needs.
-        window: keyword arguments of :func:`~mmrefine.core.crops.pad_boxes`: the segmenter sees a window around each
-            coarse mask instead of the image. For small segmenters, and for small objects; one encoding per mask.
+        window: keyword arguments of :func:`~mmrefine.core.crops.pad_boxes`: the backend gets a window around each
+            coarse mask instead of the image. For small models and small objects; one encoding per mask.
         chunk_size: masks decoded together; default: 4 on a CPU, 64 elsewhere. Bounds the memory.
         cache: keyword arguments of :class:`~mmrefine.models.backends.FeatureCache`; None: no cache.
         released_behaviour: see :mod:`mmrefine.core.prompts`.

@@ -1,6 +1,6 @@
 """SAMRefiner++: IoU head adapted to a dataset with its coarse masks alone (ICLR 2025, section 3.4).
 
-Legend: N masks of one image, M outputs of the segmenter per prompt, R the rank.
+Legend: N masks of one image, M outputs of the backend per prompt, R the rank.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class SAMRefinerPP(SAMRefiner):
 
     Trained is a low-rank update of the last layer of the head that predicts IoU, and nothing else. Of the outputs for
     the box of a coarse mask, the one nearest to that mask shall rank first: no annotation is needed. Its state dict
-    holds the update alone, which fits any segmenter of that size.
+    contains the update alone, which fits any backend of that size.
 
     Args:
         rank, alpha: of the update; the paper's 4 and 1 make 1,040 parameters for SAM.

@@ -1,4 +1,4 @@
-"""SAM2Refiner as the promptable segmenter of SAMRefiner: coarse masks in, refined masks out.
+"""SAM2Refiner as a backend of SAMRefiner, for the refinement of coarse masks.
 
 Legend: N prompts (one per mask), P points each, S the side of the input.
 """

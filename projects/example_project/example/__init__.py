@@ -1,4 +1,4 @@
-"""A refiner, a format of masks and a promptable segmenter, each as small as it can be."""
+"""A refiner, a format of masks and a promptable segmentation model, each as small as it can be."""
 
 from .colour_backend import ColourBackend
 from .npy_masks import NpyMasks

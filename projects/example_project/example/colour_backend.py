@@ -1,4 +1,4 @@
-"""A promptable segmenter: what has the colours inside the box more than those around it."""
+"""A promptable segmentation model by colour: pixels that resemble the inside of the box more than its surroundings."""
 
 import numpy as np
 import torch
