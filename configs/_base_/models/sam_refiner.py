@@ -1,5 +1,5 @@
-# Common settings of all SAMRefiner configs, which add the backend. Five rounds with tight boxes, as the authors' code has
-# them. The gate is not part of the paper; it rejects clear failures and is not calibrated. The configs of the paper's
+# Common settings of all SAMRefiner configs, which add the backend. Five rounds with tight boxes, as the authors' code
+# has them. The gate is not part of the paper; it rejects clear failures and is not calibrated. Configs of the paper's
 # tables have neither.
 model = dict(
     type='SAMRefiner',
