@@ -117,7 +117,7 @@ def test_folders(tmp_path):
     with pytest.raises(ValueError, match=r'x.jpg has no mask .*: mask .*x.png is 30x20 \(HxW\) but the image is 20x30'):
         dataset[0]
     (tmp_path / 'masks/sub/x.png').rename(tmp_path / 'masks/y.png')
-    with pytest.raises(ValueError, match=r"1 images and 1 masks were found, without a partner: \['sub/x', 'y'\]"):
+    with pytest.raises(ValueError, match=r"1 images, 1 masks were found, without a partner: \['sub/x', 'y'\]"):
         MaskFolderDataset(data_prefix=prefix, pipeline=LOAD)
     with pytest.raises(FileNotFoundError, match=r"data_prefix\['mask'\] must be a folder"):
         MaskFolderDataset(data_prefix={**prefix, 'mask': str(tmp_path / 'nowhere')}, pipeline=LOAD)
