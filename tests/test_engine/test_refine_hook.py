@@ -189,7 +189,7 @@ def test_counts_are_those_of_all_processes(detector, monkeypatch):
     monkeypatch.setattr('mmrefine.engine.hooks.refine_hook.all_gather_object', lambda own: [own, other])
     predict(detector, {**HOOK, 'gate': {'min_score': 1.1}})
     [line] = [line for line in lines if 'RefineHook' in str(line)]
-    count = int(re.search(r'replaced 40 of the (\d+) masks', line)[1])
+    count = int(re.search(r'replaced 40 of (\d+) masks', line)[1])
     assert count > 100 and f'{count - 40} of {count} coarse masks were kept' in line
     assert 'coarse mask is too small 60' in line
 

@@ -200,7 +200,9 @@ def test_the_error_of_another_process_is_raised(monitor: MakeMonitor) -> None:
     first, second = monitor(0), monitor(1)
     with pytest.raises(OSError), second:
         raise OSError('the disk is full')
-    with pytest.raises(LostProcessError, match=r'process 1 of 2 has failed \(the disk is full\); what is done is kept'):
+    with pytest.raises(
+        LostProcessError, match=r'process 1 of 2 has failed \(the disk is full\); finished work is kept'
+    ):
         first.wait(lambda images, masks: None)
 
 
@@ -293,7 +295,7 @@ def test_launchers_without_gpus(
 def test_launchers_that_did_not_start_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ('RANK', 'SLURM_PROCID', 'MASTER_ADDR'):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(ValueError, match='launcher slurm sets SLURM_PROCID, SLURM_LOCALID, SLURM_NTASKS, which is not'):
+    with pytest.raises(ValueError, match='launcher slurm must set SLURM_PROCID, SLURM_LOCALID, SLURM_NTASKS'):
         join_processes('slurm')
     with pytest.raises(ValueError, match='launcher mpi must set .*MASTER_ADDR; see docs/scaling.md'):
         join_processes('mpi')

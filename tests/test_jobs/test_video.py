@@ -174,7 +174,7 @@ def test_clicks_and_boxes_are_followed_by_sam2(clips, prompt_reuse):
     assert (problem['clip'], problem['object']) == ('a', 7) and "no frame '00099'" in problem['error']
     assert len(list((out / 'masks/a').iterdir())) == COUNT
     assert set(np.unique(np.asarray(Image.open(out / 'masks/a/00000.png')))) <= {0, 1}
-    with pytest.raises(ValueError, match='needs sam2'):
+    with pytest.raises(ValueError, match='set sam2'):
         refine_video(frames, path, clips.folder / 'other', **kwargs)
 
 

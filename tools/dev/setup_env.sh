@@ -43,7 +43,7 @@ fi
 echo '[2/4] PyTorch and the OpenMMLab packages (about 3 GB to download, minutes)'
 install 'the pinned requirements' -r requirements/pinned.txt
 # It requires the headless OpenCV, which would overwrite the installed one.
-install 'the measures of salient objects' --no-deps pysodmetrics==1.6.2
+install 'the metrics of salient objects' --no-deps pysodmetrics==1.6.2
 install 'mim' --no-deps openmim==0.3.9 model-index==0.1.11
 echo '[3/4] SAM 2'
 SAM2_BUILD_CUDA=0 install 'sam2' --no-build-isolation -r requirements/sam2.txt
