@@ -38,8 +38,8 @@ class RefineMetric(BaseMetric):
     ``CheckpointHook(save_best='refined/boundary_iou', rule='greater')``.
 
     Args:
-        metric: names out of ``'iou'``, ``'boundary_iou'``, ``'mba'``; not ``metrics``, which mmengine reads as the config
-            of an evaluator.
+        metric: names out of ``'iou'``, ``'boundary_iou'``, ``'mba'``; not ``metrics``, which mmengine reads as the
+            config of an evaluator.
         group_by: field of the data samples whose value names a group: one value for the sample, such as its ``source``,
             or N values, such as its ``labels``; or several fields from the widest to the narrowest, such as
             ``('kind', 'source')``, see :func:`~mmrefine.evaluation.summarize_by_group`.
