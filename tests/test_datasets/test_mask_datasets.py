@@ -114,7 +114,7 @@ def test_folders(tmp_path):
     cv2.imwrite(str(tmp_path / 'masks/sub/x.png'), mask // 255)
     np.testing.assert_array_equal(dataset[0]['gt_masks'][0], mask > 0)
     cv2.imwrite(str(tmp_path / 'masks/sub/x.png'), mask.T)
-    with pytest.raises(ValueError, match=r'x.jpg has no usable mask: mask .*x.png is 30x20 \(HxW\) but the image is 20x30'):
+    with pytest.raises(ValueError, match=r'x.jpg has no usable mask: .*x.png is 30x20 \(HxW\) but the image is 20x30'):
         dataset[0]
     (tmp_path / 'masks/sub/x.png').rename(tmp_path / 'masks/y.png')
     with pytest.raises(ValueError, match=r"1 images, 1 masks were found, without a partner: \['sub/x', 'y'\]"):
