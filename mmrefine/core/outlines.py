@@ -8,6 +8,7 @@ Legend: H, W in pixels, R rings, P points of a ring, (x, y).
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 
 import numpy as np
@@ -15,6 +16,17 @@ from scipy import ndimage
 
 DEFAULT_TOLERANCE_PX = 0.25  # with the corners that are cut, less than half a pixel in all: no pixel is lost
 _STEPS_XY = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])
+
+
+def check_tolerance(tolerance_px: float) -> float:
+    """Accept a distance that polygons may have from the pixels' edges.
+
+    Raises:
+        ValueError: it is negative, infinite or NaN.
+    """
+    if not 0 <= tolerance_px < math.inf:
+        raise ValueError(f'the tolerance of polygons must be a number of pixels from 0 on, got {tolerance_px}.')
+    return tolerance_px
 
 
 def trace(mask: np.ndarray, tolerance_px: float = 0.0) -> list[list[np.ndarray]]:
@@ -29,8 +41,7 @@ def trace(mask: np.ndarray, tolerance_px: float = 0.0) -> list[list[np.ndarray]]
         For each part, of pixels that share an edge: its outer ring and then the rings of its holes, (P, 2) float64
         each, without the first point again at the end. Outer rings run clockwise as seen, holes the other way.
     """
-    if tolerance_px < 0:
-        raise ValueError(f'tolerance_px must not be negative, got {tolerance_px}.')
+    check_tolerance(tolerance_px)
     labels, _ = ndimage.label(mask)
     outer: dict[int, np.ndarray] = {}
     holes: dict[int, list[np.ndarray]] = defaultdict(list)

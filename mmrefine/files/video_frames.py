@@ -190,8 +190,8 @@ def find_clips(path: str | os.PathLike) -> dict[str, Path]:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f'frames {path} do not exist: expected a video file, a folder of frames or of clips.')
-    if path.is_file() or _holds_frames(path):
-        return {path.stem if path.is_file() else real_path(path).name: path}
+    if not path.is_dir() or _holds_frames(path):
+        return {real_path(path).name if path.is_dir() else path.stem: path}
     folders = {file.parent for file in find_files(path, IMAGE_SUFFIXES).values()}
     found = [*sorted(folders), *find_files(path, VIDEO_SUFFIXES).values()]
     if not found:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mmrefine.core.outlines import to_polygons
+from mmrefine.core.outlines import check_tolerance, to_polygons
 from mmrefine.core.rle import box_of, encode_rle
 from mmrefine.files.atomic import whole_file
 from mmrefine.files.image_table import ImageTable
@@ -61,6 +61,8 @@ def convert(
         raise ValueError(f'{out} has no suffix of a known format; set --to to one of {", ".join(TARGETS)}, got {to}.')
     if polygons is not None and to != 'coco':
         raise ValueError(f'--polygons needs a COCO file as output, got the format {to}.')
+    if polygons is not None:
+        check_tolerance(polygons)
     if os.path.lexists(out):
         raise ValueError(f'{out} already exists; choose another OUT, or remove it.')
     masks = Path(masks)

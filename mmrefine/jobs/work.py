@@ -130,7 +130,10 @@ class Work(ABC):
 
 def error_text(error: Exception) -> str:
     """One line of an error, with its type unless the message was written for users."""
-    text = ' '.join(str(error).split()) or type(error).__name__
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:  # without its number
+        text = ': '.join(str(part) for part in (error.filename, error.strerror) if part is not None)
+    text = ' '.join(text.split()) or type(error).__name__
     if not isinstance(error, (OSError, ValueError, TypeError, MemoryError, ImportError, RuntimeError)):
         text = f'{type(error).__name__}: {text}'
     return short(text, 1000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -185,3 +186,11 @@ def test_masks_belong_to_frames_by_name_or_numbers():
         match(['p.png', 'q.png'], ['x', 'y'])
     with pytest.raises(ValueError, match='x_1.png and y_1.png both belong to frame f1 of clip; put the objects'):
         match(['x_1.png', 'y_1.png'], ['f1', 'f2'])
+
+
+def test_a_pipe_is_no_video(tmp_path):
+    os.mkfifo(tmp_path / 'clip.mp4')
+    [(name, path)] = find_clips(tmp_path / 'clip.mp4').items()
+    assert name == 'clip'
+    with pytest.raises(ValueError, match='clip.mp4 is a pipe or a device; expected a file'):
+        open_frames(path)

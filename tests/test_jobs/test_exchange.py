@@ -242,7 +242,7 @@ def test_brush_code_literal():
 
 def test_convert_refuses_what_is_there(scenes):
     (scenes.folder / 'there.json').write_text('mine')
-    with pytest.raises(ValueError, match='is already registered'):
+    with pytest.raises(ValueError, match='already exists; choose another OUT'):
         convert(scenes.folder / 'coco.json', scenes.folder / 'there.json', images=scenes.folder / 'photos')
     assert (scenes.folder / 'there.json').read_text() == 'mine'
     with pytest.raises(ValueError, match='--to'):

@@ -524,3 +524,10 @@ def test_a_link_that_leads_in_a_circle_fails_alone(scenes: Scenes, folder: str) 
     path.symlink_to(path)
     report = run(scenes, 'masks')
     assert [failure['image'] for failure in report.failed] == ['scene_1.png'] and report.total['images'] == 4
+
+
+@pytest.mark.parametrize('polygons', [-1, float('nan'), float('inf')])
+def test_tolerances_that_are_none_are_refused_at_once(scenes: Scenes, polygons: float) -> None:
+    with pytest.raises(ValueError, match='the tolerance of polygons must be a number of pixels from 0 on, got'):
+        run(scenes, 'coco.json', polygons=polygons)
+    assert not (scenes.folder / 'out').exists()

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mmrefine.core.outlines import to_polygons
+from mmrefine.core.outlines import check_tolerance, to_polygons
 from mmrefine.core.rle import encode_like, is_absent
 from mmrefine.evaluation import mask_iou
 from mmrefine.files.coco_file import NO_IMAGE, CocoFile, is_crowd
@@ -56,7 +56,7 @@ class CocoMasks(MaskFormat):
             raise ValueError(f'an ignore band needs label maps or activation maps, got masks of {path}.')
         self.file = CocoFile(path)
         if options.polygons is not None:
-            self.choices = {**self.choices, 'polygons': options.polygons}
+            self.choices = {**self.choices, 'polygons': check_tolerance(options.polygons)}
         self._check_ids()
         self.tasks = _CocoTasks(self.file, images, self._find())
 
