@@ -6,6 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from mmrefine.cli.refiner_options import add_refiner_options, refiner_options
+
 if TYPE_CHECKING:
     from mmrefine.files.activation_maps import MapNames
 
@@ -83,14 +85,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     label_maps.add_argument('--cam-first-class', type=int, choices=(0, 1), help=_FIRST_CLASS_HELP)
     label_maps.add_argument('--split', choices=('merged', 'components', 'classes'), default='merged', help=_SPLIT_HELP)
 
-    model = parser.add_argument_group('refiner')
-    model.add_argument('--model', default='segrefiner_tiny', help='name of a bundled model (default: %(default)s)')
-    model.add_argument('--config', help='config of another refiner, instead of --model')
-    model.add_argument('--checkpoint', help='weights for --config or --model')
-    model.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
-    model.add_argument('--gate', metavar='NAME=NUMBER', nargs='+', default=(), help=_GATE_HELP)
-    model.add_argument('--no-gate', action='store_true', help='accept every proposal, also those that look harmful')
-    model.add_argument('--seed', type=int, default=0, help='of the random draws (default: %(default)s)')
+    model = add_refiner_options(parser)
     model.add_argument('--batch-masks', metavar='N', type=int, default=8, help=_BATCH_HELP)
     model.add_argument('--workers', metavar='N', type=int, default=2, help='threads that read ahead (default: 2)')
 
@@ -126,7 +121,6 @@ _SPLIT_HELP = (
     'its components, or the whole class'
 )
 _ACTORS_HELP = 'Ray actors (default: one per GPU of the cluster, or per core where there are none)'
-_GATE_HELP = 'gate settings to change, such as min_gain=0.02 min_score=none area_ratio=0.4,2.5; see the README'
 _BATCH_HELP = 'masks refined together, from one or several images (default: %(default)s)'
 
 
@@ -158,7 +152,6 @@ def cam_names(args: argparse.Namespace) -> MapNames:
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     # Imported late, so that --help is fast.
-    from mmrefine.core.gate import parse_gate
     from mmrefine.files.names import printable
     from mmrefine.jobs import error_text, format_report, refine_dataset
     from mmrefine.jobs.cam import compare_label_maps, format_label_quality
@@ -174,11 +167,7 @@ def main(argv: list[str] | None = None) -> int:
             args.images,
             args.masks,
             args.out,
-            model=args.config or args.model,
-            checkpoint=args.checkpoint,
-            device=args.device,
-            gate=not args.no_gate and (parse_gate(args.gate) or True),
-            seed=args.seed,
+            **refiner_options(args),
             format=args.format,
             semantic=args.semantic,
             ignore_label=args.ignore_label,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from mmrefine.cli.refiner_options import add_refiner_options, refiner_options
+
 DESCRIPTION = """\
 Refine the masks of video clips with temporal consistency.
 
@@ -56,14 +58,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--actors', metavar='N', type=int, help='Ray actors (default: one per GPU, or per core)')
     parser.add_argument('--debug', action='store_true', help='print the traceback of failed clips')
 
-    model = parser.add_argument_group('refiner')
-    model.add_argument('--model', default='segrefiner_tiny', help='name of a bundled model (default: %(default)s)')
-    model.add_argument('--config', help='config of another refiner, instead of --model')
-    model.add_argument('--checkpoint', help='weights for --config or --model')
-    model.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
-    model.add_argument('--gate', metavar='NAME=NUMBER', nargs='+', default=(), help=_GATE_HELP)
-    model.add_argument('--no-gate', action='store_true', help='accept every proposal, also those that look harmful')
-    model.add_argument('--seed', type=int, default=0, help='of the random draws (default: %(default)s)')
+    model = add_refiner_options(parser)
     model.add_argument('--min-agreement', metavar='IOU', type=float, default=0.95, help=_AGREEMENT_HELP)
     model.add_argument('--sam2', metavar='CONFIG', help='track objects with this SAM2Refiner instead of optical flow')
     model.add_argument('--sam2-checkpoint', metavar='FILE', help='weights of its trained part')
@@ -74,7 +69,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-_GATE_HELP = 'gate settings to change, such as min_gain=0.02 min_score=none area_ratio=0.4,2.5; see the README'
 _OVERWRITE_HELP = 'start from scratch: delete all files of an earlier job in DIR, whatever its settings were'
 _FAST_HELP = 'with --sam2: encode the quadrants of frames at half size, two encoder passes instead of five'
 _PROMPT_REUSE_HELP = (
@@ -93,7 +87,6 @@ _MAX_PROBLEMS = 20
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     # Imported late, so that --help is fast.
-    from mmrefine.core.gate import parse_gate
     from mmrefine.files.names import printable
     from mmrefine.jobs import error_text, format_video_report, refine_video
 
@@ -102,11 +95,7 @@ def main(argv: list[str] | None = None) -> int:
             args.frames,
             args.masks,
             args.out,
-            model=args.config or args.model,
-            checkpoint=args.checkpoint,
-            device=args.device,
-            gate=not args.no_gate and (parse_gate(args.gate) or True),
-            seed=args.seed,
+            **refiner_options(args),
             min_agreement=args.min_agreement,
             sam2=args.sam2,
             sam2_checkpoint=args.sam2_checkpoint,

@@ -42,8 +42,9 @@ def knows(path: Path, option: str) -> bool:
         started = re.findall(r'[\w/.-]+\.py', texts[0])
         files = [REPO_ROOT / name.lstrip('/') for name in started] + [path.parent / Path(name).name for name in started]
         texts += [file.read_text(encoding='utf-8') for file in files if file.is_file()]
-    modules = re.findall(r'^from (mmrefine\.cli[\w.]*) import', '\n'.join(texts), re.MULTILINE)
-    texts += [(REPO_ROOT / f'{module.replace(".", "/")}.py').read_text(encoding='utf-8') for module in modules]
+    for _ in range(2):  # a script, its command, and the options that commands share
+        modules = re.findall(r'^from (mmrefine\.cli[\w.]*) import', '\n'.join(texts), re.MULTILINE)
+        texts += [(REPO_ROOT / f'{module.replace(".", "/")}.py').read_text(encoding='utf-8') for module in modules]
     return any(f"'{option}'" in text for text in texts)
 
 
