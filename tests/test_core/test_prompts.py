@@ -15,6 +15,7 @@ from mmrefine.core.prompts import (
     distance_fields,
     elastic_boxes,
     euclidean_distance,
+    gaussian_weights,
     mask_prompts,
     prompt_points,
 )
@@ -105,6 +106,14 @@ def test_mask_prompts_keep_their_own_strength_in_a_batch(name):
     flags = np.arange(len(masks)) % 2 == 1
     prompts = mask_prompts(fields, frame, GRID, np.where(flags, 1, 30), 4)
     np.testing.assert_allclose(prompts[:, 0], np.where(flags[:, None, None], expanded, plain), atol=3e-5)
+
+
+def test_gaussian_of_a_mask_smaller_than_gamma():
+    """Nine pixels, depths 1 and 2: exp(-1), and not exp(-16 / 9), at its border."""
+    mask = np.zeros((1, 5, 5), bool)
+    mask[0, 1:4, 1:4] = True
+    weights = gaussian_weights(distance_fields(mask)[0], 16)
+    np.testing.assert_allclose(weights[[0, 1, 1], [0, 0, 1]], [np.exp(-1), np.exp(-1), 1], rtol=1e-6)
 
 
 # --- what we decide otherwise ----------------------------------------------------------------------------------------

@@ -23,7 +23,8 @@ def gaussian_weights(field: DistanceField, gamma: float) -> np.ndarray:
     weights = np.zeros_like(field.inside)
     depth = field.inside[field.mask]
     if depth.size:
-        weights[field.mask] = np.exp(-((depth - depth.max()) ** 2) * np.float32(gamma / depth.size))
+        # A variance of at least 1 px^2, as in the authors' code.
+        weights[field.mask] = np.exp(-((depth - depth.max()) ** 2) * np.float32(min(gamma / depth.size, 1)))
     return weights
 
 

@@ -44,14 +44,15 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
     Masks are logits at the size of the video; an object that the model does not see has -1024 everywhere.
 
     Localization Augment changes the input of the mask decoder alone: memory attention and memory encoder get the
-    features they were trained with. Memories are of refined masks. Quadrants are encoded once per frame for all
-    objects.
+    features they were trained with. Quadrants are encoded once per frame for all objects.
 
     Args:
         prompt_reuse: what tracked frames get of the first prompt (that of the earliest frame with one), if it is points
             or a box: 'pr', Prompt Retargeting sees it, as the paper does; 'pr_gated', without the clicks that
             contradict SAM 2's mask of the frame, for objects move away from clicks; 'none'; 'all', SAM 2's decoder sees
             it too.
+        la_position: Localization Augment 'post' or 'pre' memory attention.
+        memory_mask: what is remembered of a frame, its 'refined' mask or SAM 2's own, 'coarse'.
         kwargs: of :class:`StreamingVideoPredictor` and of sam2's predictor.
 
     Raises:
@@ -62,6 +63,8 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
         self,
         *,
         prompt_reuse: str = 'pr',
+        la_position: str = 'post',
+        memory_mask: str = 'refined',
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -69,9 +72,14 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
             raise ValueError(
                 f'fill_hole_area must be 0, since refined masks have no coarse holes: {self.fill_hole_area}.'
             )
-        if prompt_reuse not in PROMPT_REUSE:
-            raise ValueError(f'prompt_reuse must be one of {PROMPT_REUSE}, got {prompt_reuse!r}.')
-        self.prompt_reuse = prompt_reuse
+        for name, value, choices in (
+            ('prompt_reuse', prompt_reuse, PROMPT_REUSE),
+            ('la_position', la_position, ('post', 'pre')),
+            ('memory_mask', memory_mask, ('refined', 'coarse')),
+        ):
+            if value not in choices:
+                raise ValueError(f'{name} must be one of {choices}, got {value!r}.')
+        self.prompt_reuse, self.la_position, self.memory_mask = prompt_reuse, la_position, memory_mask
         self.attach_core(None)
         self._frame: _Frame | None = None
 
@@ -151,8 +159,10 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
         first = self._first_points(inference_state, output_dict) if is_tracked else None
         self._get_image_feature(inference_state, frame_idx, batch_size)
         extras = inference_state['cached_features'][frame_idx][1]['extras']
+        # The stored mask, from which sam2 would encode the memory of prompted frames, is the refined one.
+        encode = run_mem_encoder or (self.memory_mask == 'coarse' and point_inputs is not None)
         with self._refining(_Frame(extras, first)):
-            current, masks = step(first if self.prompt_reuse == 'all' and is_tracked else point_inputs, run_mem_encoder)
+            current, masks = step(first if self.prompt_reuse == 'all' and is_tracked else point_inputs, encode)
         if is_tracked:
             side = self.image_size // _STRIDE
             current['pred_masks'] = F.interpolate(
@@ -191,8 +201,15 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
     def _prepare_memory_conditioned_features(self, **kwargs: Any) -> Tensor:
         """sam2's embedding for the decoder, with Localization Augment."""
         local = None if self._frame is None else self._frame.extras['local']
+        features = kwargs['current_vision_feats']
+        if self.la_position == 'pre' and local is not None:
+            grid = features[-1].permute(1, 2, 0).unflatten(-1, kwargs['feat_sizes'][-1])
+            kwargs['current_vision_feats'] = [
+                *features[:-1],
+                self.core.augment(grid, local).flatten(2).permute(2, 0, 1),
+            ]
         embedding = super()._prepare_memory_conditioned_features(**kwargs)
-        return embedding if local is None else self.core.augment(embedding, local)
+        return self.core.augment(embedding, local) if self.la_position == 'post' and local is not None else embedding
 
     def _forward_sam_heads(
         self,
@@ -208,7 +225,7 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
             return heads(backbone_features, point_inputs, mask_inputs, high_res_features, multimask_output)
         with captured_decoder(self.sam_mask_decoder) as states:
             outputs = heads(backbone_features, point_inputs, mask_inputs, high_res_features, multimask_output)
-        low, high, iou, coarse, _, pointer, object_score = outputs
+        low, high, iou, coarse, coarse_high, pointer, object_score = outputs
         state, coords, labels = self._prompts_for_refiner(states[0], point_inputs, coarse)
         refined = self.core(
             state,
@@ -223,7 +240,7 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
         ).logits.float()
         if self.pred_obj_scores:
             refined = torch.where(object_score[..., None, None] > 0, refined, sam2_video.NO_OBJ_SCORE)
-        return low, high, iou, refined, refined, pointer, object_score
+        return low, high, iou, refined, refined if self.memory_mask == 'refined' else coarse_high, pointer, object_score
 
     def _prompts_for_refiner(
         self, state: DecoderState, point_inputs: dict[str, Tensor] | None, coarse: Tensor
