@@ -386,3 +386,23 @@ def test_a_changed_record_of_a_clip(clips: Clips) -> None:  # noqa: F811
     content['annotations'][0]['segmentations'][1] = None
     (clips.folder / 'masks.json').write_text(json.dumps(content))
     assert refined_frames(clips, masks='masks.json') == COUNT
+
+
+def test_a_clip_is_added_and_another_damaged(clips: Clips) -> None:  # noqa: F811
+    refined_frames(clips)
+    for kind in ('frames', 'masks'):
+        shutil.copytree(clips.folder / kind / 'a', clips.folder / kind / 'c')
+    assert refined_frames(clips) == COUNT
+    (clips.folder / 'frames/b/00001.png').write_bytes(b'no image')
+    assert refined_frames(clips) < COUNT
+    assert {path.name for path in (clips.folder / 'out/masks').iterdir()} == {'a', 'c'}  # nothing old is kept
+
+
+@pytest.mark.parametrize('name', ['settings.json', 'final.json', 'records.jsonl', 'manifest.jsonl'])
+def test_damaged_memories_of_clips(clips: Clips, name: str) -> None:  # noqa: F811
+    refined_frames(clips)
+    good = files_of(clips.folder / 'out')
+    for content in DAMAGE[:3]:
+        (clips.folder / 'out/.job' / name).write_bytes(content)
+        assert refined_frames(clips) == (2 * COUNT if name == 'records.jsonl' else 0)
+        assert files_of(clips.folder / 'out') == good

@@ -168,3 +168,28 @@ def test_a_broken_promise_is_noticed(kind: type[BrightRefiner], test: str, argum
 def test_the_photograph_has_room_for_other_masks() -> None:
     """The order is seen by the bright disk: the mask that is put in another place sees another part of it."""
     assert photograph()[30:60, 70:100].mean(axis=2).max() > 100
+
+
+@pytest.mark.parametrize(
+    ('answer', 'message'),
+    [
+        (lambda masks: None, 'must answer a list of 1 proposals, one per image, got NoneType'),
+        (lambda masks: [], 'must answer a list of 1 proposals, one per image, got 0 of them'),
+        (lambda masks: ['ab'], 'masks proposed by Wrong must be bool .2, 8, 9. .N, H, W., got NoneType'),
+        (lambda masks: [(masks[:1], np.ones(1))], r'must be bool \(2, 8, 9\) \(N, H, W\), got bool \(1, 8, 9\)'),
+        (lambda masks: [(masks[:, 1:], np.ones(2))], r'got bool \(2, 7, 9\)'),
+        (lambda masks: [(masks * 0.5, np.ones(2))], r'got float64 \(2, 8, 9\)'),
+        (
+            lambda masks: [(masks, np.ones(3))],
+            r'scores by Wrong must be numbers of shape \(2,\) \(N,\), got float64 \(3,\)',
+        ),
+        (lambda masks: [(masks, ['a', 'b'])], 'scores by Wrong must be numbers .* got list'),
+    ],
+)
+def test_what_a_refiner_must_not_answer(answer, message):
+    class Wrong(BrightRefiner):
+        def _refine_batch(self, inputs):
+            return answer(inputs[0].masks)
+
+    with pytest.raises(ValueError, match=message):
+        Wrong().refine(np.zeros((8, 9, 3), np.uint8), np.ones((2, 8, 9), bool))

@@ -127,7 +127,7 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
         was_training = self.training
         self.eval()
         try:
-            proposals = iter(self._refine_batch(busy) if busy else [])
+            proposals = iter(self._check_proposals(self._refine_batch(busy), busy) if busy else [])
         finally:
             self.train(was_training)
         return [
@@ -180,6 +180,24 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
                     raise ValueError(f'{name} must hold one value per mask, ({len(masks)},), got shape {value.shape}.')
             arrays[name] = value
         return RefineInput(image, masks, **arrays, generator=item.generator)
+
+    def _check_proposals(self, proposals: Sequence[Proposal], inputs: Sequence[RefineInput]) -> Sequence[Proposal]:
+        """Refuse what a subclass must not answer."""
+        name = type(self).__name__
+        if not isinstance(proposals, (list, tuple)) or len(proposals) != len(inputs):
+            count = f'{len(proposals)} of them' if isinstance(proposals, (list, tuple)) else type(proposals).__name__
+            raise ValueError(f'{name} must answer a list of {len(inputs)} proposals, one per image, got {count}.')
+        for proposal, item in zip(proposals, inputs, strict=True):
+            masks, scores = (
+                proposal[:2] if isinstance(proposal, tuple) and len(proposal) >= 2 else (None, type(proposal).__name__)
+            )
+            if not isinstance(masks, np.ndarray) or masks.dtype != bool or masks.shape != item.masks.shape:
+                came = f'{masks.dtype} {masks.shape}' if isinstance(masks, np.ndarray) else type(masks).__name__
+                raise ValueError(f'masks proposed by {name} must be bool {item.masks.shape} (N, H, W), got {came}.')
+            if not isinstance(scores, np.ndarray) or scores.dtype.kind not in 'fiu' or scores.shape != masks.shape[:1]:
+                came = f'{scores.dtype} {scores.shape}' if isinstance(scores, np.ndarray) else type(scores).__name__
+                raise ValueError(f'scores by {name} must be numbers of shape {masks.shape[:1]} (N,), got {came}.')
+        return proposals
 
     def _assemble(self, coarse: np.ndarray, keep: np.ndarray, proposal: Proposal | None) -> RefineResult:
         """Put the proposals back among the empty masks and let the gate decide."""
