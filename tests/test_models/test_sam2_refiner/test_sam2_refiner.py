@@ -245,7 +245,7 @@ def test_preprocessor_normalises_and_refuses_what_it_would_have_to_pad():
     grey = torch.full((3, 8, 8), 255, dtype=torch.uint8)
     out = preprocess({'inputs': [grey], 'data_samples': []})['inputs']
     assert out[0, :, 0, 0].tolist() == pytest.approx([(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225])
-    with pytest.raises(ValueError, match='must have one size'):
+    with pytest.raises(ValueError, match='must have the same size'):
         preprocess({'inputs': [grey, grey[:, :4]], 'data_samples': []})
     with pytest.raises(TypeError, match='must be uint8'):
         preprocess({'inputs': [grey.float()], 'data_samples': []})
