@@ -78,7 +78,7 @@ class GateData:
         won, harmed = np.count_nonzero(data.gains > HARM_TOLERANCE), np.count_nonzero(data.gains < -HARM_TOLERANCE)
         if min(won, harmed) == 0 or won + harmed < _MIN_CHANGED:
             raise ValueError(
-                f'a gate is learnt from proposals that won and such that did harm, at least {_MIN_CHANGED} together; '
+                f'calibration needs proposals that won and others that did harm, at least {_MIN_CHANGED} together; '
                 f'{won} of {len(data)} won and {harmed} did harm: give more masks.'
             )
         return data

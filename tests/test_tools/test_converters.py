@@ -83,7 +83,7 @@ def test_check_says_what_is_missing_and_writes_nothing(run_tool, photographs):
 def test_photographs_and_masks_in_one_folder_are_refused(run_tool, photographs):
     folder = photographs / 'images'
     result = run_tool('dataset_converters/label_maps_to_coco.py', folder, folder, photographs / 'x.json', '--binary')
-    assert result.returncode != 0 and 'one folder' in result.stderr and not (photographs / 'x.json').exists()
+    assert result.returncode != 0 and 'the same folder' in result.stderr and not (photographs / 'x.json').exists()
 
 
 def test_published_checkpoints_hold_weights_in_half_precision_alone(run_tool, tmp_path):
