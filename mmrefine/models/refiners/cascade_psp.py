@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from mmrefine.core.checks import IMAGENET_MEAN, IMAGENET_STD
 from mmrefine.models.refiners.crop_refiner import CropRefiner
 from mmrefine.registry import MODELS
 from mmrefine.utils.optional import require
@@ -30,8 +31,8 @@ class CascadePSP(CropRefiner):
             raise ValueError(f'side must be over 65 px, since tiles overlap by half and 32 px, got {side}.')
         self.side, self.fast = side, fast
         self.network = require('segmentation_refinement.models.psp.pspnet', _INSTALL, 'CascadePSP').RefinementModule()
-        self.register_buffer('mean', torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
-        self.register_buffer('std', torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)
+        self.register_buffer('mean', torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
         self.register_load_state_dict_pre_hook(_rename_released)
 
     def _probabilities(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mmrefine.core.iou import binary_iou
 from mmrefine.core.outlines import trace
 
 _CROP_SIDE, _IMAGE_SIDE = 360, 960
@@ -157,10 +158,7 @@ def _number(value: float | None) -> float | None:
 
 
 def _iou(mask: np.ndarray | None, gt: np.ndarray) -> float | None:
-    if mask is None:
-        return None
-    union_px = np.count_nonzero(mask | gt)
-    return round(np.count_nonzero(mask & gt) / union_px, 4) if union_px else 1.0
+    return None if mask is None else round(float(binary_iou(mask, gt)), 4)
 
 
 def _jpeg(image: np.ndarray, scale: float) -> bytes:
