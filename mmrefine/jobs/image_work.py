@@ -188,11 +188,17 @@ class ImageWork(Work):
     ) -> JobReport:
         totals = Totals()
         failures = [{'image': failure['name'], 'error': failure['error']} for failure in failed]
-        problems = []
+        problems, has_masks, is_measured = [], False, False
         for task, record in done():
             delivered = record['delivered']['told']
             totals.add_image(delivered['entries'])
             problems += [{'image': task.image, **problem} for problem in delivered['problems']]
+            has_masks |= bool(delivered['entries'])
+            is_measured |= any('coarse' in entry for entry in delivered['entries'])
+        if self.ground_truth is not None and has_masks and not is_measured and not problems:
+            names = ', '.join(path.name for path in self.ground_truth.paths)
+            unknown = 'ground truth: none of the masks has any there; ids and names must match.'
+            problems.append({'image': names, 'mask': None, 'error': unknown})
         self.source.finish(((task, RefinedMasks.from_json(record['masks'])) for task, record in done()), out)
         content = {'total': totals.summary(len(failures), len(problems)), 'failed': failures, 'problems': problems}
         entries = (entry for _, record in done() for entry in record['delivered']['told']['entries'])

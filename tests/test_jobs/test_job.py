@@ -531,3 +531,13 @@ def test_tolerances_that_are_none_are_refused_at_once(scenes: Scenes, polygons: 
     with pytest.raises(ValueError, match='the tolerance of polygons must be a number of pixels from 0 on, got'):
         run(scenes, 'coco.json', polygons=polygons)
     assert not (scenes.folder / 'out').exists()
+
+
+def test_ground_truth_of_none_of_the_masks_is_told(scenes: Scenes) -> None:
+    content = scenes.read_json('truth.json')
+    for annotation in content['annotations']:
+        annotation['id'] += 10_000
+    scenes.write_json('others.json', content)
+    assert run(scenes, 'coco.json', gt=scenes.folder / 'truth.json').is_clean
+    [problem] = run(scenes, 'coco.json', gt=scenes.folder / 'others.json').problems
+    assert problem['image'] == 'others.json' and 'none of the masks has any there; ids' in problem['error']
