@@ -26,7 +26,7 @@ class _ScopedRegistry(Registry):
 def _child(name: str, *locations: str) -> Registry:
     parent = getattr(_mmengine, name)
     return _ScopedRegistry(
-        parent.name, parent=parent, scope=_SCOPE, locations=[f'mmrefine.{room}' for room in locations]
+        parent.name, parent=parent, scope=_SCOPE, locations=[f'mmrefine.{name}' for name in locations]
     )
 
 

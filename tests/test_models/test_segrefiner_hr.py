@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmrefine.models.refiners import RefineInput, SegRefinerHR
-from mmrefine.models.refiners.segrefiner_hr import unsure_patches
+from mmrefine.models.refiners.segrefiner_hr import uncertain_patches
 from tests.helpers.reference import FLIPPED_SHARE, PROBABILITIES_ATOL, TINY_UNET, floats, load, tiny_weights, uniform
 from tests.helpers.refiner_contract import RefinerContract, photograph, rough_masks
 
@@ -60,7 +60,7 @@ def test_masks_of_the_released_code(name):
 @pytest.mark.parametrize('name', ['E_semantic_s0', 'E_semantic_s12'])
 def test_patches_of_the_released_code(name):
     expected = load(name)
-    boxes = unsure_patches(floats(expected['fine_probs'])[0, 0], expected['coarse_mask'].shape, 64, 0.9, 0.3)
+    boxes = uncertain_patches(floats(expected['fine_probs'])[0, 0], expected['coarse_mask'].shape, 64, 0.9, 0.3)
     np.testing.assert_array_equal(boxes, expected['nms_keep'][:, :4])
 
 
@@ -76,7 +76,7 @@ def test_images_smaller_than_a_patch(size_hw, interpolation):
 def test_patches_stay_inside_small_images():
     fine_probs = torch.zeros(16, 16)
     fine_probs[0, 0] = 1
-    boxes = unsure_patches(fine_probs, (20, 300), 64, 0.9, 0.3)
+    boxes = uncertain_patches(fine_probs, (20, 300), 64, 0.9, 0.3)
     assert (boxes[:, 1] == 0).all() and (boxes[:, 0] >= 0).all() and (boxes[:, 2] <= 300).all()
 
 

@@ -23,7 +23,7 @@ class PseudoLabelHook(Hook):
     :class:`~mmrefine.models.detectors.MaskTeacher`.
 
     Args:
-        patience: warn when this many iterations in a row had no pseudo-label, and again after as many more.
+        patience: warn when this many iterations in a row had no pseudo label, and again after as many more.
     """
 
     priority = 'NORMAL'  # before the LoggerHook
@@ -39,7 +39,7 @@ class PseudoLabelHook(Hook):
         """Check that there is a teacher.
 
         Raises:
-            TypeError: the model makes no pseudo-labels.
+            TypeError: the model makes no pseudo labels.
         """
         if not hasattr(_unwrapped(runner), 'last_pseudo_labels'):
             raise TypeError(

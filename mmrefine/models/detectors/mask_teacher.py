@@ -31,7 +31,7 @@ class PseudoLabelStats(NamedTuple):
     """Statistics of the pseudo labels of one batch.
 
     Attributes:
-        num_labels: pseudo-labels that the student was shown.
+        num_labels: pseudo labels of the student.
         mean_quality: of these, the refiner's mean quality estimate; 0 without any.
         best_score: highest confidence of any of the teacher's predictions; 0 without any.
     """

@@ -19,7 +19,7 @@ from mmrefine.models.refiners.segrefiner import SegRefiner
 from mmrefine.registry import MODELS
 
 
-def unsure_patches(
+def uncertain_patches(
     fine_probs: Tensor, size_hw: tuple[int, int], patch: int, fine_prob_thr: float, iou_thr: float
 ) -> np.ndarray:
     """Patches around the pixels that the global pass left coarse, after non-maximum suppression.
@@ -28,22 +28,22 @@ def unsure_patches(
         fine_probs: (h, w) probabilities of the fine state after the global pass.
         size_hw: of the image; along a side shorter than ``patch`` every patch starts at 0.
         patch: side in pixels.
-        fine_prob_thr: pixels under this share of the maximum probability are unsure.
-        iou_thr: of two patches that overlap by more, the less unsure one goes.
+        fine_prob_thr: pixels under this share of the maximum probability are uncertain.
+        iou_thr: of two patches that overlap by more, the less uncertain one is dropped.
 
     Returns:
         (P, 4) int64 xyxy, the least confident first.
     """
     height, width = size_hw
-    unsure = fine_probs < fine_prob_thr * fine_probs.max().item()
-    rows, columns = unsure.nonzero(as_tuple=True)
-    # The centre is the pixel of the image that nearest-neighbour sampling shows at the unsure pixel.
+    uncertain = fine_probs < fine_prob_thr * fine_probs.max().item()
+    rows, columns = uncertain.nonzero(as_tuple=True)
+    # The centre is the pixel of the image that nearest-neighbour sampling shows at the uncertain pixel.
     centres_xy = torch.stack([columns * width // fine_probs.shape[1], rows * height // fine_probs.shape[0]], dim=1)
     corner = (centres_xy - patch // 2).clamp(min=0)
     limit = torch.tensor([max(width - patch, 0), max(height - patch, 0)], device=corner.device)
     corner = torch.minimum(corner, limit)
     boxes = torch.cat([corner, corner + patch], dim=1)
-    return boxes[nms(boxes.float(), 1 - fine_probs[unsure], iou_thr)].cpu().numpy()
+    return boxes[nms(boxes.float(), 1 - fine_probs[uncertain], iou_thr)].cpu().numpy()
 
 
 @MODELS.register_module()
@@ -54,7 +54,7 @@ class SegRefinerHR(SegRefiner):
     resolution. Images smaller than a patch are padded for the second stage.
 
     Args:
-        fine_prob_thr, iou_thr: see :func:`unsure_patches`.
+        fine_prob_thr, iou_thr: see :func:`uncertain_patches`.
         global_interpolation: 'nearest', as the published weights were used, or 'bilinear', on the way to S and back.
         others: see :class:`SegRefiner`; margins are not used.
     """
@@ -103,7 +103,7 @@ class SegRefinerHR(SegRefiner):
         probabilities = F.pad(self._resize(small, size_hw), padding)[0, 0]
         image = F.pad(image, padding, mode='replicate')
         known = (probabilities >= 0.5).float()
-        boxes = unsure_patches(fine_probs[0, 0], size_hw, size, self.fine_prob_thr, self.iou_thr)
+        boxes = uncertain_patches(fine_probs[0, 0], size_hw, size, self.fine_prob_thr, self.iou_thr)
         mixed = [box for box in boxes if 0 < _cut(known, box).mean() < 1]
         total, count = torch.zeros_like(probabilities), torch.zeros_like(probabilities)
         batch = self.max_batch if self.max_batch > 0 else max(len(mixed), 1)

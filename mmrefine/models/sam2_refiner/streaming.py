@@ -1,6 +1,6 @@
 """SAM 2's video predictor for long videos: frames on demand, prompts checked, memory that does not grow.
 
-Imports sam2, unlike the rest of the room. Legend: P points, S the side of the model's input, H and W of the video in
+Imports sam2, unlike the other modules. Legend: P points, S the side of the model's input, H and W of the video in
 pixels.
 """
 

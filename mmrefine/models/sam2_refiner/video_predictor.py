@@ -1,6 +1,6 @@
 """SAM2Refiner on videos: SAM 2's video predictor, whose every decoded mask passes through the refiner.
 
-Imports sam2, unlike the rest of the room. Legend: B objects (1: sam2 takes them one by one), P points, S the side of
+Imports sam2, unlike the other modules. Legend: B objects (1: sam2 takes them one by one), P points, S the side of
 the model's input in pixels.
 """
 

@@ -1,4 +1,4 @@
-# Offline: labelled images and refined pseudo-labels, one to one.
+# Offline: labelled images and refined pseudo labels, one to one.
 _base_ = './mask-rcnn_nuts_longer.py'
 custom_imports = dict(
     imports=['mmrefine.compat.auto', 'mmrefine.datasets.weighted_coco', 'mmrefine.models.detectors'],
