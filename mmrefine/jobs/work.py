@@ -11,7 +11,7 @@ from mmrefine.jobs.fingerprints import Fingerprint
 from mmrefine.jobs.outputs import OutputFolder
 
 SUMMARY = 'summary.json'
-MAX_BATCH_PX = 2**26  # pixels of masks that are in memory at a time, several times over
+MAX_BATCH_PX = 2**25  # pixels of masks that are in memory at a time, several times over
 
 
 class Progress(NamedTuple):

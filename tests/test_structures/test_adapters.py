@@ -60,6 +60,18 @@ def test_masks_come_out_of_a_detection(det, kind):
     np.testing.assert_allclose(scores, [0.9, 0.4], rtol=1e-6)
 
 
+def test_soft_masks_of_a_detection_are_cut_at_one_half(det):
+    distance_px = np.hypot(*(np.mgrid[:60, :60] - 30))
+    soft = np.stack([1 / (1 + np.exp((distance_px - radius) / 4)) for radius in (12, 18)]).astype(np.float32)
+    sharp = soft >= 0.5
+    for given in (soft, np.rint(soft * 255).astype(np.uint8)):
+        found, _, _ = masks_from_det(prediction(det, torch.from_numpy(given)))
+        np.testing.assert_array_equal(found, sharp)
+    assert (soft > 0).all()  # at > 0 every pixel would be in
+    with pytest.raises(ValueError, match='apply a sigmoid to logits'):
+        masks_from_det(prediction(det, torch.from_numpy(soft * 20 - 10)))
+
+
 def test_other_masks_go_in_and_the_rest_stays(det):
     sample = prediction(det, torch.from_numpy(masks()))
     other = ~masks()
