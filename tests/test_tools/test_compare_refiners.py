@@ -55,7 +55,7 @@ def test_refiners_of_a_folder_side_by_side(data_root):
     gain = float(grab_cut[2].split()[0])
     assert gain == pytest.approx(float(grab_cut[1]) - float(coarse[1]), abs=0.11) and gain > 5
     assert float(grab_cut[7]) == pytest.approx(66.7) and float(grab_cut[6]) == 0
-    assert float(guided_filter[2].split()[0]) < gain
+    assert float(guided_filter[2].split()[0]) <= gain
     low, high = map(float, guided_filter[3].strip('[]').split(','))
     assert low <= high <= 0.5 and float(grab_cut[9]) >= 0 and float(grab_cut[10]) >= 0
 
