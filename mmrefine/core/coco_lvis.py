@@ -42,7 +42,7 @@ def lvis_to_coco(lvis: dict, image_ids: Iterable[int]) -> dict:
         classes COCO's ids, and the classes that an annotation or such a list names.
 
     Raises:
-        ValueError: it is no LVIS annotation file.
+        ValueError: it is not an LVIS annotation file.
     """
     absent = {'images', 'annotations', 'categories'} - lvis.keys()
     if absent or any('synset' not in category for category in lvis['categories']):

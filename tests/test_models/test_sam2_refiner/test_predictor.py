@@ -126,7 +126,7 @@ def test_quick_variants(make_model, image, passes, tile_scale, pictures):
         ({'point_coords': [[60, float('nan')]], 'point_labels': [1]}, 'NaN'),
         ({'mask_input': np.zeros((1, 64, 64))}, r'mask_input must have shape \(1, 32, 32\)'),
         ({'point_coords': [[6, 9]]}, 'points and labels must be given together'),
-        ({'point_coords': [[[6, 9]], [[7, 7]]], 'point_labels': [[1]]}, 'the same objects'),
+        ({'point_coords': [[[6, 9]], [[7, 7]]], 'point_labels': [[1]]}, 'the same number of objects'),
     ],
 )
 def test_bad_prompts_are_named(predictor, given, message):
