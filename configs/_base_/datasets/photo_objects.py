@@ -17,7 +17,7 @@ degrade = [
         type='OneOf',
         # Every kind of error; contours that are exact and parts that are wrong; the errors of real models on other
         # images; masks that are right already.
-        weights=[0.52, 0.26, 0.16, 0.06],
+        weights=[0.50, 0.22, 0.12, 0.16],
         pipelines=[
             [dict(type='SimulateCoarseMasks', simulators=simulators, iou_range=(0.55, 1.0))],
             [dict(type='SimulateCoarseMasks', simulators=wrong_parts, iou_range=(0.75, 1.0))],
@@ -31,7 +31,7 @@ degrade = [
                     ],
                 )
             ],
-            [dict(type='SimulateCoarseMasks', simulators=simulators, iou_range=(0.97, 1.0))],
+            [dict(type='SimulateCoarseMasks', simulators=simulators, iou_range=(0.93, 1.0))],
         ],
     )
 ]
@@ -50,11 +50,11 @@ large_window = [dict(type='ObjectWindow', margin_ratio=0.3, max_side=800, min_si
 
 # COCO files: name, weight in the mixture, and whether its objects are also pasted on other backgrounds.
 coco_sources = [
-    ('davis_train', 0.05, True),
+    ('davis_train', 0.07, True),
     ('ccp_person', 0.03, True),
     ('ccp_garments', 0.04, False),
-    ('bsds_train', 0.20, False),
-    ('bsds_val', 0.09, False),
+    ('bsds_train', 0.22, False),
+    ('bsds_val', 0.10, False),
     ('leaf', 0.01, True),
     ('nuclei', 0.03, False),
 ]
@@ -66,7 +66,7 @@ folder_sources = [
     ('weizmann_horses', 0.03, True),
     ('human290', 0.03, True),
     ('cwf788', 0.015, False),
-    ('davis_between', 0.03, True),
+    ('davis_between', 0.04, True),
     ('cwfid', 0.01, False),
     ('feral_cats', 0.015, True),
     ('flowers56', 0.015, True),
@@ -74,13 +74,13 @@ folder_sources = [
 ]
 # Coarse masks of real models: model, folder, weight.
 real_sources = [
-    ('selfie', 'human290', 0.06),
-    ('selfie', 'ccp_rest', 0.05),
-    ('prisma', 'human290', 0.06),
-    ('prisma', 'ccp_rest', 0.04),
-    ('isnet512', 'weizmann_horses', 0.06),
-    ('isnet512', 'davis_between', 0.05),
-    ('isnet512', 'feral_cats', 0.04),
+    ('selfie', 'human290', 0.04),
+    ('selfie', 'ccp_rest', 0.035),
+    ('prisma', 'human290', 0.04),
+    ('prisma', 'ccp_rest', 0.03),
+    ('isnet512', 'weizmann_horses', 0.045),
+    ('isnet512', 'davis_between', 0.04),
+    ('isnet512', 'feral_cats', 0.03),
 ]
 # Folders with large objects, for the windows at native resolution.
 large_sources = [('ccp_rest', 0.02), ('human290', 0.02), ('weizmann_horses', 0.01), ('davis_between', 0.02)]

@@ -12,7 +12,7 @@ model = dict(
     margin_ratio=0.2,
     min_area=64,
     cues=(dict(bins=16, cells=1), dict(bins=8, cells=6)),
-    final_step_prob=0.75,
+    final_step_prob=0.85,
     # One step, at which every pixel is coarse, then the same on windows along the contour of large objects: more gain
     # than three steps at a third of their cost, chosen on the development set (segrefiner_tiny_photos_dev.py).
     steps=(5,),
@@ -22,10 +22,10 @@ model = dict(
     # nine tenths of the gain on either kind.
     gate=dict(
         weights=dict(
-            score=8.592, expected_gain=5.439, agreement=-3.426, area_ratio=-2.395, relative_size=0.94, sharpness=-2.251
+            score=8.499, expected_gain=3.889, agreement=-2.191, area_ratio=-1.527, relative_size=2.006, sharpness=-2.037
         ),
-        bias=-2.26,
-        min_probability=0.855,
+        bias=-3.599,
+        min_probability=0.88,
     ),
     antialias=True,
     paste_border='border',
