@@ -6,6 +6,7 @@ changed for better or worse; those that hardly changed teach nothing, and let no
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,7 +30,7 @@ class GateData:
         features: (N,) each by name, see :mod:`mmrefine.core.gate`; without NaN.
         gains: (N,), IoU of the proposal less that of the coarse mask.
         groups: N names of groups, each of which the gate is to serve.
-        images: N names; masks of one image are never on both sides of a cross-validation.
+        images: N names, of images or of their folders; a cross-validation never splits the masks of one.
     """
 
     features: Mapping[str, np.ndarray]
@@ -45,7 +46,7 @@ class GateData:
         return GateData(features, self.gains[chosen], self.groups[chosen], self.images[chosen])
 
     @classmethod
-    def from_records(cls, records: Sequence[Mapping], group_by: str | None = None) -> GateData:
+    def from_records(cls, records: Sequence[Mapping], group_by: str | None = None, by_folder: bool = False) -> GateData:
         """From the ``per_mask_file`` that :class:`~mmrefine.evaluation.RefineMetric` writes without a gate.
 
         Masks without features, such as too small ones, are left out.
@@ -53,6 +54,8 @@ class GateData:
         Args:
             records: one per mask.
             group_by: the column of the groups; None: 'kind' where there is one, else all masks are one group.
+            by_folder: whether a cross-validation keeps the images of one folder together, not only the masks of one
+                image.
 
         Raises:
             ValueError: columns are missing, a gate was at work, or there are too few masks to learn from.
@@ -69,11 +72,12 @@ class GateData:
         complete = [record for record in records if all(_is_number(record[name]) for name in names)]
         if any(str(record.get('accepted')) == 'False' and float(record['area_ratio']) > 0 for record in complete):
             raise ValueError('some proposals were refused: a gate was active; run mmrefine test with --no-gate.')
+        unit = os.path.dirname if by_folder else str
         data = cls(
             {name: np.array([float(record[name]) for record in complete]) for name in names},
             np.array([float(record['refined_iou']) - float(record['coarse_iou']) for record in complete]),
             np.array([str(record[group_by]) if group_by else 'all' for record in complete]),
-            np.array([str(record.get('img_path') or index) for index, record in enumerate(complete)]),
+            np.array([unit(str(record.get('img_path') or index)) for index, record in enumerate(complete)]),
         )
         won, harmed = np.count_nonzero(data.gains > HARM_TOLERANCE), np.count_nonzero(data.gains < -HARM_TOLERANCE)
         if min(won, harmed) == 0 or won + harmed < _MIN_CHANGED:
@@ -225,7 +229,9 @@ def _folds(images: np.ndarray, folds: int, seed: int) -> np.ndarray:
     """(N,) int: the fold of each mask; images are assigned in a random order."""
     names, image_of = np.unique(images, return_inverse=True)
     if len(names) < folds:
-        raise ValueError(f'a cross-validation in {folds} parts needs at least as many images, got {len(names)}.')
+        raise ValueError(
+            f'a cross-validation in {folds} parts needs at least as many images (or folders), got {len(names)}.'
+        )
     return np.random.default_rng(seed).permutation(len(names))[image_of] % folds
 
 

@@ -103,3 +103,12 @@ def test_masks_that_teach_nothing_are_refused() -> None:
     unasked[0]['score'] = None
     assert len(GateData.from_records(unasked)) == 399
     assert set(GateData.from_records(records(), 'img_path').groups) >= {'0.jpg', '1.jpg'}
+
+
+def test_images_of_one_folder_stay_together() -> None:
+    made = [{**record, 'img_path': f'{index % 3}/{index}.jpg'} for index, record in enumerate(records())]
+    data = GateData.from_records(made, by_folder=True)
+    assert set(data.images) == {'0', '1', '2'}
+    assert calibrate(data, folds=3).feasible
+    with pytest.raises(ValueError, match='in 5 parts needs at least as many images, or folders of them, got 3'):
+        calibrate(data)

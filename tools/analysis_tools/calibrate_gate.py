@@ -39,6 +39,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--max-harm', type=float, default=0.5, help='share of the ungated harm (default: %(default)s)')
     parser.add_argument('--max-gain-lost', type=float, default=0.1, help='share of the gain (default: %(default)s)')
     parser.add_argument('--folds', type=int, default=5, help='of the cross-validation (default: %(default)s)')
+    parser.add_argument(
+        '--by-folder',
+        action='store_true',
+        help='keep the images of one folder together: for images of new kinds',
+    )
     parser.add_argument('--out', type=Path, metavar='GATE.py', help='config to write')
     parser.add_argument('--plot', type=Path, metavar='FILE.png', help='plot of the risk-coverage curves to write')
     args = parser.parse_args()
@@ -130,11 +135,12 @@ def main() -> None:
     args = parse_args()
     try:
         records = read_records(args.per_mask) if args.per_mask else refine(args)
-        data = GateData.from_records(records, args.group_by)
+        data = GateData.from_records(records, args.group_by, args.by_folder)
         result = calibrate(data, args.max_harm, args.max_gain_lost, args.folds)
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from error
-    print(f'{len(data)} masks of {len(set(data.images.tolist()))} images, cross-validated in {args.folds} parts:')
+    units = 'folders' if args.by_folder else 'images'
+    print(f'{len(data)} masks of {len(set(data.images.tolist()))} {units}, cross-validated in {args.folds} parts:')
     print(format_table(result))
     if not result.feasible:
         print(

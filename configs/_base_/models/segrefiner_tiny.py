@@ -25,7 +25,7 @@ model = dict(
             score=8.499, expected_gain=3.889, agreement=-2.191, area_ratio=-1.527, relative_size=2.006, sharpness=-2.037
         ),
         bias=-3.599,
-        min_probability=0.88,
+        min_probability=0.867,
     ),
     antialias=True,
     paste_border='border',
