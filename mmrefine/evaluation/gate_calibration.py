@@ -130,8 +130,8 @@ def calibrate(
 ) -> Calibration:
     """Fit a gate and choose its threshold by cross-validation.
 
-    Of all thresholds that one is taken whose worst group is farthest on the safe side of both bounds; a group with
-    hardly any harmed masks is held to the bound on the gain alone.
+    Of all thresholds within both bounds in every group the lowest is taken, which accepts most; where there is none,
+    the one that exceeds them least. A group with hardly any harmed masks is held to the bound on the gain alone.
 
     Args:
         data: all proposals.
@@ -182,7 +182,7 @@ def _point(threshold: float, taken: np.ndarray, gains: np.ndarray) -> OperatingP
 
 
 def _choose(probabilities: np.ndarray, data: GateData, max_harm: float, max_gain_lost: float) -> tuple[float, float]:
-    """The threshold with the largest slack in its worst group, and that slack; 0 is on a bound, 1 perfect."""
+    """The threshold, and the slack of the group that has the least: 0 is on a bound, 1 perfect, negative beyond it."""
     slack = np.full(201, np.inf)
     thresholds = np.quantile(probabilities, np.linspace(0, 1, len(slack)))
     for group in set(data.groups.tolist()):
@@ -194,7 +194,7 @@ def _choose(probabilities: np.ndarray, data: GateData, max_harm: float, max_gain
                 slack[index] = min(slack[index], 1 - point.harm / free.harm / max_harm)
             lost = max(free.gain - point.gain, 0) / max(free.gain, 1e-6)
             slack[index] = min(slack[index], 1 - lost / max_gain_lost)
-    best = int(np.argmax(slack))
+    best = int(np.argmax(slack >= 0)) if slack.max() >= 0 else int(np.argmax(slack))
     # Between two masks, not on one.
     below = probabilities[probabilities < thresholds[best]]
     return (float(thresholds[best] + below.max()) / 2 if len(below) else 0.0), float(slack[best])
@@ -230,7 +230,7 @@ def _folds(images: np.ndarray, folds: int, seed: int) -> np.ndarray:
     names, image_of = np.unique(images, return_inverse=True)
     if len(names) < folds:
         raise ValueError(
-            f'a cross-validation in {folds} parts needs at least as many images (or folders), got {len(names)}.'
+            f'a cross-validation in {folds} parts needs at least as many images, or folders of them, got {len(names)}.'
         )
     return np.random.default_rng(seed).permutation(len(names))[image_of] % folds
 
