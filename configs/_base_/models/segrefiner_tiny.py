@@ -18,8 +18,8 @@ model = dict(
     steps=(5,),
     window_steps=(5,),
     only_connected=True,
-    # tools/analysis_tools/calibrate_gate.py --by-folder --folds 12 on the development set: half of the harm on simulated
-    # masks is left, and at least nine tenths of the gain on either kind.
+    # tools/analysis_tools/calibrate_gate.py --by-folder --folds 12 on the development set: half of the harm on
+    # simulated masks is left, and at least nine tenths of the gain on either kind.
     gate=dict(
         weights=dict(
             score=8.499, expected_gain=3.889, agreement=-2.191, area_ratio=-1.527, relative_size=2.006, sharpness=-2.037
