@@ -218,14 +218,18 @@ def summarize_kept(counts: Mapping[str, int], num_masks: int, in_python: bool = 
         return ''
     most_first = sorted(counts, key=lambda words: -counts[words])
     parts = ', '.join(f'{words} {counts[words]}' for words in most_first)
-    sentence = f'{sum(counts.values())} of {num_masks} coarse masks were kept: {parts}.'
+    kept = sum(counts.values())
+    sentence = f'{kept} of {num_masks} coarse masks {"was" if kept == 1 else "were"} kept: {parts}.'
     settings = {words: setting for setting, (_, words) in _LEAST.items()}
     settings |= {_TOO_SMALL: 'area_ratio', _TOO_LARGE: 'area_ratio', _UNLIKELY: 'min_probability'}
     loosened = dict.fromkeys(settings[words] for words in most_first if words in settings)
     if loosened:
+        # Without one condition, a mask may still fail another.
+        every = 'gate=False' if in_python else '--no-gate'
         on_command_line = f'--gate {" ".join(f"{name}=none" for name in loosened)}'
         in_call = f'gate=dict({", ".join(f"{name}=None" for name in loosened)})'
-        sentence += f' {in_call if in_python else on_command_line} accepts their refined masks, too.'
+        these = 'this condition' if len(loosened) == 1 else 'these conditions'
+        sentence += f' {every} accepts every proposal, {in_call if in_python else on_command_line} drops {these} alone.'
     return sentence
 
 

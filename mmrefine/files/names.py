@@ -99,6 +99,12 @@ def without_suffix(name: str) -> str:
     return str(PurePosixPath(name_key(name)).with_suffix(''))
 
 
+def inside(name: str) -> str:
+    """A name that stays under a folder: folders by /, without what leads upwards or to the root."""
+    parts = PurePosixPath(name.replace('\\', '/').replace('\0', '_')).parts
+    return '/'.join(part for part in parts if part not in ('/', '//', '.', '..')) or '_'
+
+
 def locate(folder: Path, name: str) -> Path:
     """Path of a file by its name or an equivalent one."""
     plain = name.replace('\\', '/')

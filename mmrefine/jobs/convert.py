@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from mmrefine.core.outlines import check_tolerance, to_polygons
 from mmrefine.core.rle import box_of, encode_rle
 from mmrefine.files.atomic import whole_file
 from mmrefine.files.image_table import ImageTable
-from mmrefine.files.images import open_whole
-from mmrefine.files.names import without_suffix
+from mmrefine.files.images import IMAGE_SUFFIXES, open_whole
+from mmrefine.files.names import inside, without_suffix
 from mmrefine.jobs.formats import FormatOptions, find_format
 from mmrefine.jobs.formats.arrays import new_arrays
 from mmrefine.jobs.formats.base import MaskFormat, MaskTask
@@ -82,7 +83,10 @@ def convert(
         return report
     classes: dict[str, int] = {}
     for image in read:
-        for name, content in _files(to, image, classes):
+        for name, content in _files(to, image, classes, out):
+            if os.path.lexists(out / name):
+                report['problems'].append(f'{image.name}: {out / name} is there already, of another image.')
+                continue
             with whole_file(out / name, 'wb') as file:
                 file.write(content)
     if to == 'yolo':
@@ -91,13 +95,13 @@ def convert(
     return report
 
 
-def _files(to: str, image: NewImage, classes: dict[str, int]) -> list[tuple[str, bytes]]:
+def _files(to: str, image: NewImage, classes: dict[str, int], out: Path) -> list[tuple[str, bytes]]:
     """The files of an image, by name."""
     if to == 'instances':
         return new_instances(image)
     if to == 'yolo':
         return [new_yolo(image, classes)]
-    return [{'labelme': new_labelme, 'arrays': new_arrays}[to](image)]
+    return [new_labelme(image, out) if to == 'labelme' else new_arrays(image)]
 
 
 def new_coco(images: Iterable[NewImage], polygons: float | None = None) -> bytes:
@@ -131,8 +135,11 @@ _WHOLE: dict[str, Callable[[Iterable[NewImage], float | None], bytes]] = {
 
 
 def _read(source: MaskFormat, report: dict[str, Any]) -> Iterator[NewImage]:
-    """Masks image by image; unusable ones are reported and left out."""
-    for task in source.tasks:
+    """Masks image by image, then images without any; unusable masks are reported and left out."""
+    empty = list(source.without_masks())
+    names = [*(_name(source, task) for task in source.tasks), *(name for name, _ in empty)]
+    stems = _stems(names)
+    for place, task in enumerate(source.tasks):
         try:
             coarse = source.read(task, _size(source, task))
         except (OSError, ValueError) as error:
@@ -147,9 +154,31 @@ def _read(source: MaskFormat, report: dict[str, Any]) -> Iterator[NewImage]:
                 masks.append(NewMask(coarse.mask(index), coarse.categories[index]))
             except ValueError as error:
                 report['problems'].append(f'{task.image}, {coarse.names[index]}: {error}')
-        yield NewImage(task.image, coarse.size_hw, masks, report['images'])
+        path = task.image_path if task.image_path is not None and task.image_path.is_file() else None
+        yield NewImage(names[place], coarse.size_hw, masks, report['images'], stems[place], path)
         report['images'] += 1
         report['masks'] += len(masks)
+    for place, (name, size_hw) in enumerate(empty, len(source.tasks)):
+        yield NewImage(name, size_hw, [], report['images'], stems[place])
+        report['images'] += 1
+
+
+def _name(source: MaskFormat, task: MaskTask) -> str:
+    """Of an image: as it was found, else as the masks' file has it."""
+    if task.image_path is not None and task.image_path.is_file():
+        return task.image
+    try:
+        return source.declared_name(task) or task.image
+    except (OSError, ValueError):
+        return task.image  # reading it tells what is wrong
+
+
+def _stems(names: Sequence[str]) -> list[str]:
+    """Names for files of each image: its own without its suffix, which stays where others have the same without it."""
+    safe = [inside(name) for name in names]
+    stems = [os.path.splitext(name)[0] if name.lower().endswith(IMAGE_SUFFIXES) else name for name in safe]
+    counts = Counter(stem.lower() for stem in stems)
+    return [stem if counts[stem.lower()] == 1 else name for stem, name in zip(stems, safe, strict=True)]
 
 
 def _size(source: MaskFormat, task: MaskTask) -> tuple[int, int]:

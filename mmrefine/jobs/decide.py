@@ -13,7 +13,7 @@ from mmrefine.files.activation_maps import MapNames
 from mmrefine.files.atomic import whole_file
 from mmrefine.files.manifest import JOB_FOLDER
 from mmrefine.jobs.engine import Job
-from mmrefine.jobs.formats import FormatOptions, open_masks
+from mmrefine.jobs.formats import FormatOptions, open_ground_truth, open_masks
 from mmrefine.jobs.image_work import ImageWork
 from mmrefine.jobs.refined_masks import RefinedMasks
 from mmrefine.jobs.report import JobReport, read_report
@@ -23,7 +23,9 @@ ARGUMENTS = 'arguments.json'
 KEPT = 'kept by a reviewer'
 
 
-def apply_decisions(out: str | os.PathLike, decisions: Mapping[str, Mapping[int, bool]]) -> JobReport:
+def apply_decisions(
+    out: str | os.PathLike, decisions: Mapping[str, Mapping[int, bool]], proposals: Mapping[str, str] | None = None
+) -> JobReport:
     """Accept or reject proposals of a job on images.
 
     Later runs of the job keep the decisions as long as image, masks, weights and config do not change.
@@ -32,6 +34,8 @@ def apply_decisions(out: str | os.PathLike, decisions: Mapping[str, Mapping[int,
         out: folder of the job.
         decisions: for images, by the ``key`` of their record (see :mod:`mmrefine.jobs.records`), whether the proposals
             of masks, by their index, are taken.
+        proposals: by key the :meth:`~mmrefine.jobs.refined_masks.RefinedMasks.proposals_digest` that was decided on,
+            where it is known.
 
     Raises:
         FileNotFoundError: no job over images has results in the folder, or its inputs are gone.
@@ -42,39 +46,59 @@ def apply_decisions(out: str | os.PathLike, decisions: Mapping[str, Mapping[int,
     with job:
         left = {index for share in job.start() for index in share.todo}
         tasks = {task.key: task for task in job.work.tasks}
+        decided: dict[str, tuple[dict, RefinedMasks]] = {}  # all are checked before the first is applied
         for key, chosen in decisions.items():
             if key not in tasks:
                 raise ValueError(f'the job in {out} has no image with the key {key!r}.')
             record = job.records.read(key)
             if record is None or tasks[key].index in left:
                 raise ValueError(f'{tasks[key].image} or its masks have changed since; run the job again first.')
-            masks = RefinedMasks.from_json(record['masks']).with_decisions(dict(chosen), KEPT)
+            masks = RefinedMasks.from_json(record['masks'])
+            if (proposals or {}).get(key, masks.proposals_digest()) != masks.proposals_digest():
+                raise ValueError(f'{tasks[key].image} was refined again since it was reviewed; review it again.')
+            decided[key] = record, masks.with_decisions(dict(chosen), KEPT)
+        for key, (record, masks) in decided.items():
             job.deliver_again(tasks[key], record, masks.as_json())
         return job.conclude(_failures(job, left))
 
 
 def reopen(out: str | os.PathLike) -> Job:
     """Job of a results folder, not started; its work cannot refine."""
-    state = Path(out) / JOB_FOLDER
+    settings = _read_state(out, 'settings.json')
+    if settings.get('unit', ImageWork.unit) != ImageWork.unit:
+        raise ValueError(
+            f'{out} holds the masks of clips, whose proposals are not kept: they cannot be reviewed and decided on. '
+            'mmrefine video --overlay draws them; --gate and --no-gate decide for all.'
+        )
+    arguments = _read_state(out, ARGUMENTS)
     try:
-        arguments = json.loads((state / ARGUMENTS).read_text(encoding='utf-8'))
-        settings = json.loads((state / 'settings.json').read_text(encoding='utf-8'))
         options = {**arguments['options'], 'cam_names': MapNames(**arguments['options']['cam_names'])}
         paths = {name: None if arguments[name] is None else Path(arguments[name]) for name in _PATHS}
         pictures, name = arguments['pictures'], arguments['format']
         choices, refiner = settings['choices'], settings['refiner']
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FileNotFoundError(f'{out} holds no results of a job over images ({error}); give its --out.') from error
+    except (KeyError, TypeError) as error:
+        raise _no_results(out, error) from error
     source = open_masks(
         paths['masks'], paths['images'], image_root=paths['image_root'], format=name, options=FormatOptions(**options)
     )
-    gt = None if paths['gt'] is None else source.open_ground_truth(paths['gt'])
+    gt = None if paths['gt'] is None else open_ground_truth(source, paths['gt'])
     work = ImageWork(source, choices, '', about=arguments['about'], ground_truth=gt, pictures=pictures)
     work.choices, work.refiner = choices, refiner
     return Job(work, out)
 
 
 _PATHS = ('images', 'masks', 'image_root', 'gt')
+
+
+def _read_state(out: str | os.PathLike, name: str) -> dict:
+    try:
+        return {**json.loads((Path(out) / JOB_FOLDER / name).read_text(encoding='utf-8'))}
+    except (OSError, ValueError, TypeError) as error:
+        raise _no_results(out, error) from error
+
+
+def _no_results(out: str | os.PathLike, error: Exception) -> FileNotFoundError:
+    return FileNotFoundError(f'{out} holds no results of a job over images ({error}); give its --out.')
 
 
 def keep_arguments(state: Path, paths: Mapping[str, Any], options: FormatOptions, **more: Any) -> None:

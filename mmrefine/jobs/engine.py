@@ -85,7 +85,7 @@ class Job:
             check_choices(self._known_choices(), self.work.choices, self.out.root)
         self.out.plan(self._all_outputs())
         with whole_file(self.state / 'settings.json') as file:
-            json.dump({'choices': self.work.choices, 'refiner': self.work.refiner}, file)
+            json.dump({'unit': self.work.unit, 'choices': self.work.choices, 'refiner': self.work.refiner}, file)
         if self.on_start is not None:
             self.on_start()
         return list(self._left())

@@ -18,6 +18,7 @@ from PIL import Image
 
 from mmrefine.apis.inferencer import RefineInferencer
 from mmrefine.files.images import read_image
+from mmrefine.files.names import inside
 from mmrefine.jobs.fingerprints import Fingerprint, digest_of, fingerprint_files, fingerprint_value
 from mmrefine.jobs.formats.base import CoarseMasks, GroundTruth, GroundTruthMasks, MaskFormat, MaskPair, MaskTask
 from mmrefine.jobs.outputs import OutputFolder
@@ -145,8 +146,11 @@ class ImageWork(Work):
     def deliver(self, loaded: LoadedImage, masks: dict, out: OutputFolder) -> dict:
         refined, task = RefinedMasks.from_json(masks), loaded.task
         gt, problems = self._ground_truth_of(loaded)
-        entries, drawn = [], _Drawn(loaded.image.shape[:2])
+        entries, drawn, left_alone = [], _Drawn(loaded.image.shape[:2]), Counter()
         for position, pair in enumerate(self.source.write(task, loaded.coarse, refined, out)):
+            if position in loaded.coarse.left_alone:
+                left_alone[loaded.coarse.left_alone[position]] += 1
+                continue
             measures = {}
             if gt is not None and not pair.failed:
                 try:
@@ -166,7 +170,7 @@ class ImageWork(Work):
             )
             with out.open(f'pictures/{self._pictures[task.index]}', 'wb') as file:
                 Image.fromarray(picture).save(file, format='PNG')
-        return {'entries': entries, 'problems': problems}
+        return {'entries': entries, 'problems': problems, 'left_alone': left_alone}
 
     def _ground_truth_of(self, loaded: LoadedImage) -> tuple[GroundTruthMasks | None, list[dict]]:
         """Ground truth of a task, or the problems with it."""
@@ -191,7 +195,7 @@ class ImageWork(Work):
         problems, has_masks, is_measured = [], False, False
         for task, record in done():
             delivered = record['delivered']['told']
-            totals.add_image(delivered['entries'])
+            totals.add_image(delivered['entries'], delivered.get('left_alone', {}))
             problems += [{'image': task.image, **problem} for problem in delivered['problems']]
             has_masks |= bool(delivered['entries'])
             is_measured |= any('coarse' in entry for entry in delivered['entries'])
@@ -283,20 +287,15 @@ def _picture_names(tasks: Any, limit: int | None) -> dict[int, str]:
     if limit == 0:
         return {}
     # Room for a number and the suffix in a name of 255 bytes.
-    stems = ['/'.join(map(_shortened, _parts(task.image))) for task in tasks]
+    stems = [
+        '/'.join(map(_shortened, str(PurePosixPath(inside(task.image)).with_suffix('')).split('/'))) for task in tasks
+    ]
     counts = Counter(stem.lower() for stem in stems)
     names = [f'{stem}.png' if counts[stem.lower()] == 1 else f'{stem}_{index}.png' for index, stem in enumerate(stems)]
     return dict(islice(enumerate(names), limit))
 
 
-def _parts(name: str) -> list[str]:
-    """Folders and stem of an image's name, none of which leads upwards."""
-    path = PurePosixPath(name.replace('\\', '/'))
-    folders = [part for part in path.parent.parts if part not in ('/', '.', '..')]
-    return [*folders, path.stem]
-
-
 def _shortened(stem: str) -> str:
     while len(stem.encode('utf-8', 'surrogatepass')) > 200:
         stem = stem[:-1]
-    return stem.replace('\0', '_')
+    return stem

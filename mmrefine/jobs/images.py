@@ -18,7 +18,7 @@ from mmrefine.files.activation_maps import DEFAULT_NAMES, MapNames
 from mmrefine.jobs.decide import keep_arguments
 from mmrefine.jobs.engine import Job
 from mmrefine.jobs.fingerprints import digest_of, plain
-from mmrefine.jobs.formats import FormatOptions, open_masks
+from mmrefine.jobs.formats import FormatOptions, open_ground_truth, open_masks
 from mmrefine.jobs.image_work import ImageWork
 from mmrefine.jobs.launch.join import join_processes
 from mmrefine.jobs.launch.processes import run_in_processes
@@ -107,11 +107,7 @@ def refine_dataset(
     source = open_masks(masks, images, image_root=image_root, format=format, options=options)
     if polygons is not None and source.name != 'coco':
         raise ValueError(f'polygons needs COCO files, got masks of the format {source.name}.')
-    ground_truth = None
-    if gt is not None:
-        if not Path(gt).exists():
-            raise FileNotFoundError(f'ground truth {gt} does not exist.')
-        ground_truth = source.open_ground_truth(Path(gt))
+    ground_truth = None if gt is None else open_ground_truth(source, gt)
     make_inferencer = partial(RefineInferencer, model, checkpoint, gate=gate, seed=seed, batch_masks=batch_masks)
     inferencer = make_inferencer(device='cpu' if launcher == 'ray' else device)
     work = ImageWork(

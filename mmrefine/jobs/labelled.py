@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
@@ -17,7 +16,7 @@ from mmengine.registry import init_default_scope
 
 from mmrefine.core.error_model import MaskErrorModel
 from mmrefine.files.images import read_image
-from mmrefine.jobs.formats import open_masks
+from mmrefine.jobs.formats import open_ground_truth, open_masks
 from mmrefine.registry import DATASETS
 
 
@@ -104,7 +103,7 @@ def measure_errors(images: Sequence[LabelledImage]) -> MaskErrorModel:
 
 def _open_files(images: str | os.PathLike, masks: str | os.PathLike, gt: str | os.PathLike | None = None):
     source = open_masks(masks, images)
-    gt_masks = None if gt is None else source.open_ground_truth(Path(gt))
+    gt_masks = None if gt is None else open_ground_truth(source, gt)
 
     def read(index: int) -> LabelledImage:
         task = source.tasks[index]

@@ -6,6 +6,8 @@ applied without refining again. Legend: N masks, H and W in pixels.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -93,6 +95,11 @@ class RefinedMasks(Sequence):
             why = '' if accepted else reason
             items[index] = replace(items[index], accepted=accepted, score=score, reason=why, decided=True)
         return RefinedMasks(self.size_hw, items)
+
+    def proposals_digest(self) -> str:
+        """Changes with what is proposed, not with what is decided."""
+        text = json.dumps([item.rle for item in self._items], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def as_json(self) -> dict[str, Any]:
         """In types of JSON."""

@@ -7,7 +7,7 @@ import json
 import math
 import platform
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from mmrefine.version import __version__
 
 METRIC_NAMES = ('iou', 'boundary_iou')
 _ENTRIES_IN_REPORT = 1000
+_UNUSABLE = 'could not be used'
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def mask_entry(image: str, pair: MaskPair, measures: dict) -> dict:
         'score': round(float(pair.score), 4),
         'accepted': bool(pair.accepted),
         'reason': pair.reason,
+        **({'failed': True} if pair.failed else {}),
         **measures,
     }
 
@@ -102,19 +104,21 @@ class Totals:
     def __init__(self) -> None:
         self._counts = dict.fromkeys(('images', 'masks', 'accepted', 'kept', 'changed_px'), 0)
         self._kept_for: Counter[str] = Counter()
+        self._left_alone: Counter[str] = Counter()
         self._scores = 0.0
         self._columns: dict[str, dict[str, list[float]]] = {side: defaultdict(list) for side in ('coarse', 'refined')}
 
-    def add_image(self, entries: Iterable[dict]) -> None:
-        """Count the masks of an image in."""
+    def add_image(self, entries: Iterable[dict], left_alone: Mapping[str, int]) -> None:
+        """Count the masks of an image in, and what else was in its file."""
         self._counts['images'] += 1
+        self._left_alone.update(left_alone)
         for entry in entries:
             self._counts['masks'] += 1
             self._counts['accepted' if entry['accepted'] else 'kept'] += 1
             self._counts['changed_px'] += entry['changed_px']
             self._scores += entry['score']
             if not entry['accepted']:
-                self._kept_for[describe_reason(entry['reason'])] += 1
+                self._kept_for[_UNUSABLE if entry.get('failed') else describe_reason(entry['reason'])] += 1
             for side, columns in self._columns.items():
                 for name, value in entry.get(side, {}).items():
                     columns[name].append(value)
@@ -124,7 +128,7 @@ class Totals:
         counts = dict(self._counts)
         total = {'images': counts.pop('images'), 'failed_images': failed_images, 'problems': problems, **counts}
         total['mean_score'] = round(self._scores / counts['masks'], 4) if counts['masks'] else None
-        total['kept_for'] = dict(self._kept_for)
+        total['kept_for'], total['left_alone'] = dict(self._kept_for), dict(self._left_alone)
         if self._columns['coarse']:
             measures = summarize_refinement(self._columns['coarse'], self._columns['refined'])
             total['measures'] = {key: None if math.isnan(value) else value for key, value in measures.items()}
@@ -191,6 +195,12 @@ def format_report(report: JobReport, max_rows: int = 50) -> str:
     console = Console(file=io.StringIO(), width=1000, markup=False, highlight=False, emoji=False, color_system=None)
     console.print(table)
     console.print(printable(summarize_kept(report.total['kept_for'], report.total['masks'])))
+    left_alone = report.total.get('left_alone', {})  # missing in reports of earlier versions
+    if left_alone:
+        parts = ', '.join(f'{what} {count}' for what, count in sorted(left_alone.items(), key=lambda item: -item[1]))
+        count = sum(left_alone.values())
+        as_before = 'was left as it came' if count == 1 else 'were left as they came'
+        console.print(printable(f'{counted(count, "shape")} {as_before}: {parts}.'))
     return '\n'.join(line.rstrip() for line in console.file.getvalue().splitlines() if line.strip())
 
 

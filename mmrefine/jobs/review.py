@@ -74,12 +74,12 @@ def apply_decision_file(out: str | os.PathLike, decisions: str | os.PathLike) ->
     Raises:
         FileNotFoundError, ValueError, OutputError: as there; or the file holds no decisions.
     """
-    chosen = read_decisions(decisions)
-    return apply_decisions(out, chosen), sum(map(len, chosen.values()))
+    chosen, proposals = read_decisions(decisions)
+    return apply_decisions(out, chosen, proposals), sum(map(len, chosen.values()))
 
 
-def read_decisions(path: str | os.PathLike) -> dict[str, dict[int, bool]]:
-    """Decisions by key of the image and index of the mask.
+def read_decisions(path: str | os.PathLike) -> tuple[dict[str, dict[int, bool]], dict[str, str]]:
+    """Decisions by key of the image and index of the mask; and by key the digest of the proposals that were seen.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -91,12 +91,13 @@ def read_decisions(path: str | os.PathLike) -> dict[str, dict[int, bool]]:
         decisions = {key: {int(index): taken for index, taken in masks.items()} for key, masks in images.items()}
         if not all(isinstance(taken, bool) for masks in decisions.values() for taken in masks.values()):
             raise TypeError('neither true nor false')
+        proposals = dict(content.get('proposals') or {})  # a file written by hand may say nothing
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise ValueError(
             f'{path} holds no decisions: expected {{"decisions": {{image: {{"0": true, ...}}}}}} as the review page '
             'exports it.'
         ) from error
-    return decisions
+    return decisions, proposals
 
 
 def _review_image(job: Job, loaded: LoadedImage, record: dict) -> ReviewImage:
@@ -108,7 +109,7 @@ def _review_image(job: Job, loaded: LoadedImage, record: dict) -> ReviewImage:
         except (OSError, ValueError):
             gt = None  # the summary has the reason
     masks = _review_masks(loaded, refined, gt)
-    return ReviewImage(record['key'], loaded.task.image, loaded.image, masks)
+    return ReviewImage(record['key'], loaded.task.image, refined.proposals_digest(), loaded.image, masks)
 
 
 def _review_masks(

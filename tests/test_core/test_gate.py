@@ -147,10 +147,10 @@ def test_what_was_kept_is_told_with_the_way_to_take_it() -> None:
     counts = {describe_reason(reason): reasons.count(reason) for reason in reasons}
     assert summarize_kept(counts, 9) == (
         '3 of 9 coarse masks were kept: expected gain too small 2, score too low 1. '
-        '--gate min_gain=none min_score=none accepts their refined masks, too.'
+        '--no-gate accepts every proposal, --gate min_gain=none min_score=none drops these conditions alone.'
     )
     assert summarize_kept(counts, 9, in_python=True).endswith(
-        ' gate=dict(min_gain=None, min_score=None) accepts their refined masks, too.'
+        ' gate=False accepts every proposal, gate=dict(min_gain=None, min_score=None) drops these conditions alone.'
     )
-    assert summarize_kept({'coarse mask is empty': 1}, 9) == '1 of 9 coarse masks were kept: coarse mask is empty 1.'
+    assert summarize_kept({'coarse mask is empty': 1}, 9) == '1 of 9 coarse masks was kept: coarse mask is empty 1.'
     assert summarize_kept({}, 9) == ''

@@ -179,7 +179,7 @@ def test_a_gate_keeps_what_the_model_predicted(detector, coarse_detections, monk
     for name, sample in predict(detector, {**HOOK, 'gate': {'min_score': 1.1}}).items():
         np.testing.assert_array_equal(masks_of(sample), masks_of(coarse_detections[name]))
     [line] = [line for line in lines if 'RefineHook' in str(line)]
-    assert ' replaced 0 of ' in line and line.endswith('gate=dict(min_score=None) accepts their refined masks, too.')
+    assert ' replaced 0 of ' in line and line.endswith(', gate=dict(min_score=None) drops this condition alone.')
 
 
 def test_counts_are_those_of_all_processes(detector, monkeypatch):

@@ -14,9 +14,11 @@ from scipy import ndimage
 
 from mmrefine.core.brush_rle import decode_brush, encode_brush
 from mmrefine.files.image_table import ImageTable
-from mmrefine.jobs import refine_dataset
+from mmrefine.jobs import format_report, refine_dataset
 from mmrefine.jobs.convert import convert
+from mmrefine.jobs.decide import apply_decisions, reopen
 from mmrefine.jobs.formats import FormatOptions, open_masks
+from mmrefine.jobs.review import write_review
 from tests.helpers.bright_refiner import BrightRefiner
 from tests.helpers.scenes import SIZE_HW, Scenes
 
@@ -88,6 +90,43 @@ def test_what_is_kept_stays_to_the_byte(scenes, name):
     assert_same(after, before)
 
 
+@pytest.mark.parametrize('name', [*FORMATS, 'polygons'])
+def test_ground_truth_page_and_decisions_of_each_format(scenes, name):
+    photos, polygons, kind = scenes.folder / 'photos', None, name
+    if name == 'polygons':
+        polygons, kind = 0.25, 'coco'
+    coarse, truth = (scenes.folder / side / FILES.get(kind, 'folder') for side in ('coarse', 'true'))
+    convert(scenes.folder / 'coco.json', coarse, to=kind, images=photos, polygons=polygons)
+    convert(scenes.folder / 'truth.json', truth, to=kind, images=photos, polygons=polygons)
+    out, model = scenes.folder / 'out', BrightRefiner(gate=dict(min_score=0.67))
+    report = refine_dataset(photos, coarse, out, model=model, format=kind, gt=truth, progress=False)
+    assert report.is_clean and len(report.masks) == 4
+    assert all(
+        entry['refined']['iou'] == (1 if entry['accepted'] else entry['coarse']['iou']) for entry in report.masks
+    )
+    assert 0 < report.total['accepted'] < 4, 'the gate must keep some, so that there is something to decide'
+    assert write_review(out).read_text(encoding='utf-8').count('"iou": [') == 4
+
+    keys = [task.key for task in reopen(out).work.tasks]
+    after = apply_decisions(out, {key: {0: True, 1: True} for key in keys})
+    assert after.total['accepted'] == 4 and after.total['measures']['refined/iou'] == 1
+    refined = all_masks(out / (coarse.name if kind in FILES else 'masks'), photos, kind)
+    for number, image in enumerate(scenes.names):
+        assert np.array_equal([mask for _, mask in refined[f'{image}.png']], scenes.true[number])
+
+
+@pytest.mark.parametrize('name', FORMATS)
+def test_ground_truth_of_another_format_is_refused(scenes, name):
+    photos, coarse = scenes.folder / 'photos', scenes.folder / 'coarse' / FILES.get(name, 'folder')
+    convert(scenes.folder / 'coco.json', coarse, to=name, images=photos)
+    other, kind = (scenes.folder / 'true', 'labelme') if name != 'labelme' else (scenes.folder / 'true.xml', 'cvat')
+    convert(scenes.folder / 'truth.json', other, to=kind, images=photos)
+    with pytest.raises(ValueError, match='ground truth must be of the kind of the masks'):
+        refine_dataset(
+            photos, coarse, scenes.folder / 'out', model=BrightRefiner(), format=name, gt=other, progress=False
+        )
+
+
 def png_text(mask):
     buffer = io.BytesIO()
     Image.fromarray(mask.astype(np.uint8) * 255).save(buffer, 'PNG')
@@ -124,6 +163,10 @@ def test_labelme_keeps_everything_else_and_its_groups(scenes):
     assert left['group_id'] == 5 and sorted(map(tuple, left['points'])) == [(5, 6), (5, 20), (25, 6), (25, 20)]
     assert right['points'] == [[35, 8], [54, 29]]
     assert [problem['mask'] for problem in report.problems] == [4]
+    # A box is no mask: it is not among those that are counted.
+    assert report.total['masks'] == 3 and report.total['left_alone'] == {'rectangle': 1}
+    assert report.total['kept_for'] == {'could not be used': 1}
+    assert format_report(report).endswith('1 shape was left as it came: rectangle 1.')
 
 
 def test_cvat_keeps_comments_attributes_and_other_shapes(scenes):
@@ -191,7 +234,7 @@ def test_yolo_keeps_scores_boxes_and_names(scenes):
     assert (words[0], words[-1]) == (b'0', b'0.875')
     points = np.array(words[1:-1], float).reshape(-1, 2) * (60, 40)
     assert np.allclose(sorted(points.tolist()), [[5, 6], [5, 20], [25, 6], [25, 20]], atol=1e-4)
-    assert [entry['category'] for entry in report.masks] == ['right', 'left']
+    assert [entry['category'] for entry in report.masks] == ['left']
 
 
 def test_arrays_keep_type_shape_and_neighbours(scenes):

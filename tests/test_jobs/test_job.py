@@ -88,7 +88,7 @@ def test_what_the_gate_kept_is_told(scenes: Scenes) -> None:
     assert report.total['accepted'] == 0 and report.total['kept_for'] == {'score too low': num_masks}
     assert format_report(report).endswith(
         f'{num_masks} of {num_masks} coarse masks were kept: score too low {num_masks}. '
-        '--gate min_score=none accepts their refined masks, too.'
+        '--no-gate accepts every proposal, --gate min_score=none drops this condition alone.'
     )
     assert run(scenes, 'coco.json', 'free', model=BrightRefiner()).total['kept_for'] == {}
 

@@ -16,6 +16,8 @@ from PIL import Image
 from mmrefine.core.palette import voc_palette
 from mmrefine.core.rle import decode_segmentation, encode_rle
 from mmrefine.jobs import format_video_report, refine_video
+from mmrefine.jobs.decide import apply_decisions
+from mmrefine.jobs.review import write_review
 from tests.helpers.bright_refiner import BrightRefiner
 from tests.helpers.scenes import files_of
 
@@ -88,6 +90,9 @@ def test_maps_come_out_as_maps(clips):
     assert 0 <= report.total['flicker_refined'] < 0.3
     assert 'total: 2 clips: 8 frames, 16 masks' in format_video_report(report)
     assert sorted(path.name for path in (clips.folder / 'out').iterdir()) == ['.job', 'masks', 'summary.json']
+    for review in (write_review, lambda out: apply_decisions(out, {})):
+        with pytest.raises(ValueError, match='holds the masks of clips, whose proposals are not kept'):
+            review(clips.folder / 'out')
 
 
 def test_youtube_vis_comes_out_as_youtube_vis(clips):

@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mmrefine.cli.main import main
 from mmrefine.core.rle import decode_segmentation
@@ -119,6 +120,9 @@ def test_review_from_the_page_to_the_files(page, out, tmp_path):
     page.keyboard.press('r')
     page.reload()
     assert page.inner_text('#counts') == '8 masks · 5 accepted · 3 kept', 'the decision is lost with a reload'
+    page.keyboard.press('u')
+    assert page.inner_text('#counts') == '8 masks · 6 accepted · 2 kept', 'a reload loses what there is to undo'
+    target.locator('.reject').click()
 
     decisions = export(page, tmp_path / 'decisions.json')
     [(key, chosen)] = json.loads(decisions.read_text())['decisions'].items()
@@ -169,6 +173,48 @@ def test_errors_and_whole_images(page):
     page.click('#view-images')
     page.wait_for_selector('#images path.final-line')
     assert page.locator('#images article').count() == 4 and page.is_hidden('#gallery')
+    for key in 'jar':
+        page.keyboard.press(key)
+    assert page.inner_text('#decided') == '0', 'a mask that is not seen was decided'
+
+
+def test_the_final_outline_follows_the_decision(page):
+    card = page.locator('#gallery article').first
+    card.scroll_into_view_if_needed()
+    final, coarse = card.locator('path.final-line'), card.locator('path.coarse-line').get_attribute('d')
+    assert not final.is_visible()
+    page.check('#layers input[value=final]')
+    assert final.is_visible()
+    for button, is_coarse in (('.reject', True), ('.accept', False)):
+        card.locator(button).click()
+        assert (final.get_attribute('d') == coarse) == is_coarse
+
+
+def test_decisions_end_with_the_proposals_they_were_about(page, out, tmp_path, capsys):
+    page.locator('#gallery article').first.locator('.reject').click()
+    decisions = export(page, tmp_path / 'decisions.json')
+    image = np.array(Image.open(tmp_path / 'photos/scene_0.png'))
+    Image.fromarray(np.roll(image, 1, axis=1)).save(tmp_path / 'photos/scene_0.png')
+    refine_dataset(
+        tmp_path / 'photos', tmp_path / 'coco.json', out, model=BrightRefiner(gate=dict(min_score=0.67)),
+        gt=tmp_path / 'truth.json', progress=False,
+    )  # fmt: skip
+    before = files_of(out)
+    assert main(['decide', str(out), str(decisions)]) == 2
+    assert 'scene_0.png was refined again since it was reviewed; review it again.' in capsys.readouterr().err
+    assert files_of(out) == before
+    write_review(out)
+    page.reload()
+    assert page.inner_text('#decided') == '0'
+
+
+def test_filters_of_a_phone_open_on_demand(page):
+    page.set_viewport_size({'width': 390, 'height': 800})
+    assert page.is_hidden('#sort')
+    page.click('#filter')
+    assert page.is_visible('#sort') and page.get_attribute('#filter', 'aria-expanded') == 'true'
+    page.mouse.wheel(0, 1500)
+    assert page.locator('#export').is_visible() and page.locator('#export').bounding_box()['y'] < 120
 
 
 def test_everything_has_a_name(page):

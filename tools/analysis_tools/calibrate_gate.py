@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 from pathlib import Path
 
 from rich import box
@@ -112,8 +113,10 @@ def draw(result: Calibration, path: Path) -> None:
     plt.close(figure)
 
 
-def write_config(result: Calibration, base: str, path: Path) -> None:
-    """A config that inherits another one and has this gate."""
+def write_config(result: Calibration, base: str, checkpoint: str | None, path: Path) -> None:
+    """A config that inherits another one, with its weights, and has this gate."""
+    from mmengine.config import Config
+
     from mmrefine.files.atomic import whole_file
     from mmrefine.models.model_zoo import BUNDLED_MODELS
     from mmrefine.utils import find_config
@@ -122,7 +125,10 @@ def write_config(result: Calibration, base: str, path: Path) -> None:
     parent = Path(find_config(bundled.config if bundled else base)).resolve()
     with whole_file(path) as file:
         file.write(f'# Gate by tools/analysis_tools/calibrate_gate.py.\n_base_ = {str(parent)!r}\n\n')
-        file.write(f'model = dict(gate=dict(\n    _delete_=True,\n{gate_lines(result)}))\n')
+        if checkpoint or bundled:
+            file.write(f'load_from = {os.path.abspath(checkpoint) if checkpoint else base!r}\n\n')
+        instead = '    _delete_=True,\n' if 'gate' in Config.fromfile(parent).model else ''
+        file.write(f'model = dict(gate=dict(\n{instead}{gate_lines(result)}))\n')
 
 
 def gate_lines(result: Calibration) -> str:
@@ -148,7 +154,7 @@ def main() -> None:
         )
     print(f'gate=dict(\n{gate_lines(result)})')
     if args.out:
-        write_config(result, args.config, args.out)
+        write_config(result, args.config, args.checkpoint, args.out)
         print(f'config: {args.out}')
     if args.plot:
         draw(result, args.plot)

@@ -8,7 +8,7 @@ import pkgutil
 from pathlib import Path
 
 from mmrefine.files.image_table import ImageTable
-from mmrefine.jobs.formats.base import FORMATS, FormatOptions, MaskFormat, register_format
+from mmrefine.jobs.formats.base import FORMATS, FormatOptions, GroundTruth, MaskFormat, register_format
 from mmrefine.jobs.formats.clips import CLIP_FORMATS, CLIP_WRITERS, ClipFormat
 
 for _module in pkgutil.iter_modules(__path__):
@@ -25,6 +25,7 @@ __all__ = [
     'format_names',
     'open_clips',
     'open_masks',
+    'open_ground_truth',
     'register_format',
 ]
 
@@ -71,6 +72,29 @@ def open_masks(
             'Names must match, suffixes may differ.'
         )
     return source
+
+
+def open_ground_truth(source: MaskFormat, path: str | os.PathLike) -> GroundTruth:
+    """Ground truth for the masks of a job.
+
+    Raises:
+        FileNotFoundError: it does not exist.
+        ValueError: it is of another format, or none of it belongs to the masks.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f'ground truth {path} does not exist.')
+    try:
+        return source.open_ground_truth(path)
+    except (OSError, ValueError) as error:
+        found = find_format(path, None, FormatOptions()).name
+        wanted = source.ground_truth_format or source.name
+        if found == wanted:
+            raise
+        raise ValueError(
+            f'ground truth must have the format of the masks, {wanted}, got {path} of the format {found}; '
+            'mmrefine convert changes the format.'
+        ) from error
 
 
 def find_format(masks: Path, name: str | None, options: FormatOptions) -> type[MaskFormat]:

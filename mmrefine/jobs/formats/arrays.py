@@ -82,7 +82,7 @@ def new_arrays(image: NewImage) -> tuple[str, bytes]:
     stack = np.array([item.mask for item in image.masks], bool).reshape(-1, *image.size_hw)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, masks=stack, labels=np.array([item.category for item in image.masks], str))
-    return str(PurePosixPath(image.name).with_suffix('.npz')), buffer.getvalue()
+    return f'{image.stem}.npz', buffer.getvalue()
 
 
 def _stack(masks: np.ndarray, path: Path) -> np.ndarray:

@@ -184,6 +184,7 @@ class MaskFormat(ABC):
     Attributes:
         name: set by :func:`register_format`.
         is_fallback: other formats are tried first.
+        ground_truth_format: the format as which its ground truth is recognised; '': its own.
         tasks: the work, in the order of the masks.
         choices: what a user chose that the refined masks depend on, in types of JSON.
 
@@ -193,6 +194,7 @@ class MaskFormat(ABC):
 
     name: ClassVar[str] = ''
     is_fallback: ClassVar[bool] = False
+    ground_truth_format: ClassVar[str] = ''
 
     def __init__(self, path: Path, images: ImageTable, options: FormatOptions):
         self.path, self.images, self.options = Path(path), images, options
@@ -224,6 +226,14 @@ class MaskFormat(ABC):
     def declared_size(self, task: MaskTask) -> tuple[int, int] | None:
         """(H, W) of a task's image from the masks' file; None if it is not given there."""
         return None
+
+    def declared_name(self, task: MaskTask) -> str | None:
+        """Name of a task's image as the masks' file has it; None if it does not say."""
+        return None
+
+    def without_masks(self) -> Iterable[tuple[str, tuple[int, int]]]:
+        """Names and (H, W) of images that the masks' file describes, of which it has no masks: no task is theirs."""
+        return ()
 
     def names_digest(self) -> str:
         """Digest of the names of masks in reports, such as names of categories."""

@@ -109,6 +109,12 @@ class CocoMasks(MaskFormat):
         described = self.file.images.get(json.loads(task.key))
         return None if described is None else described.size_hw
 
+    def without_masks(self) -> Iterable[tuple[str, tuple[int, int]]]:
+        with_masks = set(self.file.image_ids)
+        for image_id, image in self.file.images.items():
+            if image_id not in with_masks and not image.problem and image.size_hw is not None:
+                yield image.name, image.size_hw
+
     def names_digest(self) -> str:
         return digest_of(list(self.file.categories.items()))
 
@@ -147,10 +153,6 @@ class CocoMasks(MaskFormat):
         return change
 
     def open_ground_truth(self, path: Path) -> GroundTruth:
-        if path.suffix.lower() != '.json':
-            raise ValueError(
-                f'ground truth must have the format of the masks: {path} is PNG files, they are a COCO file.'
-            )
         return CocoGroundTruth(path, self)
 
 

@@ -39,12 +39,16 @@ class NewImage:
         size_hw: (H, W).
         masks: in order.
         number: place among the images, from 0.
+        stem: of files of its own, with folders, without a suffix; it stays under the folder of all.
+        path: where the image is; None if that is not known.
     """
 
     name: str
     size_hw: tuple[int, int]
     masks: list[NewMask] = field(default_factory=list)
     number: int = 0
+    stem: str = ''
+    path: Path | None = None
 
 
 class LazyMasks(CoarseMasks):

@@ -42,6 +42,8 @@ class InstanceMasks(MaskFormat):
         files: by name.
     """
 
+    ground_truth_format = 'png'
+
     def __init__(self, path: Path, images: ImageTable, options: FormatOptions):
         super().__init__(path, images, options)
         self.files = mask_paths(path)
@@ -118,5 +120,5 @@ def new_instances(image: NewImage) -> list[tuple[str, bytes]]:
     for index, item in enumerate(image.masks):
         buffer = io.BytesIO()
         Image.fromarray(item.mask.astype(np.uint8) * 255).save(buffer, 'PNG')
-        files.append((f'{PurePosixPath(image.name).with_suffix("")}_{index}.png', buffer.getvalue()))
+        files.append((f'{image.stem}_{index}.png', buffer.getvalue()))
     return files

@@ -101,10 +101,6 @@ class LabelMaps(PngMasks):
         return paint_in_order(before, in_regions, masks, background=self.background, void=self.void)
 
     def open_ground_truth(self, path: Path) -> GroundTruth:
-        if path.suffix.lower() == '.json':
-            raise ValueError(
-                f'ground truth must have the format of the masks: {path} is a COCO file, they are PNG files.'
-            )
         return LabelMapGroundTruth(path, self)
 
 

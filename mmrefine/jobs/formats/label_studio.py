@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import numpy as np
 
@@ -124,7 +124,7 @@ def new_label_studio(images: Iterable[NewImage]) -> bytes:
         tasks.append(
             {
                 'id': image.number + 1,
-                'data': {'image': image.name},
+                'data': {'image': f'/data/local-files/?d={quote(image.name)}'},
                 'predictions': [{'model_version': 'mmrefine', 'result': results}],
             }
         )

@@ -12,6 +12,7 @@ import binascii
 import copy
 import io
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -53,6 +54,12 @@ class LabelmeMasks(FilePerImage):
 
     def declared_size(self, task: MaskTask) -> tuple[int, int] | None:
         return _declared_size(self._content(task))
+
+    def declared_name(self, task: MaskTask) -> str | None:
+        path = self._content(task).get('imagePath')
+        if not isinstance(path, str) or not path:
+            return None
+        return str(PurePosixPath(task.key).parent / PurePosixPath(path.replace('\\', '/')).name)
 
     def _content(self, task: MaskTask) -> dict:
         content = read_json(self.files[task.key])
@@ -97,8 +104,11 @@ class LabelmeMasks(FilePerImage):
         return pairs_of_task
 
 
-def new_labelme(image: NewImage) -> tuple[str, bytes]:
-    """A new file of labelme, and its name."""
+def new_labelme(image: NewImage, folder: Path) -> tuple[str, bytes]:
+    """A new file of labelme, and its name under the folder; it leads to the image, or to its name beside the file."""
+    name = f'{image.stem}.json'
+    beside = PurePosixPath(image.name).name
+    image_path = beside if image.path is None else os.path.relpath(image.path, (folder / name).parent)
     shapes: list[dict] = []
     for number, item in enumerate(image.masks, 1):
         base = {'label': item.category or 'object', 'points': [], 'group_id': None, 'description': ''}
@@ -108,13 +118,13 @@ def new_labelme(image: NewImage) -> tuple[str, bytes]:
         'version': '5.5.0',
         'flags': {},
         'shapes': shapes,
-        'imagePath': image.name,
+        'imagePath': Path(image_path).as_posix(),
         'imageData': None,
         'imageHeight': height,
         'imageWidth': width,
     }
     text = json.dumps(content, ensure_ascii=False, indent=2)
-    return str(PurePosixPath(image.name).with_suffix('.json')), text.encode('utf-8', 'surrogatepass')
+    return name, text.encode('utf-8', 'surrogatepass')
 
 
 def _declared_size(content: dict) -> tuple[int, int] | None:

@@ -34,7 +34,7 @@ class PngMasks(MaskFormat):
         files: by the name of what is written for each.
     """
 
-    is_fallback = True
+    is_fallback, ground_truth_format = True, 'png'
 
     def __init__(self, path: Path, images: ImageTable, options: FormatOptions):
         super().__init__(path, images, options)
@@ -95,10 +95,6 @@ class PngMasks(MaskFormat):
         return [pair]
 
     def open_ground_truth(self, path: Path) -> GroundTruth:
-        if path.suffix.lower() == '.json':
-            raise ValueError(
-                f'ground truth must have the format of the masks: {path} is a COCO file, they are PNG files.'
-            )
         return PngGroundTruth(path, self)
 
 
@@ -118,6 +114,8 @@ class PngGroundTruth(GroundTruth):
 
     def __init__(self, path: Path, source: PngMasks):
         self.source, self.paths = source, [path]
+        if path.suffix.lower() == '.json':
+            raise ValueError(f'ground truth of {source.path} must be PNG files, got {path}.')
         table = ImageTable(path)
         if table.is_single and len(source.files) == 1:
             found = dict(zip(source.files, table.names, strict=True))

@@ -103,7 +103,7 @@ def new_yolo(image: NewImage, classes: dict[str, int]) -> tuple[str, bytes]:
         if item.mask.any():
             number = classes.setdefault(item.category or 'object', len(classes))
             lines.append(' '.join([str(number), *_shares(item.mask)]) + '\n')
-    return str(PurePosixPath(image.name).with_suffix('.txt')), ''.join(lines).encode()
+    return f'{image.stem}.txt', ''.join(lines).encode()
 
 
 def find_classes(path: Path) -> Path | None:

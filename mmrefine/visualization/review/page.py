@@ -59,12 +59,14 @@ class ReviewImage:
     Attributes:
         key: names it in decisions.
         name: for people.
+        proposals: a digest of what is proposed; decisions on others do not count.
         image: (H, W, 3) uint8 RGB.
         masks: those to show, with their indices.
     """
 
     key: str
     name: str
+    proposals: str
     image: np.ndarray
     masks: Iterable[tuple[int, ReviewMask]]
 
@@ -91,7 +93,14 @@ class ReviewPage:
         name = f'{self._folder}/{number:06d}.jpg'
         thumbnails = {name: _jpeg(item.image, scale)}
         self._images.append(
-            {'key': item.key, 'name': item.name, 'file': name, 'width': size_hw[1], 'height': size_hw[0]}
+            {
+                'key': item.key,
+                'name': item.name,
+                'proposals': item.proposals,
+                'file': name,
+                'width': size_hw[1],
+                'height': size_hw[0],
+            }
         )
         for index, mask in item.masks:
             box = _crop_box([mask.coarse, mask.proposed, mask.gt], size_hw)

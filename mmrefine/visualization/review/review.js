@@ -16,15 +16,17 @@ function element(name, attributes = {}, ...children) {
 const drawn = (name, attributes, ...children) => element(name, {svg: true, ...attributes}, ...children);
 const number = (value, digits) => value == null ? '–' : value.toFixed(digits);
 
-// ---- decisions: by mask, kept in the browser ----
+// ---- decisions: by mask, kept in the browser; those on other proposals than these are dropped ----
 const store = 'mmrefine review ' + data.identity;
-const idOf = mask => JSON.stringify([data.images[mask.image].key, mask.index]);
+const idOf = mask => JSON.stringify([data.images[mask.image].key, mask.index, data.images[mask.image].proposals]);
 let decisions = new Map(), history = [];
 try { decisions = new Map(JSON.parse(localStorage.getItem(store) || '[]')); } catch { /* no storage: until the page is left */ }
 const byKey = new Map(data.masks.map(mask => [idOf(mask), mask]));
 for (const id of decisions.keys()) if (!byKey.has(id)) decisions.delete(id);
+history = [...decisions.keys()].map(id => [id, undefined]);
 
 const isAccepted = mask => decisions.get(idOf(mask)) ?? mask.accepted;
+const finalOf = mask => isAccepted(mask) && mask.proposed ? mask.proposed : mask.coarse;
 
 function decide(mask, accepted) {
   if (!mask || !mask.possible) return;
@@ -50,12 +52,13 @@ function decided(mask) {
 }
 
 function exportDecisions() {
-  const content = {};
+  const content = {}, proposals = {};
   for (const [id, accepted] of decisions) {
-    const [key, index] = JSON.parse(id);
+    const [key, index, digest] = JSON.parse(id);
     (content[key] ??= {})[index] = accepted;
+    proposals[key] = digest;
   }
-  const text = JSON.stringify({kind: 'mmrefine decisions', review: data.identity, decisions: content}, null, 1);
+  const text = JSON.stringify({kind: 'mmrefine decisions', review: data.identity, decisions: content, proposals}, null, 1);
   const url = URL.createObjectURL(new Blob([text], {type: 'application/json'}));
   const link = element('a', {href: url, download: 'decisions.json'});
   document.body.append(link);
@@ -96,7 +99,7 @@ function counts() {
 const label = mask => `mask ${mask.name} of ${data.images[mask.image].name}`;
 
 function paths(mask, id) {
-  const both = mask.coarse + mask.proposed, final = isAccepted(mask) ? mask.proposed : mask.coarse;
+  const both = mask.coarse + mask.proposed;
   const clip = (name, d) => drawn('clipPath', {id: `${name}-${id}`}, drawn('path', {d}));
   const before = drawn('g', {class: 'side'}), after = drawn('g', {class: 'side'});
   before.append(drawn('path', {class: 'coarse-line', d: mask.coarse}));
@@ -107,9 +110,10 @@ function paths(mask, id) {
   const nodes = [clip('c', mask.coarse), clip('p', mask.proposed), before, after];
   if (mask.truth) {
     before.append(drawn('path', {class: 'error', d: mask.coarse + mask.truth}));
-    after.append(drawn('path', {class: 'error', d: (mask.proposed || final) + mask.truth}));
+    after.append(drawn('path', {class: 'error', d: (mask.proposed || mask.coarse) + mask.truth}));
     nodes.push(drawn('path', {class: 'truth-line', d: mask.truth}));
   }
+  nodes.push(drawn('path', {class: 'final-line'}));
   return {nodes, before, after};
 }
 
@@ -173,6 +177,7 @@ function fillVerdict(mask) {
   const accepted = isAccepted(mask), mine = decisions.get(idOf(mask));
   const verdict = mask.card.querySelector('.verdict');
   verdict.classList.toggle('accepted', accepted);
+  mask.card.querySelector('.final-line').setAttribute('d', finalOf(mask));
   verdict.textContent = mine !== undefined ? (accepted ? '✓ accepted by you' : '✕ kept by you') :
     accepted ? '✓ accepted' + (mask.decided ? ' by a reviewer' : '') : `✕ kept${mask.reason ? ': ' + mask.reason : ''}`;
   for (const [name, wanted] of [['accept', true], ['reject', false]])
@@ -194,6 +199,11 @@ data.masks.forEach((mask, id) => {
 });
 
 // ---- whole images ----
+// Cyan over blue to pink, and orange to yellow: green and red mean change.
+const hueOf = index => {
+  const place = (64 + index * 117) % 190;
+  return `hsl(${place < 155 ? 170 + place : place - 127} 90% 62%)`;
+};
 const masksOf = data.images.map(() => []);
 for (const mask of data.masks) masksOf[mask.image].push(mask);
 
@@ -202,8 +212,8 @@ function fillImages() {
     const card = element('article', {'aria-label': image.name});
     card.show = () => {
       const outlines = masksOf[place].map((mask, index) => {
-        const hue = `hsl(${(210 + index * 137.5) % 360} 90% 62%)`;
-        return drawn('path', {class: 'final-line', d: isAccepted(mask) && mask.proposed ? mask.proposed : mask.coarse, stroke: hue, style: `fill: ${hue}`},
+        const hue = hueOf(index);
+        return drawn('path', {class: 'instance-line', d: finalOf(mask), stroke: hue, style: `fill: ${hue}`},
           drawn('title', {}, `${mask.name} ${mask.category}`));
       });
       const taken = masksOf[place].filter(isAccepted).length;
@@ -223,7 +233,7 @@ function view(name) {
   for (const other of ['masks', 'images']) byId('view-' + other).setAttribute('aria-pressed', String(other === name));
   byId('gallery').hidden = name !== 'masks';
   byId('images').hidden = name !== 'images';
-  byId('controls').hidden = name !== 'masks';
+  for (const id of ['controls', 'filter', 'undo']) byId(id).hidden = name !== 'masks';
 }
 
 // ---- keys ----
@@ -253,6 +263,7 @@ function accept(accepted) {
 const keys = {j: () => step(1), k: () => step(-1), a: () => accept(true), r: () => accept(false), u: undo, e: exportDecisions};
 document.addEventListener('keydown', event => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches('select, input[type=search]')) return;
+  if (byId('gallery').hidden) return; // what is decided must be seen
   const act = keys[event.key.toLowerCase()];
   if (act) { event.preventDefault(); act(); }
 });
@@ -266,6 +277,8 @@ for (const id of ['sort', 'verdict', 'category', 'size', 'rising']) byId(id).add
 byId('search').addEventListener('input', arrange);
 byId('controls').addEventListener('submit', event => event.preventDefault());
 byId('layers').addEventListener('change', event => document.body.classList.toggle('show-' + event.target.value, event.target.checked));
+byId('filter').addEventListener('click', () =>
+  byId('filter').setAttribute('aria-expanded', String(document.body.classList.toggle('filtering'))));
 byId('undo').addEventListener('click', undo);
 byId('export').addEventListener('click', exportDecisions);
 byId('view-masks').addEventListener('click', () => view('masks'));
