@@ -171,7 +171,7 @@ def test_errors_and_whole_images(page):
     page.check('#layers input[value=errors]')
     assert error.is_visible()
     page.click('#view-images')
-    page.wait_for_selector('#images path.final-line')
+    page.wait_for_selector('#images path.instance-line')
     assert page.locator('#images article').count() == 4 and page.is_hidden('#gallery')
     for key in 'jar':
         page.keyboard.press(key)
