@@ -20,7 +20,7 @@ from mmrefine.apis.inferencer import RefineInferencer
 from mmrefine.files.images import read_image
 from mmrefine.files.names import inside
 from mmrefine.jobs.fingerprints import Fingerprint, digest_of, fingerprint_files, fingerprint_value
-from mmrefine.jobs.formats.base import CoarseMasks, GroundTruth, GroundTruthMasks, MaskFormat, MaskPair, MaskTask
+from mmrefine.jobs.formats.base import CROWD, CoarseMasks, GroundTruth, GroundTruthMasks, MaskFormat, MaskPair, MaskTask
 from mmrefine.jobs.outputs import OutputFolder
 from mmrefine.jobs.refined_masks import RefinedMask, RefinedMasks, encode_results
 from mmrefine.jobs.report import JobReport, Totals, mask_entry, measure, read_report, write_summary
@@ -148,8 +148,9 @@ class ImageWork(Work):
         gt, problems = self._ground_truth_of(loaded)
         entries, drawn, left_alone = [], _Drawn(loaded.image.shape[:2]), Counter()
         for position, pair in enumerate(self.source.write(task, loaded.coarse, refined, out)):
-            if position in loaded.coarse.left_alone:
-                left_alone[loaded.coarse.left_alone[position]] += 1
+            shape = loaded.coarse.left_alone.get(position, CROWD)
+            if shape != CROWD:
+                left_alone[shape] += 1
                 continue
             measures = {}
             if gt is not None and not pair.failed:

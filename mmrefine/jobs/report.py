@@ -199,7 +199,7 @@ def format_report(report: JobReport, max_rows: int = 50) -> str:
     if left_alone:
         parts = ', '.join(f'{what} {count}' for what, count in sorted(left_alone.items(), key=lambda item: -item[1]))
         count = sum(left_alone.values())
-        as_before = 'was left as it came' if count == 1 else 'were left as they came'
+        as_before = 'was left unchanged' if count == 1 else 'were left unchanged'
         console.print(printable(f'{counted(count, "shape")} {as_before}: {parts}.'))
     return '\n'.join(line.rstrip() for line in console.file.getvalue().splitlines() if line.strip())
 

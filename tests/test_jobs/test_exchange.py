@@ -121,7 +121,7 @@ def test_ground_truth_of_another_format_is_refused(scenes, name):
     convert(scenes.folder / 'coco.json', coarse, to=name, images=photos)
     other, kind = (scenes.folder / 'true', 'labelme') if name != 'labelme' else (scenes.folder / 'true.xml', 'cvat')
     convert(scenes.folder / 'truth.json', other, to=kind, images=photos)
-    with pytest.raises(ValueError, match='ground truth must be of the kind of the masks'):
+    with pytest.raises(ValueError, match='ground truth must have the format of the masks'):
         refine_dataset(
             photos, coarse, scenes.folder / 'out', model=BrightRefiner(), format=name, gt=other, progress=False
         )
@@ -166,7 +166,7 @@ def test_labelme_keeps_everything_else_and_its_groups(scenes):
     # A box is no mask: it is not among those that are counted.
     assert report.total['masks'] == 3 and report.total['left_alone'] == {'rectangle': 1}
     assert report.total['kept_for'] == {'could not be used': 1}
-    assert format_report(report).endswith('1 shape was left as it came: rectangle 1.')
+    assert format_report(report).endswith('1 shape was left unchanged: rectangle 1.')
 
 
 def test_cvat_keeps_comments_attributes_and_other_shapes(scenes):

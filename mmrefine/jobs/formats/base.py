@@ -38,6 +38,8 @@ from mmrefine.jobs.refined_masks import RefinedMasks
 if TYPE_CHECKING:
     from mmrefine.jobs.outputs import OutputFolder
 
+CROWD = 'crowd'
+
 
 @dataclass(frozen=True)
 class MaskTask:
@@ -74,7 +76,8 @@ class CoarseMasks(ABC):
         size_hw: (H, W).
         names: N names for reports: ids, labels or file names; they must go into JSON.
         categories: N names of categories, '' where unknown.
-        left_alone: by index, why a mask is not refined although nothing is wrong with it, such as ``'crowd'``.
+        left_alone: by index, why a shape is not refined although nothing is wrong with it: what it is instead of a
+            mask, or ``CROWD``, a mask that is kept.
     """
 
     def __init__(

@@ -18,6 +18,7 @@ from mmrefine.files.coco_file import NO_IMAGE, CocoFile, is_crowd
 from mmrefine.files.image_table import ImageTable
 from mmrefine.jobs.fingerprints import Fingerprint, digest_of
 from mmrefine.jobs.formats.base import (
+    CROWD,
     CoarseMasks,
     FormatOptions,
     GroundTruth,
@@ -183,7 +184,7 @@ def _left_alone(record: dict) -> str:
     """Reason why a valid record is not refined; '' if it is."""
     if is_absent(record.get('segmentation')):
         return _NO_MASK
-    return 'crowd' if is_crowd(record) else ''
+    return CROWD if is_crowd(record) else ''
 
 
 def _category(file: CocoFile, record: dict) -> str:
