@@ -28,7 +28,7 @@ from mmrefine.core.iou import binary_iou
 
 FEATURES = ('score', 'expected_gain', 'agreement', 'area_ratio', 'relative_size', 'sharpness', 'stability')
 # Settings that are the minimum of a feature, in the order in which they are checked, and the reasons for masks below.
-_LEAST = {
+_MINIMUMS = {
     'min_score': ('score', 'score too low'),
     'min_gain': ('expected_gain', 'expected gain too small'),
     'min_agreement': ('agreement', 'overlap with the coarse mask too small'),
@@ -92,7 +92,7 @@ class QualityGate:
             return 'refined mask is empty'
         if not math.isfinite(features['score']):
             return 'its score is not a number'
-        for setting, (name, words) in _LEAST.items():
+        for setting, (name, words) in _MINIMUMS.items():
             minimum = getattr(self, setting)
             if minimum is not None:
                 value = _value(features, name, setting)
@@ -220,7 +220,7 @@ def summarize_kept(counts: Mapping[str, int], num_masks: int, in_python: bool = 
     parts = ', '.join(f'{words} {counts[words]}' for words in most_first)
     kept = sum(counts.values())
     sentence = f'{kept} of {num_masks} coarse masks {"was" if kept == 1 else "were"} kept: {parts}.'
-    settings = {words: setting for setting, (_, words) in _LEAST.items()}
+    settings = {words: setting for setting, (_, words) in _MINIMUMS.items()}
     settings |= {_TOO_SMALL: 'area_ratio', _TOO_LARGE: 'area_ratio', _UNLIKELY: 'min_probability'}
     loosened = dict.fromkeys(settings[words] for words in most_first if words in settings)
     if loosened:
