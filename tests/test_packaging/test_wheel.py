@@ -75,7 +75,7 @@ def test_wheel_carries_configs_tools_and_data(wheel, sources):
     assert shipped
     for path in shipped:
         assert f'mmrefine/.mim/{path.relative_to(sources).as_posix()}' in names
-    for pattern in ('*.pth', '*.json'):
+    for pattern in ('*.pth', '*.json', '*.html', '*.css', '*.js'):
         for path in (sources / 'mmrefine').rglob(pattern):
             assert path.relative_to(sources).as_posix() in names
     assert not any(name.startswith(('tests/', 'configs/', 'tools/', 'mmrefine/.mim/tools/dev/')) for name in names)
