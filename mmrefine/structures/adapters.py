@@ -14,6 +14,7 @@ import torch
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
 from mmrefine.core.checks import binarize
+from mmrefine.core.rle import decode_segmentation
 
 
 def masks_from_det(sample: BaseDataElement, field: str = 'pred_instances') -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -22,7 +23,8 @@ def masks_from_det(sample: BaseDataElement, field: str = 'pred_instances') -> tu
     ``field`` is ``'pred_instances'``, or ``'pred_track_instances'`` of trackers.
 
     Masks may be tensors, arrays or MMDetection's ``BitmapMasks`` and ``PolygonMasks``, of any dtype that
-    :func:`~mmrefine.core.checks.binarize` takes: probabilities are cut at 0.5, levels up to 255 at 128.
+    :func:`~mmrefine.core.checks.binarize` takes: probabilities are cut at 0.5, levels up to 255 at 128; or a list of
+    COCO's RLE, as MMDetection dumps them.
 
     Raises:
         ValueError: there are no predicted masks, or they are logits or labels.
@@ -32,6 +34,8 @@ def masks_from_det(sample: BaseDataElement, field: str = 'pred_instances') -> tu
     if hasattr(masks, 'to_ndarray'):
         masks = masks.to_ndarray()
     try:
+        if isinstance(masks, list) and masks and all(isinstance(rle, dict) for rle in masks):
+            masks = np.stack([decode_segmentation(rle, rle.get('size')) for rle in masks])
         return binarize(_array(masks)), *_labels_and_scores(instances)
     except ValueError as error:
         raise ValueError(f'{field}.masks cannot be used: {error}') from error

@@ -8,6 +8,7 @@ import torch
 from mmengine.structures import InstanceData, PixelData
 
 from mmrefine import compat
+from mmrefine.core.rle import encode_rle
 from mmrefine.structures import (
     boxes_from_det,
     det_with_masks,
@@ -47,17 +48,24 @@ def prediction(det, given) -> object:
     return sample
 
 
-@pytest.mark.parametrize('kind', ['tensor', 'array', 'BitmapMasks'])
+@pytest.mark.parametrize('kind', ['tensor', 'array', 'BitmapMasks', 'RLE'])
 def test_masks_come_out_of_a_detection(det, kind):
     given = {'tensor': torch.from_numpy(masks()), 'array': masks()}.get(kind)
     if kind == 'BitmapMasks':
         from mmdet.structures.mask import BitmapMasks
 
         given = BitmapMasks(masks().astype(np.uint8), 6, 8)
+    if kind == 'RLE':
+        given = [encode_rle(mask) for mask in masks()]
     found, labels, scores = masks_from_det(prediction(det, given))
     np.testing.assert_array_equal(found, masks())
     assert found.dtype == bool and labels.tolist() == [3, 1]
     np.testing.assert_allclose(scores, [0.9, 0.4], rtol=1e-6)
+
+
+def test_rle_that_cannot_be_used(det):
+    with pytest.raises(ValueError, match='pred_instances.masks cannot be used: '):
+        masks_from_det(prediction(det, [{'counts': [48]}, {'size': [6, 8], 'counts': [47]}]))
 
 
 def test_soft_masks_of_a_detection_are_cut_at_one_half(det):
