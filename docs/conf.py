@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import re
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
 
 import mmrefine.compat.auto  # noqa: F401  (the modules that are documented import MMDetection)
 from mmrefine import __version__
 
+logger = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parents[1]
 REPOSITORY = 'https://github.com/mmrefine/mmrefine'
 
@@ -95,7 +98,20 @@ def escape_markup(app: Sphinx, what: str, name: str, obj: object, options: objec
             code_indent = indent
 
 
+def check_exported(app: Sphinx, env: BuildEnvironment) -> None:
+    """Warns of a name in a package's ``__all__`` that the reference does not describe."""
+    described = env.get_domain('py').objects
+    packages = [module.name for module in pkgutil.walk_packages(mmrefine.__path__, 'mmrefine.') if module.ispkg]
+    for package in map(importlib.import_module, ('mmrefine', *packages)):
+        for name in getattr(package, '__all__', ()):
+            defined = getattr(package, name)
+            target = f'{getattr(defined, "__module__", "")}.{getattr(defined, "__qualname__", "")}'
+            if callable(defined) and target.startswith('mmrefine.') and target not in described:
+                logger.warning('%s exports %s, which the reference does not describe', package.__name__, target)
+
+
 def setup(app: Sphinx) -> None:
+    app.connect('env-check-consistency', check_exported)
     app.connect('source-read', link_repository)
     app.connect('missing-reference', resolve_exported)
     app.connect('autodoc-process-docstring', escape_markup, priority=400)  # before napoleon writes its own
