@@ -27,16 +27,14 @@ def masks_from_det(sample: BaseDataElement, field: str = 'pred_instances') -> tu
     COCO's RLE, as MMDetection dumps them.
 
     Raises:
-        ValueError: there are no predicted masks, or they are logits or labels.
+        ValueError: there are no predicted masks, they are logits or labels, or not (N, H, W) of one size.
     """
     instances = _instances(sample, field, 'masks', 'an instance segmentation model such as Mask R-CNN')
-    masks = instances.masks
-    if hasattr(masks, 'to_ndarray'):
-        masks = masks.to_ndarray()
     try:
-        if isinstance(masks, list) and masks and all(isinstance(rle, dict) for rle in masks):
-            masks = np.stack([decode_segmentation(rle, rle.get('size')) for rle in masks])
-        return binarize(_array(masks)), *_labels_and_scores(instances)
+        masks = _stack(instances.masks, tuple(sample.get('ori_shape', (0, 0)))[:2])
+        if masks.ndim != 3:
+            raise ValueError(f'expected shape (N, H, W), one mask per prediction, got {masks.shape}.')
+        return binarize(masks), *_labels_and_scores(instances)
     except ValueError as error:
         raise ValueError(f'{field}.masks cannot be used: {error}') from error
 
@@ -130,6 +128,19 @@ def _instances(sample: BaseDataElement, field: str, wanted: str, source: str) ->
             f'got fields {sorted(sample.keys() if instances is None else instances.keys())}.'
         )
     return instances
+
+
+def _stack(masks: Any, size_hw: tuple[int, int]) -> np.ndarray:
+    """Masks as one array; an empty list has the size of the image."""
+    if hasattr(masks, 'to_ndarray'):
+        masks = masks.to_ndarray()
+    if not isinstance(masks, list):
+        return _array(masks)
+    planes = [decode_segmentation(mask, mask.get('size')) if isinstance(mask, dict) else _array(mask) for mask in masks]
+    shapes = sorted({plane.shape for plane in planes})
+    if len(shapes) > 1:
+        raise ValueError(f'expected masks of one size, the size of the image, got {shapes}.')
+    return np.stack(planes) if planes else np.zeros((0, *size_hw), bool)
 
 
 def _labels_and_scores(instances: InstanceData) -> tuple[np.ndarray, np.ndarray]:

@@ -68,6 +68,29 @@ def test_rle_that_cannot_be_used(det):
         masks_from_det(prediction(det, [{'counts': [48]}, {'size': [6, 8], 'counts': [47]}]))
 
 
+@pytest.mark.parametrize(
+    ('given', 'sentence'),
+    [
+        (masks()[0], r'expected shape \(N, H, W\), one mask per prediction, got \(6, 8\)'),
+        (torch.from_numpy(masks()[:, None]), r'expected shape \(N, H, W\), .* got \(2, 1, 6, 8\)'),
+        ([encode_rle(masks()[0]), encode_rle(masks()[1, :, :5])], r'one size, .* got \[\(6, 5\), \(6, 8\)\]'),
+        ([masks()[0], masks()[1, :5]], r'one size, .* got \[\(5, 8\), \(6, 8\)\]'),
+    ],
+    ids=['one mask', 'channels', 'RLE of two sizes', 'arrays of two sizes'],
+)
+def test_masks_of_other_shapes(det, given, sentence):
+    sample = det.DetDataSample(metainfo={'img_path': 'x.jpg', 'ori_shape': (6, 8)})
+    sample.pred_instances = InstanceData(masks=given)
+    with pytest.raises(ValueError, match=f'pred_instances.masks cannot be used: .*{sentence}'):
+        masks_from_det(sample)
+
+
+def test_no_detections_have_masks_of_the_size_of_the_image(det):
+    sample = det.DetDataSample(metainfo={'img_path': 'x.jpg', 'ori_shape': (6, 8)})
+    sample.pred_instances = InstanceData(masks=[], labels=torch.zeros(0), scores=torch.zeros(0))
+    assert masks_from_det(sample)[0].shape == (0, 6, 8)
+
+
 def test_soft_masks_of_a_detection_are_cut_at_one_half(det):
     distance_px = np.hypot(*(np.mgrid[:60, :60] - 30))
     soft = np.stack([1 / (1 + np.exp((distance_px - radius) / 4)) for radius in (12, 18)]).astype(np.float32)
