@@ -49,7 +49,7 @@ def out(tmp_path):
 def page(browser, out):
     context = browser.new_context(viewport={'width': 1200, 'height': 900}, accept_downloads=True)
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(120_000)  # all waits end with an event; this only ends a test that hangs
     page.problems = []
     page.on('pageerror', lambda error: page.problems.append(str(error)))
     page.on('request', lambda request: request.url.startswith(('file:', 'blob:')) or page.problems.append(request.url))
@@ -143,13 +143,20 @@ def test_review_from_the_page_to_the_files(page, out, tmp_path):
 
 
 def scores(page):
-    return [float(text) for text in page.locator('#gallery dl div:first-child dd').all_inner_texts()]
+    """Of all cards in order, once they are filled; the inner text of a card out of view would be empty."""
+    page.wait_for_function("[...document.querySelectorAll('#gallery article')].every(card => card.querySelector('dd'))")
+    return [float(text) for text in page.locator('#gallery dl div:first-child dd').all_text_contents()]
 
 
 def verdict(page, name):
     card = page.locator(f'#gallery article[aria-label="{name}"]')
     card.scroll_into_view_if_needed()
-    return card.locator('.verdict').inner_text()
+    return card.locator('.verdict').text_content()
+
+
+def test_scores_are_read_out_of_view(page):
+    page.set_viewport_size({'width': 390, 'height': 300})
+    assert len(scores(page)) == 8
 
 
 def test_keys_walk_and_decide(page):
