@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.hooks.test_time_aug_hook import PrepareTTAHook
 from mmengine.runner import Runner, TestLoop
@@ -78,6 +79,15 @@ def test_both_sides_in_one_pass(trained_beside, trained_alone):
     # Bright objects on dark ground, found at a stride of 8 px: the bright pixels are a better answer.
     assert metrics['gain/mIoU'] > 3
     assert 0 < metrics['accepted'] <= 1
+
+
+def test_scalars_of_both_sides_are_written(trained_beside):
+    [path] = Path(trained_beside.work_dir).glob('*/vis_data/scalars.json')
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    validations = [record for record in records if 'refined/mIoU' in record]
+    assert len(validations) >= 2
+    for record in validations:
+        assert record['gain/mIoU'] == pytest.approx(record['refined/mIoU'] - record['coarse/mIoU'])
 
 
 # ---- after training -------------------------------------------------------------------------------------------------
@@ -167,6 +177,19 @@ def test_mixed_precision(trained_alone):
     offline = PredictionRefiner(build_refiner(REFINER, device='cpu'), classes=CLASSES)
     for expected, sample in zip(offline(watch.outputs), refined_watch.outputs, strict=True):
         assert torch.equal(sample.pred_sem_seg.data, expected.pred_sem_seg.data)
+
+
+def test_maps_that_were_predicted_in_windows(trained_alone, monkeypatch):
+    windows = Config({'mode': 'slide', 'crop_size': (32, 32), 'stride': (20, 20)})
+    monkeypatch.setattr(trained_alone.model, 'test_cfg', windows)
+    merged = Watch()
+    predict(trained_alone, merged)
+    found = predict(trained_alone, HOOK)
+    refine = PredictionRefiner(build_refiner(REFINER, device='cpu'), classes=CLASSES)
+    for before, after in zip(merged.outputs, refine(merged.outputs), strict=True):
+        refined = label_map(found[Path(before.img_path).name])
+        np.testing.assert_array_equal(refined, after.pred_sem_seg.data)
+        assert (refined != before.pred_sem_seg.data.numpy()).any()
 
 
 @pytest.mark.parametrize('tta_first', [True, False])
