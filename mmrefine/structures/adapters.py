@@ -136,7 +136,10 @@ def _stack(masks: Any, size_hw: tuple[int, int]) -> np.ndarray:
         masks = masks.to_ndarray()
     if not isinstance(masks, list):
         return _array(masks)
-    planes = [decode_segmentation(mask, mask.get('size')) if isinstance(mask, dict) else _array(mask) for mask in masks]
+    planes = [
+        decode_segmentation(mask, mask.get('size', size_hw)) if isinstance(mask, dict) else _array(mask)
+        for mask in masks
+    ]
     shapes = sorted({plane.shape for plane in planes})
     if len(shapes) > 1:
         raise ValueError(f'expected masks of one size, the size of the image, got {shapes}.')
