@@ -44,7 +44,8 @@ EXTRAS = {
     'lvis': ['lvis>=0.5.3'],
     'ray': ['ray[data]>=2.31'],
     'tests': ['pytest>=8', 'scikit-image>=0.24', 'playwright>=1.40'],
-    'docs': ['sphinx>=8.2', 'myst-parser>=4', 'furo'],
+    # sphinx.ext.apidoc came with Sphinx 8.2, which needs Python 3.11.
+    'docs': [f'{name}; python_version >= "3.11"' for name in ('sphinx>=8.2', 'myst-parser>=4', 'furo')],
     'lint': ['ruff', 'mypy'],
 }
 

@@ -87,6 +87,15 @@ def refine_detections(image: Any, detections: Any, **options: Any) -> Any:
 
     Raises:
         ValueError: there are no masks; and as :func:`mmrefine.refine`.
+
+    Example:
+        >>> import numpy as np
+        >>> from types import SimpleNamespace
+        >>> coarse = np.zeros((1, 96, 128), bool)
+        >>> coarse[0, 28:76, 28:92] = True
+        >>> detections = SimpleNamespace(mask=coarse, xyxy=np.array([[28, 28, 92, 76]]))  # as supervision.Detections
+        >>> refine_detections(np.full((96, 128, 3), 30, np.uint8), detections, device='cpu').mask.shape
+        (1, 96, 128)
     """
     from mmrefine.apis.inferencer import refine
 
@@ -112,6 +121,21 @@ def refine_sample(sample: Any, field: str = 'ground_truth', **options: Any) -> N
 
     Raises:
         ValueError: a mask is not (h, w); and as :func:`mmrefine.refine`.
+
+    Example:
+        >>> from PIL import Image
+        >>> import numpy as np
+        >>> import tempfile
+        >>> from types import SimpleNamespace
+        >>> class Sample(dict): pass  # in place of fiftyone.Sample
+        >>> detection = SimpleNamespace(mask=np.ones((48, 64), bool), bounding_box=[0.25, 0.25, 0.5, 0.5])
+        >>> sample = Sample(ground_truth=SimpleNamespace(detections=[detection]))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     sample.filepath = f'{folder}/image.png'
+        ...     Image.new('RGB', (128, 96)).save(sample.filepath)
+        ...     refine_sample(sample, device='cpu')
+        >>> detection.mask.dtype, len(detection.bounding_box)
+        (dtype('bool'), 4)
     """
     from mmrefine.apis.inferencer import refine
 

@@ -45,6 +45,15 @@ def RefinedModel(model_type: str | type, refine: dict, **model: Any) -> nn.Modul
 
     Raises:
         FileNotFoundError, TypeError, ValueError: a refiner that cannot be built, or unknown options.
+
+    Example:
+        >>> from mmengine.model import BaseModel
+        >>> class Detector(BaseModel):
+        ...     def forward(self, inputs, data_samples=None, mode='tensor'):
+        ...         return data_samples
+        >>> model = RefinedModel(Detector, refine=dict(refiner='segrefiner_tiny'))
+        >>> isinstance(model, Detector)
+        True
     """
     options = RefineHook(**refine)
     refiner = options.refiner

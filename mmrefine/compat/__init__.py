@@ -5,24 +5,19 @@ from .mmcv_ops import install_mmcv_ops
 from .mmcv_version import accept_mmcv_2_2
 from .numpy_names import restore_numpy_names
 from .package_configs import register_package_configs
-from .process_groups import leave_process_group_at_exit, prepare_process_group
+from .process_groups import leave_process_group_at_exit, prepare_process_group  # noqa: F401  (for the launchers)
 
-__all__ = [
-    'accept_mmcv_2_2',
-    'allow_mmengine_checkpoints',
-    'install_mmcv_ops',
-    'leave_process_group_at_exit',
-    'prepare_process_group',
-    'register_package_configs',
-    'restore_numpy_names',
-    'setup',
-]
+__all__ = ['setup']
 
 
 def setup() -> None:
     """Apply all workarounds; call it before mmdet or mmseg is imported. Cheap and idempotent.
 
     A config file reaches it without code: ``custom_imports = dict(imports=['mmrefine.compat.auto'])``.
+
+    Example:
+        >>> setup()
+        >>> import mmdet  # accepts the installed mmcv
     """
     install_mmcv_ops()
     accept_mmcv_2_2()

@@ -31,6 +31,10 @@ def paired_bootstrap(
 
     Raises:
         ValueError: there are no gains, some are not finite, or another argument does not fit.
+
+    Example:
+        >>> paired_bootstrap([0.25, 0.25, 0.25])
+        (0.25, 0.25)
     """
     gains = np.asarray(gains, np.float64)
     if gains.ndim != 1 or not gains.size or not np.isfinite(gains).all():

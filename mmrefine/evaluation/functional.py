@@ -27,6 +27,13 @@ def mask_overlap(pred: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """Pixels of the intersection and of the union, each (N,) int64, or 0-dimensional for a single pair.
 
     Sums of these over a dataset give its pooled IoU, the figure that CascadePSP and SegRefiner print for BIG.
+
+    Example:
+        >>> import numpy as np
+        >>> pred = np.array([[1, 1, 0, 0]], bool)
+        >>> gt = np.array([[0, 1, 1, 1]], bool)
+        >>> [int(count) for count in mask_overlap(pred, gt)]
+        [1, 4]
     """
     pred, gt = _check_pair(pred, gt)
     return np.count_nonzero(pred & gt, axis=(-2, -1)), np.count_nonzero(pred | gt, axis=(-2, -1))
@@ -77,6 +84,13 @@ def boundary_overlap(pred: np.ndarray, gt: np.ndarray, dilation_ratio: float = 0
 
     Args:
         pred, gt, dilation_ratio: see :func:`boundary_iou`.
+
+    Example:
+        >>> import numpy as np
+        >>> gt = np.zeros((20, 20), bool)
+        >>> gt[5:15, 5:15] = True
+        >>> [int(count) for count in boundary_overlap(gt, gt)]  # a band of one pixel
+        [36, 36]
     """
     pred, gt = _check_pair(pred, gt)
     if gt.ndim == 2:
@@ -119,6 +133,12 @@ def label_boundary_accuracy(pred: np.ndarray, gt: np.ndarray, ignore_label: int 
 
     Returns:
         A share in [0, 1]; NaN where there is no boundary.
+
+    Example:
+        >>> import numpy as np
+        >>> gt = np.repeat([[0, 1, 2]], 9, axis=0).repeat(3, axis=1)
+        >>> label_boundary_accuracy(gt, gt), label_boundary_accuracy(gt + 1, gt)
+        (1.0, 0.0)
     """
     for name, labels in (('pred', pred), ('gt', gt)):
         if not isinstance(labels, np.ndarray) or not np.issubdtype(labels.dtype, np.integer):
@@ -155,6 +175,13 @@ def evaluate_masks(
 
     Raises:
         ValueError: an unknown metric, or masks of different sizes.
+
+    Example:
+        >>> import numpy as np
+        >>> pred = np.array([[1, 1, 0, 0]], bool)
+        >>> gt = np.array([[0, 1, 1, 1]], bool)
+        >>> {name: values.tolist() for name, values in evaluate_masks(pred, gt, ['iou']).items()}
+        {'iou': [0.25], 'union_px': [4.0]}
     """
     check_metrics(metrics)
     pred, gt = _check_pair(pred, gt)

@@ -36,6 +36,14 @@ def simulated_prompt(mask: np.ndarray, prompt: str | int, seed: int, name: str) 
 
     Raises:
         ValueError: the mask is empty, or there is no such prompt.
+
+    Example:
+        >>> import numpy as np
+        >>> mask = np.zeros((6, 8), bool)
+        >>> mask[1:5, 2:7] = True
+        >>> points, labels = simulated_prompt(mask, 'box', seed=0, name='dog.jpg')
+        >>> points.tolist(), labels.tolist()
+        ([[2.0, 1.0], [6.0, 4.0]], [2, 3])
     """
     if mask.ndim != 2 or mask.dtype != bool or not mask.any():
         shown = f'{mask.dtype} of shape {mask.shape}' if mask.ndim != 2 or mask.dtype != bool else 'an empty one'
@@ -60,6 +68,10 @@ def mean_of_sets(summaries: Mapping[str, Mapping[str, float]]) -> dict[str, floa
 
     Raises:
         ValueError: there is no set.
+
+    Example:
+        >>> mean_of_sets({'DIS': {'iou': 0.5, 'num_masks': 2}, 'COIFT': {'iou': 0.75, 'num_masks': 3}})
+        {'iou': 0.625, 'num_masks': 5}
     """
     if not summaries:
         raise ValueError('summaries must hold at least one dataset, got none.')

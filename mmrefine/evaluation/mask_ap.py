@@ -41,6 +41,23 @@ def mask_ap(
 
     Raises:
         ImportError: ``federated`` without the package lvis.
+
+    Example:
+        >>> import numpy as np
+        >>> import json, tempfile
+        >>> from pycocotools import mask as coco_mask
+        >>> mask = np.zeros((20, 20), np.uint8, order='F')
+        >>> mask[5:15, 5:15] = 1
+        >>> rle = coco_mask.encode(mask) | {'counts': coco_mask.encode(mask)['counts'].decode()}
+        >>> about = {'id': 1, 'image_id': 1, 'category_id': 1, 'iscrowd': 0, 'area': 100, 'bbox': [5, 5, 10, 10]}
+        >>> dataset = {'info': {}, 'images': [{'id': 1, 'height': 20, 'width': 20}]}
+        >>> dataset |= {'categories': [{'id': 1, 'name': 'dog'}], 'annotations': [about | {'segmentation': rle}]}
+        >>> with tempfile.NamedTemporaryFile('w', suffix='.json') as file:
+        ...     json.dump(dataset, file)
+        ...     file.flush()
+        ...     result = {'image_id': 1, 'category_id': 1, 'segmentation': rle, 'score': 0.9}
+        ...     round(mask_ap(file.name, [result])['boundary_AP'], 3)
+        1.0
     """
     evaluate = _evaluate_lvis if federated else _evaluate_coco
     # The packages report on the standard output, and write into the results that they are given.

@@ -36,6 +36,14 @@ def match_masks(
 
     Returns:
         Indices of the matched predictions and of their objects, both (K,) int64.
+
+    Example:
+        >>> import numpy as np
+        >>> gt_masks = np.eye(3, dtype=bool)[:, None]  # three objects of one pixel
+        >>> labels, scores = np.zeros(2, int), np.array([0.5, 0.9])
+        >>> predicted, objects = match_masks(gt_masks[:2], labels, scores, gt_masks, np.zeros(3, int))
+        >>> predicted.tolist(), objects.tolist()  # in the order of scores
+        ([1, 0], [1, 0])
     """
     pairs: list[tuple[int, int]] = []
     if len(masks) and len(gt_masks):

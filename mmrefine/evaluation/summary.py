@@ -55,6 +55,12 @@ def summarize_refinement(
 
     Raises:
         ValueError: the two sides do not hold the same metrics of the same number of masks.
+
+    Example:
+        >>> coarse, refined = {'iou': [0.50, 0.75]}, {'iou': [0.75, 0.75]}
+        >>> summary = summarize_refinement(coarse, refined)
+        >>> summary['gain/iou'], summary['win_rate'], summary['harm_rate']
+        (0.125, 0.5, 0.0)
     """
     columns = _check_columns(coarse, refined)
     summary: dict[str, float] = {}
@@ -86,6 +92,11 @@ def gain_intervals(
 
     Returns:
         ``gain_low/<metric>`` and ``gain_high/<metric>``; NaN where no value is defined.
+
+    Example:
+        >>> coarse, refined = {'iou': [0.50, 0.75]}, {'iou': [0.75, 0.75]}
+        >>> gain_intervals(coarse, refined)
+        {'gain_low/iou': 0.0, 'gain_high/iou': 0.25}
     """
     columns = _check_columns(coarse, refined)
     images = np.arange(_num_masks(columns)) if images is None else np.array([str(image) for image in images])
@@ -119,6 +130,12 @@ def summarize_by_group(
             tuple of such from the widest to the narrowest, ``('real', 'davis')``: groups are then named
             ``real/davis``, and every wider group has a line ``real/all`` behind its members.
         images: the image of each mask; with it the summaries have the keys of :func:`gain_intervals` too.
+
+    Example:
+        >>> coarse, refined = {'iou': [0.50, 0.75]}, {'iou': [0.75, 0.75]}
+        >>> summaries = summarize_by_group(coarse, refined, ['cat', 'dog'])
+        >>> {name: summary['gain/iou'] for name, summary in summaries.items()}
+        {'cat': 0.25, 'dog': 0.0}
     """
     columns = _check_columns(coarse, refined)
     _check_length('groups', groups, _num_masks(columns))
@@ -144,6 +161,12 @@ def format_scores_table(summaries: Mapping[str, Mapping[str, float]], title: str
     Args:
         summaries: name of the line to summary, as :func:`summarize_by_group` returns them.
         title: what the names are.
+
+    Example:
+        >>> coarse, refined = {'iou': [0.50, 0.75]}, {'iou': [0.75, 0.75]}
+        >>> summaries = summarize_by_group(coarse, refined, ['cat', 'dog'])
+        >>> format_scores_table(summaries).splitlines()[-1]
+        '| dog   |     1 |  75.0 -> 75.0 (+0.0) |    0.0 |   0.0 |'
     """
     first = next(iter(summaries.values()), {})
     metrics = [key.removeprefix('coarse/') for key in first if key.startswith('coarse/')]
@@ -165,7 +188,17 @@ def format_scores_table(summaries: Mapping[str, Mapping[str, float]], title: str
 
 
 def print_scores_table(summaries: Mapping[str, Mapping[str, float]], title: str = 'group') -> None:
-    """Print what :func:`format_scores_table` returns."""
+    """Print what :func:`format_scores_table` returns.
+
+    Example:
+        >>> coarse, refined = {'iou': [0.50, 0.75]}, {'iou': [0.75, 0.75]}
+        >>> summaries = summarize_by_group(coarse, refined, ['cat', 'dog'])
+        >>> print_scores_table(summaries)
+        | group | masks |                IoU % | harm % | win % |
+        |-------|-------|----------------------|--------|-------|
+        | cat   |     1 | 50.0 -> 75.0 (+25.0) |    0.0 | 100.0 |
+        | dog   |     1 |  75.0 -> 75.0 (+0.0) |    0.0 |   0.0 |
+    """
     print(format_scores_table(summaries, title))
 
 

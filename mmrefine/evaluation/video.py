@@ -22,7 +22,14 @@ _DECAY_BINS = 4
 
 
 def region_similarity(pred: np.ndarray, gt: np.ndarray) -> np.ndarray | float:
-    """DAVIS's J: the IoU of each frame, 1 where both masks are empty. Shapes (T, H, W) or (H, W), bool."""
+    """DAVIS's J: the IoU of each frame, 1 where both masks are empty. Shapes (T, H, W) or (H, W), bool.
+
+    Example:
+        >>> import numpy as np
+        >>> gt = np.array([[[1, 1, 0, 0]], [[0, 0, 0, 0]]], bool)  # the second frame is empty
+        >>> region_similarity(gt, gt).tolist()
+        [1.0, 1.0]
+    """
     return mask_iou(pred, gt)
 
 
@@ -41,6 +48,13 @@ def contour_accuracy(pred: np.ndarray, gt: np.ndarray, bound_th: float = BOUND_T
 
     Raises:
         TypeError, ValueError: masks that do not fit each other, or a tolerance that is not positive.
+
+    Example:
+        >>> import numpy as np
+        >>> gt = np.zeros((20, 20), bool)
+        >>> gt[5:15, 5:15] = True
+        >>> float(contour_accuracy(gt, gt)), float(contour_accuracy(np.zeros_like(gt), gt))
+        (1.0, 0.0)
     """
     if not (bound_th > 0 and math.isfinite(bound_th)):
         raise ValueError(f'bound_th must be a positive share of the diagonal or a number of pixels, got {bound_th}.')
@@ -111,6 +125,10 @@ def track_statistics(values: Sequence[float]) -> dict[str, float]:
 
     Raises:
         ValueError: there is no frame.
+
+    Example:
+        >>> track_statistics([0.75, 0.75, 0.25, 0.25])
+        {'mean': 0.5, 'recall': 0.5, 'decay': 0.5}
     """
     values = np.asarray(values, np.float64)
     if not values.size:
@@ -126,6 +144,12 @@ def summarize_davis(objects: Sequence[ObjectScores]) -> dict[str, float]:
 
     Raises:
         ValueError: there is no object.
+
+    Example:
+        >>> import numpy as np
+        >>> objects = [ObjectScores('dog', 1, j=np.array([0.5, 0.75]), f=np.array([0.75, 1.0]))]
+        >>> summarize_davis(objects)['J&F']
+        0.75
     """
     _check_any(objects)
     columns = {name: [track_statistics(getattr(item, name.lower())) for item in objects] for name in 'JF'}
@@ -149,6 +173,12 @@ def summarize_lvos(objects: Sequence[ObjectScores], unseen: Collection[str] = ()
 
     Raises:
         ValueError: there is no object, or one group has none.
+
+    Example:
+        >>> import numpy as np
+        >>> objects = [ObjectScores('dog', 1, j=np.array([0.5, 0.75]), f=np.array([0.75, 1.0]))]
+        >>> summarize_lvos(objects)
+        {'J&F': 0.75, 'J': 0.625, 'F': 0.875, 'V': 0.125}
     """
     _check_any(objects)
     scores = _group_means(objects)

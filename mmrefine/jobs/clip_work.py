@@ -292,7 +292,14 @@ class _Tally:
 
 
 def format_video_report(report: VideoReport) -> str:
-    """A line for each clip and one with the totals."""
+    """A line for each clip and one with the totals.
+
+    Example:
+        >>> flicker = {'coarse': [1.0, 4], 'refined': [0.5, 4]}  # sums over steps, and their number
+        >>> entry = {'clip': 'dog', 'frames': 5, 'masks': 5, 'anew': 0, 'flicker': flicker}
+        >>> format_video_report(VideoReport([entry], failed=[])).splitlines()[0]
+        'dog: 5 frames, 5 masks, 0 restarted, flicker 0.250 -> 0.125'
+    """
     lines = [_line(printable(entry['clip']), VideoReport([entry], []).total) for entry in report.clips]
     return '\n'.join([*lines, _line(f'total: {len(report.clips)} clips', report.total)])
 

@@ -174,7 +174,17 @@ def versions() -> dict[str, str]:
 
 
 def format_report(report: JobReport, max_rows: int = 50) -> str:
-    """A table of the masks, at most ``max_rows`` of them, a line with the totals, and why coarse masks were kept."""
+    """A table of the masks, at most ``max_rows`` of them, a line with the totals, and why coarse masks were kept.
+
+    Example:
+        >>> entry = {'image': 'dog.jpg', 'mask': '1', 'category': 'dog', 'area_px': 200, 'changed_px': 10, 'score': 0.9}
+        >>> entry |= {'accepted': True, 'reason': ''}
+        >>> totals = Totals()
+        >>> totals.add_image([entry], left_alone={})
+        >>> report = JobReport(totals.summary(failed_images=0, problems=0), failed=[], masks=[entry])
+        >>> format_report(report).splitlines()[2].split()
+        ['dog.jpg', '1', 'dog', '200', '5.0', '0.90', 'accepted']
+    """
     measured = 'measures' in report.total
     table = Table(box=box.SIMPLE, pad_edge=False)
     for title in ('image', 'mask'):

@@ -129,7 +129,12 @@ class Work(ABC):
 
 
 def error_text(error: Exception) -> str:
-    """One line of an error, with its type unless the message was written for users."""
+    """One line of an error, with its type unless the message was written for users.
+
+    Example:
+        >>> error_text(ValueError('no masks')), error_text(KeyError('masks'))
+        ('no masks', "KeyError: 'masks'")
+    """
     text = str(error)
     if isinstance(error, OSError) and error.strerror:  # without its number
         text = ': '.join(str(part) for part in (error.filename, error.strerror) if part is not None)

@@ -138,6 +138,10 @@ def load_weights(refiner: BaseRefiner, checkpoint: str | os.PathLike) -> None:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it holds other things than weights, or those of another model; or it is damaged.
+
+    Example:
+        >>> refiner = build_refiner('segrefiner_tiny', device='cpu')
+        >>> load_weights(refiner, 'segrefiner_tiny')
     """
     weights = read_weights(checkpoint)
     wanted = refiner.state_dict()

@@ -28,6 +28,14 @@ def masks_from_det(sample: BaseDataElement, field: str = 'pred_instances') -> tu
 
     Raises:
         ValueError: there are no predicted masks, they are logits or labels, or not (N, H, W) of one size.
+
+    Example:
+        >>> import torch
+        >>> from mmengine.structures import BaseDataElement, InstanceData
+        >>> sample = BaseDataElement(pred_instances=InstanceData(masks=torch.ones(2, 4, 6) > 0))
+        >>> masks, labels, scores = masks_from_det(sample)
+        >>> masks.shape, labels.tolist(), scores.tolist()
+        ((2, 4, 6), [0, 0], [1.0, 1.0])
     """
     instances = _instances(sample, field, 'masks', 'an instance segmentation model such as Mask R-CNN')
     try:
@@ -44,6 +52,13 @@ def boxes_from_det(sample: BaseDataElement) -> tuple[np.ndarray, np.ndarray, np.
 
     Raises:
         ValueError: there are no predicted boxes, or rotated ones.
+
+    Example:
+        >>> import torch
+        >>> from mmengine.structures import BaseDataElement, InstanceData
+        >>> sample = BaseDataElement(pred_instances=InstanceData(bboxes=torch.tensor([[0.0, 1.0, 5.0, 4.0]])))
+        >>> boxes_from_det(sample)[0].tolist()
+        [[0.0, 1.0, 5.0, 4.0]]
     """
     instances = _instances(sample, 'pred_instances', 'bboxes', 'a detector')
     boxes = _array(getattr(instances.bboxes, 'tensor', instances.bboxes), np.float32)
@@ -63,6 +78,15 @@ def det_with_masks(
 
     Raises:
         ValueError: another number of masks than of predictions.
+
+    Example:
+        >>> import numpy as np
+        >>> import torch
+        >>> from mmengine.structures import BaseDataElement, InstanceData
+        >>> sample = BaseDataElement(pred_instances=InstanceData(masks=torch.ones(1, 4, 6) > 0))
+        >>> changed = det_with_masks(sample, np.zeros((1, 4, 6), bool))
+        >>> int(changed.pred_instances.masks.sum()), int(sample.pred_instances.masks.sum())
+        (0, 24)
     """
     instances = sample.get(field)
     if len(masks) != len(instances):
@@ -82,6 +106,13 @@ def label_map_from_seg(sample: BaseDataElement) -> np.ndarray:
 
     Raises:
         ValueError: there is no predicted label map.
+
+    Example:
+        >>> import torch
+        >>> from mmengine.structures import BaseDataElement, PixelData
+        >>> sample = BaseDataElement(pred_sem_seg=PixelData(data=torch.tensor([[[0, 1], [1, 1]]])))
+        >>> label_map_from_seg(sample).tolist()
+        [[0, 1], [1, 1]]
     """
     return _map(sample, 'pred_sem_seg', 'a semantic segmentation model')
 
@@ -91,6 +122,14 @@ def seg_with_label_map(sample: BaseDataElement, label_map: np.ndarray) -> BaseDa
 
     Raises:
         ValueError: another size than the prediction's.
+
+    Example:
+        >>> import numpy as np
+        >>> import torch
+        >>> from mmengine.structures import BaseDataElement, PixelData
+        >>> sample = BaseDataElement(pred_sem_seg=PixelData(data=torch.tensor([[[0, 1], [1, 1]]])))
+        >>> seg_with_label_map(sample, np.zeros((2, 2), int)).pred_sem_seg.data.tolist()
+        [[[0, 0], [0, 0]]]
     """
     return _with_map(sample, 'pred_sem_seg', label_map)
 
@@ -100,6 +139,13 @@ def panoptic_map_from_det(sample: BaseDataElement) -> np.ndarray:
 
     Raises:
         ValueError: there is no predicted panoptic map.
+
+    Example:
+        >>> import torch
+        >>> from mmengine.structures import BaseDataElement, PixelData
+        >>> sample = BaseDataElement(pred_panoptic_seg=PixelData(sem_seg=torch.tensor([[[0, 1], [1, 1]]])))
+        >>> panoptic_map_from_det(sample).tolist()
+        [[0, 1], [1, 1]]
     """
     return _map(sample, 'pred_panoptic_seg', 'a panoptic segmentation model')
 
@@ -109,12 +155,27 @@ def det_with_panoptic_map(sample: BaseDataElement, panoptic_map: np.ndarray) -> 
 
     Raises:
         ValueError: another size than the prediction's.
+
+    Example:
+        >>> import numpy as np
+        >>> import torch
+        >>> from mmengine.structures import BaseDataElement, PixelData
+        >>> sample = BaseDataElement(pred_panoptic_seg=PixelData(sem_seg=torch.tensor([[[0, 1], [1, 1]]])))
+        >>> det_with_panoptic_map(sample, np.zeros((2, 2), int)).pred_panoptic_seg.sem_seg.tolist()
+        [[[0, 0], [0, 0]]]
     """
     return _with_map(sample, 'pred_panoptic_seg', panoptic_map)
 
 
 def with_field(sample: BaseDataElement, name: str, value: Any) -> BaseDataElement:
-    """A copy of a data sample with one field set; the other fields are shared."""
+    """A copy of a data sample with one field set; the other fields are shared.
+
+    Example:
+        >>> from mmengine.structures import BaseDataElement
+        >>> sample = BaseDataElement(task='instance')
+        >>> with_field(sample, 'task', 'semantic').task, sample.task
+        ('semantic', 'instance')
+    """
     result = sample.new()
     setattr(result, name, value)
     return result

@@ -15,6 +15,10 @@ def mim_root() -> Path:
 
     Raises:
         FileNotFoundError: If neither is there: the package was not built by its own ``setup.py``.
+
+    Example:
+        >>> (mim_root() / 'configs').is_dir()
+        True
     """
     for root in (_PACKAGE / '.mim', _PACKAGE.parent):
         if (root / 'model-index.yml').is_file():

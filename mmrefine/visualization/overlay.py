@@ -28,6 +28,14 @@ def draw_overlay(frame: np.ndarray, masks: np.ndarray, object_ids: Sequence[int]
 
     Raises:
         TypeError, ValueError: they are invalid, see :mod:`mmrefine.core.checks`.
+
+    Example:
+        >>> import numpy as np
+        >>> masks = np.zeros((1, 6, 8), bool)
+        >>> masks[0, 1:5, 2:7] = True
+        >>> drawn = draw_overlay(np.zeros((6, 8, 3), np.uint8), masks, [1])
+        >>> drawn.shape, drawn[0, 0].tolist(), bool(drawn[3, 4].any())
+        ((6, 8, 3), [0, 0, 0], True)
     """
     drawn = check_image(frame).copy()
     colours = np.frombuffer(voc_palette(), np.uint8).reshape(-1, 3)

@@ -51,6 +51,14 @@ def draw_refinement(
 
     Raises:
         TypeError, ValueError: image or masks are invalid, see :mod:`mmrefine.core.checks`.
+
+    Example:
+        >>> import numpy as np
+        >>> coarse = np.zeros((1, 6, 8), bool)
+        >>> coarse[0, 1:5, 2:7] = True
+        >>> picture = draw_refinement(np.zeros((6, 8, 3), np.uint8), coarse, coarse, 'unchanged', panel_side=80)
+        >>> picture.dtype, picture.shape
+        (dtype('uint8'), (120, 272, 3))
     """
     size_hw = check_image(image).shape[:2]
     nothing = np.zeros((0, *size_hw), bool)

@@ -32,6 +32,18 @@ def context_similarity(
 
     Returns:
         (N, h, w) float32 in [-1, 1]; with ``released_behaviour`` (N, H, W).
+
+    Example:
+        >>> import numpy as np
+        >>> import torch
+        >>> from mmrefine.core.prompts import InputFrame, distance_fields
+        >>> masks = np.zeros((1, 8, 8), bool)
+        >>> masks[0, :, :4] = True
+        >>> embedding = torch.eye(2)[:, None].repeat_interleave(2, 2).expand(2, 4, 4)  # left and right half differ
+        >>> frame = InputFrame((8, 8), (8, 8), (8, 8))
+        >>> similarity = context_similarity(embedding, distance_fields(masks), frame)
+        >>> [round(float(value), 1) for value in similarity[0, 0]]
+        [1.0, 1.0, 0.1, 0.1]
     """
     grid_hw = tuple(embedding.shape[1:])
     if released_behaviour:
@@ -92,6 +104,15 @@ def elastic_boxes(
 
     Returns:
         the boxes (N, 4) int64 and whether any side moved (N,) bool.
+
+    Example:
+        >>> import numpy as np
+        >>> from mmrefine.core.prompts import InputFrame
+        >>> similarity = np.ones((1, 8, 8), np.float32)  # everything looks like the mask
+        >>> frame = InputFrame((32, 32), (32, 32), (32, 32))
+        >>> boxes, moved = elastic_boxes(np.array([[10, 10, 19, 19]]), similarity, frame, 0.1, via_hw=(8, 8))
+        >>> boxes.tolist(), moved.tolist()
+        ([[9, 9, 20, 20]], [True])
     """
     strips_of = _released_strips if released_behaviour else _strips
     rows, columns = (None, None) if released_behaviour else frame.upsampling(similarity.shape[1:], via_hw)

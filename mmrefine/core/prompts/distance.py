@@ -41,7 +41,15 @@ class DistanceField:
 
 
 def tight_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
-    """(x1, y1, x2, y2) of the first and last columns and rows that hold a pixel of (H, W) bool; None without any."""
+    """(x1, y1, x2, y2) of the first and last columns and rows that hold a pixel of (H, W) bool; None without any.
+
+    Example:
+        >>> import numpy as np
+        >>> mask = np.zeros((6, 8), bool)
+        >>> mask[1:5, 2:7] = True
+        >>> tight_box(mask)
+        (2, 1, 6, 4)
+    """
     x1, y1, x2, y2 = mask_boxes(mask[None])[0].tolist()
     return (x1, y1, x2 - 1, y2 - 1) if x2 else None
 
@@ -61,6 +69,14 @@ def distance_fields(
 
     Raises:
         ValueError: an unknown distance, or an empty mask.
+
+    Example:
+        >>> import numpy as np
+        >>> masks = np.zeros((1, 6, 8), bool)
+        >>> masks[0, 1:6, 2:7] = True
+        >>> [field] = distance_fields(masks)
+        >>> field.box_xyxy, float(field.inside.max())
+        ((2, 1, 6, 5), 3.0)
     """
     check_distance(distance)
     boxes = [tight_box(mask) for mask in masks]
@@ -80,7 +96,14 @@ def distance_fields(
 
 
 def check_distance(distance: str) -> None:
-    """Raise ValueError for an unknown distance."""
+    """Raise ValueError for an unknown distance.
+
+    Example:
+        >>> check_distance('euclidean')
+        >>> check_distance('manhattan')
+        Traceback (most recent call last):
+        ValueError: distance must be one of ['chamfer', 'euclidean'], got 'manhattan'.
+    """
     if distance not in _DISTANCES:
         raise ValueError(f'distance must be one of {sorted(_DISTANCES)}, got {distance!r}.')
 
@@ -95,12 +118,23 @@ def chamfer_distance(masks: np.ndarray) -> np.ndarray:
 
     Returns:
         (N, H, W) float32, 0 on the background.
+
+    Example:
+        >>> import numpy as np
+        >>> chamfer_distance(np.array([[[0, 1, 1, 1, 0]]], bool)).tolist()
+        [[[0.0, 1.0, 2.0, 1.0, 0.0]]]
     """
     return np.stack(_chamfer(list(masks))) if len(masks) else np.zeros(masks.shape, np.float32)
 
 
 def euclidean_distance(masks: np.ndarray) -> np.ndarray:
-    """Exact distance of every foreground pixel to the background; arguments as :func:`chamfer_distance`."""
+    """Exact distance of every foreground pixel to the background; arguments as :func:`chamfer_distance`.
+
+    Example:
+        >>> import numpy as np
+        >>> euclidean_distance(np.array([[[0, 1, 1, 1, 0]]], bool)).tolist()
+        [[[0.0, 1.0, 2.0, 1.0, 0.0]]]
+    """
     return np.stack(_euclidean(list(masks))) if len(masks) else np.zeros(masks.shape, np.float32)
 
 

@@ -19,6 +19,13 @@ def gaussian_weights(field: DistanceField, gamma: float) -> np.ndarray:
 
     Returns:
         (h, w) float32 on the box of the mask, 0 outside the mask.
+
+    Example:
+        >>> import numpy as np
+        >>> from mmrefine.core.prompts import distance_fields
+        >>> [field] = distance_fields(np.array([[[0, 1, 1, 1, 0]]], bool))
+        >>> [round(float(weight), 2) for weight in gaussian_weights(field, gamma=2.0)[0]]
+        [0.51, 1.0, 0.51]
     """
     weights = np.zeros_like(field.inside)
     depth = field.inside[field.mask]
@@ -45,6 +52,15 @@ def mask_prompts(
 
     Returns:
         (N, 1, h, w) float32.
+
+    Example:
+        >>> import numpy as np
+        >>> from mmrefine.core.prompts import InputFrame, distance_fields
+        >>> masks = np.zeros((1, 4, 4), bool)
+        >>> masks[0, :, :2] = True
+        >>> frame = InputFrame((4, 4), (4, 4), (4, 4))
+        >>> mask_prompts(distance_fields(masks), frame, (4, 4), np.array([15.0]), gamma=0.0)[0, 0, 0].tolist()
+        [15.0, 15.0, -15.0, -15.0]
     """
     rows, columns = frame.sampling(grid_hw)
     prompts = np.empty((len(fields), 1, *grid_hw), np.float32)

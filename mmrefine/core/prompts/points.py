@@ -26,6 +26,15 @@ def prompt_points(
 
     Returns:
         coordinates (N, P, 2) int64, (x, y) pixels of the image, and labels (N, P) int64; P is 1 or 2.
+
+    Example:
+        >>> import numpy as np
+        >>> from mmrefine.core.prompts import distance_fields
+        >>> mask = np.zeros((7, 9), bool)
+        >>> mask[1:6, 2:7] = True
+        >>> coords, labels = prompt_points(distance_fields(mask[None]))
+        >>> coords[0, 0].tolist(), labels.tolist()  # the mask fills its box: no negative point
+        ([4, 3], [[1, -1]])
     """
     coords = np.zeros((len(fields), 1 + negative, 2), np.int64)
     labels = np.full(coords.shape[:2], POSITIVE, np.int64)

@@ -31,7 +31,12 @@ __all__ = [
 
 
 def format_names() -> list[str]:
-    """Names of all formats of masks of images."""
+    """Names of all formats of masks of images.
+
+    Example:
+        >>> 'coco' in format_names()
+        True
+    """
     return sorted(FORMATS)
 
 
@@ -55,6 +60,21 @@ def open_masks(
     Raises:
         FileNotFoundError: masks or images do not exist.
         ValueError: they are not what they should be, or none of the masks has an image.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> mask = np.zeros((64, 64), np.uint8)
+        >>> mask[16:48, 16:48] = 255
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ('images/dog.png', 'masks/dog.png'):
+        ...         Path(folder, name).parent.mkdir(parents=True)
+        ...         Image.fromarray(mask).save(f'{folder}/{name}')
+        ...     source = open_masks(f'{folder}/masks', f'{folder}/images')
+        ...     [task.image for task in source.tasks]
+        ['dog.png']
     """
     masks, options = Path(masks), options or FormatOptions()
     if not masks.exists():
@@ -80,6 +100,19 @@ def open_ground_truth(source: MaskFormat, path: str | os.PathLike) -> GroundTrut
     Raises:
         FileNotFoundError: it does not exist.
         ValueError: it is of another format, or none of it belongs to the masks.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ('images', 'masks', 'gt'):
+        ...         Path(folder, name).mkdir()
+        ...         Image.new('L', (64, 64), 255).save(f'{folder}/{name}/dog.png')
+        ...     source = open_masks(f'{folder}/masks', f'{folder}/images')
+        ...     gt = open_ground_truth(source, f'{folder}/gt')
+        >>> [path.name for path in gt.paths]
+        ['gt']
     """
     path = Path(path)
     if not path.exists():
@@ -106,6 +139,11 @@ def find_format(masks: Path, name: str | None, options: FormatOptions) -> type[M
 
     Raises:
         ValueError: there is no such format, or none recognises them.
+
+    Example:
+        >>> from pathlib import Path
+        >>> find_format(Path('masks.json'), 'coco', FormatOptions()).name
+        'coco'
     """
     if name is not None:
         if name not in FORMATS:
@@ -135,6 +173,21 @@ def open_clips(
     Raises:
         FileNotFoundError: masks or frames do not exist.
         ValueError: they are not what they should be, or do not belong together.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> mask = np.zeros((64, 64), np.uint8)
+        >>> mask[16:48, 16:48] = 255
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ('frames/dog/00000.png', 'masks/dog/00000.png'):
+        ...         Path(folder, name).parent.mkdir(parents=True)
+        ...         Image.fromarray(mask).save(f'{folder}/{name}')
+        ...     source = open_clips(f'{folder}/masks', f'{folder}/frames')
+        ...     source.name, len(source.tasks)
+        ('davis', 1)
     """
     masks = Path(masks)
     if not masks.exists():

@@ -287,7 +287,17 @@ FORMATS: dict[str, type[MaskFormat]] = {}
 
 
 def register_format(name: str) -> Callable[[type[MaskFormat]], type[MaskFormat]]:
-    """Register a subclass of :class:`MaskFormat` under a name."""
+    """Register a subclass of :class:`MaskFormat` under a name.
+
+    Example:
+        >>> from unittest.mock import patch
+        >>> with patch.dict(FORMATS):  # an example only: it does not stay
+        ...     @register_format('my_masks')
+        ...     class MyMasks(MaskFormat):
+        ...         pass
+        ...     FORMATS['my_masks'].name
+        'my_masks'
+    """
 
     def register(kind: type[MaskFormat]) -> type[MaskFormat]:
         if name in FORMATS and FORMATS[name].__qualname__ != kind.__qualname__:

@@ -24,7 +24,14 @@ class MaskBCELoss(nn.Module):
 
 
 def sobel_magnitude(masks: Tensor) -> Tensor:
-    """Gradient magnitude of (B, 1, h, w) masks after a 3x3 mean, kernels divided by 4, sqrt(gx^2 + gy^2 + 1e-4)."""
+    """Gradient magnitude of (B, 1, h, w) masks after a 3x3 mean, kernels divided by 4, sqrt(gx^2 + gy^2 + 1e-4).
+
+    Example:
+        >>> import torch
+        >>> edge = sobel_magnitude(torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(1, 1, 4, 4))
+        >>> edge.shape, bool(edge[0, 0, 1, 1] > 0.1)
+        (torch.Size([1, 1, 4, 4]), True)
+    """
     smooth = F.avg_pool2d(masks, 3, stride=1, padding=1)
     kernel_x = torch.tensor(_SOBEL_X, dtype=masks.dtype, device=masks.device) / 4
     kernels = torch.stack([kernel_x, kernel_x.T])[:, None]

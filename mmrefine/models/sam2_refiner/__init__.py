@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from mmrefine.models.sam2_refiner.backend import SAM2RefinerBackend
-from mmrefine.models.sam2_refiner.base import (
+from mmrefine.models.sam2_refiner.base import (  # noqa: F401  (the functions are internal)
     CoarseMasks,
     SAM2Features,
     build_base,
@@ -21,9 +21,13 @@ from mmrefine.models.sam2_refiner.base import (
     small_overrides,
     stage_channels,
 )
-from mmrefine.models.sam2_refiner.core import RefinedLogits, SAM2RefinerCore, upsample
+from mmrefine.models.sam2_refiner.core import RefinedLogits, SAM2RefinerCore, upsample  # noqa: F401
 from mmrefine.models.sam2_refiner.data_preprocessor import SAM2DataPreprocessor
-from mmrefine.models.sam2_refiner.decoder_capture import DecoderState, captured_decoder, masks_of_embedding
+from mmrefine.models.sam2_refiner.decoder_capture import (  # noqa: F401
+    DecoderState,
+    captured_decoder,
+    masks_of_embedding,
+)
 from mmrefine.models.sam2_refiner.localization_augment import LocalizationAugment
 from mmrefine.models.sam2_refiner.mask_refinement import MaskRefinement
 from mmrefine.models.sam2_refiner.predictor import PredictedMasks, SAM2RefinerPredictor
@@ -56,18 +60,7 @@ __all__ = [  # noqa: F822  (the rest is in _NEED_SAM2)
     'SAM2RefinerPredictor',
     'SAM2RefinerVideoPredictor',
     'TrackingVideoRefiner',
-    'build_base',
     'build_video_predictor',
-    'captured_decoder',
-    'captured_stages',
-    'check_base',
-    'encode_images',
-    'local_features',
-    'masks_of_embedding',
-    'prompt_masks',
-    'small_overrides',
-    'stage_channels',
-    'upsample',
 ]
 
 

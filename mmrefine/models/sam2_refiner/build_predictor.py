@@ -36,6 +36,12 @@ def build_video_predictor(
     Raises:
         FileNotFoundError: no such config or checkpoint.
         ValueError: another model, weights of another model, wrong options.
+
+    Example:
+        >>> from mmrefine.utils import find_config
+        >>> predictor = build_video_predictor(find_config('sam2_refiner/sam2-refiner_tiny_folder'), device='cpu')
+        >>> type(predictor).__name__
+        'SAM2RefinerVideoPredictor'
     """
     config, default_checkpoint = load_config(model)
     described = dict(config['model'])
