@@ -9,6 +9,9 @@ import numpy as np
 from PIL import Image
 
 from mmrefine.core.rle import encode_rle, encode_runs
+from mmrefine.jobs import refine_dataset
+from mmrefine.jobs.report import JobReport
+from tests.helpers.bright_refiner import BrightRefiner
 
 SIZE_HW = (40, 60)
 
@@ -17,9 +20,9 @@ class Scenes:
     """Images with two bright rectangles each, whose coarse masks are too small by a pixel or two on each side.
 
     Attributes:
-        folder: with ``photos/`` (``name.png``), ``masks/`` and ``gt/`` (the first rectangle), ``labels/`` and
-            ``gt_labels/`` (labels 1 and 2 on 0 with a void column 255), ``coco.json``, ``results.json`` and
-            ``gt.json`` (both rectangles, annotations not grouped by image).
+        folder: with ``photos/`` (``name.png``), ``masks/`` and ``truth/`` (the first rectangle), ``labels/`` and
+            ``true_labels/`` (labels 1 and 2 on 0 with a void column 255), ``coco.json``, ``results.json`` and
+            ``truth.json`` (both rectangles, annotations not grouped by image).
         names: of the images.
         coarse, true: (images, 2, H, W) bool.
     """
@@ -95,3 +98,9 @@ def files_of(folder: Path) -> dict[str, bytes]:
     """Files by name, without what a job keeps for itself."""
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob('*') if path.is_file()}
     return {name: path.read_bytes() for name, path in files.items() if '.job' not in name.split('/')}
+
+
+def run_job(scenes: Scenes, masks: str, out: str | Path = 'out', **more: object) -> JobReport:
+    """Refine masks of the scenes, by default those in ``photos`` with a refiner that needs no weights."""
+    options = {'images': scenes.folder / 'photos', 'model': BrightRefiner(), 'device': 'cpu', 'progress': False, **more}
+    return refine_dataset(masks=scenes.folder / masks, out=scenes.folder / out, **options)

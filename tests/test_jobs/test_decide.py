@@ -9,30 +9,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmrefine.jobs import JobReport, refine_dataset
 from mmrefine.jobs.decide import KEPT, apply_decisions
 from mmrefine.jobs.records import Records
 from tests.helpers.bright_refiner import BrightRefiner
-from tests.helpers.scenes import Scenes, files_of
-
-
-def run(scenes: Scenes, masks: str, out: str, model: BrightRefiner | None = None, **more: object) -> JobReport:
-    return refine_dataset(
-        scenes.folder / 'photos',
-        scenes.folder / masks,
-        scenes.folder / out,
-        model=model or BrightRefiner(),
-        device='cpu',
-        progress=False,
-        **more,
-    )
+from tests.helpers.scenes import Scenes, files_of, run_job
 
 
 @pytest.mark.parametrize('masks', ['coco.json', 'masks', 'labels'])
 def test_accepting_all_is_the_job_without_a_gate(scenes: Scenes, masks: str) -> None:
     options = {'semantic': masks == 'labels', 'pictures': 2}
-    run(scenes, masks, 'free', gate=False, **options)
-    run(scenes, masks, 'kept', gate={'min_score': 1.01}, **options)
+    run_job(scenes, masks, 'free', gate=False, **options)
+    run_job(scenes, masks, 'kept', gate={'min_score': 1.01}, **options)
     records = list(Records(scenes.folder / 'kept/.job'))
     decisions = {record['key']: dict.fromkeys(range(len(record['masks']['masks'])), True) for record in records}
     report = apply_decisions(scenes.folder / 'kept', decisions)
@@ -43,7 +30,7 @@ def test_accepting_all_is_the_job_without_a_gate(scenes: Scenes, masks: str) -> 
 
 
 def test_refusing_one_gives_its_coarse_mask_back_and_lasts(scenes: Scenes) -> None:
-    run(scenes, 'masks', 'out')
+    run_job(scenes, 'masks', 'out')
     before = files_of(scenes.folder / 'out')
     report = apply_decisions(scenes.folder / 'out', {'scene_2.png': {0: False}})
     [entry] = [entry for entry in report.masks if not entry['accepted']]
@@ -54,7 +41,7 @@ def test_refusing_one_gives_its_coarse_mask_back_and_lasts(scenes: Scenes) -> No
     assert changed == {'masks/scene_2.png', 'summary.json'}
 
     refiner = BrightRefiner()
-    again = run(scenes, 'masks', 'out', refiner, gt=scenes.folder / 'truth')
+    again = run_job(scenes, 'masks', model=refiner, gt=scenes.folder / 'truth')
     assert not refiner.batches and [entry['accepted'] for entry in again.masks].count(False) == 1
     assert json.loads((scenes.folder / 'out/summary.json').read_text())['total'] == again.total
     apply_decisions(scenes.folder / 'out', {'scene_2.png': {0: True}})
@@ -62,10 +49,10 @@ def test_refusing_one_gives_its_coarse_mask_back_and_lasts(scenes: Scenes) -> No
 
 
 def test_what_cannot_be_decided(scenes: Scenes) -> None:
-    run(scenes, 'masks', 'out')
+    run_job(scenes, 'masks', 'out')
     out = scenes.folder / 'out'
     Image.new('L', (60, 40)).save(scenes.folder / 'masks/scene_1.png')
-    run(scenes, 'masks', 'out')
+    run_job(scenes, 'masks', 'out')
     for decisions, message in (
         ({'scene_9.png': {0: True}}, "has no image with the key 'scene_9.png'"),
         ({'scene_0.png': {1: True}}, 'there is no mask 1; the image has 1'),

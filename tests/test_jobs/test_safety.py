@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 
 from mmrefine.files.images import list_images
-from mmrefine.jobs import JobReport, OutputError, VideoReport, refine_dataset, refine_video
+from mmrefine.jobs import JobReport, OutputError, VideoReport, refine_video
 from mmrefine.jobs.formats.clips import safe_name
 from mmrefine.jobs.lock import Lock
 from mmrefine.jobs.outputs import OutputFolder
 from tests.helpers.bright_refiner import BrightRefiner
-from tests.helpers.scenes import Scenes
+from tests.helpers.scenes import Scenes, run_job
 from tests.test_jobs.test_video import COUNT, Clips, clips  # noqa: F401  (a fixture)
 
 
@@ -29,8 +29,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def run(scenes: Scenes, images: str, masks: str, out: str, **more: object) -> JobReport:
-    options = {'model': BrightRefiner(), 'device': 'cpu', 'progress': False, **more}
-    return refine_dataset(scenes.folder / images, scenes.folder / masks, scenes.folder / out, **options)
+    return run_job(scenes, masks, out, images=scenes.folder / images, **more)
 
 
 def refuse(scenes: Scenes, images: str, masks: str, out: str, message: str, **more: object) -> None:
