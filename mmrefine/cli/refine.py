@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from mmrefine.cli.refiner_options import add_refiner_options, refiner_options
+from mmrefine.cli.job_command import MAX_PROBLEMS, add_job_options, add_refiner_options, common_options, run
 
 if TYPE_CHECKING:
     from mmrefine.files.activation_maps import MapNames
@@ -69,8 +69,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--report', action='store_true', help=_REPORT_HELP)
     parser.add_argument('--format', metavar='NAME', help=_FORMAT_HELP)
     parser.add_argument('--polygons', metavar='TOLERANCE_PX', nargs='?', type=float, const=0.25, help=_POLYGONS_HELP)
-    parser.add_argument('--overwrite', action='store_true', help=_OVERWRITE_HELP)
-    parser.add_argument('--debug', action='store_true', help='print the traceback of failed images')
 
     label_maps = parser.add_argument_group('label maps')
     label_maps.add_argument('--semantic', action='store_true', help='the PNG files are label maps')
@@ -88,10 +86,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model = add_refiner_options(parser)
     model.add_argument('--batch-masks', metavar='N', type=int, default=8, help=_BATCH_HELP)
     model.add_argument('--workers', metavar='N', type=int, default=2, help='threads that read ahead (default: 2)')
-
-    scale = parser.add_argument_group('large datasets')
-    scale.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi', 'ray'), default='none')
-    scale.add_argument('--actors', metavar='N', type=int, help=_ACTORS_HELP)
+    add_job_options(parser)
     return parser.parse_args(argv)
 
 
@@ -101,7 +96,6 @@ _POLYGONS_HELP = (
     '%(const)s, lossless)'
 )
 _REPORT_HELP = 'write DIR/review/index.html: every mask before and after, to accept or reject'
-_OVERWRITE_HELP = 'start from scratch: delete all files of an earlier job in DIR, whatever its settings were'
 _PICTURES_HELP = 'draw image, coarse and refined masks side by side for the first N images, or for all'
 _IGNORE_HELP = 'void, not changed (default: 255); "none" if there is none'
 _BACKGROUND_HELP = (
@@ -120,11 +114,7 @@ _SPLIT_HELP = (
     'how a label is split into regions: its components, merged if they are probably one object (merged, the default), '
     'its components, or the whole class'
 )
-_ACTORS_HELP = 'Ray actors (default: one per GPU of the cluster, or per core where there are none)'
 _BATCH_HELP = 'masks refined together, from one or several images (default: %(default)s)'
-
-
-_MAX_PROBLEMS = 20
 
 
 def _label(text: str) -> int | None:
@@ -151,62 +141,52 @@ def cam_names(args: argparse.Namespace) -> MapNames:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
+    return run(lambda: refine(args), args.debug, lambda: swapped(args.images, args.masks))
+
+
+def refine(args: argparse.Namespace) -> int:
+    """Run the job and print its report; returns the exit status."""
     # Imported late, so that --help is fast.
     from mmrefine.files.names import printable
-    from mmrefine.jobs import error_text, format_report, refine_dataset
+    from mmrefine.jobs import format_report, refine_dataset
     from mmrefine.jobs.cam import compare_label_maps, format_label_quality
     from mmrefine.jobs.review import write_review
     from mmrefine.utils import counted
 
-    try:
-        threshold = choose_threshold(args) if args.cam else None
-        if args.cam and threshold is None:
-            print('nothing was refined: choose one of the thresholds, or give --gt.')
-            return 0
-        report = refine_dataset(
-            args.images,
-            args.masks,
-            args.out,
-            **refiner_options(args),
-            format=args.format,
-            semantic=args.semantic,
-            ignore_label=args.ignore_label,
-            background_label=args.background_label,
-            cam_threshold=threshold,
-            cam_names=cam_names(args),
-            split=args.split,
-            ignore_band=args.ignore_band,
-            polygons=args.polygons,
-            image_root=args.image_root,
-            gt=args.gt,
-            pictures=None if args.pictures < 0 else args.pictures,
-            batch_masks=args.batch_masks,
-            workers=args.workers,
-            overwrite=args.overwrite,
-            launcher=args.launcher,
-            actors=args.actors,
-            debug=args.debug,
-        )
-        quality = None
-        if report is not None and report.total['masks'] and args.gt and (args.cam or args.semantic):
-            void = 255 if args.cam else args.ignore_label
-            quality = compare_label_maps(args.masks, args.out, args.gt, threshold, void, cam_names(args))
-    except Exception as error:
-        if args.debug:
-            raise
-        print(printable(f'error: {error_text(error)}{swapped(args.images, args.masks)}'), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print('stopped; run the same command to resume.', file=sys.stderr)
-        return 130
+    threshold = choose_threshold(args) if args.cam else None
+    if args.cam and threshold is None:
+        print('nothing was refined: choose one of the thresholds, or give --gt.')
+        return 0
+    report = refine_dataset(
+        args.images,
+        args.masks,
+        args.out,
+        **common_options(args),
+        format=args.format,
+        semantic=args.semantic,
+        ignore_label=args.ignore_label,
+        background_label=args.background_label,
+        cam_threshold=threshold,
+        cam_names=cam_names(args),
+        split=args.split,
+        ignore_band=args.ignore_band,
+        polygons=args.polygons,
+        image_root=args.image_root,
+        gt=args.gt,
+        pictures=None if args.pictures < 0 else args.pictures,
+        batch_masks=args.batch_masks,
+        workers=args.workers,
+    )
     if report is None:  # the first process reports
         return 0
     print(format_report(report))
-    if quality is not None:
+    if report.total['masks'] and args.gt and (args.cam or args.semantic):
+        void = 255 if args.cam else args.ignore_label
+        quality = compare_label_maps(args.masks, args.out, args.gt, threshold, void, cam_names(args))
         print(format_label_quality(quality))
     for failure in report.failed:
         print(printable(f'skipped {failure["image"]}: {failure["error"]}'), file=sys.stderr)
-    for problem in report.problems[:_MAX_PROBLEMS]:
+    for problem in report.problems[:MAX_PROBLEMS]:
         mask = '' if problem['mask'] is None else f', mask {problem["mask"]}'
         print(printable(f'not used {problem["image"]}{mask}: {problem["error"]}'), file=sys.stderr)
     if report.failed:

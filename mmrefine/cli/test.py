@@ -8,14 +8,13 @@ The bundled model's table: mmrefine test configs/segrefiner/segrefiner_tiny_phot
 from __future__ import annotations
 
 import argparse
-import os
-from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmrefine import compat
 from mmrefine.apis import find_checkpoint
+from mmrefine.cli.runner_command import add_runner_options, read_config
 from mmrefine.core.gate import parse_gate
 from mmrefine.models.refiners import BaseRefiner
 from mmrefine.registry import MODELS
@@ -27,18 +26,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('config', help='config file with test_dataloader and test_evaluator')
     parser.add_argument('checkpoint', nargs='?', help='checkpoint file; without one the model is only initialised')
-    parser.add_argument('--work-dir', help='where logs go; default: work_dirs/<name of the config>')
     parser.add_argument('--per-mask', help='write the numbers of every mask to this .csv or .json file')
     parser.add_argument(
         '--source', metavar='NAME', nargs='+', help='measure these of the data sources of the config alone'
     )
     parser.add_argument('--gate', metavar='NAME=NUMBER', nargs='+', default=(), help='gate settings to change')
     parser.add_argument('--no-gate', action='store_true', help='accept every refined mask, also those the gate rejects')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='override settings, such as test_dataloader.batch_size=8'
-    )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    add_runner_options(parser, override='test_dataloader.batch_size=8')
     return parser.parse_args(argv)
 
 
@@ -104,13 +98,7 @@ def _is_a(config: object, name: str) -> bool:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    compat.setup()
-    config = Config.fromfile(args.config)
-    config.launcher = args.launcher
-    if args.cfg_options:
-        config.merge_from_dict(args.cfg_options)
-    config.work_dir = args.work_dir or config.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
+    config = read_config(args)
     config.load_from = find_checkpoint(args.checkpoint) if args.checkpoint else None
     if args.source:
         keep_sources(config, args.source)

@@ -8,15 +8,13 @@ load_from=segrefiner_tiny for the bundled ones.
 from __future__ import annotations
 
 import argparse
-import os
-from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from mmrefine import compat
 from mmrefine.apis import find_checkpoint
+from mmrefine.cli.runner_command import add_runner_options, read_config
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -24,27 +22,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         prog='mmrefine train', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config file, such as configs/segrefiner/segrefiner_tiny_photos.py')
-    parser.add_argument('--work-dir', help='where logs and checkpoints go; default: work_dirs/<name of the config>')
     parser.add_argument('--resume', nargs='?', const='auto', help='resume from this checkpoint, or from the latest one')
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='override settings, such as train_dataloader.batch_size=8'
-    )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    add_runner_options(parser, override='train_dataloader.batch_size=8')
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    compat.setup()
-    config = Config.fromfile(args.config)
-    config.launcher = args.launcher
-    if args.cfg_options:
-        config.merge_from_dict(args.cfg_options)
-    if args.work_dir or not config.get('work_dir'):
-        config.work_dir = args.work_dir or str(Path('work_dirs') / Path(args.config).stem)
+    config = read_config(args)
     if args.amp:
         # mmengine's wrapper scales losses for float16 and knows GPUs only.
         config.optim_wrapper.type = 'AmpOptimWrapper' if torch.cuda.is_available() else 'Bf16OptimWrapper'

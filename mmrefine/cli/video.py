@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mmrefine.cli.refiner_options import add_refiner_options, refiner_options
+from mmrefine.cli.job_command import MAX_PROBLEMS, add_job_options, add_refiner_options, common_options, run
 
 DESCRIPTION = """\
 Refine the masks of video clips with temporal consistency.
@@ -53,10 +53,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--write', nargs='+', choices=('png', 'json'), help='formats; default: that of the masks')
     parser.add_argument('--overlay', action='store_true', help='write videos of the masks over the frames')
     parser.add_argument('--allow-gaps', action='store_true', help='allow gaps in the frame numbers')
-    parser.add_argument('--overwrite', action='store_true', help=_OVERWRITE_HELP)
-    parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi', 'ray'), default='none')
-    parser.add_argument('--actors', metavar='N', type=int, help='Ray actors (default: one per GPU, or per core)')
-    parser.add_argument('--debug', action='store_true', help='print the traceback of failed clips')
 
     model = add_refiner_options(parser)
     model.add_argument('--min-agreement', metavar='IOU', type=float, default=0.95, help=_AGREEMENT_HELP)
@@ -66,10 +62,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model.add_argument(
         '--prompt-reuse', choices=('pr', 'pr_gated', 'none', 'all'), default='pr_gated', help=_PROMPT_REUSE_HELP
     )
+    add_job_options(parser)
     return parser.parse_args(argv)
 
 
-_OVERWRITE_HELP = 'start from scratch: delete all files of an earlier job in DIR, whatever its settings were'
 _FAST_HELP = 'with --sam2: encode the quadrants of frames at half size, two encoder passes instead of five'
 _PROMPT_REUSE_HELP = (
     "with --sam2: which of an object's clicks or box the refiner gets on later frames: all (pr, as in the paper), "
@@ -81,49 +77,38 @@ _AGREEMENT_HELP = (
 )
 
 
-_MAX_PROBLEMS = 20
-
-
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
+    return run(lambda: refine(args), args.debug)
+
+
+def refine(args: argparse.Namespace) -> int:
+    """Run the job and print its report; returns the exit status."""
     # Imported late, so that --help is fast.
     from mmrefine.files.names import printable
-    from mmrefine.jobs import error_text, format_video_report, refine_video
+    from mmrefine.jobs import format_video_report, refine_video
 
-    try:
-        report = refine_video(
-            args.frames,
-            args.masks,
-            args.out,
-            **refiner_options(args),
-            min_agreement=args.min_agreement,
-            sam2=args.sam2,
-            sam2_checkpoint=args.sam2_checkpoint,
-            fast=args.fast,
-            prompt_reuse=args.prompt_reuse,
-            write=None if args.write is None else tuple(args.write),
-            overlay=args.overlay,
-            allow_gaps=args.allow_gaps,
-            videos=args.videos,
-            overwrite=args.overwrite,
-            launcher=args.launcher,
-            actors=args.actors,
-            debug=args.debug,
-        )
-    except Exception as error:
-        if args.debug:
-            raise
-        print(printable(f'error: {error_text(error)}'), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print('stopped; run the same command to resume.', file=sys.stderr)
-        return 130
+    report = refine_video(
+        args.frames,
+        args.masks,
+        args.out,
+        **common_options(args),
+        min_agreement=args.min_agreement,
+        sam2=args.sam2,
+        sam2_checkpoint=args.sam2_checkpoint,
+        fast=args.fast,
+        prompt_reuse=args.prompt_reuse,
+        write=None if args.write is None else tuple(args.write),
+        overlay=args.overlay,
+        allow_gaps=args.allow_gaps,
+        videos=args.videos,
+    )
     if report is None:  # the first process reports
         return 0
     print(format_video_report(report))
     for failure in report.failed:
         print(printable(f'skipped {failure["clip"]}: {failure["error"]}'), file=sys.stderr)
-    for problem in report.problems[:_MAX_PROBLEMS]:
+    for problem in report.problems[:MAX_PROBLEMS]:
         where = [f', {name} {problem[name]}' for name in ('frame', 'object') if problem[name] is not None]
         print(printable(f'not used {problem["clip"]}{"".join(where)}: {problem["error"]}'), file=sys.stderr)
     print(printable(f'results are in {args.out}'))

@@ -1,0 +1,31 @@
+"""What the commands ``train`` and ``test`` share: options and config of an mmengine Runner."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+from mmrefine import compat
+
+
+def add_runner_options(parser: argparse.ArgumentParser, override: str) -> None:
+    """Add options of mmengine's Runner to a parser; ``override`` is an example of a setting to override."""
+    parser.add_argument('--work-dir', help='where logs and checkpoints go; default: work_dirs/<name of the config>')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help=f'override settings, such as {override}')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def read_config(args: argparse.Namespace) -> Config:
+    """The config ``args.config`` with the options of :func:`add_runner_options`."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    compat.setup()
+    config = Config.fromfile(args.config)
+    config.launcher = args.launcher
+    if args.cfg_options:
+        config.merge_from_dict(args.cfg_options)
+    config.work_dir = args.work_dir or config.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
+    return config
