@@ -22,7 +22,7 @@ def read_annotations(path: str | os.PathLike) -> dict:
     lists = ('images', 'annotations', 'categories')
     content = {**{name: [] for name in lists}, **content} if isinstance(content, dict) else {}
     if not all(_has_ids(content.get(name), name != 'annotations') for name in lists) or not content['images']:
-        raise ValueError(f'{path} is no COCO annotation file: expected lists {", ".join(lists)} of objects with ids.')
+        raise ValueError(f'{path} is not a COCO annotation file: expected lists {", ".join(lists)} of objects with ids.')
     return content
 
 
@@ -37,7 +37,7 @@ def read_results(path: str | os.PathLike) -> list:
     if not isinstance(content, list):
         if content:
             raise ValueError(
-                f'{path} is no COCO results file: expected a list, got an object with {sorted(content)[:4]}.'
+                f'{path} is not a COCO results file: expected a list, got an object with {sorted(content)[:4]}.'
             )
         return []
     return content

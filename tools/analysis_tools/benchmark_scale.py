@@ -209,6 +209,8 @@ def main() -> None:
     if args.stage:
         run_stage(args.stage[0], Path(args.stage[1]))
         return
+    if args.folder:
+        Path(args.folder).mkdir(parents=True, exist_ok=True)
     print('    masks  stage   CPU s  masks/s  peak MB  of it imports')
     for num_masks in args.masks:
         with tempfile.TemporaryDirectory(dir=args.folder) as folder:

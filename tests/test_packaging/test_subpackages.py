@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ANYWHERE = {'compat', 'registry', 'utils', 'version'}
-# Each room may import those before it, of its own line none.
+# Each subpackage may import those before it, of its own line none.
 ORDER = [
     {'core'},
     {'structures'},
@@ -20,14 +20,14 @@ ORDER = [
     {'cli'},
 ]
 MAY_IMPORT = {
-    room: set().union(*ORDER[:level]) | ANYWHERE - {room} for level, rooms in enumerate(ORDER) for room in rooms
+    name: set().union(*ORDER[:level]) | ANYWHERE - {name} for level, names in enumerate(ORDER) for name in names
 }
 MAY_IMPORT['core'] = set()
 MAY_IMPORT['structures'] = {'core'}
 PACKAGE = Path(__file__).parents[2] / 'mmrefine'
 
 
-def rooms_imported(path: Path) -> set[str]:
+def subpackages_imported(path: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -36,14 +36,14 @@ def rooms_imported(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize('room', sorted(MAY_IMPORT))
-def test_imports_point_one_way(room: str) -> None:
-    for path in (PACKAGE / room).rglob('*.py'):
-        wrong = rooms_imported(path) - MAY_IMPORT[room] - {room}
+@pytest.mark.parametrize('subpackage', sorted(MAY_IMPORT))
+def test_imports_point_one_way(subpackage: str) -> None:
+    for path in (PACKAGE / subpackage).rglob('*.py'):
+        wrong = subpackages_imported(path) - MAY_IMPORT[subpackage] - {subpackage}
         assert not wrong, f'{path.relative_to(PACKAGE)} imports {sorted(wrong)}'
 
 
-def test_files_are_opened_for_writing_in_one_room() -> None:
+def test_files_are_opened_for_writing_in_one_subpackage() -> None:
     """Renaming is how files appear whole; there is one place that does it."""
     calls = {
         path.relative_to(PACKAGE).as_posix()
