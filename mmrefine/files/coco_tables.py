@@ -22,7 +22,9 @@ def read_annotations(path: str | os.PathLike) -> dict:
     lists = ('images', 'annotations', 'categories')
     content = {**{name: [] for name in lists}, **content} if isinstance(content, dict) else {}
     if not all(_has_ids(content.get(name), name != 'annotations') for name in lists) or not content['images']:
-        raise ValueError(f'{path} is not a COCO annotation file: expected lists {", ".join(lists)} of objects with ids.')
+        raise ValueError(
+            f'{path} is not a COCO annotation file: expected {", ".join(lists)}, lists of objects with ids.'
+        )
     return content
 
 

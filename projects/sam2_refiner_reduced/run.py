@@ -26,8 +26,7 @@ from torch import nn
 
 from mmrefine.files.atomic import remove_results, whole_file
 from mmrefine.jobs.engine import check_choices
-from mmrefine.models.sam2_refiner import build_base
-from mmrefine.models.sam2_refiner.base import INPUT_MULTIPLE
+from mmrefine.models.sam2_refiner.base import INPUT_MULTIPLE, build_base
 
 _TRAININGS_SHARE = 0.9  # of the time; drawing, encoding and scoring take the rest
 _MAY_CHANGE = ('out', 'overwrite', 'minutes', 'base_share')

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmrefine.models.sam2_refiner import build_base
+from mmrefine.models.sam2_refiner.base import build_base
 
 SIZE = 128
 

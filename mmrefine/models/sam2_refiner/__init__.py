@@ -9,25 +9,10 @@ from importlib import import_module
 from typing import Any
 
 from mmrefine.models.sam2_refiner.backend import SAM2RefinerBackend
-from mmrefine.models.sam2_refiner.base import (  # noqa: F401  (the functions are internal)
-    CoarseMasks,
-    SAM2Features,
-    build_base,
-    captured_stages,
-    check_base,
-    encode_images,
-    local_features,
-    prompt_masks,
-    small_overrides,
-    stage_channels,
-)
-from mmrefine.models.sam2_refiner.core import RefinedLogits, SAM2RefinerCore, upsample  # noqa: F401
+from mmrefine.models.sam2_refiner.base import CoarseMasks, SAM2Features
+from mmrefine.models.sam2_refiner.core import RefinedLogits, SAM2RefinerCore
 from mmrefine.models.sam2_refiner.data_preprocessor import SAM2DataPreprocessor
-from mmrefine.models.sam2_refiner.decoder_capture import (  # noqa: F401
-    DecoderState,
-    captured_decoder,
-    masks_of_embedding,
-)
+from mmrefine.models.sam2_refiner.decoder_capture import DecoderState
 from mmrefine.models.sam2_refiner.localization_augment import LocalizationAugment
 from mmrefine.models.sam2_refiner.mask_refinement import MaskRefinement
 from mmrefine.models.sam2_refiner.predictor import PredictedMasks, SAM2RefinerPredictor

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from mmrefine.files.atomic import whole_file
-from mmrefine.models.sam2_refiner import SAM2Features, encode_images
+from mmrefine.models.sam2_refiner import SAM2Features
+from mmrefine.models.sam2_refiner.base import encode_images
 
 from .pool import Pool
 from .training import normalise

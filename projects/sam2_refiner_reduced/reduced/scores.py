@@ -11,7 +11,7 @@ from torch import nn
 
 from mmrefine.evaluation import evaluate_masks, simulated_prompt
 from mmrefine.files.atomic import whole_file
-from mmrefine.models.sam2_refiner import prompt_masks
+from mmrefine.models.sam2_refiner.base import prompt_masks
 from mmrefine.models.sam2_refiner.core import upsample
 
 from .features import CachedFeatures

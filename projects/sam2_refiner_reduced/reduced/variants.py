@@ -13,14 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from mmrefine.models.losses import PointSampledMaskLoss
-from mmrefine.models.sam2_refiner import (
-    CoarseMasks,
-    RefinedLogits,
-    SAM2Features,
-    SAM2RefinerCore,
-    prompt_masks,
-    stage_channels,
-)
+from mmrefine.models.sam2_refiner import CoarseMasks, RefinedLogits, SAM2Features, SAM2RefinerCore
+from mmrefine.models.sam2_refiner.base import prompt_masks, stage_channels
 
 from .features import CachedFeatures
 from .prompts import box_prompts, point_prompts

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mmrefine.models.sam2_refiner import SAM2Refiner, build_base, upsample
+from mmrefine.models.sam2_refiner import SAM2Refiner
+from mmrefine.models.sam2_refiner.base import build_base
+from mmrefine.models.sam2_refiner.core import upsample
 from mmrefine.structures import ObjectPrompt
 
 

@@ -7,15 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from mmrefine.core.image_tiles import split_quadrants
-from mmrefine.models.sam2_refiner import (
-    build_base,
-    captured_decoder,
-    encode_images,
-    local_features,
-    masks_of_embedding,
-    prompt_masks,
-    stage_channels,
-)
+from mmrefine.models.sam2_refiner.base import build_base, encode_images, local_features, prompt_masks, stage_channels
+from mmrefine.models.sam2_refiner.decoder_capture import captured_decoder, masks_of_embedding
 from tests.helpers.tiny_sam2 import SIZE, tiny_sam2
 
 

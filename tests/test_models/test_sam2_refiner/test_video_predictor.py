@@ -17,8 +17,8 @@ from mmrefine.models.sam2_refiner import (
     SAM2RefinerVideoPredictor,
     TrackingVideoRefiner,
     build_video_predictor,
-    stage_channels,
 )
+from mmrefine.models.sam2_refiner.base import stage_channels
 from mmrefine.models.sam2_refiner.video_predictor import _agreeing
 from mmrefine.structures import ObjectPrompt
 from tests.helpers.tiny_sam2 import SIZE, randomize_local_attention, tiny_sam2
