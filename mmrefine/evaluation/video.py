@@ -94,7 +94,7 @@ def _f_measure(pred: np.ndarray, gt: np.ndarray, bound_th: float) -> float:
     near = [cv2.dilate(contour.astype(np.uint8), disk) > 0 for contour in contours]
     precision = np.count_nonzero(contours[0] & near[1]) / counts[0]
     recall = np.count_nonzero(contours[1] & near[0]) / counts[1]
-    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from mmrefine.jobs.outputs import OutputFolder
 from mmrefine.jobs.report import versions
 from mmrefine.jobs.work import SUMMARY, Progress, Share, Work
 from mmrefine.models.video import FlowPropagator, FrameResult, VideoRefiner
+from mmrefine.utils import counted
 from mmrefine.visualization.overlay import OverlayVideo, draw_overlay
 
 
@@ -301,10 +302,11 @@ def format_video_report(report: VideoReport) -> str:
         'dog: 5 frames, 5 masks, 0 restarted, flicker 0.250 -> 0.125'
     """
     lines = [_line(printable(entry['clip']), VideoReport([entry], []).total) for entry in report.clips]
-    return '\n'.join([*lines, _line(f'total: {len(report.clips)} clips', report.total)])
+    return '\n'.join([*lines, _line(f'total: {counted(len(report.clips), "clip")}', report.total)])
 
 
 def _line(name: str, total: dict) -> str:
     flickers = [total[f'flicker_{side}'] for side in ('coarse', 'refined')]
     shown = ' -> '.join('-' if value is None else f'{value:.3f}' for value in flickers)
-    return f'{name}: {total["frames"]} frames, {total["masks"]} masks, {total["anew"]} restarted, flicker {shown}'
+    frames, masks = counted(total['frames'], 'frame'), counted(total['masks'], 'mask')
+    return f'{name}: {frames}, {masks}, {total["anew"]} restarted, flicker {shown}'
