@@ -85,20 +85,9 @@ def refine_video(
         LostProcessError: another process has died; a next call goes on.
 
     Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> import numpy as np
-        >>> from PIL import Image
-        >>> mask = np.zeros((64, 64), np.uint8)
-        >>> mask[16:48, 16:48] = 255
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for name in ('frames/dog/00000.png', 'masks/dog/00000.png'):
-        ...         Path(folder, name).parent.mkdir(parents=True)
-        ...         Image.fromarray(mask).save(f'{folder}/{name}')
-        ...     paths = [f'{folder}/{name}' for name in ('frames', 'masks', 'out')]
-        ...     report = refine_video(*paths, device='cpu', progress=False)
-        ...     report.is_clean, report.total['frames'], Path(folder, 'out', 'summary.json').is_file()
-        (True, 1, True)
+        >>> report = refine_video('frames/', 'clip_masks/', 'refined_clips/', device='cpu', progress=False)
+        >>> report.total['frames'], report.is_clean
+        (1, True)
     """
     check_launch(launcher, actors)
     if fast and sam2 is None:

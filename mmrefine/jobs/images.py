@@ -98,20 +98,9 @@ def refine_dataset(
         LostProcessError: another process has died; a next call goes on.
 
     Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> import numpy as np
-        >>> from PIL import Image
-        >>> mask = np.zeros((64, 64), np.uint8)
-        >>> mask[16:48, 16:48] = 255
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for name in ('images/dog.png', 'masks/dog.png'):
-        ...         Path(folder, name).parent.mkdir(parents=True)
-        ...         Image.fromarray(mask).save(f'{folder}/{name}')
-        ...     paths = [f'{folder}/{name}' for name in ('images', 'masks', 'out')]
-        ...     report = refine_dataset(*paths, device='cpu', progress=False)
-        ...     report.is_clean, report.total['masks'], Path(folder, 'out', 'summary.json').is_file()
-        (True, 1, True)
+        >>> report = refine_dataset('photos/', 'masks/', 'refined/', device='cpu', progress=False)
+        >>> report.total['masks'], report.is_clean
+        (1, True)
     """
     check_launch(launcher, actors, workers)
     join_processes(launcher)

@@ -6,8 +6,11 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import mmrefine
 import mmrefine.compat.auto  # noqa: F401  (some packages import MMDetection)
@@ -32,6 +35,18 @@ def packages() -> list[str]:
     return ['mmrefine', *(module.name for module in walked if module.ispkg)]
 
 
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folders that examples name, in the working directory: a bright square in an image and in a clip."""
+    mask = np.zeros((64, 64), np.uint8)
+    mask[16:48, 16:48] = 255
+    for name in ('photos', 'masks', 'gt', 'frames/dog', 'clip_masks/dog'):
+        (tmp_path / name).mkdir(parents=True)
+        Image.fromarray(mask).save(tmp_path / name / ('00000.png' if 'dog' in name else 'dog.png'))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures('folders')
 @pytest.mark.parametrize('name', modules_with_examples())
 def test_examples_run(name, capsys):
     if name in NEEDS_SAM2:

@@ -62,18 +62,7 @@ def open_masks(
         ValueError: they are not what they should be, or none of the masks has an image.
 
     Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> import numpy as np
-        >>> from PIL import Image
-        >>> mask = np.zeros((64, 64), np.uint8)
-        >>> mask[16:48, 16:48] = 255
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for name in ('images/dog.png', 'masks/dog.png'):
-        ...         Path(folder, name).parent.mkdir(parents=True)
-        ...         Image.fromarray(mask).save(f'{folder}/{name}')
-        ...     source = open_masks(f'{folder}/masks', f'{folder}/images')
-        ...     [task.image for task in source.tasks]
+        >>> [task.image for task in open_masks('masks/', 'photos/').tasks]
         ['dog.png']
     """
     masks, options = Path(masks), options or FormatOptions()
@@ -102,15 +91,7 @@ def open_ground_truth(source: MaskFormat, path: str | os.PathLike) -> GroundTrut
         ValueError: it is of another format, or none of it belongs to the masks.
 
     Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> from PIL import Image
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for name in ('images', 'masks', 'gt'):
-        ...         Path(folder, name).mkdir()
-        ...         Image.new('L', (64, 64), 255).save(f'{folder}/{name}/dog.png')
-        ...     source = open_masks(f'{folder}/masks', f'{folder}/images')
-        ...     gt = open_ground_truth(source, f'{folder}/gt')
+        >>> gt = open_ground_truth(open_masks('masks/', 'photos/'), 'gt/')
         >>> [path.name for path in gt.paths]
         ['gt']
     """
@@ -175,18 +156,8 @@ def open_clips(
         ValueError: they are not what they should be, or do not belong together.
 
     Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> import numpy as np
-        >>> from PIL import Image
-        >>> mask = np.zeros((64, 64), np.uint8)
-        >>> mask[16:48, 16:48] = 255
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for name in ('frames/dog/00000.png', 'masks/dog/00000.png'):
-        ...         Path(folder, name).parent.mkdir(parents=True)
-        ...         Image.fromarray(mask).save(f'{folder}/{name}')
-        ...     source = open_clips(f'{folder}/masks', f'{folder}/frames')
-        ...     source.name, len(source.tasks)
+        >>> source = open_clips('clip_masks/', 'frames/')
+        >>> source.name, len(source.tasks)
         ('davis', 1)
     """
     masks = Path(masks)
