@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('masks', metavar='IN')
     parser.add_argument('out', metavar='OUT')
     parser.add_argument('--to', metavar='FORMAT', help='default: by the suffix of OUT, .json is COCO, .xml is CVAT')
-    parser.add_argument('--format', metavar='FORMAT', help='of IN, if it is not recognised')
+    parser.add_argument('--format', metavar='FORMAT', help='of IN, if it is not recognized')
     parser.add_argument('--images', metavar='IMAGES', help='the images; needed where IN does not contain their sizes')
     parser.add_argument('--image-root', metavar='DIR', help='folder of the file names in a COCO file of images')
     parser.add_argument(

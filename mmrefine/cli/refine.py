@@ -90,7 +90,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-_FORMAT_HELP = 'format of MASKS, if it is not recognised; see docs/formats.md'
+_FORMAT_HELP = 'format of MASKS, if it is not recognized; see docs/formats.md'
 _POLYGONS_HELP = (
     'write polygons with holes and parts instead of RLE to COCO files, within this tolerance (default: '
     '%(const)s, lossless)'

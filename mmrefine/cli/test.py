@@ -25,7 +25,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         prog='mmrefine test', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config file with test_dataloader and test_evaluator')
-    parser.add_argument('checkpoint', nargs='?', help='checkpoint file; without one the model is only initialised')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file; without one the model is only initialized')
     parser.add_argument('--per-mask', help='write the numbers of every mask to this .csv or .json file')
     parser.add_argument(
         '--source', metavar='NAME', nargs='+', help='measure these of the data sources of the config alone'

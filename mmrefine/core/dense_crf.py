@@ -21,7 +21,7 @@ def mean_field(unary: np.ndarray, filters: Sequence[Filter], weights: Sequence[f
 
     Args:
         unary: (H, W) float, log odds of the object at each pixel by itself.
-        filters: each sums (H, W) values over all pixels with the weights of a Gaussian kernel; normalised as in the
+        filters: each sums (H, W) values over all pixels with the weights of a Gaussian kernel; normalized as in the
             authors' code, with the square roots of the kernel's sums on both sides.
         weights: how much each counts.
         steps: updates of all pixels at once.
@@ -52,7 +52,7 @@ def bilateral_filter(image: np.ndarray, sigma_px: float, sigma_rgb: float) -> Fi
 
     Values are splatted to a grid over place and colour with one cell per sigma, blurred there and read out again, both
     linearly; what this blurs is taken off the blur (after Paris and Durand, IJCV 2009). Sums are off by up to 15 % on
-    average, most of which the normalisation of :func:`mean_field` takes away: of its labels on a photograph, less than
+    average, most of which the normalization of :func:`mean_field` takes away: of its labels on a photograph, less than
     1 % of the pixels differ from those with exact sums over all pairs of pixels.
 
     Args:

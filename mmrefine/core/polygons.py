@@ -1,6 +1,6 @@
 """Rasterization of COCO's polygons. Legend: P points of a part, H and W in pixels.
 
-pycocotools rasterises them, in C and without a look at the numbers: NaN ends it, far points keep it busy for ever. So
+pycocotools rasterizes them, in C and without a look at the numbers: NaN ends it, far points keep it busy for ever. So
 numbers are checked before, and what lies far outside of the image is cut off.
 """
 

@@ -47,11 +47,11 @@ def image_of(sample: BaseDataElement, data: Any, index: int, fallback: str | Non
 def network_input_image(sample: BaseDataElement, data: Any, index: int) -> np.ndarray:
     """Input of the network without padding, resized to the original image: (H, W, 3) uint8 RGB.
 
-    Images in a batch are BGR in 0..255, as OpenMMLab's pipelines load and pack them; normalisation in the data
-    preprocessor comes later. One that a pipeline normalised itself is taken back by ``img_norm_cfg`` of its metainfo.
+    Images in a batch are BGR in 0..255, as OpenMMLab's pipelines load and pack them; normalization in the data
+    preprocessor comes later. One that a pipeline normalized itself is taken back by ``img_norm_cfg`` of its metainfo.
 
     Raises:
-        ValueError: a batch without single images, as in test-time augmentation; normalised by unknown values.
+        ValueError: a batch without single images, as in test-time augmentation; normalized by unknown values.
     """
     inputs = data.get('inputs') if isinstance(data, Mapping) else None
     image = inputs[index] if inputs is not None and index < len(inputs) else None
@@ -61,7 +61,7 @@ def network_input_image(sample: BaseDataElement, data: Any, index: int) -> np.nd
             'augmentation does not give; keep the original images on disk for it.'
         )
     pixels = image.permute(1, 2, 0).float().cpu().numpy()
-    pixels = _denormalised(pixels, sample.metainfo.get('img_norm_cfg'), image.is_floating_point())
+    pixels = _denormalized(pixels, sample.metainfo.get('img_norm_cfg'), image.is_floating_point())
     height, width = sample.ori_shape[:2]
     if 'scale_factor' in sample.metainfo:
         scale_x, scale_y = sample.scale_factor
@@ -70,7 +70,7 @@ def network_input_image(sample: BaseDataElement, data: Any, index: int) -> np.nd
     return pixels.round().clip(0, 255).astype(np.uint8)
 
 
-def _denormalised(pixels: np.ndarray, norm: Mapping | None, is_float: bool) -> np.ndarray:
+def _denormalized(pixels: np.ndarray, norm: Mapping | None, is_float: bool) -> np.ndarray:
     """RGB in 0..255."""
     if norm is not None:
         pixels = pixels * np.asarray(norm['std'], np.float32) + np.asarray(norm['mean'], np.float32)

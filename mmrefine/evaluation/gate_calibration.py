@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 from mmrefine.core.gate import FEATURES, QualityGate, logistic_input
 from mmrefine.evaluation.summary import HARM_TOLERANCE
 
-# Of standardised weights, as much as this many masks have to say: few masks make no bold model.
+# Of standardized weights, as much as this many masks have to say: few masks make no bold model.
 _PENALTY_MASKS = 3.0
 _MIN_CHANGED = 10
 _MIN_HARMED = 8  # too few harmed masks to estimate a share below
@@ -201,7 +201,7 @@ def _choose(probabilities: np.ndarray, data: GateData, max_harm: float, max_gain
 
 
 def _fit(inputs: np.ndarray, gains: np.ndarray) -> tuple[np.ndarray, float]:
-    """Weights (F,) and bias of the logistic model, with a small penalty on standardised weights."""
+    """Weights (F,) and bias of the logistic model, with a small penalty on standardized weights."""
     changed = np.abs(gains) > HARM_TOLERANCE
     inputs, sign = inputs[changed], np.sign(gains[changed])
     mean, spread = inputs.mean(axis=0), inputs.std(axis=0) + 1e-9

@@ -45,7 +45,7 @@ def convert(
         masks: as for :func:`~mmrefine.jobs.refine_dataset`.
         out: file or folder, which must not be there yet.
         to: one of ``TARGETS``; None: that of the suffix of ``out``, .json for COCO and .xml for CVAT.
-        source_format: of ``masks``, if it is not recognised.
+        source_format: of ``masks``, if it is not recognized.
         images: the images; None: not needed where the masks' file contains their sizes.
         image_root: folder from which the names in a COCO file start, if ``images`` is one.
         polygons: COCO gets polygons that are at most this far from the edges of the pixels, in pixels, and not RLE.

@@ -78,7 +78,7 @@ def build_refiner(
     if checkpoint is not None:
         load_weights(refiner, checkpoint)
     elif any(True for _ in refiner.parameters()):
-        print_log('no checkpoint was given: the weights are as the config initialises them', logger='current')
+        print_log('no checkpoint was given: the weights are as the config initializes them', logger='current')
     return refiner.to(device).eval()
 
 

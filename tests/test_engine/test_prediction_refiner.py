@@ -218,7 +218,7 @@ def test_images_that_are_not_there(det, tmp_path, coarse):
     assert len(PredictionRefiner(BrightInBox())([nothing])[0].pred_instances) == 0
 
 
-@pytest.mark.parametrize('kind', ['uint8 BGR', 'float BGR', 'normalised RGB'])
+@pytest.mark.parametrize('kind', ['uint8 BGR', 'float BGR', 'normalized RGB'])
 def test_network_input_takes_the_place_of_the_image(det, photo, coarse, gt, kind):
     image = cv2.imread(str(photo))
     scaled = cv2.resize(image, (2 * SIZE_HW[1], 2 * SIZE_HW[0]), interpolation=cv2.INTER_NEAREST)
@@ -229,7 +229,7 @@ def test_network_input_takes_the_place_of_the_image(det, photo, coarse, gt, kind
     sample.set_metainfo({'scale_factor': (2.0, 2.0)})
     if kind != 'uint8 BGR':
         inputs = inputs.float()
-    if kind == 'normalised RGB':
+    if kind == 'normalized RGB':
         norm = {'mean': [100.0, 110, 120], 'std': [50.0, 55, 60], 'to_rgb': True}
         inputs = (inputs.flip(0) - torch.tensor(norm['mean'])[:, None, None]) / torch.tensor(norm['std'])[:, None, None]
         sample.set_metainfo({'img_norm_cfg': norm})

@@ -65,7 +65,7 @@ def test_low_probabilities_are_an_empty_mask(tmp_path: Path) -> None:
 
 
 def test_probabilities_of_few_levels(tmp_path: Path) -> None:
-    """As quantised ones are: by themselves they could be labels, known to be probabilities they are not refused."""
+    """As quantized ones are: by themselves they could be labels, known to be probabilities they are not refused."""
     path = save(tmp_path / 'm.png', np.array([[0, 8, 16], [0, 51, 102]], np.uint8))
     with pytest.raises(ValueError, match='for label maps use'):
         read_mask_file(path).binary()

@@ -26,7 +26,7 @@ UNNORMALIZED = {'mean': (0, 0, 0), 'std': (1, 1, 1)}
 
 
 def build(cls: type[SegRefiner] = SegRefiner, **settings) -> SegRefiner:
-    """The reference's tiny trained network; its images are normalised already."""
+    """The reference's tiny trained network; its images are normalized already."""
     refiner = cls(**{'denoiser': TINY_UNET, 'input_size': 64, **UNNORMALIZED, **settings})
     refiner.denoise_model.load_state_dict(tiny_weights())
     return refiner.eval()

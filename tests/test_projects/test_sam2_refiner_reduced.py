@@ -124,7 +124,7 @@ def test_cached_features_are_those_of_the_image(experiment, pool, tmp_path):
     base = build_base(experiment)
     cached = experiment.features.load_features(base, pool, tmp_path / 'features.npz')
     chosen = np.array([6, 1])
-    fresh = experiment.features.encode_images(base, experiment.training.normalise(pool.images[chosen]))
+    fresh = experiment.features.encode_images(base, experiment.training.normalize(pool.images[chosen]))
     taken = cached.take(chosen)
     assert torch.equal(taken.image, fresh.image)
     for a, b in zip(

@@ -3,7 +3,7 @@ model = dict(
     type='SegRefiner',
     encoder=dict(type='TimmEncoder', name='tf_efficientnet_lite0'),
     denoiser=dict(type='PyramidDenoiser', in_channels=6, widths=(32, 64, 128, 160, 256), num_steps=6),
-    # The encoder was pretrained on images normalised like this.
+    # The encoder was pretrained on images normalized like this.
     mean=(127.0, 127.0, 127.0),
     std=(128.0, 128.0, 128.0),
     schedule=dict(num_steps=6, first=0.8, last=0.0),

@@ -54,7 +54,7 @@ def open_masks(
         masks: a file or a folder, of any of the formats.
         images: see :class:`~mmrefine.files.image_table.ImageTable`.
         image_root: folder from which the names in a COCO file start, if ``images`` is one.
-        format: name of the format; None: the one that recognises the masks.
+        format: name of the format; None: the one that recognizes the masks.
         options: options of the masks.
 
     Raises:
@@ -116,10 +116,10 @@ def find_format(masks: Path, name: str | None, options: FormatOptions) -> type[M
 
     Args:
         masks: a file or a folder.
-        name: of the format; None: the one that recognises them.
+        name: of the format; None: the one that recognizes them.
 
     Raises:
-        ValueError: there is no such format, or none recognises them.
+        ValueError: there is no such format, or none recognizes them.
 
     Example:
         >>> from pathlib import Path
@@ -131,7 +131,7 @@ def find_format(masks: Path, name: str | None, options: FormatOptions) -> type[M
             raise ValueError(f'format must be one of {", ".join(format_names())}, got {name!r}.')
         return FORMATS[name]
     for kind in sorted(FORMATS.values(), key=lambda kind: (kind.is_fallback, kind.name)):
-        if kind.recognises(masks, options):
+        if kind.recognizes(masks, options):
             return kind
     raise ValueError(f'{masks} has no known format of masks; expected one of {", ".join(format_names())}.')
 
@@ -164,6 +164,6 @@ def open_clips(
     if not masks.exists():
         raise FileNotFoundError(f'masks {masks} do not exist: expected a PNG file, a folder of them, or a JSON file.')
     for kind in CLIP_FORMATS.values():
-        if kind.recognises(masks):
+        if kind.recognizes(masks):
             return kind(masks, frames, allow_gaps, videos)
     raise ValueError(f'{masks} has no known format of masks; expected one of {", ".join(sorted(CLIP_FORMATS))}.')

@@ -33,7 +33,7 @@ class ActivationMaps(LabelMaps):
             self.choices['cam_names'] = asdict(options.cam_names)
 
     @classmethod
-    def recognises(cls, path: Path, options: FormatOptions) -> bool:
+    def recognizes(cls, path: Path, options: FormatOptions) -> bool:
         if options.cam_threshold is None:
             return False
         if options.semantic or path.suffix.lower() == '.json':

@@ -30,7 +30,7 @@ class ArrayMasks(FilePerImage):
     suffixes = ('.npy', '.npz')
 
     @classmethod
-    def recognises(cls, path: Path, options: FormatOptions) -> bool:
+    def recognizes(cls, path: Path, options: FormatOptions) -> bool:
         if options.semantic or options.cam_threshold is not None or find_files(path, ('.png',)):
             return False
         return cls.first_file(path) is not None

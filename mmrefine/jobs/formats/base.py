@@ -3,7 +3,7 @@
 **Adding a format is adding one file to this folder**: a subclass of :class:`MaskFormat` under
 ``@register_format('its-name')``, found without being imported anywhere else. It says
 
-- which paths are of its kind (:meth:`MaskFormat.recognises`; ``--format its-name`` insists),
+- which paths are of its kind (:meth:`MaskFormat.recognizes`; ``--format its-name`` insists),
 - the work: ``self.tasks``, one :class:`MaskTask` per image, made in ``__init__`` (images are found with
   :meth:`~mmrefine.files.image_table.ImageTable.match`),
 - how the masks of an image are decoded (:meth:`~MaskFormat.read`) and compared with earlier ones
@@ -187,7 +187,7 @@ class MaskFormat(ABC):
     Attributes:
         name: set by :func:`register_format`.
         is_fallback: other formats are tried first.
-        ground_truth_format: the format as which its ground truth is recognised; '': its own.
+        ground_truth_format: the format as which its ground truth is recognized; '': its own.
         tasks: the work, in the order of the masks.
         choices: what a user chose that the refined masks depend on, in types of JSON.
 
@@ -206,7 +206,7 @@ class MaskFormat(ABC):
 
     @classmethod
     @abstractmethod
-    def recognises(cls, path: Path, options: FormatOptions) -> bool:
+    def recognizes(cls, path: Path, options: FormatOptions) -> bool:
         """Whether masks at this path are of this format; reads no more than the beginning of a file."""
 
     @classmethod

@@ -30,7 +30,7 @@ class ClipPrompts(DavisClips):
     """
 
     @classmethod
-    def recognises(cls, path: Path) -> bool:
+    def recognizes(cls, path: Path) -> bool:
         return path.suffix.lower() == '.json' and next((item.key for item in walk_json(path)), None) == 'prompts'
 
     def _find_masks(self) -> dict[str, list[dict]]:

@@ -100,7 +100,7 @@ class ClipFormat(ABC):
 
     @classmethod
     @abstractmethod
-    def recognises(cls, path: Path) -> bool:
+    def recognizes(cls, path: Path) -> bool:
         """Whether masks at this path are of this format."""
 
     @abstractmethod

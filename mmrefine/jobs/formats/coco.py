@@ -62,7 +62,7 @@ class CocoMasks(MaskFormat):
         self.tasks = _CocoTasks(self.file, images, self._find())
 
     @classmethod
-    def recognises(cls, path: Path, options: FormatOptions) -> bool:
+    def recognizes(cls, path: Path, options: FormatOptions) -> bool:
         return path.suffix.lower() == '.json'
 
     def _check_ids(self) -> None:

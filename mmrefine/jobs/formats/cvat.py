@@ -57,7 +57,7 @@ class CvatMasks(MaskFormat):
             raise ValueError(f'{path} has two images of the same id and name; ids must be unique.')
 
     @classmethod
-    def recognises(cls, path: Path, options: FormatOptions) -> bool:
+    def recognizes(cls, path: Path, options: FormatOptions) -> bool:
         return path.suffix.lower() == '.xml'
 
     def fingerprint(self, task: MaskTask) -> Fingerprint:

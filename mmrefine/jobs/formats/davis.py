@@ -83,7 +83,7 @@ class DavisClips(ClipFormat):
         self._names: dict[int, list[str]] = {}
 
     @classmethod
-    def recognises(cls, path: Path) -> bool:
+    def recognizes(cls, path: Path) -> bool:
         return path.suffix.lower() != '.json'
 
     def _find_masks(self) -> dict[str, list[Path]]:

@@ -64,7 +64,7 @@ class InstanceMasks(MaskFormat):
             self.tasks.append(MaskTask(index, key, image or key, image_path, tuple(names), len(names)))
 
     @classmethod
-    def recognises(cls, path: Path, options: FormatOptions) -> bool:
+    def recognizes(cls, path: Path, options: FormatOptions) -> bool:
         return False
 
     @classmethod

@@ -50,7 +50,7 @@ class LabelMaps(PngMasks):
             self.choices['split'] = options.split
 
     @classmethod
-    def recognises(cls, path: Path, options: FormatOptions) -> bool:
+    def recognizes(cls, path: Path, options: FormatOptions) -> bool:
         if options.semantic and path.suffix.lower() == '.json':
             raise ValueError(f'semantic needs label maps in PNG files, got the COCO file {path}.')
         return options.semantic and options.cam_threshold is None

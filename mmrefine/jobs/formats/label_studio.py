@@ -55,7 +55,7 @@ class LabelStudioMasks(MaskFormat):
             raise ValueError(f'{path} has two tasks of the same id and image; ids must be unique.')
 
     @classmethod
-    def recognises(cls, path: Path, options: FormatOptions) -> bool:
+    def recognizes(cls, path: Path, options: FormatOptions) -> bool:
         if path.suffix.lower() != '.json' or not path.is_file():
             return False
         with open(path, 'rb') as file:

@@ -44,7 +44,7 @@ class LabelmeMasks(FilePerImage):
     suffixes = ('.json',)
 
     @classmethod
-    def recognises(cls, path: Path, options: FormatOptions) -> bool:
+    def recognizes(cls, path: Path, options: FormatOptions) -> bool:
         file = cls.first_file(path)
         if file is None or options.semantic or options.cam_threshold is not None:
             return False

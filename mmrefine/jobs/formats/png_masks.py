@@ -53,7 +53,7 @@ class PngMasks(MaskFormat):
     _masks_per_file: int | None = 1
 
     @classmethod
-    def recognises(cls, path: Path, options: FormatOptions) -> bool:
+    def recognizes(cls, path: Path, options: FormatOptions) -> bool:
         return not options.semantic and options.cam_threshold is None and path.suffix.lower() != '.json'
 
     @staticmethod

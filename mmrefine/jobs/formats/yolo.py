@@ -30,7 +30,7 @@ class YoloMasks(FilePerImage):
     suffixes = ('.txt',)
 
     @classmethod
-    def recognises(cls, path: Path, options: FormatOptions) -> bool:
+    def recognizes(cls, path: Path, options: FormatOptions) -> bool:
         if options.semantic or options.cam_threshold is not None:
             return False
         for file in cls.list_files(path).values():

@@ -172,7 +172,7 @@ class YoutubeVisClips(ClipFormat):
         self.tasks += unplaced_task(len(self.tasks), path, problems)
 
     @classmethod
-    def recognises(cls, path: Path) -> bool:
+    def recognizes(cls, path: Path) -> bool:
         return path.suffix.lower() == '.json'
 
     def _clip_names(self) -> list[str]:

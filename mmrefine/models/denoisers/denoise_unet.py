@@ -20,7 +20,7 @@ _NORM_GROUPS = 32
 
 
 class ResBlock(nn.Module):
-    """Residual block of two normalised 3x3 convolutions, conditioned on the timestep's embedding.
+    """Residual block of two normalized 3x3 convolutions, conditioned on the timestep's embedding.
 
     Args:
         in_channels, out_channels: widths, multiples of 32.

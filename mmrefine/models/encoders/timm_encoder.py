@@ -99,7 +99,7 @@ class TimmEncoder(BaseModule):
         return self
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Features (B, channels[i], h / strides[i], w / strides[i]) of normalised images (B, 3, h, w)."""
+        """Features (B, channels[i], h / strides[i], w / strides[i]) of normalized images (B, 3, h, w)."""
         return self.backbone(images)
 
 

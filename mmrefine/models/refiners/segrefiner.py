@@ -41,7 +41,7 @@ class Condition(NamedTuple):
     """Inputs of the denoiser besides x_t, the same at every timestep.
 
     Attributes:
-        planes: (B, 3 + cues, h, w) float32, normalised RGB and cues.
+        planes: (B, 3 + cues, h, w) float32, normalized RGB and cues.
         features: the image encoder's levels, each (B, C, h / stride, w / stride); None without an encoder.
     """
 

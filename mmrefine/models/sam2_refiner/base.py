@@ -33,7 +33,7 @@ class SAM2Features:
         embedding: (B, d, e, e), the mask decoder's image embedding.
         fine: (B, d/8, 4e, 4e) and (B, d/4, 2e, 2e), its high-resolution features.
         stages: of the trunk, (B, C, 4e, 4e), (B, 2C, 2e, 2e) and (B, 4C, e, e).
-        image: (B, 3, S, S), normalised.
+        image: (B, 3, S, S), normalized.
         local: (B, d, 2e, 2e), features of the quadrants; None: not wanted.
     """
 
@@ -231,7 +231,7 @@ def local_features(base: nn.Module, images: Tensor, tile_scale: float = 1.0, til
     """Features of every image's quadrants, each enlarged to the size of the input, put together again.
 
     Args:
-        images: (B, 3, S, S), normalised.
+        images: (B, 3, S, S), normalized.
         tile_scale: 1; or 0.5, quadrants keep their pixels, which is four times as cheap and half as fine.
         tile_chunk: quadrants encoded together, at most: fewer where a GPU has no memory for as many. It changes the
             memory and nothing else.
@@ -265,7 +265,7 @@ def _encode_tiles(base: nn.Module, tiles: Tensor, side: int) -> Tensor:
 
 @torch.no_grad()
 def encode_images(base: nn.Module, images: Tensor, tile_scale: float = 1.0, tile_chunk: int = 4) -> SAM2Features:
-    """Frozen features of (B, 3, S, S) normalised images.
+    """Frozen features of (B, 3, S, S) normalized images.
 
     The images are encoded apart from their quadrants, so that their features are those of the plain SAM 2.
 

@@ -18,7 +18,7 @@ from mmrefine.models.state_dicts import weights_digest
 class CachedEncoder:
     """:func:`~mmrefine.models.sam2_refiner.encode_images` through a :class:`~mmrefine.models.backends.FeatureCache`.
 
-    An entry belongs to one normalised image, the base's weights and the scale of its quadrants. Features go through
+    An entry belongs to one normalized image, the base's weights and the scale of its quadrants. Features go through
     half precision, whether they were there or not.
 
     Args:
@@ -31,7 +31,7 @@ class CachedEncoder:
         self.encoder = _ImageEncoder(base)
 
     def __call__(self, images: Tensor, tile_scale: float = 1.0, tile_chunk: int = 4) -> SAM2Features:
-        """Features of (B, 3, S, S) normalised images, one after the other."""
+        """Features of (B, 3, S, S) normalized images, one after the other."""
         self.encoder.tile_scale, self.encoder.tile_chunk = tile_scale, tile_chunk
         arrays = images.permute(0, 2, 3, 1).float().cpu().numpy()
         found = [self.cache.encode(self.encoder, array) for array in arrays]
@@ -40,7 +40,7 @@ class CachedEncoder:
 
 
 class _ImageEncoder:
-    """Backend for the cache, of one normalised image (S, S, 3)."""
+    """Backend for the cache, of one normalized image (S, S, 3)."""
 
     def __init__(self, base: nn.Module):
         self.base = base

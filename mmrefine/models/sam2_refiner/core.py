@@ -102,7 +102,7 @@ class SAM2RefinerCore(nn.Module):
             mask_index: (B,), which mask token it came from; used without Mask Refinement only.
             stages: see :class:`MaskRefinement`.
             fine: see :func:`masks_of_embedding`.
-            image: (B, 3, S, S), normalised.
+            image: (B, 3, S, S), normalized.
             decoder: ``sam_mask_decoder`` of the frozen SAM 2.
         """
         if self.mr is not None:

@@ -38,9 +38,9 @@ class SAM2DataPreprocessor(BaseDataPreprocessor):
                 f'images of a batch must have the same size, got {sorted(sizes)}; resize them in the pipeline.'
             )
         if images[0].dtype != torch.uint8:
-            raise TypeError(f'images must be uint8 in 0..255, got {images[0].dtype}; they are normalised here.')
-        return {**data, 'inputs': self.normalise(torch.stack(images).float())}
+            raise TypeError(f'images must be uint8 in 0..255, got {images[0].dtype}; they are normalized here.')
+        return {**data, 'inputs': self.normalize(torch.stack(images).float())}
 
-    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+    def normalize(self, pixels: torch.Tensor) -> torch.Tensor:
         """Normalise (..., 3, S, S) float in 0..255."""
         return (pixels / 255 - self.mean) / self.std

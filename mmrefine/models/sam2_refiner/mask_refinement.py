@@ -56,7 +56,7 @@ class MaskRefinement(nn.Module):
         Args:
             embedding: (B, d, S/16, S/16).
             stages: of the encoder, (B, C, S/4, S/4), (B, 2C, S/8, S/8) and (B, 4C, S/16, S/16).
-            image: (B, 3, S, S), normalised.
+            image: (B, 3, S, S), normalized.
 
         Returns:
             logits (B, 1, S, S), and those of the blocks: sides S/16, S/8 and S/4.

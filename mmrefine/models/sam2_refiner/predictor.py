@@ -197,7 +197,7 @@ def to_input(model: SAM2Refiner, image: np.ndarray) -> Tensor:
     device = next(model.parameters()).device
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].to(device).float()
     pixels = F.interpolate(pixels, (model.input_size,) * 2, mode='bilinear', antialias=True)
-    return model.data_preprocessor.normalise(pixels)
+    return model.data_preprocessor.normalize(pixels)
 
 
 def _check_inside(prompt: ObjectPrompt, size_hw: tuple[int, int]) -> None:

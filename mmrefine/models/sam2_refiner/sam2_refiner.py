@@ -114,7 +114,7 @@ class SAM2Refiner(BaseModel):
         return self
 
     def encode(self, images: Tensor) -> SAM2Features:
-        """Features of (B, 3, S, S) normalised images, Localization Augment included; good for any number of prompts.
+        """Features of (B, 3, S, S) normalized images, Localization Augment included; good for any number of prompts.
 
         Raises:
             ValueError: another size, or half precision on a CPU.
@@ -219,7 +219,7 @@ class SAM2Refiner(BaseModel):
         """mmengine's three modes.
 
         Args:
-            inputs: (B, 3, S, S), normalised.
+            inputs: (B, 3, S, S), normalized.
             data_samples: one object each: ``prompt``; for 'loss' also ``gt_masks`` (1, S, S) and a ``seed`` in its
                 metainfo for the loss's draws; for 'predict' ``ori_shape`` there.
             mode: 'tensor', :class:`ObjectLogits`; 'loss', a dictionary; 'predict', the samples with ``refined_masks``

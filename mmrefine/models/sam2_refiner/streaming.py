@@ -36,7 +36,7 @@ class InputFrames:
         return len(self.frames)
 
     def __getitem__(self, index: int) -> Tensor:
-        """(3, S, S) float32, normalised."""
+        """(3, S, S) float32, normalized."""
         pixels = np.asarray(Image.fromarray(self.frames[index]).resize((self.side, self.side)))
         pixels = torch.from_numpy(pixels / 255.0).permute(2, 0, 1).float()
         return (pixels - torch.tensor(IMAGENET_MEAN)[:, None, None]) / torch.tensor(IMAGENET_STD)[:, None, None]

@@ -20,7 +20,7 @@ class NpyMasks(MaskFormat):
         ]
 
     @classmethod
-    def recognises(cls, path, options):
+    def recognizes(cls, path, options):
         return path.is_dir() and any(path.glob('*.npy'))
 
     def fingerprint(self, task):

@@ -14,7 +14,7 @@ from mmrefine.models.losses import PointSampledMaskLoss
 
 from .pool import Pool
 from .prompts import box_prompts, point_prompts
-from .training import Log, Progress, normalise, set_learning_rate
+from .training import Log, Progress, normalize, set_learning_rate
 
 _COARSENESS = 4  # ground truth is averaged over cells of so many pixels: the grid of SAM 2's own mask logits
 _MAX_GRADIENT = 1.0
@@ -75,7 +75,7 @@ def train_base(
         gt = coarse_gt(torch.from_numpy(masks)[:, None])
         prompts = [draw(masks, rng) for draw in (box_prompts, point_prompts, point_prompts)]
         is_blind = progress.share < _BLIND_SHARE
-        features = _no_features(base, batch) if is_blind else base.forward_image(normalise(images))['backbone_fpn']
+        features = _no_features(base, batch) if is_blind else base.forward_image(normalize(images))['backbone_fpn']
         losses = [_LOSS(base_logits(base, features, *prompt), gt) for prompt in prompts]
         loss = sum(sum(parts.values()) for parts in losses) / len(losses)
         set_learning_rate(optimizer, progress.learning_rate(peak_lr))

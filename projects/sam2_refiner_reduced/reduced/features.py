@@ -17,7 +17,7 @@ from mmrefine.models.sam2_refiner import SAM2Features
 from mmrefine.models.sam2_refiner.base import encode_images
 
 from .pool import Pool
-from .training import normalise
+from .training import normalize
 
 _BATCH = 16
 
@@ -37,7 +37,7 @@ class CachedFeatures:
             embedding=arrays['embedding'],
             fine=tuple(arrays[name] for name in ('fine0', 'fine1')),
             stages=tuple(arrays[name] for name in ('stage0', 'stage1', 'stage2')),
-            image=normalise(self.pool.images[chosen]),
+            image=normalize(self.pool.images[chosen]),
             local=arrays.get('local'),
         )
 
@@ -60,7 +60,7 @@ def load_features(base: nn.Module, pool: Pool, path: Path, tile_scale: float = 1
 
 
 def _encode(base: nn.Module, images: np.ndarray, tile_scale: float) -> dict[str, np.ndarray]:
-    features = encode_images(base, normalise(images), tile_scale, tile_chunk=4 * _BATCH)
+    features = encode_images(base, normalize(images), tile_scale, tile_chunk=4 * _BATCH)
     tensors = {'embedding': features.embedding}
     if features.local is not None:
         tensors['local'] = features.local

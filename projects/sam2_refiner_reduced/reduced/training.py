@@ -26,7 +26,7 @@ class Progress:
         path: checkpoint file.
         steps: steps at most.
         seconds: seconds at most, those of earlier starts included.
-        stateful: modules and optimisers by name, whose state is kept in the checkpoint.
+        stateful: modules and optimizers by name, whose state is kept in the checkpoint.
     """
 
     def __init__(self, path: Path, steps: int, seconds: float, stateful: dict[str, object]):
@@ -70,7 +70,7 @@ class Progress:
         self._saved = time.monotonic()
 
 
-def normalise(images: np.ndarray) -> Tensor:
+def normalize(images: np.ndarray) -> Tensor:
     """(B, S, S, 3) uint8 RGB to what the encoder takes, (B, 3, S, S) float32."""
     return (torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255 - _MEAN) / _STD
 

@@ -39,7 +39,7 @@ def model(make_model) -> SAM2Refiner:
 
 @pytest.fixture(scope='session')
 def images() -> torch.Tensor:
-    """Four normalised images."""
+    """Four normalized images."""
     return torch.randn(4, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
 
 
