@@ -93,7 +93,7 @@ class ReverseResult(NamedTuple):
     """Output of the reverse process, each (B, 1, h, w).
 
     Attributes:
-        result: probabilities predicted at the last timestep, or the masks sampled there.
+        result: probabilities predicted at the last timestep.
         fine_probs: probabilities of the fine state after it.
         first: probabilities predicted at the first timestep, from the coarse masks alone.
     """
@@ -109,8 +109,6 @@ def reverse_process(
     coarse: Tensor,
     timesteps: Sequence[int],
     uniform: Callable[[], Tensor],
-    fine_probs: Tensor | None = None,
-    sample_last: bool = False,
     confidence_power: float = 1.0,
 ) -> ReverseResult:
     """The sampling loop, starting from the coarse masks.
@@ -119,18 +117,15 @@ def reverse_process(
         denoise: (x_t (B, 1, h, w) float, t (B,) int64) -> logits (B, 1, h, w) of the ground-truth masks.
         coarse: (B, 1, h, w), 0 or 1.
         timesteps: the timesteps to run, descending; some may be skipped.
-        uniform: called once for every sampled timestep: (B, 1, h, w) draws of U(0, 1).
-        fine_probs: (B, 1, h, w) to continue from; None starts at 0.
-        sample_last: sample the last timestep too, instead of returning its probabilities.
+        uniform: called once for every timestep but the last: (B, 1, h, w) draws of U(0, 1).
         confidence_power: see :meth:`DiffusionSchedule.step`.
     """
     coarse = coarse.float()
-    x_t, first = coarse, None
-    fine_probs = torch.zeros_like(coarse) if fine_probs is None else fine_probs
+    x_t, fine_probs, first = coarse, torch.zeros_like(coarse), None
     for t, t_next in zip(timesteps, [*timesteps[1:], None], strict=True):
         logits = denoise(x_t, torch.full((len(coarse),), t, dtype=torch.long, device=coarse.device)).float()
         first = logits.sigmoid() if first is None else first
         fine_probs = schedule.step(logits, t, fine_probs, t_next, confidence_power)
-        if t_next is not None or sample_last:
+        if t_next is not None:
             x_t = torch.where(uniform() < fine_probs, (logits >= 0).float(), coarse)
-    return ReverseResult(x_t if sample_last else logits.sigmoid(), fine_probs, first)
+    return ReverseResult(logits.sigmoid(), fine_probs, first)

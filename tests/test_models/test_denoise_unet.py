@@ -25,7 +25,6 @@ def test_trained_tiny_network_gives_the_released_logits():
 @pytest.mark.parametrize(
     ('name', 'settings'),
     [
-        ('D_unet_tiny_sincos_s0', {**TINY_UNET, 'learn_time_embed': False, 'use_scale_shift_norm': True}),
         ('D_unet_topo32_forward_s0', {'type': 'DenoiseUNet', 'model_channels': 32}),
         pytest.param('D_unet_real_forward_s0', {'type': 'DenoiseUNet'}, id='published size'),
     ],

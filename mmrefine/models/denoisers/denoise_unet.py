@@ -6,7 +6,6 @@ Legend: B masks, C channels, h and w the network's input size in pixels.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -26,18 +25,14 @@ class ResBlock(nn.Module):
         in_channels, out_channels: widths, multiples of 32.
         embed_channels: width of the step embedding.
         dropout: probability before the second convolution.
-        scale_shift: the embedding scales and shifts the second norm instead of being added before it.
     """
 
-    def __init__(
-        self, in_channels: int, out_channels: int, embed_channels: int, dropout: float = 0.0, scale_shift: bool = False
-    ):
+    def __init__(self, in_channels: int, out_channels: int, embed_channels: int, dropout: float = 0.0):
         super().__init__()
-        self.scale_shift = scale_shift
         self.in_layers = nn.Sequential(
             nn.GroupNorm(_NORM_GROUPS, in_channels), nn.SiLU(), nn.Conv2d(in_channels, out_channels, 3, padding=1)
         )
-        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embed_channels, out_channels * (1 + scale_shift)))
+        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embed_channels, out_channels))
         self.out_layers = nn.Sequential(
             nn.GroupNorm(_NORM_GROUPS, out_channels),
             nn.SiLU(),
@@ -49,15 +44,8 @@ class ResBlock(nn.Module):
         self.skip_connection = nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        hidden = self.in_layers(x)
-        shift = self.emb_layers(embedding)[:, :, None, None]
-        if self.scale_shift:
-            scale, shift = shift.chunk(2, dim=1)
-            hidden = self.out_layers[0](hidden) * (1 + scale) + shift
-            hidden = self.out_layers[1:](hidden)
-        else:
-            hidden = self.out_layers(hidden + shift)
-        return self.skip_connection(x) + hidden
+        hidden = self.in_layers(x) + self.emb_layers(embedding)[:, :, None, None]
+        return self.skip_connection(x) + self.out_layers(hidden)
 
 
 class AttentionBlock(nn.Module):
@@ -129,8 +117,6 @@ class DenoiseUNet(BaseModule):
         num_heads: attention heads.
         attention_strides: strides (relative to the first level) at which there is self-attention.
         num_steps: number T of timesteps, the size of the learned embedding.
-        learn_time_embed: learn one embedding per timestep; otherwise a sinusoidal one through two linear layers.
-        use_scale_shift_norm: see :class:`ResBlock`.
         dropout: probability in the residual blocks.
         patch_size: pixels per side that are folded into the channels before the first level and unfolded after the
             last: a cheap way to a large input for small models. 1 is the published network.
@@ -147,27 +133,19 @@ class DenoiseUNet(BaseModule):
         num_heads: int = 4,
         attention_strides: Sequence[int] = (16, 32),
         num_steps: int = 6,
-        learn_time_embed: bool = True,
-        use_scale_shift_norm: bool = False,
         dropout: float = 0.0,
         patch_size: int = 1,
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
         self.in_channels = in_channels
-        self.model_channels = model_channels
         self.patch_size = patch_size
         self.stride = patch_size * 2 ** (len(channel_mult) - 1)
         embed_channels = 4 * model_channels
-        if learn_time_embed:
-            self.time_embed: nn.Module = nn.Embedding(num_steps, embed_channels)
-        else:
-            self.time_embed = nn.Sequential(
-                nn.Linear(model_channels, embed_channels), nn.SiLU(), nn.Linear(embed_channels, embed_channels)
-            )
+        self.time_embed = nn.Embedding(num_steps, embed_channels)
 
         def block(in_width: int, out_width: int, stride: int) -> list[nn.Module]:
-            layers: list[nn.Module] = [ResBlock(in_width, out_width, embed_channels, dropout, use_scale_shift_norm)]
+            layers: list[nn.Module] = [ResBlock(in_width, out_width, embed_channels, dropout)]
             if stride in attention_strides:
                 layers.append(AttentionBlock(out_width, num_heads))
             return layers
@@ -187,9 +165,9 @@ class DenoiseUNet(BaseModule):
                 stride *= 2
 
         self.middle_block = StepSequential(
-            ResBlock(width, width, embed_channels, dropout, use_scale_shift_norm),
+            ResBlock(width, width, embed_channels, dropout),
             AttentionBlock(width, num_heads),
-            ResBlock(width, width, embed_channels, dropout, use_scale_shift_norm),
+            ResBlock(width, width, embed_channels, dropout),
         )
 
         self.output_blocks = nn.ModuleList()
@@ -219,10 +197,7 @@ class DenoiseUNet(BaseModule):
                 f'DenoiseUNet expects (B, {self.in_channels}, h, w) with h and w multiples of {self.stride}, '
                 f'got {tuple(x.shape)}.'
             )
-        if isinstance(self.time_embed, nn.Embedding):
-            embedding = self.time_embed(t)
-        else:
-            embedding = self.time_embed(_sinusoid(t, self.model_channels))
+        embedding = self.time_embed(t)
         x = F.pixel_unshuffle(x, self.patch_size)
         skips = []
         for layer in self.input_blocks:
@@ -238,11 +213,3 @@ class DenoiseUNet(BaseModule):
             else:
                 x = layer(x, embedding)
         return [*levels, x]
-
-
-def _sinusoid(t: Tensor, width: int, max_period: float = 10000.0) -> Tensor:
-    """(B, width) cosines, then sines, of ``t`` at geometrically falling frequencies."""
-    half = width // 2
-    frequencies = torch.exp(-math.log(max_period) * torch.arange(half, device=t.device, dtype=torch.float32) / half)
-    angles = t.float()[:, None] * frequencies[None]
-    return torch.cat([angles.cos(), angles.sin()], dim=1)

@@ -51,35 +51,21 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
             or a box: 'pr', Prompt Retargeting sees it, as the paper does; 'pr_gated', without the clicks that
             contradict SAM 2's mask of the frame, for objects move away from clicks; 'none'; 'all', SAM 2's decoder sees
             it too.
-        la_position: Localization Augment 'post' or 'pre' memory attention.
-        memory_mask: what is remembered of a frame, its 'refined' mask or SAM 2's own, 'coarse'.
         kwargs: of :class:`StreamingVideoPredictor` and of sam2's predictor.
 
     Raises:
         ValueError: an unknown choice, or one of sam2's options that cannot work here.
     """
 
-    def __init__(
-        self,
-        *,
-        prompt_reuse: str = 'pr',
-        la_position: str = 'post',
-        memory_mask: str = 'refined',
-        **kwargs: Any,
-    ):
+    def __init__(self, *, prompt_reuse: str = 'pr', **kwargs: Any):
         super().__init__(**kwargs)
         if self.fill_hole_area:
             raise ValueError(
                 f'fill_hole_area must be 0, since refined masks have no coarse holes: {self.fill_hole_area}.'
             )
-        for name, value, choices in (
-            ('prompt_reuse', prompt_reuse, PROMPT_REUSE),
-            ('la_position', la_position, ('post', 'pre')),
-            ('memory_mask', memory_mask, ('refined', 'coarse')),
-        ):
-            if value not in choices:
-                raise ValueError(f'{name} must be one of {choices}, got {value!r}.')
-        self.prompt_reuse, self.la_position, self.memory_mask = prompt_reuse, la_position, memory_mask
+        if prompt_reuse not in PROMPT_REUSE:
+            raise ValueError(f'prompt_reuse must be one of {PROMPT_REUSE}, got {prompt_reuse!r}.')
+        self.prompt_reuse = prompt_reuse
         self.attach_core(None)
         self._frame: _Frame | None = None
 
@@ -138,32 +124,28 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
         prev_sam_mask_logits: Tensor | None = None,
     ) -> tuple[dict[str, Any], Tensor]:
         """sam2's step. A tracked frame keeps its mask at S/4, as sam2's does, and returns it at S."""
-
-        def step(points: dict[str, Tensor] | None, encode: bool) -> tuple[dict[str, Any], Tensor]:
-            return super(SAM2RefinerVideoPredictor, self)._run_single_frame_inference(
+        is_tracked = point_inputs is None and mask_inputs is None
+        frame = None
+        if self.core is not None:
+            first = self._first_points(inference_state, output_dict) if is_tracked else None
+            if self.prompt_reuse == 'all' and is_tracked:
+                point_inputs = first
+            self._get_image_feature(inference_state, frame_idx, batch_size)
+            frame = _Frame(inference_state['cached_features'][frame_idx][1]['extras'], first)
+        with self._refining(frame):
+            current, masks = super()._run_single_frame_inference(
                 inference_state,
                 output_dict,
                 frame_idx,
                 batch_size,
                 is_init_cond_frame,
-                points,
+                point_inputs,
                 mask_inputs,
                 reverse,
-                encode,
+                run_mem_encoder,
                 prev_sam_mask_logits,
             )
-
-        if self.core is None:
-            return step(point_inputs, run_mem_encoder)
-        is_tracked = point_inputs is None and mask_inputs is None
-        first = self._first_points(inference_state, output_dict) if is_tracked else None
-        self._get_image_feature(inference_state, frame_idx, batch_size)
-        extras = inference_state['cached_features'][frame_idx][1]['extras']
-        # The stored mask, from which sam2 would encode the memory of prompted frames, is the refined one.
-        encode = run_mem_encoder or (self.memory_mask == 'coarse' and point_inputs is not None)
-        with self._refining(_Frame(extras, first)):
-            current, masks = step(first if self.prompt_reuse == 'all' and is_tracked else point_inputs, encode)
-        if is_tracked:
+        if frame is not None and is_tracked:
             side = self.image_size // _STRIDE
             current['pred_masks'] = F.interpolate(
                 current['pred_masks'], (side, side), mode='bilinear', align_corners=False, antialias=True
@@ -200,16 +182,9 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
 
     def _prepare_memory_conditioned_features(self, **kwargs: Any) -> Tensor:
         """sam2's embedding for the decoder, with Localization Augment."""
-        local = None if self._frame is None else self._frame.extras['local']
-        features = kwargs['current_vision_feats']
-        if self.la_position == 'pre' and local is not None:
-            grid = features[-1].permute(1, 2, 0).unflatten(-1, kwargs['feat_sizes'][-1])
-            kwargs['current_vision_feats'] = [
-                *features[:-1],
-                self.core.augment(grid, local).flatten(2).permute(2, 0, 1),
-            ]
         embedding = super()._prepare_memory_conditioned_features(**kwargs)
-        return self.core.augment(embedding, local) if self.la_position == 'post' and local is not None else embedding
+        local = None if self._frame is None else self._frame.extras['local']
+        return embedding if local is None else self.core.augment(embedding, local)
 
     def _forward_sam_heads(
         self,
@@ -225,7 +200,7 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
             return heads(backbone_features, point_inputs, mask_inputs, high_res_features, multimask_output)
         with captured_decoder(self.sam_mask_decoder) as states:
             outputs = heads(backbone_features, point_inputs, mask_inputs, high_res_features, multimask_output)
-        low, high, iou, coarse, coarse_high, pointer, object_score = outputs
+        low, high, iou, coarse, _, pointer, object_score = outputs
         state, coords, labels = self._prompts_for_refiner(states[0], point_inputs, coarse)
         refined = self.core(
             state,
@@ -240,7 +215,7 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
         ).logits.float()
         if self.pred_obj_scores:
             refined = torch.where(object_score[..., None, None] > 0, refined, sam2_video.NO_OBJ_SCORE)
-        return low, high, iou, refined, refined if self.memory_mask == 'refined' else coarse_high, pointer, object_score
+        return low, high, iou, refined, refined, pointer, object_score
 
     def _prompts_for_refiner(
         self, state: DecoderState, point_inputs: dict[str, Tensor] | None, coarse: Tensor

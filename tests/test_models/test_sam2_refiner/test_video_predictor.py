@@ -50,7 +50,7 @@ def refiner(predictor, core) -> SAM2RefinerVideoPredictor:
     options = dict(vars(predictor))
     yield predictor.attach_core(core)
     predictor.attach_core(None)
-    for name in ('prompt_reuse', 'la_position', 'memory_mask', 'cached_frames'):
+    for name in ('prompt_reuse', 'cached_frames'):
         setattr(predictor, name, options[name])
 
 
@@ -236,31 +236,6 @@ def test_streaming_keeps_what_is_looked_at_and_no_more(predictor, monkeypatch):
     predictor._check_frame(state, 3, 1)
     with pytest.raises(ValueError, match='frame 9 was tracked and forgotten'):
         predictor.add_new_points_or_box(state, 9, 1, **CLICKS)
-
-
-@pytest.mark.parametrize('options', [{'la_position': 'pre'}, {'memory_mask': 'coarse'}])
-def test_other_ways_of_insertion(refiner, options):
-    """Both change tracked frames, and neither the memory format."""
-    frames = make_frames(3)
-    usual = run(refiner, frames, click(refiner))
-    for name, value in options.items():
-        setattr(refiner, name, value)
-    other = run(refiner, frames, click(refiner))
-    assert not torch.equal(usual[1][2], other[1][2])
-    assert outputs(usual[0])[1]['maskmem_features'].shape == outputs(other[0])[1]['maskmem_features'].shape
-
-
-def test_coarse_memory_is_that_of_sam2(predictor):
-    """With SAM 2's own masks remembered, and no Localization Augment, tracking itself is SAM 2's."""
-    frames = make_frames(3)
-    plain = run(predictor, frames, click(predictor))[0]
-    predictor.memory_mask = 'coarse'
-    predictor.attach_core(make_core(predictor, la=None))
-    same = run(predictor, frames, click(predictor))[0]
-    predictor.memory_mask = 'refined'
-    predictor.attach_core(None)
-    for frame in range(3):
-        assert torch.equal(outputs(plain)[frame]['obj_ptr'], outputs(same)[frame]['obj_ptr'])
 
 
 def test_features_of_several_frames_are_kept(refiner, monkeypatch):
