@@ -26,8 +26,8 @@ DIR/overlays/<clip>.mp4 with --overlay; DIR/summary.json.
 EPILOG = """\
 Flicker is the change of masks from frame to frame beyond the motion (docs/video.md): compare before and after.
 The job can be stopped at any time: the same command resumes it with the clip where it stopped.
-Clips that cannot be read are skipped, unusable masks are not changed; both are listed at the end and in
-summary.json. DIR holds results and .job/; nothing else is written or deleted.
+Clips that cannot be read are skipped, unusable masks and those of unusable frames are not changed; all are listed at
+the end and in summary.json. DIR holds results and .job/; nothing else is written or deleted.
 
 exit status: 0 all clips refined; 1 some were skipped, or some masks are unusable; 2 the job could not start or not
 go on.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from mmrefine.core.checks import foreground_level
 from mmrefine.core.regions import VOID
-from mmrefine.files.mask_files import read_mask_file
+from mmrefine.files.mask_files import MaskFile, read_mask_file
 from mmrefine.files.video_frames import VideoFrames
 
 _GREY, _WHITE = 128, 250  # minimum levels of one object's only level, and of its brightest where there are more
@@ -69,6 +69,26 @@ class ClipMasks(ABC):
             OSError, ValueError: a mask cannot be read, or has not the size of the frames.
         """
 
+    def select(self, indices: Sequence[int]) -> ClipMasks:
+        """The masks of some of the frames, as those of a clip of its own."""
+        return _SelectedMasks(self, indices)
+
+
+class _SelectedMasks(ClipMasks):
+    """Masks of the frames of a clip at these indices."""
+
+    def __init__(self, masks: ClipMasks, indices: Sequence[int]):
+        self.object_ids, self.categories, self.are_prompts = masks.object_ids, masks.categories, masks.are_prompts
+        self.unusable = masks.unusable
+        positions = {index: position for position, index in enumerate(indices)}
+        self.clicks = tuple(
+            replace(click, frame=positions[click.frame]) for click in masks.clicks if click.frame in positions
+        )
+        self._masks, self._indices = masks, indices
+
+    def load(self, index: int) -> list[np.ndarray | None]:
+        return self._masks.load(self._indices[index])
+
 
 class PngClipMasks(ClipMasks):
     """Masks of a clip in PNG files: label maps, whose labels are objects, 0 background and 255 void; or masks of one
@@ -77,19 +97,19 @@ class PngClipMasks(ClipMasks):
     Args:
         files: one for each frame that has masks, by the frame's index.
         frames: of the clip.
-        lost: files that belong to no frame.
+        unusable: what is known of others.
 
     Raises:
         OSError, ValueError: none of the files can be used, or none holds an object.
     """
 
-    def __init__(self, files: dict[int, Path], frames: VideoFrames, lost: Sequence[Path] = ()):
+    def __init__(self, files: dict[int, Path], frames: VideoFrames, unusable: Sequence[list] = ()):
         self.frames = frames
-        self.unusable = [[None, None, f'{path.name} belongs to no frame; names must match.'] for path in lost]
+        self.unusable = list(unusable)
         levels = {}
         for index, path in files.items():
             try:
-                levels[index] = self._levels(path)
+                levels[index] = self._levels(self._read(path, index))
             except (OSError, ValueError) as error:
                 if len(files) == 1:
                     raise
@@ -109,9 +129,13 @@ class PngClipMasks(ClipMasks):
         self.categories = [None] * len(self.object_ids)
         self.are_prompts = len(frames) > 1 and max(seen[k] for k in self.object_ids) == 1
 
-    def _levels(self, path: Path) -> tuple[list[int], bool]:
+    def _read(self, path: Path, index: int) -> MaskFile:
+        file = read_mask_file(path)
+        return file if index in self.frames.unreadable else file.check_size(self.frames.size_hw)
+
+    @staticmethod
+    def _levels(file: MaskFile) -> tuple[list[int], bool]:
         """What a file holds besides 0, and whether it is white on black, perhaps with a soft edge, or empty."""
-        file = read_mask_file(path).check_size(self.frames.size_hw)
         levels = np.unique(file.labels())
         found = levels[levels > 0].tolist()
         is_mask = file.palette is None and foreground_level(levels) is not None
@@ -121,7 +145,7 @@ class PngClipMasks(ClipMasks):
     def load(self, index: int) -> list[np.ndarray | None]:
         if index not in self.files:
             return [None] * len(self.object_ids)
-        file = read_mask_file(self.files[index]).check_size(self.frames.size_hw)
+        file = self._read(self.files[index], index)
         masks = [file.binary()] if self._is_one_object else [file.labels() == label for label in self.object_ids]
         return [None if self.are_prompts and not mask.any() else mask for mask in masks]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
@@ -33,17 +34,18 @@ class VideoFrames(Sequence):
         names: name of each frame without suffix.
         suffix: of the frames' files; of a video's frames, which have none, that of JPEG files.
         size_hw: (H, W) of all of them.
+        unreadable: by index, why frames cannot be used.
         fps: frames per second; 24 if unknown.
     """
 
     fps = _DEFAULT_FPS
     suffix = '.jpg'
+    size_hw: tuple[int, int]
+    unreadable: Mapping[int, str] = {}
 
     def __init__(self, path: Path, names: list[str]):
         self.path, self.names = path, names
         self._recent: OrderedDict[int, np.ndarray] = OrderedDict()
-        self.size_hw: tuple[int, int] = ()
-        self.size_hw = self[0].shape[:2]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -58,15 +60,15 @@ class VideoFrames(Sequence):
         if not -len(self) <= index < len(self):
             raise IndexError(f'{self.path} has {len(self)} frames, got index {index}.')
         index %= len(self)
+        if index in self.unreadable:
+            raise ValueError(self.unreadable[index])
         if index not in self._recent:
-            frame = self._read(index)
-            if self.size_hw and frame.shape[:2] != self.size_hw:
-                raise ValueError(
-                    f'frame {self.names[index]} of {self.path} is {frame.shape[0]}x{frame.shape[1]} (HxW) but the '
-                    f'first {self.size_hw[0]}x{self.size_hw[1]}; all frames of a clip must have one size.'
-                )
-            self._keep(index, frame)
+            self._keep(index, self._read(index))
         return self._recent[index]
+
+    def select(self, indices: Sequence[int]) -> VideoFrames:
+        """Some of the frames as a clip of their own."""
+        return _SelectedFrames(self, indices)
 
     def _keep(self, index: int, frame: np.ndarray) -> None:
         self._recent[index] = frame
@@ -77,26 +79,87 @@ class VideoFrames(Sequence):
         raise NotImplementedError
 
 
+class _SelectedFrames(VideoFrames):
+    """Frames of a clip at these indices; the clip keeps those that were read."""
+
+    def __init__(self, frames: VideoFrames, indices: Sequence[int]):
+        super().__init__(frames.path, [frames.names[index] for index in indices])
+        self.suffix, self.fps, self.size_hw = frames.suffix, frames.fps, frames.size_hw
+        self._frames, self._indices = frames, indices
+
+    def _read(self, index: int) -> np.ndarray:
+        return self._frames[self._indices[index]]
+
+    def _keep(self, index: int, frame: np.ndarray) -> None:
+        self._recent = OrderedDict({index: frame})
+
+
 class FrameFiles(VideoFrames):
     """Images of a clip in the order in which they are given.
+
+    Which of them can be used is known once all were read, when ``unreadable`` or a size is first asked for. The size of
+    the clip is that of most frames.
 
     Args:
         path: their folder, for reports.
         files: their places.
         allow_gaps: False refuses names whose last numbers do not rise by one step throughout, as a lost frame would
             show as a jump.
+        problems: what is known against frames, by name without suffix.
 
     Raises:
-        OSError, ValueError: frames are missing, or the first cannot be read.
+        ValueError: frames are missing.
     """
 
-    def __init__(self, path: Path, files: Sequence[Path], allow_gaps: bool = False):
+    def __init__(
+        self,
+        path: Path,
+        files: Sequence[Path],
+        allow_gaps: bool = False,
+        problems: Mapping[str, str] | None = None,
+    ):
         if not files:
             raise ValueError(f'clip {path} has no frames; expected at least one.')
         if not allow_gaps:
             check_steps(path, [file.stem for file in files])
-        self._files, self.suffix = list(files), files[0].suffix
+        self._files, self.suffix, self._problems = list(files), files[0].suffix, problems or {}
         super().__init__(path, [file.stem for file in files])
+
+    @cached_property
+    def _survey(self) -> tuple[dict[int, tuple[int, int]], dict[int, str]]:
+        """Sizes of the frames that can be read, and why others cannot be."""
+        sizes, problems = {}, {}
+        for index, name in enumerate(self.names):
+            try:
+                if name in self._problems:
+                    raise ValueError(self._problems[name])
+                sizes[index] = self._read(index).shape[:2]
+            except (OSError, ValueError) as error:
+                problems[index] = str(error)
+        return sizes, problems
+
+    @cached_property
+    def size_hw(self) -> tuple[int, int]:
+        """(H, W) of most frames.
+
+        Raises:
+            ValueError: none can be read.
+        """
+        sizes, problems = self._survey
+        if not sizes:
+            raise ValueError(problems[0])
+        return Counter(sizes.values()).most_common(1)[0][0]
+
+    @cached_property
+    def unreadable(self) -> dict[int, str]:
+        sizes, problems = self._survey
+        others = {
+            index: f'frame {self.names[index]} of {self.path} is {height}x{width} (HxW) but most are '
+            f'{self.size_hw[0]}x{self.size_hw[1]}; all frames of a clip must have one size.'
+            for index, (height, width) in sizes.items()
+            if (height, width) != self.size_hw
+        }
+        return problems | others
 
     def _read(self, index: int) -> np.ndarray:
         return read_image(self._files[index])
@@ -134,6 +197,7 @@ class VideoFile(VideoFrames):
         self.fps = self._capture.get(cv2.CAP_PROP_FPS) or _DEFAULT_FPS
         self._rewind(path)
         super().__init__(path, [f'{index:05d}' for index in range(count)])
+        self.size_hw = self[0].shape[:2]
 
     def _rewind(self, path: Path) -> None:
         try:
@@ -163,7 +227,7 @@ def open_frames(path: str | os.PathLike, allow_gaps: bool = False) -> VideoFrame
 
     Raises:
         FileNotFoundError: it does not exist.
-        ValueError: it holds no frame, some are missing (see :class:`FrameFiles`), or it cannot be decoded.
+        ValueError: it holds no frame, some are missing (see :class:`FrameFiles`), or a video cannot be decoded.
     """
     path = Path(path)
     if not path.exists():
@@ -174,10 +238,12 @@ def open_frames(path: str | os.PathLike, allow_gaps: bool = False) -> VideoFrame
     files = {file.stem: file for file in found}
     if not files:
         raise ValueError(f'no frame in {path}; expected images that end in {", ".join(IMAGE_SUFFIXES)}.')
-    if len(files) < len(found):
-        doubled = next(file for file in found if files[file.stem] != file)
-        raise ValueError(f'{doubled} and {files[doubled.stem]} are the same frame; keep one of them.')
-    return FrameFiles(path, [files[stem] for stem in natural_order(files)], allow_gaps)
+    doubled = {
+        file.stem: f'{file} and {files[file.stem]} are the same frame; keep one of them.'
+        for file in found
+        if files[file.stem] != file
+    }
+    return FrameFiles(path, [files[stem] for stem in natural_order(files)], allow_gaps, doubled)
 
 
 def find_clips(path: str | os.PathLike) -> dict[str, Path]:
@@ -234,7 +300,7 @@ def frame_number(stem: str) -> int | None:
 
 def match_frames(
     files: Sequence[Path], names: Sequence[str], clip: str | os.PathLike
-) -> tuple[dict[int, Path], list[Path]]:
+) -> tuple[dict[int, Path], list[list]]:
     """Files by the index of their frame: that of the same name, else of the same numbers, else of the same last number.
 
     Numbers count where no two frames share them. A file alone that fits none belongs to the first frame.
@@ -245,33 +311,33 @@ def match_frames(
         clip: where the frames are, for reports.
 
     Returns:
-        The files of frames, and those that belong to none.
+        The files of frames, and why others cannot be used, as in :class:`~mmrefine.files.clip_masks.ClipMasks`: they
+        belong to none, or several to one.
 
     Raises:
-        ValueError: two files fit one frame, or none of them fits any.
+        ValueError: none of them can be used.
     """
     keys = (name_key, lambda stem: tuple(map(int, _INTEGER.findall(stem))) or None, frame_number)
     tables = [_unique({key(name): index for index, name in enumerate(names)}, len(names)) for key in keys]
-    found: dict[int, Path] = {}
-    lost = []
+    candidates: dict[int | None, list[Path]] = defaultdict(list)
     for file in files:
         positions = [table.get(key(file.stem)) for key, table in zip(keys, tables, strict=True)]
-        index = next((position for position in positions if position is not None), None)
-        if index is None:
-            lost.append(file)
-        elif index in found:
-            raise ValueError(
-                f'{found[index]} and {file} both belong to frame {names[index]} of {clip}; put the objects of a frame '
-                'into one label map.'
-            )
-        else:
-            found[index] = file
-    if not found and len(files) == 1:
-        return {0: files[0]}, []
-    if not found:
+        candidates[next((position for position in positions if position is not None), None)].append(file)
+    lost = candidates.pop(None, [])
+    if not candidates and len(lost) == 1:
+        return {0: lost[0]}, []
+    if not candidates:
         some = ', '.join(file.name for file in lost[:5]) + (', …' if len(lost) > 5 else '')
         raise ValueError(f'{len(lost)} masks belong to no frame of {clip}: {some}; names must match.')
-    return dict(sorted(found.items())), lost
+    unusable = [[None, None, f'{file.name} belongs to no frame; names must match.'] for file in lost]
+    for index, (first, *more) in sorted(candidates.items()):
+        if more:
+            both = f'{first} and {more[0]} both belong to frame {names[index]} of {clip}; '
+            unusable.append([index, None, both + 'put the objects of a frame into one label map.'])
+    found = {index: found[0] for index, found in sorted(candidates.items()) if len(found) == 1}
+    if not found:
+        raise ValueError(unusable[-1][-1])
+    return found, unusable
 
 
 def _unique(table: dict, count: int) -> dict:

@@ -173,26 +173,42 @@ class ClipWork(Work):
         return [self._refine_clip(model, clip, on_progress) for clip in loaded]
 
     def _refine_clip(self, model: ClipRefiners, clip: LoadedClip, on_progress: Callable[[Progress], None]) -> dict:
-        frames, masks = clip.frames, clip.masks
+        unreadable = clip.frames.unreadable
+        indices = [index for index in range(len(clip.frames)) if index not in unreadable]
+        frames, masks = clip.frames.select(indices), clip.masks.select(indices)
+        if (
+            unreadable
+            and not masks.clicks
+            and not any(mask is not None for index in range(len(indices)) for mask in masks.load(index))
+        ):
+            raise ValueError(f'no frame that can be used has a mask: {next(iter(unreadable.values()))}')
         chosen = model.tracker if masks.are_prompts else model.refiner
         # Where the refiner computes flow itself it is not done twice.
         own = getattr(chosen, 'propagator', None)
         tally = _Tally(frames, own if isinstance(own, FlowPropagator) else FlowPropagator())
         rles, scores = [], []
-        for result in chosen.refine_clip(frames, masks):
-            tally.add(result)
-            rles.append([encode_rle(mask) if mask.any() else None for mask in result.masks])
-            scores.append([round(float(score), 6) if np.isfinite(score) else 0.0 for score in result.scores])
-            on_progress(Progress(1, len(result.masks), []))
+        results = chosen.refine_clip(frames, masks)
+        for index in range(len(clip.frames)):
+            if index in unreadable:  # as if it were not in the clip
+                found, known = clip.masks.load(index), np.zeros(len(masks.object_ids))
+            else:
+                result = next(results)
+                tally.add(result)
+                found, known = result.masks, result.scores
+            rles.append([encode_rle(mask) if mask is not None and mask.any() else None for mask in found])
+            scores.append([round(float(score), 6) if np.isfinite(score) else 0.0 for score in known])
+            on_progress(Progress(1, len(found), []))
+        problems = [item for item in masks.unusable if item[0] not in unreadable]
+        problems += [[index, None, f'{reason} Its masks are kept.'] for index, reason in unreadable.items()]
         refined = RefinedClip(
-            frames.size_hw,
+            clip.frames.size_hw,
             masks.object_ids,
             masks.categories,
-            list(frames.names),
-            frames.suffix,
+            list(clip.frames.names),
+            clip.frames.suffix,
             rles,
             scores,
-            list(masks.unusable),
+            problems,
         )
         return {**asdict(refined), 'tally': tally.entry()}
 
@@ -218,8 +234,11 @@ class ClipWork(Work):
         unfinished = out.unfinished(name).with_suffix('.drawn.mp4')  # OpenCV writes to names only
         unfinished.parent.mkdir(parents=True, exist_ok=True)
         with OverlayVideo(unfinished, clip.size_hw, loaded.frames.fps) as video:
-            for index, frame in enumerate(loaded.frames):
-                video.add(draw_overlay(frame, clip.masks(index), clip.object_ids))
+            for index in range(len(loaded.frames)):
+                if index in loaded.frames.unreadable:
+                    video.add(np.zeros((*clip.size_hw, 3), np.uint8))
+                else:
+                    video.add(draw_overlay(loaded.frames[index], clip.masks(index), clip.object_ids))
         with out.open(name, 'wb') as file, open(unfinished, 'rb') as drawn:
             while chunk := drawn.read(2**20):
                 file.write(chunk)

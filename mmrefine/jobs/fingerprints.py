@@ -40,11 +40,7 @@ class Fingerprint:
 
 
 def fingerprint_files(paths: Iterable[Path]) -> Fingerprint:
-    """Fingerprint of files in this order; a missing file counts as a content of its own.
-
-    Raises:
-        OSError: a file cannot be read; from ``content`` only.
-    """
+    """Fingerprint of files in this order; one that is missing or cannot be read counts as a content of its own."""
     paths = list(paths)
     quick = digest_of([[path.name, _stat(path)] for path in paths])
     return Fingerprint(quick, lambda: digest_of([[path.name, _content(path)] for path in paths]))
@@ -81,7 +77,10 @@ def _stat(path: Path) -> list[int] | None:
 
 
 def _content(path: Path) -> str | None:
-    return file_digest(path) if path.is_file() else None
+    try:
+        return file_digest(path) if path.is_file() else None
+    except OSError:
+        return None
 
 
 def _is_file(value: str | Path) -> bool:

@@ -129,7 +129,7 @@ class ShareRunner:
     def _try(self, task: Any) -> None:
         """Load and refine a task, and forget what comes of it."""
         with contextlib.suppress(Exception):
-            self.work.refine(self.model, [self._load(task)[0]], lambda step: None)
+            self._run_refiner([self._load(task)[0]], lambda progress: None)
 
     def _load(self, task: Any) -> tuple[Any, dict]:
         """A task, and the fingerprints of what it was read from."""
@@ -177,13 +177,21 @@ class ShareRunner:
         if not items:
             return []
         try:
-            return self.work.refine(self.model, items, self.on_progress)
+            return self._run_refiner(items, self.on_progress)
         except OutputError:
             raise
         except Exception as error:
             if len(items) == 1:
                 return [error]
             return [result for item in items for result in self._refine([item])]
+
+    def _run_refiner(self, items: list[Any], on_progress: Callable[[Progress], None]) -> list[dict | Exception]:
+        try:
+            return self.work.refine(self.model, items, on_progress)
+        except (Exception, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # such as of sys.exit in a custom refiner
+            raise RuntimeError(f'the refiner raised {type(error).__name__}({error}).') from error
 
     def _failed(self, task: Any, error: Exception) -> dict:
         if self.job.debug:

@@ -73,12 +73,17 @@ def test_missing_frames(tmp_path):
 
 
 def test_frame_of_another_size(tmp_path):
-    folder = write_folder(tmp_path / 'clip', ['0.png', '1.png', '2.png'])
-    Image.fromarray(frame(1, (50, 64))).save(folder / '1.png')
+    """The size is that of most frames, wherever the others are."""
+    folder = write_folder(tmp_path / 'clip', ['0.png', '1.png', '2.png', '3.png'])
+    Image.fromarray(frame(1, (50, 64))).save(folder / '0.png')
+    (folder / '3.png').write_bytes(b'no image')
     frames = open_frames(folder)
-    assert frames[2].shape == (48, 64, 3)
-    with pytest.raises(ValueError, match=r'frame 1 of .* is 50x64 \(HxW\) but the first 48x64'):
-        frames[1]
+    assert frames.size_hw == frames[2].shape[:2] == (48, 64)
+    assert sorted(frames.unreadable) == [0, 3] and 'not an image' in frames.unreadable[3]
+    with pytest.raises(ValueError, match=r'frame 0 of .* is 50x64 \(HxW\) but most are 48x64'):
+        frames[0]
+    part = frames.select([1, 2])
+    assert part.names == ['1', '2'] and [brightness(image) for image in part] == [1, 2]
 
 
 def test_what_cannot_be_read(tmp_path):
@@ -139,8 +144,10 @@ def test_hidden_files_are_no_frames(tmp_path):
 
 def test_a_frame_that_is_there_twice(tmp_path):
     folder = write_folder(tmp_path / 'clip', ['0.png', '1.png', '1.jpg'])
+    frames = open_frames(folder)
+    assert brightness(frames[0]) == 0
     with pytest.raises(ValueError, match=r'1.jpg and .*1.png are the same frame'):
-        open_frames(folder)
+        frames[1]
 
 
 @pytest.mark.parametrize('suffix', ['avi', 'mp4'])
@@ -170,8 +177,10 @@ def test_a_video_file_that_is_cut_short(tmp_path, suffix):
 
 def test_masks_belong_to_frames_by_name_or_numbers():
     def match(files, names):
-        found, lost = match_frames([Path(name) for name in files], names, 'clip')
-        return {index: path.name for index, path in found.items()} | {path.name: None for path in lost}
+        found, unusable = match_frames([Path(name) for name in files], names, 'clip')
+        return {index: path.name for index, path in found.items()} | {
+            reason.split()[0]: frame for frame, _, reason in unusable
+        }
 
     assert match(['b.png', 'a.png'], ['a', 'b', 'c']) == {0: 'a.png', 1: 'b.png'}
     assert match(['m_2_0.png'], ['f1_cam0', 'f2_cam0', 'f10_cam0']) == {1: 'm_2_0.png'}
@@ -184,6 +193,7 @@ def test_masks_belong_to_frames_by_name_or_numbers():
     assert match(['anything.png', 'y.png'], ['x', 'y']) == {1: 'y.png', 'anything.png': None}
     with pytest.raises(ValueError, match='2 masks belong to no frame of clip: p.png, q.png'):
         match(['p.png', 'q.png'], ['x', 'y'])
+    assert match(['x_1.png', 'x_2.png', 'y_1.png'], ['f1', 'f2']) == {1: 'x_2.png', 'x_1.png': 0}
     with pytest.raises(ValueError, match='x_1.png and y_1.png both belong to frame f1 of clip; put the objects'):
         match(['x_1.png', 'y_1.png'], ['f1', 'f2'])
 

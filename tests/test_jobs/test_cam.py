@@ -121,7 +121,7 @@ def test_bad_files_are_reported_and_the_others_done(scenes, maps):
 
 
 def test_resumed_jobs_end_the_same(scenes, maps):
-    class Stop(BaseException):
+    class Stop(KeyboardInterrupt):
         pass
 
     class Stopping(BrightRefiner):

@@ -93,10 +93,17 @@ def test_a_damaged_record_fails_alone(scenes: Scenes, size: object) -> None:
 
 
 @pytest.mark.parametrize(
-    'error', [ValueError('too small'), MemoryError(), torch.OutOfMemoryError('CUDA out of memory')]
+    'error',
+    [
+        ValueError('too small'),
+        MemoryError(),
+        torch.OutOfMemoryError('CUDA out of memory'),
+        SystemExit('no licence'),
+        GeneratorExit('left'),
+    ],
 )
 def test_an_image_that_cannot_be_refined_takes_no_other_with_it(
-    scenes: Scenes, monkeypatch: pytest.MonkeyPatch, error: Exception
+    scenes: Scenes, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     refine_image = BrightRefiner._refine_image
 

@@ -198,31 +198,109 @@ def test_prompts_are_checked(clips):
 
 
 def test_a_bad_clip_ends_no_job(clips):
-    """Of four clips one lacks a frame, one has a frame of another size, one an empty mask; all are named, one is done.
+    """Of four clips one lacks a frame, one has an empty mask; both are named, the others are done.
 
     When they are mended, the same call does only those, and ends as if they had been well.
     """
-    bad = Clips(clips.folder / 'more', ['gap', 'size', 'void'])
+    bad = Clips(clips.folder / 'more', ['gap', 'void'])
     for kind in ('frames', 'masks'):
-        for name in ('gap', 'size', 'void'):
+        for name in ('gap', 'void'):
             (bad.folder / kind / name).rename(clips.folder / kind / name)
     frames = clips.folder / 'frames'
     (frames / 'gap' / '00001.png').rename(clips.folder / 'kept.png')
-    Image.fromarray(scene(2)[0][:40]).save(frames / 'size' / '00002.png')
     for frame in range(COUNT):
         empty = Image.fromarray(np.zeros(SIZE_HW, np.uint8))
         empty.save(clips.folder / 'masks' / 'void' / f'{frame:05d}.png')
     report = clips.refine()
     reasons = {item['clip']: item['error'] for item in report.failed}
-    assert sorted(reasons) == ['gap', 'size', 'void']
-    for name, words in (('gap', 'comes 00002'), ('size', 'must have one size'), ('void', 'are empty')):
+    assert sorted(reasons) == ['gap', 'void']
+    for name, words in (('gap', 'comes 00002'), ('void', 'are empty')):
         assert words in reasons[name]
     assert sorted(path.name for path in (clips.folder / 'out' / 'masks').iterdir()) == ['a', 'b']
     (clips.folder / 'kept.png').rename(frames / 'gap' / '00001.png')
     refiner = BrightRefiner()
     again = clips.refine(model=refiner)
     assert [item['clip'] for item in again.clips] == ['a', 'b', 'gap']
-    assert len(refiner.batches) <= 3 * COUNT  # of 'gap' alone, and of 'size' before its bad frame
+    assert len(refiner.batches) <= 2 * COUNT  # of 'gap' alone
+
+
+def _damage(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:60])
+
+
+def _crop(path: Path) -> None:
+    Image.fromarray(scene(2)[0][:40]).save(path)
+
+
+def _copy(path: Path) -> None:
+    path.with_suffix('.bmp').write_bytes(path.read_bytes())
+
+
+FRAME_FAULTS = {
+    'damaged': (_damage, 'damaged or truncated'),
+    'cropped': (_crop, 'must have one size'),
+    'twice': (_copy, 'are the same frame'),
+    'missing': (Path.unlink, 'does not exist'),
+}
+
+
+@pytest.mark.parametrize('frame', [0, 2])
+@pytest.mark.parametrize('masks', ['masks', 'masks.json'])
+@pytest.mark.parametrize('fault', FRAME_FAULTS)
+def test_a_bad_frame_fails_alone(clips, fault, masks, frame):
+    """Its masks are kept as they came, with the reason; on all others the objects grow to their bright squares."""
+    if (masks, fault) in (('masks', 'missing'), ('masks.json', 'twice')):
+        return  # a folder does not say which frames it should have; a file with names names one of two
+    make, reason = FRAME_FAULTS[fault]
+    make(clips.folder / f'frames/a/{frame:05d}.png')
+    report = clips.refine(masks, write=('png', 'json'), overlay=True)
+    [problem] = report.problems
+    assert (problem['clip'], problem['frame'], problem['object']) == ('a', f'{frame:05d}', None) and not report.failed
+    assert reason in problem['error'] and problem['error'].endswith('Its masks are kept.')
+    assert [entry['frames'] for entry in report.clips] == [COUNT - 1, COUNT]
+    before = json.loads((clips.folder / 'masks.json').read_text())['annotations'][0]['segmentations'][frame]
+    after = json.loads((clips.folder / 'out/masks.json').read_text())['annotations'][0]['segmentations']
+    assert after[frame] == before
+    names = {1: 1, 3: 3} if masks == 'masks' else {1: 1, 3: 2}  # in JSON objects are counted
+    for number in range(COUNT):
+        wanted = coarse(scene(number)[1]) if number == frame else scene(number)[1]
+        wanted = sum((wanted == old) * new for old, new in names.items())
+        assert np.array_equal(np.asarray(clips.read('a', number)), wanted), number
+    # Mended, it is done as if it had been well.
+    Clips(clips.folder / 'well', ['a', 'b'])
+    (clips.folder / f'frames/a/{frame:05d}.bmp').unlink(missing_ok=True)
+    (clips.folder / f'well/frames/a/{frame:05d}.png').rename(clips.folder / f'frames/a/{frame:05d}.png')
+    assert clips.refine(masks, write=('png', 'json'), overlay=True).is_clean
+    clips.refine(masks, 'whole', write=('png', 'json'), overlay=True)
+    assert files_of(clips.folder / 'out') == files_of(clips.folder / 'whole')
+
+
+def test_masks_of_a_bad_frame_may_have_its_size(clips):
+    _crop(clips.folder / 'frames/a/00002.png')
+    cropped = coarse(scene(2)[1])[:40]
+    Image.fromarray(cropped).save(clips.folder / 'masks/a/00002.png')
+    [problem] = clips.refine(write=('png', 'json')).problems
+    assert problem['frame'] == '00002' and 'must have one size' in problem['error']
+    assert np.array_equal(np.asarray(clips.read('a', 2)), cropped)
+
+
+def test_two_files_of_masks_for_a_frame_fail_alone(clips):
+    """Nothing is known of that frame, so it gets the propagated masks of the one before."""
+    (clips.folder / 'masks/a/2.png').write_bytes((clips.folder / 'masks/a/00002.png').read_bytes())
+    report = clips.refine()
+    [problem] = report.problems
+    assert problem['frame'] == '00002' and 'both belong to frame 00002' in problem['error'] and not report.failed
+    for frame in range(COUNT):
+        assert np.count_nonzero(np.asarray(clips.read('a', frame)) != scene(frame)[1]) < 40 * (frame == 2) + 1
+
+
+def test_a_clip_whose_prompt_is_on_a_bad_frame_fails(clips):
+    for path in sorted((clips.folder / 'masks/a').iterdir())[1:]:
+        path.unlink()
+    _damage(clips.folder / 'frames/a/00000.png')
+    report = clips.refine()
+    assert [entry['clip'] for entry in report.clips] == ['b']
+    assert 'no frame that can be used has a mask: ' in report.failed[0]['error']
 
 
 class Stopped(BrightRefiner):

@@ -74,11 +74,13 @@ class RefinedClip:
     unusable: list[list] = field(default_factory=list)
 
     def masks(self, frame: int) -> np.ndarray:
-        """The masks of a frame, (N, H, W) bool."""
-        masks = np.zeros((len(self.object_ids), *self.size_hw), bool)
-        for mask, rle in zip(masks, self.rles[frame], strict=True):
+        """The masks of a frame, (N, H, W) bool; of another size than the clip's only if the frame was not usable."""
+        rles = self.rles[frame]
+        size_hw = next((tuple(rle['size']) for rle in rles if rle is not None), self.size_hw)
+        masks = np.zeros((len(self.object_ids), *size_hw), bool)
+        for mask, rle in zip(masks, rles, strict=True):
             if rle is not None:
-                mask[:] = decode_segmentation(rle, self.size_hw)
+                mask[:] = decode_segmentation(rle, size_hw)
         return masks
 
 

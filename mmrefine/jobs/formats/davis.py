@@ -48,7 +48,7 @@ class DavisWriter(ClipWriter):
         labels = np.array([0, *ids], np.uint8)
         for frame, name in enumerate(clip.frame_names):
             masks, scores = clip.masks(frame), np.array(clip.scores[frame])
-            owner = resolve_overlaps(masks, scores) if len(masks) else np.full(clip.size_hw, -1)
+            owner = resolve_overlaps(masks, scores) if len(masks) else np.full(masks.shape[1:], -1)
             image = Image.fromarray(labels[owner + 1])
             image.putpalette(voc_palette())
             with out.open(f'masks/{task.name}/{name}.png', 'wb') as file:
@@ -131,8 +131,8 @@ class DavisClips(ClipFormat):
 
     def open(self, task: ClipTask) -> tuple[VideoFrames, ClipMasks]:
         frames = open_frames(self._frames_path(task), self.allow_gaps)
-        files, lost = match_frames(self._masks[task.source[0]], frames.names, frames.path)
-        return frames, PngClipMasks(files, frames, lost)
+        files, unusable = match_frames(self._masks[task.source[0]], frames.names, frames.path)
+        return frames, PngClipMasks(files, frames, unusable)
 
 
 def _some(values: object) -> str:

@@ -68,7 +68,7 @@ def _changed_content(source: YoutubeVisClips, clips: dict[int, RefinedClip]) -> 
 
 def _changed_record(record: dict, clip: RefinedClip, row: int) -> dict:
     rles = [frame[row] for frame in clip.rles]
-    unusable = {frame for frame, position, _ in clip.unusable if position == row}
+    unusable = {frame for frame, position, _ in clip.unusable if position in (None, row)}
     if None in unusable:
         return record
     changed = dict(record)
@@ -208,7 +208,7 @@ class YoutubeVisClips(ClipFormat):
         frames = FrameFiles(paths[0].parent, paths, self.allow_gaps)
         records = [self.records[position] for position in self.objects(task)]
         declared_hw = _declared_hw(self.videos[task.source].record)
-        return frames, JsonClipMasks(records, len(frames), frames.size_hw, declared_hw, self._categories)
+        return frames, JsonClipMasks(records, frames, declared_hw, self._categories)
 
 
 class JsonClipMasks(ClipMasks):
@@ -216,8 +216,7 @@ class JsonClipMasks(ClipMasks):
 
     Args:
         records: one for each object.
-        length: how many frames there are.
-        size_hw: of the frames.
+        frames: of the clip.
         declared_hw: size in the file, on which polygons were drawn; None if there is none.
         categories: ids that are known besides whole numbers.
 
@@ -228,14 +227,14 @@ class JsonClipMasks(ClipMasks):
     def __init__(
         self,
         records: list[dict],
-        length: int,
-        size_hw: tuple[int, int],
+        frames: VideoFrames,
         declared_hw: tuple[int, int] | None = None,
         categories: Container = (),
     ):
         self.object_ids = list(range(1, len(records) + 1))
         self.categories = [record.get('category_id') for record in records]
-        self.size_hw, self._declared_hw = size_hw, declared_hw
+        self.frames, self._declared_hw = frames, declared_hw
+        length = len(frames)
         reasons = [_object_problem(record, length, categories) for record in records]
         self.unusable = [[None, row, reason] for row, reason in enumerate(reasons) if reason]
         self._rows = [
@@ -251,12 +250,13 @@ class JsonClipMasks(ClipMasks):
         return [self._decode(segmentations[index], index, row) for row, segmentations in enumerate(self._rows)]
 
     def _decode(self, segmentation: Any, frame: int, row: int) -> np.ndarray | None:
+        size_hw = self.frames.size_hw
         if is_absent(segmentation):
-            return None if self.are_prompts else np.zeros(self.size_hw, bool)
+            return None if self.are_prompts else np.zeros(size_hw, bool)
         try:
             if isinstance(segmentation, list) and self._declared_hw is not None:
-                check_same_size('the polygons belong to a video that is', self._declared_hw, self.size_hw)
-            return decode_segmentation(segmentation, self.size_hw)
+                check_same_size('the polygons belong to a video that is', self._declared_hw, size_hw)
+            return decode_segmentation(segmentation, size_hw)
         except ValueError as error:
             if not any(known[:2] == [frame, row] for known in self.unusable):
                 self.unusable.append([frame, row, str(error)])
