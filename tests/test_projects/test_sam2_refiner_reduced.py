@@ -1,71 +1,71 @@
-"""The reduced experiment of SAM2Refiner at toy size: its data, both trainings with a kill between, its report."""
+"""The reduced experiment of SAM2Refiner: its images, both trainings with a few iterations, its tables."""
 
 from __future__ import annotations
 
+import csv
 import importlib
-import importlib.util
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+
+from mmrefine.cli.test import main as run_test
+from mmrefine.cli.train import main as run_train
+from mmrefine.models.state_dicts import read_state_dict
+from mmrefine.structures import ObjectPrompt
 
 pytest.importorskip('sam2')
-TOY = '--size 64 --embed-dim 16 --stages 1 1 2 1 --hidden-dim 32 --base-images 8 --refiner-images 8 --val-images 4'
-PARTS = ('base_training', 'features', 'pool', 'report', 'scenes', 'scores', 'training', 'variants')
+SETS = ('davis_train', 'bsds_train', 'ccp_garments', 'ccp_person', 'leaf', 'nuclei', 'davis_val', 'bsds_test', 'nuts18')
 
 
 @pytest.fixture(scope='module')
-def experiment(repo_root) -> SimpleNamespace:
-    """The script and its modules."""
+def project(repo_root) -> SimpleNamespace:
+    """Its modules and folder."""
     folder = repo_root / 'projects' / 'sam2_refiner_reduced'
+    names = ('scenes', 'make_pools', 'coarse_sam2', 'report')
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
-        spec = importlib.util.spec_from_file_location('sam2_refiner_reduced_run', folder / 'run.py')
-        run = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(run)
-        parts = {name: importlib.import_module(f'reduced.{name}') for name in PARTS}
-    return SimpleNamespace(run=run, **parts)
+        modules = {name: importlib.import_module(name) for name in names}
+        yield SimpleNamespace(folder=folder, **modules)
+        for name in names:
+            del sys.modules[name]
 
 
 @pytest.fixture(scope='module')
-def pool(experiment):
-    return experiment.pool.draw_pool(8, 64, 0, None, {})
+def data(tmp_path_factory) -> Path:
+    """One image with a square for each set."""
+    folder = tmp_path_factory.mktemp('data')
+    rng = np.random.default_rng(0)
+    square = dict(
+        id=1, image_id=1, category_id=1, iscrowd=0, area=1600, segmentation=[[30, 30, 70, 30, 70, 70, 30, 70]]
+    )
+    content = dict(images=[dict(id=1, file_name='a.png', height=90, width=120)], annotations=[square], categories=[])
+    for name in SETS:
+        (folder / name).mkdir()
+        cv2.imwrite(str(folder / name / 'a.png'), rng.integers(0, 256, (90, 120, 3), dtype=np.uint8))
+        (folder / f'{name}.json').write_text(json.dumps(content))
+    return folder
 
 
-def build_base(experiment):
-    torch.manual_seed(0)
-    small = dict(image_size=64, embed_dim=16, stages=(1, 1, 2, 1), hidden_dim=32)
-    return experiment.run.build_base('sam2.1_hiera_t', small=small)
+@pytest.fixture(scope='module')
+def pools(project, data, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp('pools')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, 'argv', ['make_pools.py', str(data), str(out), '--counts', '4', '4', '4'])
+        project.make_pools.main()
+    return out
 
 
-class Killed(Exception):
-    """Instead of a signal."""
-
-
-@pytest.fixture
-def kill_at(experiment, monkeypatch):
-    """Save at every step, and die after the given one."""
-
-    def arm(step: int) -> None:
-        monkeypatch.setattr(experiment.training, '_SAVE_EVERY_S', -1.0)
-        advance = experiment.training.Progress.advance
-
-        def advance_and_die(self):
-            advance(self)
-            if self.step == step:
-                monkeypatch.setattr(experiment.training.Progress, 'advance', advance)
-                raise Killed
-
-        monkeypatch.setattr(experiment.training.Progress, 'advance', advance_and_die)
-
-    return arm
-
-
-def test_scenes_follow_from_their_seed_and_have_more_detail_than_the_coarse_ground_truth(experiment):
-    draw, coarse_gt = experiment.scenes.draw_scene, experiment.base_training.coarse_gt
+def test_scenes_have_more_detail_than_the_coarse_ground_truth(project):
+    draw, coarse_gt = project.scenes.draw_scene, project.coarse_sam2.coarse_gt
     image, mask = draw(128, np.random.default_rng(5))
     again = draw(128, np.random.default_rng(5))
     assert image.dtype == np.uint8 and mask.dtype == bool and image.shape == (*mask.shape, 3)
@@ -78,157 +78,95 @@ def test_scenes_follow_from_their_seed_and_have_more_detail_than_the_coarse_grou
     assert 0.6 < (both / either).mean() < 0.85
 
 
-def test_pool_takes_turns_between_scenes_and_photographs_and_is_drawn_once(experiment, tmp_path, monkeypatch):
-    (tmp_path / 'mine').mkdir()
-    cv2.imwrite(str(tmp_path / 'mine' / 'a.png'), np.full((90, 120, 3), 200, np.uint8))
-    box = dict(id=1, image_id=1, category_id=1, iscrowd=0, area=1600, segmentation=[[30, 30, 70, 30, 70, 70, 30, 70]])
-    content = dict(images=[dict(id=1, file_name='a.png', height=90, width=120)], annotations=[box], categories=[])
-    (tmp_path / 'mine.json').write_text(json.dumps(content))
-    arguments = (tmp_path / 'pool.npz', 4, 64, 0, tmp_path, {'mine': 1.0})
-    pool = experiment.pool.load_pool(*arguments)
-    assert pool.sources.tolist() == ['synthetic', 'mine'] * 2
-    assert (pool.images[1::2] == 200).all() and pool.masks.any(axis=(1, 2)).all()
-    monkeypatch.delattr(experiment.pool, 'draw_pool')
-    np.testing.assert_array_equal(experiment.pool.load_pool(*arguments).masks, pool.masks)
+def test_pools_hold_scenes_and_crops_of_their_own(pools):
+    files = sorted(path.relative_to(pools).as_posix() for path in pools.rglob('*.png'))
+    assert len(files) == 3 * 2 * 2 * 2 and 'val/synthetic/masks/00001.png' in files
+    crops = [path.stem.split('_', 1)[1] for path in (pools / 'val/photos/images').iterdir()]
+    assert len(crops) == 2 and set(crops) <= {'davis_val', 'bsds_test', 'nuts18'}
+    scenes = [
+        np.asarray(Image.open(pools / pool / 'synthetic/images/00000.png')) for pool in ('base', 'refiner', 'val')
+    ]
+    assert scenes[0].shape == (128, 128, 3)
+    assert not any(np.array_equal(a, b) for a, b in ((scenes[0], scenes[1]), (scenes[0], scenes[2])))
 
 
-def test_training_ends_by_steps_or_by_the_clock(experiment, tmp_path):
-    progress = experiment.training.Progress(tmp_path / 'a.pth', 400, 1e9, {})
-    assert progress.share < 1e-6 and progress.learning_rate(1.0) == pytest.approx(0.01)  # the first of 100 steps
-    progress.step = 200
-    assert progress.share == 0.5 and progress.learning_rate(1.0) == pytest.approx(0.5)
-    progress.step = 399
-    assert not progress.done
-    progress.advance()
-    assert progress.done and progress.learning_rate(1.0) == pytest.approx(0)
-    resumed = experiment.training.Progress(tmp_path / 'a.pth', 10**9, progress.seconds, {})
-    assert resumed.step == 400 and resumed.done  # the seconds of earlier starts count
-    longer = experiment.training.Progress(tmp_path / 'a.pth', 10**9, 1e9, {})
-    assert not longer.done
-
-
-@torch.no_grad()
-def test_untrained_variants_answer_what_the_base_does(experiment, pool, tmp_path):
-    base = build_base(experiment)
-    cached = experiment.features.load_features(base, pool, tmp_path / 'features.npz')
-    scores = experiment.scores.score(base, experiment.variants.build_variants(base, seed=0), cached)
-    assert list(scores) == ['base', 'LA', 'LA+PR', 'LA+MR', 'PR+MR', 'LA+PR+MR', 'MR']
-    assert all(len(values) == len(pool) for values in scores['MR']['5'].values())
-    for name in ('LA', 'LA+MR', 'PR+MR', 'LA+PR+MR', 'MR'):
-        assert scores[name] == scores['base']
-    # Without Mask Refinement the mask is made once more, and logits within rounding of 0 may change sides.
-    assert experiment.scores.mean_iou(scores, 'LA+PR') == pytest.approx(experiment.scores.mean_iou(scores), abs=1e-3)
-
-
-def test_cached_features_are_those_of_the_image(experiment, pool, tmp_path):
-    base = build_base(experiment)
-    cached = experiment.features.load_features(base, pool, tmp_path / 'features.npz')
-    chosen = np.array([6, 1])
-    fresh = experiment.features.encode_images(base, experiment.training.normalize(pool.images[chosen]))
-    taken = cached.take(chosen)
-    assert torch.equal(taken.image, fresh.image)
-    for a, b in zip(
-        (taken.embedding, taken.local, *taken.fine, *taken.stages),
-        (fresh.embedding, fresh.local, *fresh.fine, *fresh.stages),
-        strict=True,
-    ):
-        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)  # half precision has 11 bits
-
-
-def test_killed_trainings_end_as_if_nothing_had_happened(experiment, pool, kill_at, tmp_path):
-    """Base and variants, each 3 steps at once and in two goes, from weights that differ before they are loaded."""
-    endings = {}
-    for name in ('whole', 'killed'):
-        base = build_base(experiment)
-        arguments = (pool, tmp_path / f'{name}_base.pth', 3, 1e9)
-        if name == 'killed':
-            kill_at(2)
-            with pytest.raises(Killed):
-                experiment.base_training.train_base(base, *arguments, log=lambda line: None)
-            torch.nn.init.zeros_(base.no_mem_embed)
-        experiment.base_training.train_base(base, *arguments, log=lambda line: None)
-        assert not base.training and not any(parameter.requires_grad for parameter in base.parameters())
-        cached = experiment.features.load_features(base, pool, tmp_path / f'{name}.npz')
-        arguments = (base, cached, tmp_path / f'{name}_variants.pth', 3, 1e9, 0, lambda line: None)
-        if name == 'killed':
-            kill_at(1)
-            with pytest.raises(Killed):
-                experiment.variants.train_variants(*arguments)
-        cores, progress = experiment.variants.train_variants(*arguments)
-        assert progress.step == 3
-        endings[name] = {**base.state_dict(), **cores.state_dict()}
-    untrained = experiment.variants.build_variants(base, 0).state_dict()
-    for key, value in endings['whole'].items():
-        # The learning rate knows the clock a little: 1e9 seconds are not for ever.
-        torch.testing.assert_close(endings['killed'][key], value, rtol=0, atol=1e-6, msg=key)
-    for name in experiment.variants.VARIANTS:
-        assert any(not torch.equal(untrained[k], endings['whole'][k]) for k in untrained if k.startswith(f'{name}.'))
-
-
-def test_report_of_known_scores(experiment):
-    def scores(iou: float, band: float) -> dict:
-        return {str(p): {'iou': [iou] * 4, 'boundary_iou': [band] * 4} for p in experiment.scores.PROMPTS}
-
-    others = {name: scores(0.6, 0.4) for name in ('base', *experiment.variants.VARIANTS)}
-    runs = [others | {'MR': scores(0.7, 0.5), 'LA+PR+MR': scores(0.9, 0.5)}, others | {'MR': scores(0.8, 0.35)}]
-    report = experiment.report.write_report(runs, np.array(['synthetic', 'a', 'synthetic', 'b']), ['A note.'])
-    assert '- A note.\n' in report
-    assert '| base | 60.0 | 60.0 | 60.0 | 60.0 | 60.0 |' in report and '| MR | 75.0 | 75.0 |' in report
-    gains, added = (
-        ' | '.join([f'+{gain} [+{gain}, +{gain}] | {band}'] * 3)
-        for gain, band in (('15.00', '+2.50 [+2.50, +2.50]'), ('15.00', '+5.00 [+5.00, +5.00]'))
-    )
-    alone, module = report.split('## What each module adds')
-    assert f'| MR | {gains} |' in alone and f'| MR | {added} |' in module and 'photographs, mIoU (2)' in report
-    assert '| base | 60.0 | 40.0 | 60.0 | 40.0 | 60.0 | 40.0 |' in report
-    # Of two seeds the boundary fell in one.
-    assert '| MR | 0.0 | 50.0 | 0.0 | 50.0 | 0.0 | 50.0 |' in report.split('## Harm')[1]
-
-
-def test_quicker_quadrants_are_compared_with_whole_ones(experiment, tmp_path):
-    """An input of 128 pixels has quadrants at 64; those of 64 pixels could not be encoded."""
+def test_base_answers_each_prompt_by_itself(project):
+    """Prompts with unequally many points, each with its own image, in their order; no image in the first iterations."""
     torch.manual_seed(0)
-    base = experiment.run.build_base('sam2.1_hiera_t', small=dict(image_size=128, embed_dim=16, stages=(1, 1, 2, 1)))
-    val = experiment.pool.draw_pool(2, 128, 0, None, {})
-    cores = experiment.variants.build_variants(base, 0)
-    projection = cores['LA+PR+MR'].la.attention.out_proj
-    torch.nn.init.normal_(projection.weight, generator=torch.Generator().manual_seed(0))
-    whole = experiment.scores.score(base, cores, experiment.features.load_features(base, val, tmp_path / 'val.npz'))
-    quicker = experiment.run.score_fast_modes(base, cores, val, tmp_path)
-    assert list(quicker) == ['LA+PR+MR, tile_scale 0.5', 'LA+PR+MR, tile_scale 0']
-    assert quicker['LA+PR+MR, tile_scale 0'] == whole['PR+MR'] != whole['LA+PR+MR']
-    assert quicker['LA+PR+MR, tile_scale 0.5'] not in (whole['PR+MR'], whole['LA+PR+MR'])
-    too_small = build_base(experiment)
-    cores, val = experiment.variants.build_variants(too_small, 0), experiment.pool.draw_pool(2, 64, 0, None, {})
-    assert list(experiment.run.score_fast_modes(too_small, cores, val, tmp_path / 'small')) == list(quicker)[1:]
-    report = experiment.report.write_report([whole | quicker], np.array(['synthetic'] * 2), [])
-    assert '| LA+PR+MR, tile_scale 0.5 | ' in report.split('## What smaller quadrants change')[1]
+    small = dict(image_size=64, embed_dim=16, stages=(1, 1, 2, 1), hidden_dim=32)
+    model = project.coarse_sam2.CoarseSAM2(dict(config='sam2.1_hiera_t', small=small)).eval()
+    images = torch.randn(3, 3, 64, 64)
+    prompts = [ObjectPrompt.of(np.full((n, 2), 20 + 5 * n, np.float32), np.ones(n, np.int32)) for n in (2, 1, 2)]
+    samples = [SimpleNamespace(prompt=prompt, gt_masks=torch.ones(1, 64, 64)) for prompt in prompts]
+    with torch.no_grad():
+        together = model(images, samples)
+        for k in range(3):
+            torch.testing.assert_close(model(images[k : k + 1], samples[k : k + 1])[0], together[k], rtol=0, atol=1e-4)
+        assert together.shape == (3, 1, 16, 16)
+        project.coarse_sam2.MessageHub.get_current_instance().update_info('iter', 0)
+        blind = [model(image, samples, mode='loss')['loss_bce'] for image in (images, -images)]
+        project.coarse_sam2.MessageHub.get_current_instance().update_info('iter', model.blind_iters)
+        seeing = [model(image, samples, mode='loss')['loss_bce'] for image in (images, -images)]
+    assert blind[0] == blind[1] and seeing[0] != seeing[1]
 
 
-def test_script_goes_on_after_a_kill_and_reports(experiment, kill_at, tmp_path):
-    lines: list[str] = []
-    out = tmp_path / 'out'
-    command = ['--out', str(out), '--minutes', '9', '--base-steps', '2', '--refiner-steps', '2', *TOY.split()]
-    for _ in ('base', 'variants'):  # the second time, the base has done its first step
-        kill_at(1)
-        with pytest.raises(Killed):
-            experiment.run.main([*command, '--gate', '0'], lines.append)
-    assert (out / 'base_2' / 'variants_0.pth').is_file() and not (out / 'report.md').exists()
-    experiment.run.main([*command, '--gate', '0'], lines.append)
-    report = (out / 'report.md').read_text()
-    assert lines[-1] == report and all(f'| {name} |' in report for name in experiment.variants.VARIANTS)
-    before = (out / 'base_2' / 'variants_0.pth').read_bytes()
-    experiment.run.main([*command, '--gate', '0'], lines.append)
-    assert (out / 'report.md').read_text() == report and (out / 'base_2' / 'variants_0.pth').read_bytes() == before
-    with pytest.raises(ValueError, match='gate 0.0, now 0.6'):
-        experiment.run.main(command, lines.append)
+def test_base_and_refiner_are_trained_and_tested_by_config(project, pools, tmp_path, monkeypatch):
+    """Both stages with two iterations; before the first, a refiner answers as the base does."""
+    monkeypatch.setenv('POOLS', str(pools))
+    monkeypatch.setenv('BASE', str(tmp_path / 'sam2.pth'))
+    configs = project.folder / 'configs'
+    short = ['train_cfg.max_iters=2', 'train_dataloader.batch_size=2', 'default_hooks.checkpoint.interval=2']
+    run_train([str(configs / 'base.py'), '--work-dir', str(tmp_path / 'base'), '--cfg-options', *short])
+    monkeypatch.setattr(sys, 'argv', ['coarse_sam2.py', str(tmp_path / 'base/iter_2.pth'), str(tmp_path / 'sam2.pth')])
+    project.coarse_sam2.main()
+
+    options = ['model.core.pr=None', f'model.cache.folder={tmp_path / "features"}']
+    arguments = [str(configs / 'refiner.py'), '--work-dir', str(tmp_path / 'refiner'), '--cfg-options', *options]
+    run_train([*arguments, *short])
+    trained = read_state_dict(tmp_path / 'refiner/iter_2.pth')
+    assert {name.split('.')[1] for name in trained} == {'la', 'mr'}
+    for checkpoint, name in (([], 'untrained'), ([str(tmp_path / 'refiner/iter_2.pth')], 'trained')):
+        run_test([arguments[0], *checkpoint, '--per-mask', str(tmp_path / f'{name}.csv'), *arguments[1:]])
+    untrained, trained = (list(csv.DictReader((tmp_path / f'{name}.csv').open())) for name in ('untrained', 'trained'))
+    assert {(row['source'], row['kind']) for row in trained} == {
+        (source, kind) for source in ('synthetic', 'photos') for kind in ('box', 'clicks_1', 'clicks_2', 'clicks_5')
+    }
+    assert len(trained) == 4 * 4
+    assert all(row['refined_iou'] == row['coarse_iou'] for row in untrained)
+    assert any(row['refined_iou'] != row['coarse_iou'] for row in trained)
 
 
-def test_a_weak_base_ends_the_experiment_until_it_is_trained_longer(experiment, tmp_path):
-    out = tmp_path / 'out'
-    command = ['--out', str(out), '--base-steps', '2', '--refiner-steps', '1', *TOY.split(), '--minutes']
-    experiment.run.main([*command, '1e-9'], lambda line: None)
-    assert 'Too weak' in (out / 'report.md').read_text()
-    assert [path.name for path in out.glob('base_*')] == ['base_1'] and not list(out.rglob('variants*'))
-    experiment.run.main([*command, '9'], lambda line: None)
-    assert (out / 'base_2' / 'val_features.npz').is_file()  # of another base, not those of before
+def test_tables_of_known_scores(project, tmp_path, capsys, monkeypatch):
+    """Two images with two prompts; the whole refiner gains 20 points with one seed and 10 with the other."""
+
+    def write(name: str, *gains: float) -> None:
+        for seed, gain in enumerate(gains):
+            with (tmp_path / f'{name}_{seed}.csv').open('w') as file:
+                print('img_path,source,coarse_iou,refined_iou,coarse_boundary_iou,refined_boundary_iou', file=file)
+                for image, source in (('a', 'synthetic'), ('b', 'photos')) * 2:
+                    print(f'{image},{source},0.6,{0.6 + gain},0.4,{0.4 - gain / 2}', file=file)
+
+    for name in ('LA', 'LA+PR', 'LA+MR', 'PR+MR', 'tile_scale=0.5', 'tile_scale=0'):
+        write(name, 0.0, 0.0)
+    write('LA+PR+MR', 0.2, 0.1)
+    write('MR', -0.05, 0.05)
+    monkeypatch.setattr(sys, 'argv', ['report.py', str(tmp_path)])
+    project.report.main()
+    gains, added = capsys.readouterr().out.split('\n\n')
+    ends = '+15.00 [+15.00, +15.00] | -7.50 [-7.50, -7.50]'
+    assert '| base | 60.0 | 40.0 |' in gains
+    assert f'| LA+PR+MR | 75.0 | 32.5 | {ends} | {ends} | 0.0 | 0.0 |' in gains
+    assert '| 50.0 | 50.0 |' in gains.split('| MR |')[1]  # of two seeds, one harmed
+    assert f'| PR | {ends} |' in added and '| tile_scale 0 | -15.00 [-15.00, -15.00] | +7.50' in added
+
+
+@pytest.mark.slow
+def test_whole_experiment(project, data, tmp_path):
+    env = {**os.environ, 'PYTHON': sys.executable, 'SEEDS': '1', 'BASE_ITERS': '1', 'REFINER_ITERS': '1'}
+    env['POOL_OPTIONS'] = '--counts 2 2 2'
+    command = ['bash', str(project.folder / 'run.sh'), str(data), str(tmp_path)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert '| tile_scale 0.5 |' in done.stdout
+    again = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert '==' not in again.stdout and '| MR |' in again.stdout

@@ -37,8 +37,8 @@ class ObjectLogits(NamedTuple):
     Attributes:
         logits: (K, 1, S, S), refined.
         aux: those of Mask Refinement's blocks, (K, 1, S/16, S/16) and twice and four times as fine; none without it.
-        coarse: (K, 1, S/4, S/4), SAM 2's own.
-        iou: (K,), SAM 2's estimate of its own mask's quality.
+        coarse: (K, 1, S/4, S/4), of SAM 2's decoder, from the embedding that it was given.
+        iou: (K,), the decoder's estimate of their quality.
     """
 
     logits: Tensor
@@ -228,10 +228,14 @@ class SAM2Refiner(BaseModel):
         """
         if mode not in ('tensor', 'loss', 'predict'):
             raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got {mode!r}.")
-        predictions = self.decode(self.encode(inputs), [sample.prompt for sample in data_samples])
+        frozen, prompts = self.encode_frozen(inputs), [sample.prompt for sample in data_samples]
+        predictions = self.decode(self.localize(frozen), prompts)
         if mode == 'tensor':
             return predictions
-        return self._losses(predictions, data_samples) if mode == 'loss' else self._results(predictions, data_samples)
+        if mode == 'loss':
+            return self._losses(predictions, data_samples)
+        # Localization Augment also changes what SAM 2's decoder answers.
+        return self._results(predictions, self.decode(frozen, prompts, refine=False), data_samples)
 
     def _losses(self, predictions: ObjectLogits, samples: Sequence[RefineDataSample]) -> dict[str, Tensor]:
         """Eq. 3: the loss of the answer, and that of every block of Mask Refinement."""
@@ -249,10 +253,12 @@ class SAM2Refiner(BaseModel):
         return losses
 
     @staticmethod
-    def _results(predictions: ObjectLogits, samples: Sequence[RefineDataSample]) -> list[RefineDataSample]:
+    def _results(
+        predictions: ObjectLogits, plain: ObjectLogits, samples: Sequence[RefineDataSample]
+    ) -> list[RefineDataSample]:
         """Masks at the original size."""
         for k, sample in enumerate(samples):
-            for field, logits in (('refined_masks', predictions.logits), ('coarse_masks', predictions.coarse)):
+            for field, logits in (('refined_masks', predictions.logits), ('coarse_masks', plain.coarse)):
                 full = F.interpolate(logits[k : k + 1].float(), sample.ori_shape, mode='bilinear', align_corners=False)
                 sample.set_field((full[0] > 0).cpu().numpy(), field)
             sample.scores = predictions.iou[k : k + 1].detach().float().clamp(0, 1).cpu().numpy()

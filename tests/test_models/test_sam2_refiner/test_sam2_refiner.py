@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from mmrefine.models.sam2_refiner import SAM2DataPreprocessor, SAM2Refiner
 from mmrefine.structures import ObjectPrompt
-from tests.helpers.tiny_sam2 import SIZE, tiny_sam2
+from tests.helpers.tiny_sam2 import SIZE, randomize_local_attention, tiny_sam2
 
 SWITCHES = [dict(zip(('la', 'pr', 'mr'), on, strict=True)) for on in product((True, False), repeat=3) if any(on)]
 
@@ -188,6 +188,20 @@ def test_predictions_have_the_original_size(model, images, samples):
     answers = model(images, samples)
     full = F.interpolate(answers.logits[:1], (60, 90), mode='bilinear', align_corners=False)
     np.testing.assert_array_equal(samples[0].refined_masks, (full[0] > 0).numpy())
+
+
+@torch.no_grad()
+def test_coarse_masks_of_predictions_are_those_of_sam2(make_model, images, samples):
+    """Localization Augment changes what SAM 2's decoder answers; its own answer is without."""
+    model = make_model()
+    randomize_local_attention(model.core, scale=3.0)
+    model(images, samples, mode='predict')
+    prompts = [sample.prompt for sample in samples]
+    for embedded, is_same in ((model.encode_frozen(images), True), (model.encode(images), False)):
+        coarse = model.decode(embedded, prompts, refine=False).coarse
+        full = F.interpolate(coarse, (60, 90), mode='bilinear', align_corners=False) > 0
+        masks = np.stack([sample.coarse_masks for sample in samples])
+        assert np.array_equal(full.numpy(), masks) == is_same
 
 
 def test_checkpoint_holds_what_was_trained_and_comes_back(make_model, images, samples, tmp_path):
