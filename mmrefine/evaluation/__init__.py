@@ -20,6 +20,7 @@ from mmrefine.evaluation.matched_mask_evaluator import MatchedMaskEvaluator
 from mmrefine.evaluation.matched_mask_metric import MatchedMaskMetric, match_masks
 from mmrefine.evaluation.refine_evaluator import RefineEvaluator
 from mmrefine.evaluation.refine_metric import RefineMetric
+from mmrefine.evaluation.seeds import last_metric, paired_interval
 from mmrefine.evaluation.summary import (
     format_scores_table,
     gain_intervals,
@@ -52,6 +53,7 @@ __all__ = [
     'format_scores_table',
     'gain_intervals',
     'label_boundary_accuracy',
+    'last_metric',
     'mask_ap',
     'mask_iou',
     'mask_overlap',
@@ -60,6 +62,7 @@ __all__ = [
     'mean_of_sets',
     'evaluate_masks',
     'paired_bootstrap',
+    'paired_interval',
     'print_scores_table',
     'region_similarity',
     'simulated_prompt',
