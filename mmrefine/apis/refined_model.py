@@ -39,8 +39,10 @@ def RefinedModel(model_type: str | type, refine: dict, **model: Any) -> nn.Modul
 
     Args:
         model_type: the ``type`` that the config would have otherwise.
-        refine: options of :class:`~mmrefine.engine.RefineHook`; names of classes are looked up in the ``dataset_meta``
-            that inferencers give the model, or in that of the Runner's dataset.
+        refine: options of :class:`~mmrefine.engine.RefineHook`; names of classes are looked up in the model's
+            ``dataset_meta``, which inferencers set, or in the dataset of the Runner that builds the model. A model
+            that is used otherwise, or built before its Runner, needs ``model.dataset_meta = dict(classes=...)`` for
+            them and for the background of semantic maps.
         model: the rest of the model's config.
 
     Raises:
@@ -76,20 +78,16 @@ class _Refined:
         return self._refinement(self, super().test_step(data), data)
 
 
-def _dataset_meta(model: nn.Module) -> Mapping:
-    """Metainfo of the dataset: what inferencers give the model, or what the loops of a Runner give its visualizer."""
-    meta = getattr(model, 'dataset_meta', None)
-    if meta is None:
-        with suppress(RuntimeError):  # there is no visualizer
-            meta = Visualizer.get_current_instance().dataset_meta
-    return meta or {}
-
-
 class _Refinement:
     """A refiner and the options of its use; no module, so that the model does not save or train it."""
 
     def __init__(self, refiner: BaseRefiner, options: RefineHook):
         self.refiner, self.options = refiner, options
+        self._visualizer = _current_visualizer()
+        self._meta_before = getattr(self._visualizer, 'dataset_meta', None)
+
+    def __deepcopy__(self, memo: dict) -> _Refinement:
+        return self  # copies of the model, such as its moving average, share the refiner
 
     def __call__(self, model: nn.Module, predictions: list[BaseDataElement], data: Any) -> list[BaseDataElement]:
         if any(sample.metainfo.get('flip') for sample in predictions):
@@ -99,5 +97,22 @@ class _Refinement:
             )
         if self.options.device is None:
             self.refiner.to(next(model.parameters()).device)
-        names = _dataset_meta(model).get('classes')
+        names = (self._dataset_meta(model) or {}).get('classes')
         return PredictionRefiner.from_options(self.refiner, names, **self.options.options)(predictions, data)
+
+    def _dataset_meta(self, model: nn.Module) -> Mapping | None:
+        """Metainfo of the dataset: that of the model, or of the Runner that built it.
+
+        The loops of a Runner give it to the visualizer, which is there before the model; what the visualizer knew
+        already when the model was built is of an earlier Runner.
+        """
+        meta = getattr(model, 'dataset_meta', None)
+        if meta is None and self._visualizer is not None and self._visualizer.dataset_meta is not self._meta_before:
+            meta = self._visualizer.dataset_meta
+        return meta
+
+
+def _current_visualizer() -> Visualizer | None:
+    with suppress(RuntimeError):  # there is none
+        return Visualizer.get_current_instance()
+    return None

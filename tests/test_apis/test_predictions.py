@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
+from mmengine.registry import MODELS as ROOT_MODELS
+from mmengine.registry import DefaultScope, init_default_scope
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 
@@ -260,6 +261,26 @@ def test_in_a_runner_the_background_is_known(segmentor, data, source):
         seen.append(runner.test_evaluator.metrics[0].seen)
     same = [np.array_equal(*(side[name]['pred_sem_seg']['data'] for side in seen)) for name in seen[0]]
     assert all(same) if source == 'runner' else not all(same)
+
+
+def test_classes_of_another_runner_are_not_those_of_the_model(segmentor, data):
+    """Its dataset says which class is the background; a model built apart, before or after, does not know."""
+    config, weights = deepcopy(segmentor[0]), segmentor[1]
+    config.load_from, config.test_evaluator = weights, [{'type': 'KeepPredictions'}]
+    init_default_scope('mmseg')
+    apart = [ROOT_MODELS.build(refining(config).model)]
+    runner = Runner.from_cfg(Config({**config, 'model': refining(config).model, 'experiment_name': 'earlier'}))
+    runner.test()
+    apart.append(ROOT_MODELS.build(refining(config).model))
+    assert runner.model._refinement._dataset_meta(runner.model)['classes'] == SEG_CLASSES
+    for model in apart:
+        assert model._refinement._dataset_meta(model) is None
+    # A Runner of the same name has the visualizer of the earlier one.
+    config.test_dataloader.dataset.metainfo = {'classes': ('ground', *CLASSES), 'palette': [[0] * 3] * 3}
+    later = Runner.from_cfg(Config({**config, 'model': refining(config).model, 'experiment_name': 'earlier'}))
+    later.test()
+    assert later.model._refinement._dataset_meta(later.model)['classes'] == ('ground', *CLASSES)
+    assert deepcopy(later.model)._refinement is later.model._refinement
 
 
 def test_what_is_wrong_with_a_refined_model_shows_at_once(detector):
