@@ -7,7 +7,7 @@ changed for better or worse; those that hardly changed teach nothing, and let no
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,7 +112,7 @@ class Calibration:
 
     Attributes:
         gate: the gate.
-        probabilities: (N,), each by a model that saw none of its image's masks.
+        probabilities: (N,), each by a model that was fitted without its image.
         held_out: per group, the operating point with thresholds that the masks themselves had no part in.
         curves: per group, operating points over all thresholds, rising.
         feasible: whether the aim was met in every group by the cross-validated probabilities.
@@ -126,9 +126,14 @@ class Calibration:
 
 
 def calibrate(
-    data: GateData, max_harm: float = 0.5, max_gain_lost: float = 0.1, folds: int = 5, seed: int = 0
+    data: GateData,
+    max_harm: float = 0.5,
+    max_gain_lost: float = 0.1,
+    folds: int = 5,
+    seed: int = 0,
+    fit_on: GateData | None = None,
 ) -> Calibration:
-    """Fit a gate and choose its threshold by cross-validation.
+    """Fit a gate and choose its threshold, by cross-validation unless it is fitted to other masks.
 
     Of all thresholds within both bounds in every group the lowest is taken, which accepts most; where there is none,
     the one that exceeds them least. A group with hardly any harmed masks is held to the bound on the gain alone.
@@ -139,20 +144,28 @@ def calibrate(
         max_gain_lost: maximum loss of gain, as a share of the gain without a gate.
         folds: parts of a cross-validation.
         seed: of the parts.
+        fit_on: proposals on other images to fit the logistic model to; ``data`` then decides the threshold alone.
+
+    Raises:
+        ValueError: fewer images than ``folds``, or features that ``fit_on`` lacks.
     """
-    inputs = _inputs(data)
+    inputs = _inputs(data, data.features)
     fold = _folds(data.images, folds, seed)
-    probabilities = np.empty(len(data))
-    for part in range(folds):
-        weights, bias = _fit(inputs[fold != part], data.gains[fold != part])
-        probabilities[fold == part] = _sigmoid(inputs[fold == part] @ weights + bias)
+    if fit_on is None:
+        probabilities = np.empty(len(data))
+        for part in range(folds):
+            weights, bias = _fit(inputs[fold != part], data.gains[fold != part])
+            probabilities[fold == part] = _sigmoid(inputs[fold == part] @ weights + bias)
+        weights, bias = _fit(inputs, data.gains)
+    else:
+        weights, bias = _fit(_inputs(fit_on, data.features), fit_on.gains)
+        probabilities = _sigmoid(inputs @ weights + bias)
     threshold, slack = _choose(probabilities, data, max_harm, max_gain_lost)
     taken = np.zeros(len(data), bool)
     for part in range(folds):
         other = fold != part
         own, _ = _choose(probabilities[other], data[other], max_harm, max_gain_lost)
         taken[~other] = probabilities[~other] >= own
-    weights, bias = _fit(inputs, data.gains)
     gate = QualityGate(
         weights={name: round(float(weight), 3) for name, weight in zip(data.features, weights, strict=True)},
         bias=round(float(bias), 3),
@@ -218,11 +231,12 @@ def _fit(inputs: np.ndarray, gains: np.ndarray) -> tuple[np.ndarray, float]:
     return weights, float(bias - weights @ mean)
 
 
-def _inputs(data: GateData) -> np.ndarray:
+def _inputs(data: GateData, names: Iterable[str]) -> np.ndarray:
     """Inputs of the logistic model, (N, F)."""
-    return np.column_stack(
-        [[logistic_input(name, value) for value in values.tolist()] for name, values in data.features.items()]
-    )
+    missing = set(names) - set(data.features)
+    if missing:
+        raise ValueError(f'the masks to fit on have no {", ".join(sorted(missing))}; use masks of the same refiner.')
+    return np.column_stack([[logistic_input(name, value) for value in data.features[name].tolist()] for name in names])
 
 
 def _folds(images: np.ndarray, folds: int, seed: int) -> np.ndarray:

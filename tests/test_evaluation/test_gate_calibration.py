@@ -63,6 +63,21 @@ def test_the_gate_says_what_the_calibration_promised() -> None:
     assert other.gains[taken].sum() > 0.9 * other.gains.sum()
 
 
+def test_many_other_masks_fit_and_few_masks_decide_the_threshold() -> None:
+    """20 masks are too few to find the feature that counts among six; with it known, they suffice for a threshold."""
+    few, many = GateData.from_records(records(20, seed=3)), GateData.from_records(records(2000, seed=4))
+    result = calibrate(few, fit_on=many)
+    fitted = calibrate(many).gate
+    assert (result.gate.weights, result.gate.bias) == (fitted.weights, fitted.bias)
+    by_gate = [
+        result.gate.probability({name: float(values[index]) for name, values in few.features.items()})
+        for index in range(len(few))
+    ]
+    np.testing.assert_allclose(result.probabilities, by_gate, atol=2e-3)  # weights are rounded
+    with pytest.raises(ValueError, match='the masks to fit on have no .*score; use masks of the same refiner'):
+        calibrate(few, fit_on=GateData({'agreement': many.features['agreement']}, many.gains, many.groups, many.images))
+
+
 def test_noise_foretells_nothing_and_the_tool_says_so() -> None:
     noise = records(200)
     gains = np.random.default_rng(5).normal(0.02, 0.05, 200)

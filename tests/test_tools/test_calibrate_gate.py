@@ -56,6 +56,18 @@ def test_the_config_refines_with_the_weights_it_was_fitted_for(tmp_path: Path, b
     assert all(torch.equal(value, expected[name]) for name, value in refiner.state_dict().items())
 
 
+def test_the_model_is_fitted_to_other_masks(tmp_path: Path) -> None:
+    (tmp_path / 'train.json').write_text(json.dumps(records(600, seed=1)))
+    (tmp_path / 'dev.json').write_text(json.dumps(records(100, seed=2)))
+    outputs = [
+        calibrate('--per-mask', tmp_path / 'dev.json', *fit).stdout
+        for fit in ([], ['--fit-on', tmp_path / 'train.json'])
+    ]
+    assert 'the model was fitted to the 600 masks of' in outputs[1]
+    weights = [output.partition('weights=')[2].partition('\n')[0] for output in outputs]
+    assert weights[0] != weights[1]
+
+
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
     assert 'give either IMAGES COARSE GT' in calibrate().stderr
     assert 'expected IMAGES COARSE GT and --config' in calibrate('images', '--config', 'x.py').stderr

@@ -10,6 +10,9 @@
 By default the gate leaves at most half of the harm without it and loses at most a tenth of the gain, in
 every group of masks (--group-by). GATE.py is a config that inherits CONFIG; the gate alone is printed too. --plot draws
 the risk-coverage curves.
+
+Where there are many more masks on which to fit, but not to judge, such as those of training images, --fit-on FILE
+takes their numbers: the logistic model is fitted to them, and the masks above decide the threshold alone.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--checkpoint', help='its weights')
     parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
     parser.add_argument('--per-mask', type=Path, metavar='FILE', help='.csv or .json; skips refinement')
+    parser.add_argument('--fit-on', type=Path, metavar='FILE', help='.csv or .json of other masks, to fit the model to')
     parser.add_argument('--limit', type=int, metavar='N', help='refine about N masks of the data at most')
     parser.add_argument('--group-by', metavar='COLUMN', help="column of the groups; default: 'kind', if present")
     parser.add_argument('--max-harm', type=float, default=0.5, help='share of the ungated harm (default: %(default)s)')
@@ -142,11 +146,14 @@ def main() -> None:
     try:
         records = read_records(args.per_mask) if args.per_mask else refine(args)
         data = GateData.from_records(records, args.group_by, args.by_folder)
-        result = calibrate(data, args.max_harm, args.max_gain_lost, args.folds)
+        fit_on = GateData.from_records(read_records(args.fit_on), args.group_by) if args.fit_on else None
+        result = calibrate(data, args.max_harm, args.max_gain_lost, args.folds, fit_on=fit_on)
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from error
     units = 'folders' if args.by_folder else 'images'
     print(f'{len(data)} masks of {len(set(data.images.tolist()))} {units}, cross-validated in {args.folds} parts:')
+    if fit_on is not None:
+        print(f'(the threshold alone; the model was fitted to the {len(fit_on)} masks of {args.fit_on})')
     print(format_table(result))
     if not result.feasible:
         print(
