@@ -20,6 +20,15 @@ def last_metric(work_dir: str | os.PathLike, key: str) -> float:
 
     Raises:
         ValueError: no run logged it.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     log = Path(folder, '20260101_000000', 'vis_data', 'scalars.json')
+        ...     log.parent.mkdir(parents=True)
+        ...     _ = log.write_text('{"mIoU": 40.5, "step": 100}\\n{"mIoU": 41.5, "step": 200}\\n')
+        ...     last_metric(folder, 'mIoU')
+        41.5
     """
     for log in sorted(Path(work_dir).glob('*/vis_data/scalars.json'), reverse=True):
         records = [json.loads(line) for line in log.read_text(encoding='utf-8').splitlines()]
