@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from mmrefine.cli.job_command import run
+
 DESCRIPTION = """\
 Convert masks to another format. IN is a file or a folder of any format that mmrefine refine reads; OUT must not
 exist. Only masks, their categories and scores are converted: to refine a file and keep everything else in it, use
@@ -45,24 +47,24 @@ def main(argv: list[str] | None = None) -> int:
         help='write polygons instead of RLE to COCO files, within this tolerance (default: %(const)s, lossless)',
     )
     args = parser.parse_args(argv)
+    return run(lambda: convert(args), stopped=f'stopped; {args.out} is not complete: remove it to start again.')
+
+
+def convert(args: argparse.Namespace) -> int:
+    """Convert, and print what was left out; returns the exit status."""
     from mmrefine.files.names import printable
-    from mmrefine.jobs import error_text
-    from mmrefine.jobs.convert import convert
+    from mmrefine.jobs.convert import convert as convert_masks
     from mmrefine.utils import counted
 
-    try:
-        report = convert(
-            args.masks,
-            args.out,
-            to=args.to,
-            source_format=args.format,
-            images=args.images,
-            image_root=args.image_root,
-            polygons=args.polygons,
-        )
-    except (OSError, ValueError) as error:
-        print(printable(f'error: {error_text(error)}'), file=sys.stderr)
-        return 2
+    report = convert_masks(
+        args.masks,
+        args.out,
+        to=args.to,
+        source_format=args.format,
+        images=args.images,
+        image_root=args.image_root,
+        polygons=args.polygons,
+    )
     for problem in report['problems'][:20]:
         print(printable(f'left out {problem}'), file=sys.stderr)
     masks, images = counted(report['masks'], 'mask'), counted(report['images'], 'image')

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
+
+from mmrefine.cli.job_command import run
 
 DESCRIPTION = """\
 Apply the decisions made on the review page: accepted proposals are written to the results of the job, rejected ones are
@@ -19,18 +20,18 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('out', metavar='OUT', help='folder of the results of mmrefine refine')
     parser.add_argument('decisions', metavar='DECISIONS', help='the JSON file that the review page exports')
     args = parser.parse_args(argv)
+    return run(lambda: decide(args.out, args.decisions), stopped='stopped; run the same command again.')
+
+
+def decide(out: str, decisions: str) -> int:
+    """Apply the decisions, also on the page; returns the exit status."""
     from mmrefine.files.names import printable
-    from mmrefine.jobs import error_text
     from mmrefine.jobs.review import apply_decision_file, has_review, write_review
     from mmrefine.utils import counted
 
-    try:
-        report, count = apply_decision_file(args.out, args.decisions)
-        if has_review(args.out):
-            write_review(args.out)
-    except (OSError, ValueError) as error:
-        print(printable(f'error: {error_text(error)}'), file=sys.stderr)
-        return 2
+    report, count = apply_decision_file(out, decisions)
+    if has_review(out):
+        write_review(out)
     accepted, kept = report.total['accepted'], report.total['kept']
-    print(printable(f'{counted(count, "decision")} applied; {accepted} accepted and {kept} kept in {args.out}'))
+    print(printable(f'{counted(count, "decision")} applied; {accepted} accepted and {kept} kept in {out}'))
     return 0

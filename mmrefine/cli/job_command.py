@@ -1,9 +1,11 @@
-"""What the commands ``refine`` and ``video`` share: options of the refiner and of the job, and the exit status."""
+"""What commands share: options of the refiner and of the job, and the exit status."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -57,17 +59,25 @@ def common_options(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def run(command: Callable[[], int], debug: bool, hint: Callable[[], str] = str) -> int:
+def run(
+    command: Callable[[], int],
+    debug: bool = False,
+    hint: Callable[[], str] = str,
+    stopped: str = 'stopped; run the same command to resume.',
+) -> int:
     """Run a command and return its exit status; an exception becomes one sentence and status 2, Ctrl-C status 130.
 
     Args:
         command: returns the exit status.
         debug: whether exceptions are raised.
         hint: a sentence to add to that of an exception.
+        stopped: what is said after Ctrl-C.
     """
     from mmrefine.files.names import printable
     from mmrefine.jobs import error_text
 
+    if not debug:
+        silence_decoders()
     try:
         return command()
     except Exception as error:
@@ -76,5 +86,14 @@ def run(command: Callable[[], int], debug: bool, hint: Callable[[], str] = str) 
         print(printable(f'error: {error_text(error)}{hint()}'), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print('stopped; run the same command to resume.', file=sys.stderr)
+        print(stopped, file=sys.stderr)
         return 130
+
+
+def silence_decoders() -> None:
+    """Keep FFmpeg, OpenCV and Pillow from commenting on damaged files: what is wrong is said once, in one sentence."""
+    import cv2
+
+    os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    warnings.filterwarnings('ignore', module='PIL')

@@ -11,8 +11,10 @@ are more informative.
 from __future__ import annotations
 
 import argparse
-import sys
+import os
 from pathlib import Path
+
+from mmrefine.cli.job_command import run
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -38,23 +40,27 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit status."""
     args = parse_args(argv)
+    return run(lambda: pick(args), stopped='stopped.')
+
+
+def pick(args: argparse.Namespace) -> int:
+    """Compare the candidates and write the best; returns the exit status."""
     # Imported late, so that --help is fast.
     from mmrefine import compat
     from mmrefine.files.atomic import whole_file
     from mmrefine.jobs.comparison import oracle
-    from mmrefine.jobs.pick import DEFAULT_CANDIDATES, as_config, pick
+    from mmrefine.jobs.pick import DEFAULT_CANDIDATES, as_config, is_config_of_pick
+    from mmrefine.jobs.pick import pick as pick_refiner
 
     compat.setup()
+    if os.path.lexists(args.out) and not is_config_of_pick(args.out):
+        raise ValueError(f'{args.out} already exists and was not written by mmrefine pick; choose another --out.')
     others = [tuple(text.split(',', 1)) if ',' in text else text for text in args.refiner or ()]
-    try:
-        picked = pick(
-            args.images, args.masks, args.gt, (*DEFAULT_CANDIDATES, *others), args.limit, args.device, args.seed
-        )
-        with whole_file(args.out) as file:
-            file.write(as_config(picked))
-    except (OSError, ValueError, ImportError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 2
+    picked = pick_refiner(
+        args.images, args.masks, args.gt, (*DEFAULT_CANDIDATES, *others), args.limit, args.device, args.seed
+    )
+    with whole_file(args.out) as file:
+        file.write(as_config(picked))
     print(f'{picked.about}:')
     print(picked.table())
     bound = oracle(picked.records)['gain/iou']

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
+
+from mmrefine.cli.job_command import run
 
 DESCRIPTION = """\
 Write OUT/review/index.html: every mask of a job before and after, with the gate's reason, to sort, filter, accept
@@ -18,14 +19,13 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument('out', metavar='OUT', help='folder of the results of mmrefine refine')
     args = parser.parse_args(argv)
+    return run(lambda: report(args.out), stopped='stopped; run the same command again.')
+
+
+def report(out: str) -> int:
+    """Write the page; returns the exit status."""
     from mmrefine.files.names import printable
-    from mmrefine.jobs import error_text
     from mmrefine.jobs.review import write_review
 
-    try:
-        page = write_review(args.out)
-    except (OSError, ValueError) as error:
-        print(printable(f'error: {error_text(error)}'), file=sys.stderr)
-        return 2
-    print(printable(f'review the masks in a browser: {page}'))
+    print(printable(f'review the masks in a browser: {write_review(out)}'))
     return 0

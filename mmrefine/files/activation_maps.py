@@ -105,6 +105,8 @@ def _numbers_and_maps(content: Mapping, score_key: str | None) -> tuple[np.ndarr
     is_numbered = not classes.size or np.issubdtype(classes.dtype, np.integer)
     if not (is_numbered and np.issubdtype(scores.dtype, np.floating)):
         raise ValueError(f'expected integer classes and float maps, got {classes.dtype} and {scores.dtype}.')
+    if len(set(classes.tolist())) < len(classes):
+        raise ValueError(f'expected one map per class, got the classes {str(classes.tolist())[:60]}.')
     return classes.astype(np.int64), scores.astype(np.float32)
 
 

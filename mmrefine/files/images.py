@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import threading
@@ -53,21 +54,29 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         return np.array(image.convert('RGB'))
 
 
-def open_whole(path: str | os.PathLike) -> Image.Image:
+def open_whole(path: str | os.PathLike | io.BytesIO, name: str = '') -> Image.Image:
     """Decode an image file to its last pixel.
 
     Pillow refuses images above 179 megapixels, since a small file may claim to be one. Here such images are read up to
     a gigapixel, if the file has bytes for what it claims.
 
+    Args:
+        path: of the file, or its content.
+        name: of a content, in error messages.
+
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is not an image, a damaged one, or larger than that.
     """
-    check_readable(path, 'image')
-    with _damage_in_words(path):
+    if isinstance(path, io.BytesIO):
+        num_bytes = len(path.getbuffer())
+    else:
+        check_readable(path, 'image')
+        name, num_bytes = str(path), os.path.getsize(path)
+    with _damage_in_words(name):
         image = _open_unbounded(path)
-    _check_plausible(image, path)
-    with _damage_in_words(path), image:
+    _check_plausible(image, name, num_bytes)
+    with _damage_in_words(name), image:
         image.load()
     return image
 
@@ -82,7 +91,7 @@ def _damage_in_words(path: str | os.PathLike) -> Iterator[None]:
         raise ValueError(f'image {path} cannot be decoded ({error}); the file is damaged or truncated.') from error
 
 
-def _open_unbounded(path: str | os.PathLike) -> Image.Image:
+def _open_unbounded(path: str | os.PathLike | io.BytesIO) -> Image.Image:
     """An image whose header was read, whatever size it claims."""
     with _LOCK:  # the bound is Pillow's for the whole process
         bound, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
@@ -92,8 +101,8 @@ def _open_unbounded(path: str | os.PathLike) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = bound
 
 
-def _check_plausible(image: Image.Image, path: str | os.PathLike) -> None:
-    num_pixels, num_bytes = image.width * image.height, os.path.getsize(path)
+def _check_plausible(image: Image.Image, path: str, num_bytes: int) -> None:
+    num_pixels = image.width * image.height
     if num_pixels > _MAX_PIXELS:
         raise ValueError(
             f'image {path} claims {image.width}x{image.height} pixels, and images of up to {_MAX_PIXELS:,} are read; '

@@ -51,20 +51,27 @@ def walk_json(path: str | os.PathLike, digest: Any = None) -> Iterator[Item]:
         ValueError: it is not JSON, or a key is there twice; earlier parts were yielded already.
     """
     with open(check_readable(path), 'rb') as file:
+        other = _other_kind(file.peek(2000)[:2000])
+        if other:
+            raise ValueError(f'{path} is {other}; expected JSON in UTF-8.')
         window = _Window(file, digest)
         try:
             if window.peek() == '{':
                 yield from _members(window)
             else:
                 yield from _elements(window, None)
-            if window.peek():
-                raise window.mistake('more than one value')
+            is_whole = not window.peek()
         except UnicodeDecodeError as error:
             raise ValueError(f'{path} is not UTF-8 text, as JSON must be; save it as UTF-8.') from error
         except ValueError as error:
             raise ValueError(f'{path} is not valid JSON ({error}); is it truncated?') from error
         except RecursionError as error:
             raise ValueError(f'{path} is not an annotation file: its lists are nested too deeply.') from error
+        if not is_whole:
+            raise ValueError(
+                f'{path} is not valid JSON: more follows at byte {window.offset}, as in JSON Lines; expected one list '
+                'or object.'
+            )
 
 
 def read_json(path: str | os.PathLike) -> Any:
@@ -105,6 +112,17 @@ def write_json(file: TextIO, items: Iterable[Item]) -> None:
         file.write('{}')
     else:
         file.write((']' if last.index is not None else '') + ('}' if last.key is not None else ''))
+
+
+def _other_kind(start: bytes) -> str:
+    """What a file is that is not text in UTF-8, by its first bytes; '' where nothing says so."""
+    packed = {b'\x1f\x8b': 'gzip', b'PK\x03\x04': 'ZIP', b'BZh': 'bzip2', b'\xfd7zXZ': 'xz'}
+    kind = next((name for head, name in packed.items() if start.startswith(head)), None)
+    if kind is not None:
+        return f'packed ({kind}): unpack it'
+    encoding = json.detect_encoding(start)
+    is_text = start.decode(encoding, 'ignore').lstrip('\ufeff \t\r\n')[:1] in ('{', '[')
+    return f'text in {encoding.upper()}: save it again' if is_text and not encoding.startswith('utf-8') else ''
 
 
 def _members(window: _Window) -> Iterator[Item]:

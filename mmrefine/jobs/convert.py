@@ -24,6 +24,7 @@ from mmrefine.jobs.formats.instances import new_instances
 from mmrefine.jobs.formats.label_studio import new_label_studio
 from mmrefine.jobs.formats.labelme import new_labelme
 from mmrefine.jobs.formats.yolo import new_yolo
+from mmrefine.jobs.work import error_text
 
 TARGETS = ('arrays', 'coco', 'cvat', 'instances', 'label-studio', 'labelme', 'yolo')
 _BY_SUFFIX = {'.json': 'coco', '.xml': 'cvat'}
@@ -142,8 +143,8 @@ def _read(source: MaskFormat, report: dict[str, Any]) -> Iterator[NewImage]:
     for place, task in enumerate(source.tasks):
         try:
             coarse = source.read(task, _size(source, task))
-        except (OSError, ValueError) as error:
-            report['problems'].append(f'{task.image}: {error}')
+        except Exception as error:  # whatever a damaged file raises, others are converted
+            report['problems'].append(f'{task.image}: {error_text(error)}')
             continue
         masks = []
         for index in range(len(coarse)):
@@ -152,8 +153,8 @@ def _read(source: MaskFormat, report: dict[str, Any]) -> Iterator[NewImage]:
                 continue
             try:
                 masks.append(NewMask(coarse.mask(index), coarse.categories[index]))
-            except ValueError as error:
-                report['problems'].append(f'{task.image}, {coarse.names[index]}: {error}')
+            except Exception as error:
+                report['problems'].append(f'{task.image}, {coarse.names[index]}: {error_text(error)}')
         path = task.image_path if task.image_path is not None and task.image_path.is_file() else None
         yield NewImage(names[place], coarse.size_hw, masks, report['images'], stems[place], path)
         report['images'] += 1

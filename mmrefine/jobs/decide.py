@@ -77,7 +77,7 @@ def reopen(out: str | os.PathLike) -> Job:
         pictures, name = arguments['pictures'], arguments['format']
         choices, refiner = settings['choices'], settings['refiner']
     except (KeyError, TypeError) as error:
-        raise _no_results(out, error) from error
+        raise _no_results(out) from error
     source = open_masks(
         paths['masks'], paths['images'], image_root=paths['image_root'], format=name, options=FormatOptions(**options)
     )
@@ -94,11 +94,11 @@ def _read_state(out: str | os.PathLike, name: str) -> dict:
     try:
         return {**json.loads((Path(out) / JOB_FOLDER / name).read_text(encoding='utf-8'))}
     except (OSError, ValueError, TypeError) as error:
-        raise _no_results(out, error) from error
+        raise _no_results(out) from error
 
 
-def _no_results(out: str | os.PathLike, error: Exception) -> FileNotFoundError:
-    return FileNotFoundError(f'{out} holds no results of a job over images ({error}); give its --out.')
+def _no_results(out: str | os.PathLike) -> FileNotFoundError:
+    return FileNotFoundError(f'{out} holds no results of a job over images; give its --out.')
 
 
 def keep_arguments(state: Path, paths: Mapping[str, Any], options: FormatOptions, **more: Any) -> None:

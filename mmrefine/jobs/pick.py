@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ DEFAULT_CANDIDATES = ('segrefiner_tiny',)
 _ENOUGH = 40
 # Without ground truth: masks on which all candidates agree so far stand in for it.
 _MIN_AGREEMENT = 0.8
+_CHOSEN = ': chosen by mmrefine pick'
 
 
 @dataclass(frozen=True)
@@ -152,4 +154,13 @@ def as_config(picked: Pick) -> str:
     content: dict = {'model': picked.config}
     if picked.checkpoint is not None:
         content['load_from'] = os.path.abspath(picked.checkpoint)
-    return f'# {picked.name}: chosen by mmrefine pick on {picked.about}.\n{Config(content).pretty_text}'
+    return f'# {picked.name}{_CHOSEN} on {picked.about}.\n{Config(content).pretty_text}'
+
+
+def is_config_of_pick(path: Path) -> bool:
+    """Whether a file is a config that :func:`as_config` made."""
+    try:
+        with open(path, encoding='utf-8') as file:
+            return _CHOSEN in file.readline(10_000)
+    except (OSError, UnicodeDecodeError):
+        return False

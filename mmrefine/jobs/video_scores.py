@@ -69,7 +69,7 @@ def evaluate_lvos(
         ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f'{meta} is not a meta file of LVOS: expected videos -> clip -> objects -> id -> frame_range ({error!r}).'
+            f'{meta} is not a meta file of LVOS: expected videos -> clip -> objects -> id -> frame_range -> start, end.'
         ) from error
     for clip, object_id, start, end in ranges:
         names = [f'{number:08d}' for number in range(start, end, _LVOS_STEP)]

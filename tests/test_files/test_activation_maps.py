@@ -138,3 +138,12 @@ def test_classes_from_1_and_a_map_of_the_background_are_asked_for(tmp_path):
         load_activation_maps(files[3], MapNames(first_class=0))
     with pytest.raises(ValueError, match='0 or 1, got 2'):
         MapNames(first_class=2)
+
+
+@pytest.mark.parametrize('content', [{'keys': [3, 3]}, {'keys': [0, 3, 3]}, {'3': 0, '03': 0}])
+def test_two_maps_of_one_class_are_refused(tmp_path, content):
+    maps = {'cam': np.zeros((2, 4, 5), np.float32)} if 'keys' in content else {}
+    arrays = {key: value if key == 'keys' else np.zeros((4, 5), np.float32) for key, value in content.items()}
+    np.savez(tmp_path / 'a.npz', **arrays, **maps)
+    with pytest.raises(ValueError, match='a.npz: expected one map per class, got the classes '):
+        load_activation_maps(tmp_path / 'a.npz')

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import hashlib
 import io
 import json
+import lzma
 import tracemalloc
 from pathlib import Path
 
@@ -69,7 +72,6 @@ def test_same_as_the_standard_library(
         ('[{"a": 1}, {"a"', "Expecting ':' delimiter at byte 15"),
         ('[{"a": 1}, ', 'Expecting value at byte 11'),
         ('[{"a": 1}', 'expected , or ] at byte 9'),
-        ('[1, 2]]', 'more than one value at byte 6'),
         ('{"a": [1, "', 'Unterminated string'),
         ('{"a": 1, }', 'a key is missing at byte 9'),
         ('{"a": 1 "b": 2}', 'expected , or } at byte 8'),
@@ -88,7 +90,30 @@ def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, me
     assert str(error.value).endswith('; is it truncated?')
 
 
+@pytest.mark.parametrize('encoding', ['utf-16', 'utf-16-le', 'utf-16-be', 'utf-32', 'utf-32-be'])
+def test_text_in_another_encoding(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / 'a.json').write_text('\n {"images": []}', encoding=encoding)
+    with pytest.raises(
+        ValueError, match=rf'a.json is text in {encoding.upper()}: save it again; expected JSON in UTF-8'
+    ):
+        list(walk_json(tmp_path / 'a.json'))
+
+
+@pytest.mark.parametrize('text', ['[1, 2]]', '{"a": 1}\n{"a": 2}\n', '[] nothing'])
+def test_more_than_one_value(tmp_path: Path, text: str) -> None:
+    (tmp_path / 'a.json').write_text(text)
+    with pytest.raises(ValueError, match='a.json is not valid JSON: more follows at byte .*JSON Lines; expected one'):
+        list(walk_json(tmp_path / 'a.json'))
+
+
 def test_no_text_and_no_file(tmp_path: Path) -> None:
+    for pack, kind in ((gzip.compress, 'gzip'), (bz2.compress, 'bzip2'), (lzma.compress, 'xz')):
+        (tmp_path / 'a.json').write_bytes(pack(b'[]'))
+        with pytest.raises(ValueError, match=rf'a.json is packed \({kind}\): unpack it'):
+            list(walk_json(tmp_path / 'a.json'))
+    (tmp_path / 'a.json').write_bytes(bytes(100))
+    with pytest.raises(ValueError, match='a.json is not valid JSON'):
+        list(walk_json(tmp_path / 'a.json'))
     (tmp_path / 'a.json').write_bytes(b'["\xff"]')
     with pytest.raises(ValueError, match='a.json is not UTF-8 text, as JSON must be'):
         list(walk_json(tmp_path / 'a.json'))

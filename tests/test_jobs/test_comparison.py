@@ -17,7 +17,7 @@ from mmrefine.jobs.comparison import (
     summarize_records,
 )
 from mmrefine.jobs.labelled import degraded, labelled_images, measure_errors
-from mmrefine.jobs.pick import as_config, pick
+from mmrefine.jobs.pick import as_config, is_config_of_pick, pick
 from tests.helpers.bright_refiner import BrightRefiner
 from tests.helpers.scenes import Scenes
 
@@ -146,4 +146,5 @@ def test_pick(scenes: Scenes, gt: str | None) -> None:
         assert picked.about == '12 masks with ground truth, and 36 drawn with the same errors'
         assert all(len(own) == 48 for own in picked.records.values())
     (scenes.folder / 'best.py').write_text(as_config(picked))
+    assert is_config_of_pick(scenes.folder / 'best.py') and not is_config_of_pick(scenes.folder / 'coco.json')
     assert Config.fromfile(scenes.folder / 'best.py').model.noise == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -318,3 +319,87 @@ def test_coco_polygons_keep_holes_parts_and_what_is_kept(scenes):
     assert json.loads((scenes.folder / 'kept/polygons.json').read_text()) == content
     with pytest.raises(ValueError, match='COCO files'):
         refine_dataset(scenes.folder / 'photos', scenes.folder / 'masks', scenes.folder / 'png', **job)
+
+
+NOTHING = object()
+VALUES = (
+    NOTHING,
+    None,
+    5,
+    'x',
+    [],
+    [5],
+    [[1, 2]],
+    [['a', 'b']] * 3,
+    [[1, None]] * 3,
+    [[1, 2, 3]] * 3,
+    {'a': 1},
+    [1e999] * 9,
+)
+# Of a shape of each format: what holds its points, and its values.
+PLACES = {
+    'labelme': (('shapes', 0), ('points', 'mask')),
+    'label-studio': ((0, 'predictions', 0, 'result', 0), ('value',)),
+    'label-studio value': ((0, 'predictions', 0, 'result', 0, 'value'), ('rle', 'points')),
+}
+
+
+@pytest.mark.parametrize('value', VALUES, ids=lambda value: repr(value)[:20])
+@pytest.mark.parametrize('kind', ['polygon', 'mask'])
+@pytest.mark.parametrize('place', PLACES)
+def test_a_damaged_shape_says_what_is_expected_in_words(scenes, place, kind, value):
+    """Not in those of Python; its neighbour can be read."""
+    photos, name = scenes.folder / 'photos', place.split()[0]
+    there = scenes.folder / 'there' / FILES.get(name, 'folder')
+    convert(scenes.folder / 'coco.json', there, to=name, images=photos)
+    path = there / 'scene_0.json' if there.is_dir() else there
+    content = json.loads(path.read_text())
+    (*steps, last), fields = PLACES[place]
+    shapes = content
+    for step in steps:
+        shapes = shapes[step]
+    shape = shapes[last]
+    if name == 'labelme':
+        shape['shape_type'] = kind
+    elif place == name:
+        shape['type'] = 'brushlabels' if kind == 'mask' else 'polygonlabels'
+    else:
+        content[0]['predictions'][0]['result'][0]['type'] = 'brushlabels' if kind == 'mask' else 'polygonlabels'
+    for field in fields:
+        if value is NOTHING:
+            shape.pop(field, None)
+        else:
+            shape[field] = value
+    path.write_text(json.dumps(content))
+    _assert_first_is_refused(there, photos, name)
+
+
+@pytest.mark.parametrize(
+    'value', [None, '', 'x', '1,2', '1,2;3', '1,2;a,b;3,4', '1,nan;2,3;4,5', '1e999,1;2,3;3,4', '-1']
+)
+@pytest.mark.parametrize('shape', ['polygon', 'mask'])
+@pytest.mark.parametrize('field', ['points', 'rle', 'left', 'width'])
+def test_a_damaged_shape_in_xml(scenes, shape, field, value):
+    if (shape == 'polygon') != (field == 'points') or (field, value) == ('left', '-1'):
+        return
+    photos, there = scenes.folder / 'photos', scenes.folder / 'there/masks.xml'
+    convert(scenes.folder / 'coco.json', there, to='cvat', images=photos)
+    tree = ET.parse(there)
+    element = tree.getroot().find('image')[0]
+    element.tag = shape
+    element.attrib.pop(field, None)
+    if value is not None:
+        element.set(field, value)
+    tree.write(there)
+    _assert_first_is_refused(there, photos, 'cvat')
+
+
+def _assert_first_is_refused(path, photos, name):
+    source = open_masks(path, photos, format=name, options=FormatOptions())
+    coarse = source.read(source.tasks[0], SIZE_HW)
+    with pytest.raises(ValueError) as error:
+        coarse.mask(0)
+    assert not re.search(
+        r'[A-Za-z]Error|NoneType|object|array|numpy|literal|subscript|unpack|argument', str(error.value)
+    )
+    assert coarse.mask(1).any()

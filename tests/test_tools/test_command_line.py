@@ -85,6 +85,28 @@ def test_swapped_arguments_and_wrong_decisions(scenes, capsys):
     assert 'holds no decisions' in capsys.readouterr().err
 
 
+def test_pick_replaces_configs_of_its_own_alone(scenes, capsys):
+    (scenes.folder / 'mine.py').write_text('mine = 1\n')
+    assert main(['pick', 'photos', 'coco.json', '--out', 'mine.py']) == 2
+    assert 'mine.py already exists and was not written by mmrefine pick' in capsys.readouterr().err
+    assert (scenes.folder / 'mine.py').read_text() == 'mine = 1\n'
+    assert main(['pick', 'photos', 'nothing.json', '--out', 'other.py']) == 2
+    assert capsys.readouterr().err == 'error: masks nothing.json do not exist: expected a file or a folder of masks.\n'
+
+
+@pytest.mark.parametrize('command', [['convert', 'coco.json', 'x.json'], ['report', 'out'], ['decide', 'out', 'x']])
+@pytest.mark.parametrize('error', [TypeError('odd'), KeyboardInterrupt()])
+def test_no_command_ends_in_a_traceback(scenes, capsys, monkeypatch, command, error):
+    def fail(*args, **kwargs):
+        raise error
+
+    for name in ('convert.convert', 'review.write_review', 'review.apply_decision_file'):
+        monkeypatch.setattr(f'mmrefine.jobs.{name}', fail)
+    assert main(command) == (2 if isinstance(error, TypeError) else 130)
+    said = capsys.readouterr().err
+    assert said.count('\n') == 1 and said.startswith('error: odd' if isinstance(error, TypeError) else 'stopped')
+
+
 def test_convert_says_what_it_did(scenes, capsys):
     assert main(['convert', 'coco.json', 'yolo', '--to', 'yolo']) == 0
     assert capsys.readouterr().out == '4 masks of 2 images written to yolo\n'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -59,16 +60,20 @@ def run(repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 
 
 def test_refine_video(repo_root, clips):
-    """One clip of two is bad: it is named, and the exit status says so."""
+    """A frame and a video cannot be decoded: each is named once, and the exit status says so."""
     (clips / 'frames' / 'b' / '00001.jpg').write_bytes(b'no image')
+    (clips / 'frames' / 'c.mp4').write_bytes(b'no video')
+    shutil.copytree(clips / 'masks' / 'b', clips / 'masks' / 'c')
     arguments = ('frames', 'masks', '--out', 'out', '--config', 'small.py', '--device', 'cpu', '--overlay')
     command = [sys.executable, str(repo_root / 'tools' / 'refine_video.py'), *arguments]
     done = subprocess.run(command, cwd=clips, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     assert 'a: 3 frames' in done.stdout and 'flicker' in done.stdout
-    assert 'skipped b: ' in done.stderr and '00001.jpg' in done.stderr
+    reports = [line for line in done.stderr.splitlines() if not line.startswith('frames ')]
+    assert [line.split(': ')[0] for line in reports] == ['skipped c', 'not used b, frame 00001']
+    assert 'c.mp4 cannot be decoded' in reports[0] and '00001.jpg is not an image file' in reports[1]
     assert ' frames/s' in done.stderr and '0:00:' in done.stderr  # time left
-    assert sorted(path.name for path in (clips / 'out' / 'masks').rglob('*.png')) == [f'0000{k}.png' for k in range(3)]
+    assert sorted(path.name for path in (clips / 'out' / 'masks' / 'b').iterdir()) == [f'0000{k}.png' for k in range(3)]
 
 
 def test_evaluate_video(run, clips, capsys):

@@ -65,9 +65,7 @@ def read_coco(path: Path) -> tuple[dict, dict]:
         annotations = {annotation['id']: annotation for annotation in content['annotations']}
         return annotations, {image['id']: (image['height'], image['width']) for image in content['images']}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SystemExit(
-            f'{path} is not a COCO file with images (id, height, width) and annotations (id): {error!r}.'
-        ) from error
+        raise SystemExit(f'{path} is not a COCO file with images (id, height, width) and annotations (id).') from error
 
 
 def decode(annotations: list[dict], sizes: dict) -> Iterator[np.ndarray]:

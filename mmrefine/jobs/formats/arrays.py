@@ -57,7 +57,7 @@ class ArrayMasks(FilePerImage):
         check_same_size(f'masks of {self.files[task.key]} are', stack.shape[1:], size_hw)
         labels = arrays.get('labels', np.zeros(0))
         categories = [str(label) for label in labels] if np.shape(labels) == (len(stack),) else None
-        return LazyMasks(size_hw, range(len(stack)), categories, {}, stack, _binary, arrays)
+        return LazyMasks(size_hw, range(len(stack)), categories, {}, stack, _binary, content=arrays)
 
     def write(self, task: MaskTask, coarse: LazyMasks, refined: RefinedMasks, out: OutputFolder) -> Iterable[MaskPair]:
         arrays = dict(coarse.content)

@@ -26,6 +26,10 @@ from mmrefine.jobs.refined_masks import RefinedMasks
 
 _AREAS = ('polygon', 'mask')
 _NOT_SHAPES = ('tag', 'attribute')
+_EXPECTED = (
+    'points="x,y;x,y;..." of a polygon, or rle="run, run, ..." of a mask with left, top, width and height, all whole '
+    'numbers'
+)
 
 
 @register_format('cvat')
@@ -80,7 +84,7 @@ class CvatMasks(MaskFormat):
         left_alone = {index: shape.tag for index, shape in enumerate(shapes) if shape.tag not in _AREAS}
         labels = [shape.get('label', '') for shape in shapes]
         names = [shape.get('id', index) for index, shape in enumerate(shapes)]
-        return LazyMasks(size_hw, names, labels, left_alone, shapes, lambda shape: _decode(shape, size_hw))
+        return LazyMasks(size_hw, names, labels, left_alone, shapes, lambda shape: _decode(shape, size_hw), _EXPECTED)
 
     def final_digest(self) -> str:
         return file_digest(self.path)
@@ -131,14 +135,20 @@ def _shapes(image: ET.Element) -> list[ET.Element]:
 
 def _decode(shape: ET.Element, size_hw: tuple[int, int]) -> np.ndarray:
     if shape.tag == 'polygon':
-        points = [[float(number) for number in point.split(',')] for point in shape.get('points').split(';')]
-        return polygon_mask(points, size_hw)
-    left, top, width, height = (int(shape.get(name)) for name in ('left', 'top', 'width', 'height'))
-    runs = np.array([int(run) for run in shape.get('rle').split(',')], np.int64)
+        return polygon_mask([point.split(',') for point in shape.get('points').split(';')], size_hw)
+    left, top, width, height = (_whole(shape.get(name)) for name in ('left', 'top', 'width', 'height'))
+    runs = np.array([_whole(run) for run in shape.get('rle').split(',')], np.int64)
     if min(width, height) < 1 or (runs < 0).any() or runs.sum() != width * height:
         raise ValueError(f'"rle" must add up to {width} x {height} pixels, got {runs.sum()}.')
     crop = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
     return paste(crop, left, top, size_hw)
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise TypeError(text) from error
 
 
 def _update(shape: ET.Element, mask: np.ndarray) -> None:

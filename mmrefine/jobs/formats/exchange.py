@@ -18,7 +18,7 @@ from mmrefine.files.names import find_files
 from mmrefine.jobs.fingerprints import Fingerprint, fingerprint_files
 from mmrefine.jobs.formats.base import CoarseMasks, FormatOptions, GroundTruth, GroundTruthMasks, MaskFormat, MaskTask
 
-SHAPE_ERRORS = (AttributeError, IndexError, KeyError, OverflowError, TypeError)  # of what a stranger's file may hold
+_SHAPE_ERRORS = (AttributeError, LookupError, OverflowError, TypeError)  # of what a stranger's file may hold
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ class LazyMasks(CoarseMasks):
     Args:
         size_hw, names, categories, left_alone: see :class:`~mmrefine.jobs.formats.base.CoarseMasks`.
         shapes: N objects in the words of the format.
-        decode: the (H, W) bool mask of one.
+        decode: the (H, W) bool mask of one; ``ValueError`` where it has no mask and says why.
+        expected: what a shape must be like, for those that are not.
         content: of the file, whole, for whoever writes it again.
     """
 
@@ -69,18 +70,19 @@ class LazyMasks(CoarseMasks):
         left_alone: dict[int, str],
         shapes: Sequence[Any],
         decode: Callable[[Any], np.ndarray],
+        expected: str = '',
         content: Any = None,
     ):
         super().__init__(size_hw, names, categories, left_alone)
-        self.shapes, self.content, self._decode = list(shapes), content, decode
+        self.shapes, self.content, self._decode, self._expected = list(shapes), content, decode, expected
 
     def mask(self, index: int) -> np.ndarray:
         if index in self.left_alone:
             return np.zeros(self.size_hw, bool)
         try:
             return self._decode(self.shapes[index])
-        except SHAPE_ERRORS as error:
-            raise ValueError(f'the shape cannot be read ({type(error).__name__}: {error}).') from error
+        except _SHAPE_ERRORS as error:
+            raise ValueError(f'the shape cannot be read: expected {self._expected}.') from error
 
 
 class FilePerImage(MaskFormat):
@@ -170,16 +172,25 @@ def polygon_mask(points_xy: Sequence, size_hw: tuple[int, int]) -> np.ndarray:
     Raises:
         ValueError: fewer than three points, or no finite numbers.
     """
-    flat = [number for point in points_xy for number in _pair(point)]
-    if len(flat) < 6:
-        raise ValueError(f'a polygon must have at least three points, got {len(flat) // 2}.')
-    return rasterize([flat], size_hw)
+    points = point_pairs(points_xy)
+    if len(points) < 3:
+        raise ValueError(f'a polygon must have at least three points, got {len(points)}.')
+    return rasterize([points.ravel().tolist()], size_hw)
 
 
-def _pair(point: Any) -> list:
-    if not isinstance(point, (list, tuple, np.ndarray)) or len(point) != 2:
-        raise ValueError(f'a point must be [x, y], got {str(point)[:60]}.')
-    return [float(number) if isinstance(number, (np.floating, np.integer)) else number for number in point]
+def point_pairs(points_xy: Any) -> np.ndarray:
+    """Points as (P, 2) float64.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        points = np.array([[float(number) for number in point] for point in points_xy], np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f'points must be pairs of numbers [x, y], got {str(points_xy)[:60]}.') from error
+    if points.size and (points.ndim != 2 or points.shape[1] != 2):
+        raise ValueError(f'points must be pairs of numbers [x, y], got {str(points_xy)[:60]}.')
+    return points.reshape(-1, 2)
 
 
 def paste(crop: np.ndarray, left: int, top: int, size_hw: tuple[int, int]) -> np.ndarray:

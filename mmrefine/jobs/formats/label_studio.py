@@ -22,12 +22,13 @@ from mmrefine.files.image_table import ImageTable
 from mmrefine.files.json_stream import read_json
 from mmrefine.jobs.fingerprints import Fingerprint, digest_of
 from mmrefine.jobs.formats.base import FormatOptions, GroundTruth, MaskFormat, MaskTask, register_format
-from mmrefine.jobs.formats.exchange import LazyMasks, NewImage, SameFormatGroundTruth, polygon_mask
+from mmrefine.jobs.formats.exchange import LazyMasks, NewImage, SameFormatGroundTruth, point_pairs, polygon_mask
 from mmrefine.jobs.outputs import OutputFolder
 from mmrefine.jobs.refined_masks import RefinedMasks
 
 _LABELS = {'brushlabels': 'brush', 'brush': 'brush', 'polygonlabels': 'polygon', 'polygon': 'polygon'}
 _PARTS = ('annotations', 'predictions')
+_EXPECTED = '"value" with "points" [[x, y], ...] in percent of a polygon, or "rle" of a brush'
 
 
 @register_format('label-studio')
@@ -81,7 +82,9 @@ class LabelStudioMasks(MaskFormat):
         }
         names = [result.get('id', index) for index, result in enumerate(results)]
         labels = [_category(result) for result in results]
-        return LazyMasks(size_hw, names, labels, left_alone, results, lambda result: _decode(result, size_hw))
+        return LazyMasks(
+            size_hw, names, labels, left_alone, results, lambda result: _decode(result, size_hw), _EXPECTED
+        )
 
     def final_digest(self) -> str:
         return file_digest(self.path)
@@ -185,8 +188,7 @@ def _decode(result: dict, size_hw: tuple[int, int]) -> np.ndarray:
     value: dict[str, Any] = result['value']
     if _LABELS[result['type']] == 'brush':
         return decode_brush(value['rle'], size_hw)
-    points = np.array(value['points'], np.float64) * np.array(size_hw[::-1]) / 100
-    return polygon_mask(points, size_hw)
+    return polygon_mask(point_pairs(value['points']) * size_hw[::-1] / 100, size_hw)
 
 
 def _encode(kind: str, mask: np.ndarray) -> dict:

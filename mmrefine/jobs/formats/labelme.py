@@ -21,6 +21,7 @@ from PIL import Image
 
 from mmrefine.core.checks import check_same_size
 from mmrefine.core.outlines import to_polygons
+from mmrefine.files.images import open_whole
 from mmrefine.files.json_stream import read_json
 from mmrefine.jobs.formats.base import FormatOptions, MaskPair, MaskTask, pairs, register_format
 from mmrefine.jobs.formats.exchange import (
@@ -29,12 +30,14 @@ from mmrefine.jobs.formats.exchange import (
     NewImage,
     box_crop,
     paste,
+    point_pairs,
     polygon_mask,
 )
 from mmrefine.jobs.outputs import OutputFolder
 from mmrefine.jobs.refined_masks import RefinedMasks
 
 _AREAS = ('polygon', 'mask')
+_EXPECTED = '"points" [[x, y], ...] of a polygon, or those of the corners of a mask with "mask", its PNG file in base64'
 
 
 @register_format('labelme')
@@ -82,7 +85,14 @@ class LabelmeMasks(FilePerImage):
         names = [positions[0] for positions in groups]
         labels = [str(shape[0].get('label', '')) if isinstance(shape[0], dict) else '' for shape in shapes]
         masks = LazyMasks(
-            size_hw, names, labels, left_alone, shapes, lambda parts: _decode(parts, size_hw), (content, groups)
+            size_hw,
+            names,
+            labels,
+            left_alone,
+            shapes,
+            lambda parts: _decode(parts, size_hw),
+            _EXPECTED,
+            (content, groups),
         )
         return masks
 
@@ -151,16 +161,27 @@ def _decode(shapes: list[dict], size_hw: tuple[int, int]) -> np.ndarray:
     mask = np.zeros(size_hw, bool)
     for shape in shapes:
         if _kind(shape) == 'mask':
-            (left, top), _ = shape['points']
-            try:
-                image = Image.open(io.BytesIO(base64.b64decode(shape['mask'], validate=True)))
-                crop = np.asarray(image.convert('L')) > 0
-            except (OSError, binascii.Error) as error:
-                raise ValueError(f'"mask" is not a PNG file in base64 ({error}).') from error
-            mask |= paste(crop, round(left), round(top), size_hw)
+            mask |= _decode_crop(shape['mask'], point_pairs(shape['points']), size_hw)
         else:
             mask |= polygon_mask(shape['points'], size_hw)
     return mask
+
+
+def _decode_crop(text: str, corners: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    """The mask of which a PNG file holds the part between two corners x, y."""
+    if corners.shape != (2, 2) or not np.isfinite(corners).all():
+        raise TypeError(f'two corners, got {corners}')
+    try:
+        image = open_whole(io.BytesIO(base64.b64decode(text, validate=True)), '"mask"')
+    except binascii.Error as error:
+        raise ValueError(f'"mask" is not a PNG file in base64 ({error}).') from error
+    crop = np.asarray(image.convert('L')) > 0
+    (left, top), sides_hw = corners[0], (corners[1] - corners[0] + 1)[::-1]
+    if (np.abs(crop.shape - sides_hw) > 1).any():
+        raise ValueError(
+            f'"mask" must fill the {sides_hw.round().tolist()} pixels (H, W) between its corners, got {crop.shape}.'
+        )
+    return paste(crop, round(left), round(top), size_hw)
 
 
 def _encode(mask: np.ndarray, shapes: list[dict], group: int) -> tuple[list[dict], bool]:

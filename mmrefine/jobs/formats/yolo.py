@@ -79,7 +79,13 @@ class YoloMasks(FilePerImage):
         categories = [classes.get(line.split()[0], line.split()[0]) for line in shapes]
         names = [position + 1 for position in positions]
         return LazyMasks(
-            size_hw, names, categories, left_alone, shapes, lambda line: _decode(line, size_hw), (lines, positions)
+            size_hw,
+            names,
+            categories,
+            left_alone,
+            shapes,
+            lambda line: _decode(line, size_hw),
+            content=(lines, positions),
         )
 
     def write(self, task: MaskTask, coarse: LazyMasks, refined: RefinedMasks, out: OutputFolder) -> Iterable[MaskPair]:
@@ -128,7 +134,9 @@ def read_classes(path: Path) -> dict[str, str]:
         pairs = names.items() if isinstance(names, dict) else enumerate(names)
         return {str(number): str(label) for number, label in pairs}
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise ValueError(f'{names_path} holds no names of classes ({type(error).__name__}: {error}).') from error
+        raise ValueError(
+            f'{names_path} holds no names of classes: expected one per line, or a list or mapping "names" in YAML.'
+        ) from error
 
 
 def _is_number(word: str) -> bool:
