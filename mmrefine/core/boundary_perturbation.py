@@ -1,11 +1,10 @@
-"""Random boundary perturbation: coarse masks made from ground-truth masks, to train refiners on.
+"""Random boundary perturbation: coarse training masks from ground-truth masks.
 
-The idea is CascadePSP's (Cheng et al., CVPR 2020, training data): take away points of the contours, then dilate and
-erode random regions until the intersection over union has fallen to a target. The paper leaves the numbers open; the
-constants below are this module's own and were fitted to the IoU and area statistics of the masks that SegRefiner
-(NeurIPS 2023) is trained on. The test lists how near they come, mask by mask and setting by setting.
+Follows CascadePSP (Cheng et al., CVPR 2020, training data): contours lose points, then random regions are dilated and
+eroded until the IoU has fallen to a target. The paper gives no numbers; the constants below were fitted to the IoU and
+area statistics of the masks that SegRefiner (NeurIPS 2023) is trained on. The tests state how close they come.
 
-Legend: H, W the size of the mask in pixels; L the number of points on a contour, which are its pixels.
+Legend: H, W the size of the mask in pixels; L the number of contour points, one per contour pixel.
 """
 
 from __future__ import annotations
@@ -15,16 +14,16 @@ import numpy as np
 
 # Shorter contours are not changed.
 _MIN_CONTOUR_POINTS = 10
-# The gap is the narrowest of so many: rather a protrusion is cut off than a side bridged.
+# The narrowest of this many candidate gaps is used, which cuts off protrusions rather than long stretches of a side.
 _GAP_CANDIDATES = 10
-# Windows in one round between two looks at the IoU: 1 to this many for a contour of 200 px, growing with its root, but
-# never fewer than 1 or 2.
+# Maximum number of windows between two checks of the IoU for a contour of 200 px; it grows with the square root of the
+# length and is at least 2.
 _WINDOWS_PER_ROUND = 6
 _REFERENCE_CONTOUR_PX = 200
 _STRAY_PROBABILITY = 0.2
-# Objects beyond this side have windows and kernels that grow with them, as a detector's errors do.
+# Windows and kernels scale with objects longer than this, as errors of detectors do.
 _UNSCALED_SIDE_PX = 128
-# A target that cannot be reached (hardly ever: one hole after the other) must not loop for good.
+# Bounds the loop for targets that cannot be reached, which is very rare.
 _MAX_ROUNDS = 2000
 
 
@@ -39,15 +38,15 @@ def perturb_boundary(
     window_px: tuple[int, int] = (1, 45),
     kernel_px: tuple[int, int] = (2, 11),
 ) -> np.ndarray:
-    """Make a coarse mask: :func:`simplify_contours`, then :func:`perturb_regions`.
+    """Simulate a coarse mask: :func:`simplify_contours`, then :func:`perturb_regions`.
 
-    ``iou_target`` is met relative to the simplified mask, so that the IoU with ``mask`` is lower on average (0.73 for
-    the default 0.8 and an object 60 px wide) and lower still for small and thin objects, which a single window may
-    swallow: the result can be empty.
+    ``iou_target`` is relative to the simplified mask, so the IoU with ``mask`` is lower on average (0.73 for the
+    default 0.8 and an object 60 px wide), and lower still for small and thin objects, which a single window may erase:
+    the result can be empty.
 
     Args:
-        mask: (H, W) bool. An empty one comes back empty.
-        rng: the source of all randomness.
+        mask: (H, W) bool. For an empty mask the result is empty.
+        rng: random number generator.
         iou_target: in (0, 1]; 1 leaves the simplified mask unchanged.
         sample_rate: see :func:`simplify_contours`.
         regional_sample_rate: see :func:`simplify_contours`.
@@ -78,17 +77,17 @@ def simplify_contours(
 ) -> np.ndarray:
     """Redraw every contour, of objects and of holes, as a polygon through a few of its points.
 
-    Of a contour of 10 to 30 points only one to three are left with the defaults: a small object becomes a dot, a line
+    With the defaults, one to three points remain of a contour of 10 to 30 points: a small object becomes a dot, a line
     or a triangle.
 
     Args:
         mask: (H, W) bool.
-        rng: the source of all randomness.
-        sample_rate: share that the polygon goes through of the contour's points outside the gap, in (0, 1].
-        regional_sample_rate: share of the contour, in [0, 1), that a gap spans, in which no point is left; every
-            contour has one.
-        move_rate: how far points stray, at least 0: standard deviation in x and in y, as a share of the radius of the
-            disk that has the area of the mask.
+        rng: random number generator.
+        sample_rate: fraction of the contour points outside the gap that are kept, in (0, 1].
+        regional_sample_rate: length of the gap as a fraction of the contour, in [0, 1). Every contour has one gap,
+            within which no point is kept.
+        move_rate: standard deviation of the displacement of the points in x and y, as a fraction of the radius of a
+            disk with the area of the mask; at least 0.
 
     Returns:
         (H, W) bool, a new array.
@@ -99,11 +98,11 @@ def simplify_contours(
     """
     _check_mask(mask)
     if not 0 < sample_rate <= 1:
-        raise ValueError(f'sample_rate must be a share of contour points in (0, 1], got {sample_rate}.')
+        raise ValueError(f'sample_rate must be in (0, 1], got {sample_rate}.')
     if not 0 <= regional_sample_rate < 1:
-        raise ValueError(f'regional_sample_rate must be a share of the contour in [0, 1), got {regional_sample_rate}.')
+        raise ValueError(f'regional_sample_rate must be in [0, 1), got {regional_sample_rate}.')
     if not 0 <= move_rate < np.inf:
-        raise ValueError(f'move_rate must be a finite share of the mask radius, at least 0, got {move_rate}.')
+        raise ValueError(f'move_rate must be finite and at least 0, got {move_rate}.')
     move_px = move_rate * np.sqrt(np.count_nonzero(mask) / np.pi)
     polygons = []
     for points_xy in _contours(np.ascontiguousarray(mask).view(np.uint8)):
@@ -113,7 +112,7 @@ def simplify_contours(
         polygons.append(points_xy)
     simplified = np.zeros(mask.shape, np.uint8)
     if polygons:
-        cv2.fillPoly(simplified, polygons, 1)  # even-odd: contours of holes cut the holes out again
+        cv2.fillPoly(simplified, polygons, 1)  # even-odd rule: contours of holes stay holes
     return simplified.view(bool)
 
 
@@ -125,23 +124,23 @@ def perturb_regions(
     window_px: tuple[int, int] = (1, 45),
     kernel_px: tuple[int, int] = (2, 11),
 ) -> np.ndarray:
-    """Dilate and erode random windows along the boundary until the IoU with ``mask`` is ``iou_target`` or less.
+    """Dilate and erode random windows along the boundary until the IoU with ``mask`` is at most ``iou_target``.
 
-    A round dilates or erodes, at even odds, with one elliptic kernel in several windows; then the IoU is looked at. It
-    therefore ends somewhat below the target (0.57 on average for 0.6), and a mask may come out too large or too small
-    as a whole. One window in five lies anywhere around the object and starts from a pixel of its own: it leaves a
-    speck beside the object or a hole in it.
+    Each round either dilates or erodes, with equal probability, several windows with one elliptic kernel, and then
+    checks the IoU. The final IoU is therefore somewhat below the target (0.57 on average for 0.6), and the mask may end
+    up too large or too small overall. One window in five is placed anywhere around the object and starts from a single
+    changed pixel, which leaves a speck beside the object or a hole in it.
 
     Args:
         mask: (H, W) bool.
-        rng: the source of all randomness.
+        rng: random number generator.
         iou_target: in (0, 1].
-        window_px: min and max side of a window; hardly greater than the mask.
-        kernel_px: min and max diameter of the kernel. Both ranges are for masks whose box is up to 128 px long;
-            for longer ones they grow in proportion (the minimum stays).
+        window_px: min and max side of a window; the maximum is limited to about the size of the mask.
+        kernel_px: min and max diameter of the kernel. Both ranges apply to masks whose box is up to 128 px long and
+            scale with longer boxes, except for the minimum window.
 
     Returns:
-        (H, W) bool, a new array. The target is missed only where 2000 rounds do not reach it.
+        (H, W) bool, a new array. The IoU stays above the target only if 2000 rounds do not reach it.
 
     Raises:
         TypeError: ``mask`` is not a bool array.
@@ -185,7 +184,7 @@ def perturb_regions(
 def _kept_points(
     points_xy: np.ndarray, sample_rate: float, regional_sample_rate: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """(L,) bool: a random share of the points, rounded down but at least one, none of them in the gap."""
+    """(L,) bool: a random fraction of the points outside the gap, rounded down, at least one."""
     length = len(points_xy)
     gap = round(regional_sample_rate * length)
     starts = rng.integers(length, size=_GAP_CANDIDATES)
@@ -199,7 +198,7 @@ def _kept_points(
 def _window_centres(
     mask: np.ndarray, count: int, around_xyxy: tuple[int, int, int, int], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Points in x, y (count, 2) on contours, or, where the second array (count,) is true, anywhere in the box."""
+    """Window centres (count, 2) in x, y, on contours or anywhere in the box; and (count,) bool: not on a contour."""
     centres_xy = rng.integers(around_xyxy[:2], around_xyxy[2:], size=(count, 2))
     contour_xy = _movable_points(mask)
     strays = rng.random(count) < (_STRAY_PROBABILITY if len(contour_xy) else 1)
@@ -215,13 +214,13 @@ def _grown_box(box_xywh: tuple[int, int, int, int], margin_px: int, size_hw: tup
 
 
 def _contours(mask: np.ndarray) -> list[np.ndarray]:
-    """Contours of objects and holes, each (L, 2) int32 in x, y: neighbouring pixels of the mask."""
+    """Contours of objects and holes, each (L, 2) int32 in x, y: every pixel along the contour."""
     contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     return [contour[:, 0] for contour in contours]
 
 
 def _movable_points(mask: np.ndarray) -> np.ndarray:
-    """Contour points (L, 2) in x, y that are not on the border of the image, where nothing can grow or shrink."""
+    """Contour points (L, 2) in x, y that are not on the image border, where a mask cannot grow."""
     contours = _contours(mask)
     if not contours:
         return np.empty((0, 2), np.int32)

@@ -1,8 +1,9 @@
 """Label Studio's run-length encoding of brush masks: bits of RGBA bytes, as in ``@thi.ng/rle-pack``.
 
-The code is a row of bits: 32 for the number of bytes, 5 for the size of a word less one (here 8 bits), four times 4
-for sizes of lengths less one; then runs: one bit that tells a repeated word (1) from single ones (0), 2 bits that
-choose the size of the length, the length less one, and the word, or the words. The mask is in every fourth byte, alpha.
+The header has 32 bits for the number of bytes, 5 bits for the word size minus one (here 8 bits), and four times 4 bits
+for the size of lengths minus one. Then come runs: one bit that distinguishes a repeated word (1) from individual words
+(0), 2 bits that select the size of the length, the length minus one, and the word or words. The mask is the alpha
+channel, every fourth byte.
 """
 
 from __future__ import annotations
@@ -11,22 +12,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
-_SIZES = (3, 4, 8, 16)  # bits of lengths, as Label Studio's own encoder has them
+_SIZES = (3, 4, 8, 16)  # bits of lengths, the same as in Label Studio's encoder
 _MAX_RUN = 2**16
 
 
 def decode_brush(code: Sequence[int], size_hw: tuple[int, int]) -> np.ndarray:
-    """Decode to an (H, W) bool mask.
+    """Decode a brush mask to (H, W) bool.
 
     Raises:
-        ValueError: the code is invalid, or of another size.
+        ValueError: the code is invalid, or its size is not ``size_hw``.
     """
     try:
         values = np.array(code)
         if values.ndim != 1 or values.dtype.kind not in 'iu' or values.min() < 0 or values.max() > 255:
             raise ValueError('not a list of bytes')
     except (ValueError, TypeError) as error:
-        raise ValueError(f'a brush must be a list of whole numbers from 0 to 255, got {str(code)[:60]}.') from error
+        raise ValueError(f'a brush must be a list of integers from 0 to 255, got {str(code)[:60]}.') from error
     text = ''.join(f'{value:08b}' for value in values.tolist())
     position = 0
 

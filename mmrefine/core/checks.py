@@ -10,11 +10,11 @@ _MAX_LABELS = 64
 
 
 def check_image(image: np.ndarray) -> np.ndarray:
-    """Accept (H, W, 3) uint8 RGB.
+    """Return the image if it is (H, W, 3) uint8 RGB.
 
     Raises:
         TypeError: not an array, or not uint8.
-        ValueError: not of three channels, or without pixels.
+        ValueError: not three channels, or no pixels.
     """
     if not isinstance(image, np.ndarray):
         raise TypeError(f'image must be a numpy array (H, W, 3) of uint8 RGB, got {type(image).__name__}.')
@@ -25,7 +25,7 @@ def check_image(image: np.ndarray) -> np.ndarray:
     if image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(
             f'image must have shape (H, W, 3) in RGB order, got {image.shape}; '
-            'repeat a grey image three times, drop the alpha channel of an RGBA one.'
+            'repeat the channel of a grey image three times, drop the alpha channel of an RGBA image.'
         )
     if 0 in image.shape:
         raise ValueError(f'image has no pixels: its shape is {image.shape}.')
@@ -33,13 +33,13 @@ def check_image(image: np.ndarray) -> np.ndarray:
 
 
 def check_masks(masks: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """Accept N masks of one image as (N, H, W), or one as (H, W), and return them as (N, H, W) bool.
+    """Return masks of one image, (N, H, W) or (H, W), as (N, H, W) bool; :func:`binarize` lists the accepted dtypes.
 
-    For other dtypes see :func:`binarize`. The result is a copy unless the input is bool already.
+    The result is a copy unless the input is bool.
 
     Raises:
-        TypeError: not an array, or a dtype that is not a mask.
-        ValueError: another size than the image, NaN, values outside the range.
+        TypeError: not an array, or an unsupported dtype.
+        ValueError: the size differs from the image's, NaN, or values out of range.
     """
     if not isinstance(masks, np.ndarray):
         raise TypeError(f'masks must be a numpy array (N, H, W) or (H, W), got {type(masks).__name__}.')
@@ -52,12 +52,12 @@ def check_masks(masks: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
 
 
 def check_same_size(what: str, size_hw: tuple[int, int], image_hw: tuple[int, int]) -> None:
-    """Refuse masks that were drawn on an image of another size.
+    """Check that masks have the size of their image; the error suggests why they do not.
 
     Args:
-        what: beginning of the sentence, up to the size of the masks.
-        size_hw: of the masks.
-        image_hw: of the image that was read.
+        what: beginning of the error message, up to the size of the masks.
+        size_hw: size of the masks.
+        image_hw: size of the image.
 
     Raises:
         ValueError: the sizes differ.
@@ -78,25 +78,25 @@ def check_same_size(what: str, size_hw: tuple[int, int], image_hw: tuple[int, in
 
 
 def _tolerance(size_hw: tuple[int, int], image_hw: tuple[int, int]) -> int:
-    """By what products of sides may differ where one size is the other one resized: one side is rounded to a pixel."""
+    """Maximum difference of the cross products of two proportional sizes, one of whose sides is rounded to a pixel."""
     return max(min(size_hw), min(image_hw))
 
 
 def binarize(masks: np.ndarray) -> np.ndarray:
-    """Masks of any shape and accepted dtype as bool.
+    """Convert masks of any shape to bool.
 
-    bool is unchanged; floats are probabilities in [0, 1], cut at 0.5; integers are binary (0 and 1, 0 and 255, 0
-    and 65535 in 16 bits), or uint8 probabilities, 255 for 1, cut at 0.5.
+    bool is unchanged; floats are probabilities in [0, 1], thresholded at 0.5; integers are binary (0 and 1, 0 and 255,
+    0 and 65535 in 16 bits), or uint8 probabilities (255 stands for 1), thresholded at 0.5.
 
     Raises:
-        TypeError: a dtype that is not a mask.
-        ValueError: NaN, values outside the range such as logits, or the labels of a label map.
+        TypeError: an unsupported dtype.
+        ValueError: NaN, values out of range such as logits, or the labels of a label map.
     """
     if masks.dtype == bool:
         return masks
     if np.issubdtype(masks.dtype, np.floating):
         if masks.size and not np.isfinite(masks).all():
-            raise ValueError('masks hold NaN or infinite values; expected probabilities in [0, 1].')
+            raise ValueError('masks contain NaN or infinite values; expected probabilities in [0, 1].')
         if masks.size and (masks.min() < 0 or masks.max() > 1):
             raise ValueError(
                 f'float masks must be probabilities in [0, 1], got values from {masks.min():.4g} to {masks.max():.4g}; '
@@ -116,12 +116,12 @@ def binarize(masks: np.ndarray) -> np.ndarray:
 
 
 def foreground_level(levels: np.ndarray) -> int | None:
-    """The lowest level of a mask's foreground: 1 of binary masks, 128 of probabilities; None of label maps.
+    """Lowest foreground value of an integer mask: 1 for binary masks, 128 for probabilities, None for a label map.
 
-    Probabilities of few levels that are all low or 255 could be labels and void, and are taken for such.
+    A few values that are all below 128 or 255 are taken for the labels and the void of a label map.
 
     Args:
-        levels: the different values of a mask of this integer dtype, rising.
+        levels: the unique values of a mask, sorted, in its integer dtype.
     """
     full = np.iinfo(levels.dtype).max
     if any(np.isin(levels, (0, one)).all() for one in (1, 255, full)):

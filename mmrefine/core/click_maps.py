@@ -1,4 +1,4 @@
-"""Disc maps of clicks, an input of networks. Legend: B objects, P points each, m the side of the map."""
+"""Disc maps of clicks as network inputs. Legend: B objects, P points each, m the side of the map."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def disc_radius(map_side: int) -> int:
 def click_maps(coords: Tensor, labels: Tensor, map_side: int, stride: int = 4, radius: int | None = None) -> Tensor:
     """Discs around positive and negative clicks; labels other than 1 and 0 (box corners, no point) draw nothing.
 
-    A map pixel is set if its centre is at most ``radius`` map pixels from the click's place on the map, which is
-    (x + 0.5) / stride - 0.5.
+    A map pixel is set if its centre is at most ``radius`` map pixels from the click, which lies at
+    (x + 0.5) / stride - 0.5 on the map.
 
     Args:
         coords: (B, P, 2), (x, y) pixels of the image.
         labels: (B, P).
         map_side: m.
         stride: image pixels per map pixel.
-        radius: of the discs in map pixels; default: :func:`disc_radius`.
+        radius: radius of the discs in map pixels; None: :func:`disc_radius`.
 
     Returns:
         (B, 2, m, m) float of zeros and ones: positive, negative.

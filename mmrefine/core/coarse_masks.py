@@ -1,7 +1,7 @@
-"""Simulated coarse masks: errors of hasty annotators, low-resolution networks and activation maps.
+"""Simulation of coarse masks: errors of quick annotations, low-resolution networks and activation maps.
 
 Every simulator is ``(mask (H, W) bool, rng, image (H, W, 3) uint8 or None) -> (H, W) bool`` and draws its own strength,
-in units of the object's size sqrt(area). :func:`simulate_coarse_mask` mixes them towards a range of IoU with the
+relative to the object's size sqrt(area). :func:`simulate_coarse_mask` combines them to reach a random IoU with the
 ground truth.
 """
 
@@ -30,7 +30,7 @@ def _signed_distance(mask: np.ndarray) -> np.ndarray:
 
 
 def _smooth_noise(shape: tuple[int, int], rng: np.random.Generator, scale_px: float) -> np.ndarray:
-    """Noise of zero mean and unit variance that varies over ``scale_px``."""
+    """Noise of zero mean and unit variance with a correlation length of about ``scale_px``."""
     height, width = (max(2, int(np.ceil(side / scale_px)) + 2) for side in shape)
     noise = cv2.resize(
         rng.standard_normal((height, width)).astype(np.float32), shape[::-1], interpolation=cv2.INTER_CUBIC
@@ -61,7 +61,7 @@ def _blob(shape: tuple[int, int], centre_xy: tuple[int, int], radius_px: float, 
 
 
 def resample(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None = None) -> np.ndarray:
-    """Downsampled and upsampled, as the output of a network with a coarse grid."""
+    """Downsample and upsample, like the output of a low-resolution network."""
     cells = rng.uniform(4, 16)
     factor = max(_size_px(mask) / cells, 1.0)
     low_size = tuple(max(2, int(round(side / factor))) for side in mask.shape[::-1])
@@ -72,7 +72,7 @@ def resample(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | Non
 
 
 def simplify_polygon(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None = None) -> np.ndarray:
-    """A polygon of few corners, as a quick annotation."""
+    """Replace contours by polygons with few corners, like a quick annotation."""
     tolerance = rng.uniform(0.02, 0.14) * _size_px(mask)
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     canvas = np.zeros(mask.shape, np.uint8)
@@ -86,14 +86,14 @@ def simplify_polygon(mask: np.ndarray, rng: np.random.Generator, image: np.ndarr
 
 
 def wobble(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None = None) -> np.ndarray:
-    """The contour pushed in and out by a smooth random distance, with a bias to grow or to shrink."""
+    """Displace the contour by a smooth random distance with a random bias."""
     size = _size_px(mask)
     noise = _smooth_noise(mask.shape, rng, max(size * rng.uniform(0.08, 0.5), 2.0))
     return _signed_distance(mask) + size * (rng.uniform(0.01, 0.1) * noise + rng.normal(0, 0.04)) > 0
 
 
 def warp(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None = None) -> np.ndarray:
-    """A smooth random displacement."""
+    """Warp the mask by a smooth random displacement field."""
     size = _size_px(mask)
     amplitude, scale = size * rng.uniform(0.02, 0.12), max(size * rng.uniform(0.2, 0.7), 3.0)
     ys, xs = np.mgrid[: mask.shape[0], : mask.shape[1]].astype(np.float32)
@@ -102,7 +102,7 @@ def warp(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None = 
 
 
 def shift(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None = None) -> np.ndarray:
-    """Moved and scaled as a whole, as a mask of the neighbouring video frame."""
+    """Move, rotate and scale the mask, like a mask of the neighbouring video frame."""
     size = _size_px(mask)
     ys, xs = np.nonzero(mask)
     centre = (float(xs.mean()), float(ys.mean()))
@@ -112,7 +112,7 @@ def shift(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None =
 
 
 def missing_parts(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None = None) -> np.ndarray:
-    """Parts cut off at the contour."""
+    """Remove parts at the contour."""
     result = mask.copy()
     for _ in range(rng.integers(1, 4)):
         point = _boundary_point(mask, rng)
@@ -122,7 +122,7 @@ def missing_parts(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray 
 
 
 def extra_parts(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None = None) -> np.ndarray:
-    """Parts of the background added at the contour."""
+    """Add parts of the background at the contour."""
     result = mask.copy()
     for _ in range(rng.integers(1, 4)):
         point = _boundary_point(mask, rng)
@@ -132,7 +132,7 @@ def extra_parts(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | 
 
 
 def holes(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None = None) -> np.ndarray:
-    """Holes inside the object."""
+    """Cut holes into the object."""
     result = mask.copy()
     ys, xs = np.nonzero(mask)
     for _ in range(rng.integers(1, 5)):
@@ -142,7 +142,7 @@ def holes(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None =
 
 
 def leak(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None = None) -> np.ndarray:
-    """A region of like colour at the contour joins the mask or leaves it, as models confuse object and surroundings."""
+    """Add or remove a region of similar colour at the contour, as models confuse object and surroundings."""
     point = _boundary_point(mask, rng)
     if image is None or point is None:
         return mask
@@ -164,7 +164,7 @@ def leak(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None = 
 
 
 def snap_to_segments(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None = None) -> np.ndarray:
-    """Union of superpixels (watershed from a grid), as in labels that are drawn on them."""
+    """Replace the mask by a union of superpixels (watershed from a grid), as in superpixel-based annotation."""
     if image is None:
         return mask
     spacing = int(max(3, rng.uniform(0.08, 0.3) * _size_px(mask)))
@@ -185,7 +185,7 @@ def snap_to_segments(mask: np.ndarray, rng: np.random.Generator, image: np.ndarr
 
 
 def activation_blob(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None = None) -> np.ndarray:
-    """A thresholded class activation map: smooth, off centre, on the most discriminative part."""
+    """Imitate a thresholded class activation map: smooth, off centre, on the most discriminative part."""
     size = _size_px(mask)
     heat = gaussian_filter(mask.astype(np.float32), size * rng.uniform(0.08, 0.25), truncate=2.5)
     heat *= 1 + 0.25 * _smooth_noise(mask.shape, rng, max(size * 0.4, 3.0))
@@ -193,7 +193,7 @@ def activation_blob(mask: np.ndarray, rng: np.random.Generator, image: np.ndarra
 
 
 def hull(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None = None) -> np.ndarray:
-    """The convex hull of everything, as a lasso around the object."""
+    """Replace the mask by its convex hull, like a lasso around the object."""
     points = np.argwhere(mask)[:, ::-1].astype(np.int32)
     canvas = np.zeros(mask.shape, np.uint8)
     cv2.fillConvexPoly(canvas, cv2.convexHull(points), 1)
@@ -201,14 +201,14 @@ def hull(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None = 
 
 
 def expand(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None = None) -> np.ndarray:
-    """Grown on all sides, as masks that are drawn generously."""
+    """Dilate the mask, like generous annotations."""
     radius = int(np.ceil(rng.uniform(0.01, 0.08) * _size_px(mask)))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
     return cv2.dilate(mask.astype(np.uint8), kernel).astype(bool)
 
 
 def contour_points(mask: np.ndarray, rng: np.random.Generator, image: np.ndarray | None = None) -> np.ndarray:
-    """CascadePSP's boundary perturbation at a random strength."""
+    """Apply CascadePSP's boundary perturbation with a random target IoU."""
     return perturb_boundary(mask, rng, iou_target=rng.uniform(0.7, 0.95))
 
 
@@ -230,22 +230,22 @@ def simulate_coarse_mask(
     max_draws: int = 8,
     slack: float = 0.05,
 ) -> np.ndarray:
-    """Degrade a mask by one simulator after another until its IoU with the ground truth falls to a random target.
+    """Degrade a mask with randomly chosen simulators until its IoU with the ground truth falls to a random target.
 
     Args:
         mask: (H, W) bool, the ground truth.
-        rng: source of all draws.
+        rng: random number generator.
         image: (H, W, 3) uint8; simulators that follow colours do nothing without it.
-        simulators: names to choose from, of :data:`SIMULATORS`; None: all.
-        iou_range: the target is uniform in it.
-        max_draws: how many steps are tried.
-        slack: a step that would fall further than this under the target, or under the range, is not taken.
+        simulators: names from :data:`SIMULATORS`; None: all.
+        iou_range: min and max of the target, which is uniformly distributed.
+        max_draws: maximum number of simulators that are tried.
+        slack: a step is rejected if the IoU would fall by more than this below the target, or below the range.
 
     Returns:
         (H, W) bool; the mask itself where it is empty.
 
     Raises:
-        ValueError: an unknown simulator.
+        ValueError: a simulator is unknown.
 
     Example:
         >>> import numpy as np

@@ -1,7 +1,7 @@
-"""LVIS annotations of COCO's classes: the ground truth that SegRefiner's instance table is measured against.
+"""LVIS annotations of COCO's classes, the ground truth of SegRefiner's table of instance segmentation.
 
-LVIS (Gupta et al., CVPR 2019) annotates COCO's images again, with finer contours and 1203 classes that are named by
-WordNet synsets; its authors give the synset of each of COCO's 80 classes, not all of which are in LVIS.
+LVIS (Gupta et al., CVPR 2019) annotates COCO's images with finer contours and 1203 classes that are named by WordNet
+synsets; its authors list the synset of each of COCO's 80 classes, not all of which are in LVIS.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ COCO_SYNSETS = {
     80: 'toaster.n.02', 81: 'sink.n.01', 82: 'electric_refrigerator.n.01', 84: 'book.n.01', 85: 'clock.n.01',
     86: 'vase.n.01', 87: 'scissors.n.01', 88: 'teddy.n.01', 89: 'hand_blower.n.01', 90: 'toothbrush.n.01',
 }  # fmt: skip
-"""Synset of each of COCO's classes by its id, in the order in which detectors number the classes."""
+"""Synset of each COCO class by category id, in the order in which detectors number the classes."""
 
 _IMAGE_LISTS = ('not_exhaustive_category_ids', 'neg_category_ids')
 
 
 def lvis_to_coco(lvis: dict, image_ids: Iterable[int]) -> dict:
-    """LVIS annotations of some images with COCO's classes alone and their ids.
+    """Restrict LVIS annotations to some images and to COCO's classes, with COCO's category ids.
 
     Args:
-        lvis: an LVIS annotation file; it is not changed.
-        image_ids: of the images to keep, those of COCO val 2017.
+        lvis: content of an LVIS annotation file; it is not changed.
+        image_ids: ids of the images to keep, those of COCO val 2017.
 
     Returns:
-        The same, with annotations numbered from 1, in every image's lists of negative and not exhaustively annotated
-        classes COCO's ids, and the classes that an annotation or such a list names.
+        the content of an annotation file: annotations are numbered from 1, the lists of negative and of not
+        exhaustively annotated classes of every image are converted too, and categories are those that occur.
 
     Raises:
         ValueError: it is not an LVIS annotation file.

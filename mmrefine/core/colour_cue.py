@@ -1,8 +1,8 @@
-"""A colour model of one object, the idea behind GrabCut (Rother et al., SIGGRAPH 2004), as an input channel.
+"""Colour model of one object as an input channel, after GrabCut (Rother et al., SIGGRAPH 2004).
 
-What the coarse mask calls foreground and background inside a crop gives two colour histograms; the log ratio of the
-two, looked up at every pixel, says where the mask contradicts its own colours. With ``cells`` over 1 the histograms
-also bin the position, so that colours speak for their neighbourhood only.
+Foreground and background of the coarse mask inside a crop give two colour histograms. Their log ratio, looked up at
+every pixel, shows where colours contradict the mask. With ``cells`` greater than 1 the histograms also bin the
+position, which makes the colour model local.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def colour_cue(image: np.ndarray, mask: np.ndarray, bins: int = 16, cells: int =
         sigma: standard deviation of the Gaussian that smooths the histograms along every axis, in bins.
 
     Returns:
-        (h, w) float32 in [-1, 1]: positive where the colours are those of the mask; 0 where nothing is known.
+        (h, w) float32 in [-1, 1]: positive where the colour is typical of the foreground, 0 where it tells nothing.
     """
     height, width = mask.shape
     levels = (image.astype(np.int32) * bins) >> 8
@@ -41,7 +41,7 @@ def colour_cue(image: np.ndarray, mask: np.ndarray, bins: int = 16, cells: int =
     total = np.bincount(index, minlength=size)
     histograms = np.stack([foreground, total - foreground]).astype(np.float32).reshape(2, *shape)
     smooth = gaussian_filter(histograms, (0, *(sigma,) * len(shape)), mode='constant', truncate=2.0).reshape(2, -1)
-    # Densities, so that a small object is not outvoted; the floor is one stray pixel's weight.
+    # Densities instead of counts, so that a small object is not outvoted; 1e-2 avoids the logarithm of 0.
     density = (smooth + 1e-2) / (smooth.sum(axis=1, keepdims=True) + 1e-2 * np.count_nonzero(total))
     ratio = np.log(density[0]) - np.log(density[1])
     return (np.clip(ratio, -_LOG_RANGE, _LOG_RANGE) / _LOG_RANGE).astype(np.float32)[index].reshape(height, width)

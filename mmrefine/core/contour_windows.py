@@ -12,11 +12,11 @@ def contour_windows(mask: np.ndarray, size: int, overlap: float = 0.25) -> np.nd
 
     Args:
         mask: (H, W) bool.
-        size: side of a window; along a side of the image shorter than it there are no windows.
-        overlap: share of a window's side that neighbours share, in [0, 1).
+        size: side of a window; an image with a shorter side has no windows.
+        overlap: minimum overlap of neighbouring windows as a fraction of their side, in [0, 1).
 
     Returns:
-        (P, 4) int64 xyxy, ends exclusive, all within the image, row by row.
+        (P, 4) int64 xyxy, ends exclusive, all within the image, in row-major order.
     """
     box = mask_boxes(mask[None])[0]
     if not box.any() or min(mask.shape) < size:
@@ -31,13 +31,13 @@ def contour_windows(mask: np.ndarray, size: int, overlap: float = 0.25) -> np.nd
 
 
 def blending_weights(size: int) -> np.ndarray:
-    """Blending weights of a window, (size, size) float32: 1 in the middle, falling linearly to the border."""
+    """Blending weights of a window, (size, size) float32: 1 at the centre, falling linearly to the border."""
     ramp = 1 - np.abs((np.arange(size) + 0.5) * 2 / size - 1)
     return np.minimum.outer(ramp, ramp).astype(np.float32)
 
 
 def _starts(low: int, high: int, length: int, size: int, overlap: float) -> np.ndarray:
-    """Starts of the fewest evenly spaced windows that cover low .. high and a quarter of a window around it."""
+    """Starts of evenly spaced windows, as few as possible, that cover [low, high) and a quarter of a window around."""
     margin = size // 4
     low, high = max(low - margin, 0), min(high + margin, length)
     if high - low <= size:

@@ -1,4 +1,4 @@
-"""Crops around masks: boxes, cutting and resizing, and pasting back.
+"""Crops around masks: boxes, cropping with resizing, and pasting back.
 
 Legend: N masks, H and W the image, S the side of a network crop, all in pixels. Boxes are xyxy with exclusive ends.
 """
@@ -28,10 +28,10 @@ def mask_boxes(masks: np.ndarray) -> np.ndarray:
 
 
 def fill_boxes(boxes_xyxy: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """Boxes as masks, (N, H, W) bool: edges go to the nearest line between pixels, and no box is left without a pixel.
+    """Rasterize boxes to masks, (N, H, W) bool: edges are rounded to pixel edges, and every box gets at least a pixel.
 
     Args:
-        boxes_xyxy: (N, 4) float, in pixels; parts outside the image are cut off.
+        boxes_xyxy: (N, 4) float, in pixels; boxes are clipped to the image.
         size_hw: height and width of the image.
 
     Example:
@@ -58,7 +58,7 @@ def pad_boxes(
         boxes_xyxy: (N, 4) int.
         size_hw: height and width of the image.
         margin_px: pixels added on each side.
-        margin_ratio: further pixels on each side, as a share of the mean of the box's sides.
+        margin_ratio: further pixels on each side, as a fraction of the mean of the box's sides.
     """
     sides = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).mean(axis=1)
     margin = np.rint(margin_px + margin_ratio * sides).astype(np.int64)[:, None]
@@ -68,18 +68,18 @@ def pad_boxes(
 
 
 def crop_resize(tensor: Tensor, box_xyxy: np.ndarray, size: int, antialias: bool = False) -> Tensor:
-    """Cut ``box_xyxy`` out of a (C, H, W) tensor and resize it bilinearly to float (C, S, S)."""
+    """Crop ``box_xyxy`` from a (C, H, W) tensor and resize it bilinearly to (C, S, S) float."""
     x1, y1, x2, y2 = (int(value) for value in box_xyxy)
     crop = tensor[None, :, y1:y2, x1:x2].float()
     return F.interpolate(crop, (size, size), mode='bilinear', align_corners=False, antialias=antialias)[0]
 
 
 def paste(probabilities: Tensor, box_xyxy: np.ndarray, border: str = 'zeros') -> Tensor:
-    """Sample one (S, S) map of probabilities at the pixel centres of its box: (y2 - y1, x2 - x1).
+    """Resize an (S, S) map of probabilities to its box: (y2 - y1, x2 - x1), sampled at pixel centres.
 
     Args:
-        border: beyond the centres of the outermost cells, 'zeros' fades to 0 (MMDetection's way, which the published
-            SegRefiner follows; it nibbles at masks that touch the edge of the image), 'border' repeats the cells.
+        border: padding beyond the centres of the outermost cells. 'zeros' fades to 0, as in MMDetection and the
+            published SegRefiner, which erodes masks that touch the image border; 'border' repeats the cells.
     """
     x1, y1, x2, y2 = (int(value) for value in box_xyxy)
     height, width = y2 - y1, x2 - x1

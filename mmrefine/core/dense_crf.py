@@ -20,52 +20,52 @@ def mean_field(unary: np.ndarray, filters: Sequence[Filter], weights: Sequence[f
     """Mean-field inference with Potts compatibility.
 
     Args:
-        unary: (H, W) float, log odds of the object at each pixel by itself.
-        filters: each sums (H, W) values over all pixels with the weights of a Gaussian kernel; normalized as in the
-            authors' code, with the square roots of the kernel's sums on both sides.
-        weights: how much each counts.
-        steps: updates of all pixels at once.
+        unary: (H, W) float, log odds of the foreground.
+        filters: Gaussian filters of (H, W) values. They are normalized here as in the authors' code, symmetrically with
+            the square root of the kernel's sums.
+        weights: weight of each filter.
+        steps: number of parallel updates of all pixels.
 
     Returns:
-        (H, W) float, probabilities of the object.
+        (H, W) float, foreground probabilities.
     """
     norms = [1 / np.sqrt(np.maximum(smooth(np.ones_like(unary)), 1e-12)) for smooth in filters]
     probabilities = _sigmoid(unary)
     for _ in range(steps):
         logits = unary.copy()
         for smooth, norm, weight in zip(filters, norms, weights, strict=True):
-            # Two labels: the votes of the neighbours for the object less those against it.
+            # With two labels, messages for the foreground minus those for the background.
             logits += weight * norm * smooth(norm * (2 * probabilities - 1))
         probabilities = _sigmoid(logits)
     return probabilities
 
 
 def spatial_filter(sigma_px: float) -> Filter:
-    """Sums with ``exp(-d^2 / 2 sigma^2)``, d the distance of two pixels; none lie outside the image."""
+    """Unnormalized filter with weights ``exp(-d^2 / 2 sigma^2)``, d the distance in pixels; zero outside the image."""
     radius = int(np.ceil(4 * sigma_px))
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma_px) ** 2)
     return lambda values: cv2.sepFilter2D(values, -1, kernel, kernel, borderType=cv2.BORDER_CONSTANT)
 
 
 def bilateral_filter(image: np.ndarray, sigma_px: float, sigma_rgb: float) -> Filter:
-    """Sums with ``exp(-d^2 / 2 sigma_px^2 - c^2 / 2 sigma_rgb^2)``, c the distance of two colours, nearly.
+    """Approximate filter with weights ``exp(-d^2 / 2 sigma_px^2 - c^2 / 2 sigma_rgb^2)``, c the distance of colours.
 
-    Values are splatted to a grid over place and colour with one cell per sigma, blurred there and read out again, both
-    linearly; what this blurs is taken off the blur (after Paris and Durand, IJCV 2009). Sums are off by up to 15 % on
-    average, most of which the normalization of :func:`mean_field` takes away: of its labels on a photograph, less than
-    1 % of the pixels differ from those with exact sums over all pairs of pixels.
+    Uses a bilateral grid (Paris and Durand, IJCV 2009) with one cell per sigma: values are splatted linearly, blurred,
+    and sliced linearly; the blur is reduced by the variance that splatting and slicing add. Sums deviate by up to 15 %
+    on average, most of which the normalization in :func:`mean_field` removes: on a photograph, less than 1 % of its
+    labels differ from those with exact sums over all pairs of pixels.
 
     Args:
         image: (H, W, 3) uint8.
-        sigma_px: in pixels.
-        sigma_rgb: in levels of 0..255.
+        sigma_px: spatial standard deviation in pixels.
+        sigma_rgb: colour standard deviation in levels of 0..255.
     """
     size_hw = image.shape[:2]
     ys, xs = np.mgrid[: size_hw[0], : size_hw[1]]
     colours = image.reshape(-1, 3) / sigma_rgb
     points = np.column_stack([ys.ravel() / sigma_px, xs.ravel() / sigma_px, colours - colours.min(axis=0)])
     to_grid, shape = _linear_weights(points)
-    # Linear splatting and reading add a variance of 1/6 cell^2 each.
+    # Linear splatting and slicing add a variance of 1/6 cell^2 each.
     taps = np.exp(-0.5 * np.arange(-4, 5) ** 2 / (1 - 2 / 6))
     kernel = taps / taps.sum() * np.sqrt(2 * np.pi)
 
@@ -79,7 +79,7 @@ def bilateral_filter(image: np.ndarray, sigma_px: float, sigma_rgb: float) -> Fi
 
 
 def _linear_weights(points: np.ndarray) -> tuple[csr_matrix, tuple[int, ...]]:
-    """Multilinear weights (P, C) of points on a grid of whole numbers, and the grid's shape."""
+    """Multilinear interpolation weights (P, C) of points on an integer grid, and the shape of the grid."""
     num_points, num_axes = points.shape
     low = np.floor(points).astype(np.int64)
     upper = points - low

@@ -1,8 +1,8 @@
 """The discrete diffusion over pixel states of SegRefiner (NeurIPS 2023, section 3).
 
-Every pixel is either in the *fine* state and has the value of the ground-truth mask, or in the *coarse* state and has
-that of the coarse mask. The forward process turns fine pixels coarse. The reverse process predicts the ground-truth
-mask with a network and turns coarse pixels fine where the prediction is confident.
+Every pixel is either in the *fine* state, with the value of the ground-truth mask, or in the *coarse* state, with the
+value of the coarse mask. The forward process moves pixels from fine to coarse. In the reverse process a network
+predicts the ground-truth mask, and pixels move from coarse to fine where its prediction is confident.
 
 Legend: B masks, h and w the network's input size, T timesteps, t = 0 .. T-1. At t = T-1 every pixel is coarse.
 """
@@ -23,7 +23,10 @@ class DiffusionSchedule:
 
     Args:
         num_steps: number T of timesteps, at least 2.
-        first, last: probabilities that a pixel is still fine after timesteps 0 and T-1; 0.8 and 0 in the paper (T = 6).
+        first, last: probability that a pixel is still fine after timestep 0 and T-1; 0.8 and 0 in the paper (T = 6).
+
+    Raises:
+        ValueError: fewer than two timesteps, or probabilities that do not decrease.
     """
 
     num_steps: int = 6
@@ -44,19 +47,19 @@ class DiffusionSchedule:
 
     @property
     def previous_fine_probs(self) -> Tensor:
-        """(T,) float64: the same before timestep t, 1 at t = 0."""
+        """(T,) float64: the probability of the fine state before timestep t, 1 at t = 0."""
         return torch.cat([torch.ones(1, dtype=torch.float64), self.fine_probs[:-1]])
 
     def add_noise(self, fine: Tensor, coarse: Tensor, timesteps: Tensor, uniform: Tensor) -> Tensor:
-        """The forward process: draw x_t, the ground truth with a part of its pixels turned coarse (equation 4).
+        """Forward process: sample x_t, the ground truth with a fraction of its pixels coarse (equation 4).
 
         Args:
             fine, coarse: (B, 1, h, w), the ground-truth and the coarse masks.
             timesteps: (B,) int64.
-            uniform: (B, 1, h, w) draws of U(0, 1).
+            uniform: (B, 1, h, w) samples of U(0, 1).
 
         Returns:
-            (B, 1, h, w) of the dtype of ``fine``.
+            (B, 1, h, w), the dtype of ``fine``.
         """
         threshold = self.fine_probs.to(uniform)[timesteps].view(-1, 1, 1, 1)
         return torch.where(uniform < threshold, fine, coarse)
@@ -69,12 +72,13 @@ class DiffusionSchedule:
         next_timestep: int | None = None,
         confidence_power: float = 1.0,
     ) -> Tensor:
-        """One step of the reverse process: raise the probability of the fine state by the network's confidence (eq. 8).
+        """One step of the reverse process: update the probability of the fine state (equation 8).
 
         Args:
             logits: (B, 1, h, w), the network's prediction of the ground-truth masks at ``timestep``.
+            timestep: the timestep of the prediction.
             fine_probs: (B, 1, h, w) in [0, 1], before this step.
-            next_timestep: the one that is run afterwards; None: ``timestep - 1``.
+            next_timestep: the timestep that follows; None: ``timestep - 1``.
             confidence_power: exponent of the confidence; 1 as in the paper, 0 treats every prediction as certain.
 
         Returns:
@@ -94,7 +98,7 @@ class ReverseResult(NamedTuple):
 
     Attributes:
         result: probabilities predicted at the last timestep.
-        fine_probs: probabilities of the fine state after it.
+        fine_probs: probabilities of the fine state after the last timestep.
         first: probabilities predicted at the first timestep, from the coarse masks alone.
     """
 
@@ -111,13 +115,14 @@ def reverse_process(
     uniform: Callable[[], Tensor],
     confidence_power: float = 1.0,
 ) -> ReverseResult:
-    """The sampling loop, starting from the coarse masks.
+    """Sampling loop that starts from the coarse masks.
 
     Args:
+        schedule: the noise schedule.
         denoise: (x_t (B, 1, h, w) float, t (B,) int64) -> logits (B, 1, h, w) of the ground-truth masks.
         coarse: (B, 1, h, w), 0 or 1.
         timesteps: the timesteps to run, descending; some may be skipped.
-        uniform: called once for every timestep but the last: (B, 1, h, w) draws of U(0, 1).
+        uniform: returns (B, 1, h, w) samples of U(0, 1); called once for every timestep but the last.
         confidence_power: see :meth:`DiffusionSchedule.step`.
     """
     coarse = coarse.float()

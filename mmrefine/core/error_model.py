@@ -1,7 +1,8 @@
-"""Statistical model of mask errors, estimated from coarse and ground-truth masks, and sampling from it.
+"""Statistical model of mask errors: estimation from coarse and ground-truth masks, and simulation.
 
-The errors of one mask are a displacement of its contour, and parts that no usual displacement explains: missing ones at
-the contour, extra ones, holes. Whole masks' errors are drawn again, so that what comes together stays together.
+The errors of one mask are a displacement of its contour, and parts that such a displacement does not explain: missing
+parts at the contour, extra parts, and holes. Simulation draws all errors of one measured mask together, so that their
+correlations are kept.
 
 Legend: H, W in pixels; lengths are relative to the object's size sqrt(area), areas to its area, unless named ``_px``.
 """
@@ -22,12 +23,12 @@ from mmrefine.core.iou import binary_iou
 
 FORMAT = 'mmrefine.mask_error_model.v1'
 PART_KINDS = ('missing', 'extra', 'holes')
-# What lies deeper than 3.5 deviations of the contour is a part; where the contour is exact, these floors decide.
+# Errors deeper than 3.5 standard deviations of the contour are parts; the minima apply where the contour is exact.
 _BAND_DEVIATIONS, _MIN_BAND, _MIN_BAND_PX = 3.5, 0.03, 1.5
 _LAGS = np.linspace(0.0, 1.0, 26)
 _LENGTHS = np.geomspace(0.02, 1.5, 80)
 _MAX_POINTS = 256
-# 70 % of normal values lie within as many deviations.
+# 70 % of normally distributed values lie within this many standard deviations.
 _NORMAL_QUANTILE_70 = 1.0364
 
 
@@ -54,8 +55,8 @@ class MaskErrorModel:
 
     Attributes:
         masks: the errors of every measured mask, at least one.
-        length: distance in the plane over which displacements agree: their correlation at distance h is
-            exp(-h^2 / (2 length^2)). 0 where there was no spread to measure it on.
+        length: correlation length of displacements: their correlation at distance h in the plane is
+            exp(-h^2 / (2 length^2)). 0 where there was no spread to estimate it from.
     """
 
     masks: tuple[MaskErrors, ...]
@@ -63,24 +64,25 @@ class MaskErrorModel:
 
     @classmethod
     def measure(cls, coarse_masks: Iterable[np.ndarray], gt_masks: Iterable[np.ndarray]) -> MaskErrorModel:
-        """Measure the errors of coarse masks.
+        """Estimate the model from pairs of coarse and ground-truth masks.
 
         Args:
-            coarse_masks, gt_masks: as many (H, W) bool masks, in the same order; sizes may differ between pairs.
-                Pairs that do not overlap (one of them is empty, for instance) are another object, and left out.
+            coarse_masks, gt_masks: (H, W) bool masks in the same order; sizes may differ between pairs. Pairs that do
+                not overlap, for example because one mask is empty, are skipped.
 
         Raises:
-            ValueError: the two of a pair differ in size, there are more of one kind, or no pair overlaps.
+            ValueError: the masks of a pair differ in size, the numbers of masks differ, or no pair overlaps.
         """
         found, totals, counts = [], np.zeros(len(_LAGS) - 1), np.zeros(len(_LAGS) - 1)
         for coarse, gt in zip_longest(coarse_masks, gt_masks):
             if coarse is None or gt is None:
                 raise ValueError(
-                    f'every coarse mask needs ground truth, got more {"GT" if coarse is None else "coarse"} masks.'
+                    'expected one ground-truth mask for every coarse mask, got more '
+                    f'{"ground-truth" if coarse is None else "coarse"} masks.'
                 )
             if coarse.shape != gt.shape:
                 raise ValueError(
-                    f'coarse mask and ground truth must have one size (H, W), got {coarse.shape} and {gt.shape}.'
+                    f'coarse mask and ground truth must have the same size, got {coarse.shape} and {gt.shape}.'
                 )
             coarse, gt = coarse.astype(bool), gt.astype(bool)
             if (coarse & gt).any():
@@ -89,9 +91,7 @@ class MaskErrorModel:
                 found.append(errors)
                 totals, counts = totals + pair_totals, counts + pair_counts
         if not found:
-            raise ValueError(
-                'no coarse mask overlaps its ground-truth mask; there is nothing to measure, check the order.'
-            )
+            raise ValueError('no coarse mask overlaps its ground-truth mask; check that they are in the same order.')
         return cls(tuple(found), _fit_length(totals, counts))
 
     @property
@@ -110,27 +110,27 @@ class MaskErrorModel:
         return float(np.sqrt(np.mean([errors.spread**2 for errors in self.masks])))
 
     def areas(self, kind: str) -> list[float]:
-        """Areas of all parts of a kind, of :data:`PART_KINDS`."""
+        """Areas of all parts of one of :data:`PART_KINDS`."""
         return [area for errors in self.masks for area in getattr(errors, kind)]
 
     def rate(self, kind: str) -> float:
-        """Mean number of parts of a kind, of :data:`PART_KINDS`, per mask."""
+        """Mean number per mask of parts of one of :data:`PART_KINDS`."""
         return len(self.areas(kind)) / len(self.masks)
 
     def simulate(self, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Coarse mask with errors drawn like those of one measured mask.
+        """Simulate a coarse mask with the errors of a randomly chosen measured mask.
 
         Args:
             mask: (H, W) bool, the ground truth.
-            rng: source of all draws.
+            rng: random number generator.
 
         Returns:
-            (H, W) bool; empty only where the mask is. A contour whose displacement would erase the mask stays.
+            (H, W) bool; empty only if ``mask`` is. A displacement that would erase the mask is not applied.
         """
         result = np.zeros(mask.shape, bool)
         errors = self.masks[rng.integers(len(self.masks))]
         if mask.any():
-            # Room for parts as large as the object.
+            # The margin leaves space for parts as large as the object.
             window = bounding_slices(mask, margin_px=math.ceil(math.sqrt(np.count_nonzero(mask))) + 2)
             moved = _displace(mask[window], errors, self.length, rng)
             result[window] = _change_parts(moved, errors, np.count_nonzero(mask), rng)
@@ -141,16 +141,16 @@ class MaskErrorModel:
     ) -> MaskErrorModel:
         """This model with displacements scaled so that simulated masks have the mean IoU of the coarse masks.
 
-        On real masks a contour's displacement and the parts beside it are separated only roughly, and some errors
-        would be drawn twice. What is matched is the mean of 1 - IoU.
+        On real masks, displacements and parts cannot be separated exactly, and some errors would count twice without
+        scaling.
 
         Args:
             coarse_masks, gt_masks: the pairs that were measured; all of them are held in memory.
-            seed: of the draws.
-            rounds: of the search.
+            seed: seed of the simulation.
+            rounds: number of bisection steps.
         """
         pairs = [pair for pair in zip(coarse_masks, gt_masks, strict=True) if (pair[0] & pair[1]).any()]
-        aim = np.mean([1 - binary_iou(coarse, gt) for coarse, gt in pairs])
+        target = np.mean([1 - binary_iou(coarse, gt) for coarse, gt in pairs])
         low, high, scaled = 0.0, 2.0, self
         for _ in range(rounds):
             scale = (low + high) / 2
@@ -158,16 +158,16 @@ class MaskErrorModel:
                 self, masks=tuple(replace(e, bias=e.bias * scale, spread=e.spread * scale) for e in self.masks)
             )
             rng = np.random.default_rng(seed)
-            # Every mask with its own errors: other ones would add the chance of which they are.
+            # Every mask is simulated with its own errors, which reduces the variance of the mean.
             own = [MaskErrorModel((errors,), self.length) for errors in scaled.masks]
             drawn = [
                 1 - binary_iou(model.simulate(pair[1], rng), pair[1]) for model, pair in zip(own, pairs, strict=True)
             ]
-            low, high = (low, scale) if np.mean(drawn) > aim else (scale, high)
+            low, high = (low, scale) if np.mean(drawn) > target else (scale, high)
         return scaled
 
     def to_dict(self) -> dict:
-        """Plain numbers, as JSON stores them."""
+        """The model as a dict that JSON can store."""
         return {'format': FORMAT, 'length': self.length, 'masks': [asdict(errors) for errors in self.masks]}
 
     @classmethod
@@ -175,7 +175,7 @@ class MaskErrorModel:
         """The inverse of :meth:`to_dict`.
 
         Raises:
-            ValueError: it is something else, or damaged.
+            ValueError: it is not an error model, or it is damaged.
         """
         if not isinstance(content, dict) or content.get('format') != FORMAT:
             found = content.get('format') if isinstance(content, dict) else type(content).__name__
@@ -188,17 +188,17 @@ class MaskErrorModel:
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f'the mask error model is damaged: {error}; measure it again.') from error
         if not model.masks:
-            raise ValueError('the mask error model holds no masks; measure it again.')
+            raise ValueError('the mask error model contains no masks; measure it again.')
         return model
 
 
 def _measure_pair(coarse: np.ndarray, gt: np.ndarray) -> tuple[MaskErrors, np.ndarray, np.ndarray]:
-    """Errors of one mask; its contour's points (P, 2) away from parts, and their displacements (P,) in pixels."""
+    """Errors of one mask, contour points (P, 2) that belong to no part, and their displacements (P,) in pixels."""
     window = bounding_slices(coarse | gt, margin_px=2)
     coarse, gt = coarse[window], gt[window]
     area = np.count_nonzero(gt)
     size, distance_px = math.sqrt(area), _signed_distance_px(gt)
-    # The first guess is on the ground-truth contour, of which parts take a smaller share than of the coarse one.
+    # The initial estimate uses the ground-truth contour, of which parts make up less than of the coarse contour.
     displacements = _signed_distance_px(coarse)[_edge(gt)] - 0.5
     for _ in range(2):
         bias_px, spread_px = _robust_moments(displacements)
@@ -207,7 +207,7 @@ def _measure_pair(coarse: np.ndarray, gt: np.ndarray) -> tuple[MaskErrors, np.nd
         lost = _deep_parts(expected & ~coarse, coarse, band_px)
         gained = _deep_parts(coarse & ~expected, expected, band_px)
         usual = _edge(coarse) & ~_grow((lost > 0) | (gained > 0))
-        # The centres of edge pixels lie half a pixel inside of the coarse contour.
+        # The centres of edge pixels lie half a pixel inside the coarse contour.
         displacements = 0.5 - distance_px[usual]
     if len(displacements):
         bias_px, spread_px = float(displacements.mean()), float(displacements.std())
@@ -220,10 +220,10 @@ def _measure_pair(coarse: np.ndarray, gt: np.ndarray) -> tuple[MaskErrors, np.nd
 
 
 def _robust_moments(values: np.ndarray) -> tuple[float, float]:
-    """Median, and a standard deviation that parts on up to 30 % of a contour do not change; zeros without values.
+    """Median, and a standard deviation that is robust to parts on up to 30 % of a contour; zeros without values.
 
-    It is that of the normal distribution which has the same 70 % of values near the median. The usual 50 % would find
-    more parts where there are none: on a contour of few bumps they are often all in its flat stretches.
+    The deviation is derived from the 70 % quantile of the distances from the median. The usual 50 % quantile (MAD)
+    finds parts where there are none: on a contour with few bumps it may only see flat stretches.
     """
     if not len(values):
         return 0.0, 0.0
@@ -232,9 +232,9 @@ def _robust_moments(values: np.ndarray) -> tuple[float, float]:
 
 
 def _deep_parts(difference: np.ndarray, origin: np.ndarray, band_px: float) -> np.ndarray:
-    """Parts of a difference that reach further than the band from ``origin``, as labels 1, 2, ...
+    """Label (1, 2, ...) the parts of ``difference`` that reach further than the band from ``origin``.
 
-    A part is its far core, grown back through the difference by the band.
+    A part consists of its pixels beyond the band and of those of the difference within reach of them.
     """
     if not origin.any():
         return np.zeros(origin.shape, np.int64)
@@ -248,7 +248,7 @@ def _deep_parts(difference: np.ndarray, origin: np.ndarray, band_px: float) -> n
 
 
 def _split_holes(lost: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Areas in pixels of the lost parts that meet the ground or the image's border, and of those that do not."""
+    """Areas in pixels of lost parts that touch the background or the image border, and of those that do not: holes."""
     counts = np.bincount(lost.ravel())[1:]
     outside = np.pad(~expected, 1, constant_values=True)
     is_missing = np.isin(np.arange(1, len(counts) + 1), lost[_grow(outside)[1:-1, 1:-1]])
@@ -256,10 +256,10 @@ def _split_holes(lost: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np
 
 
 def _variogram(points: np.ndarray, displacements: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of half squared differences, by distance, in units of the variance; and the numbers of pairs."""
+    """Empirical variogram: sums of half squared differences by distance, relative to the variance; pair counts."""
     step = max(1, math.ceil(len(points) / _MAX_POINTS))
     points, displacements = points[::step] / size, displacements[::step]
-    # Under half a pixel there is nothing but rounding.
+    # Below half a pixel there is only rounding.
     if len(points) < 2 or displacements.std() < 0.5:
         return np.zeros(len(_LAGS) - 1), np.zeros(len(_LAGS) - 1)
     first, second = np.triu_indices(len(points), k=1)
@@ -269,9 +269,10 @@ def _variogram(points: np.ndarray, displacements: np.ndarray, size: float) -> tu
 
 
 def _fit_length(totals: np.ndarray, counts: np.ndarray) -> float:
-    """The length whose Gaussian variogram, sill * (1 - exp(-h^2 / (2 length^2))), fits best by weighted squares.
+    """Least-squares fit of the Gaussian variogram sill * (1 - exp(-h^2 / (2 length^2))): its length.
 
-    Differences do not ask for the mean, so lengths near the object's size are not taken for shorter ones.
+    Unlike a correlogram, a variogram does not depend on the mean, whose error would shorten lengths near the object's
+    size.
     """
     if not counts.any():
         return 0.0
@@ -284,7 +285,7 @@ def _fit_length(totals: np.ndarray, counts: np.ndarray) -> float:
 
 
 def _displace(mask: np.ndarray, errors: MaskErrors, length: float, rng: np.random.Generator) -> np.ndarray:
-    """Move the contour by a smooth random field that has the mean and the deviation of the errors on it."""
+    """Displace the contour by a smooth random field that has the bias and the spread of the errors along it."""
     size = math.sqrt(np.count_nonzero(mask))
     noise = _smooth_noise(mask.shape, rng, max(length * size, 1.0))
     on_contour = noise[_edge(mask)]
@@ -295,7 +296,7 @@ def _displace(mask: np.ndarray, errors: MaskErrors, length: float, rng: np.rando
 
 
 def _change_parts(mask: np.ndarray, errors: MaskErrors, area_px: int, rng: np.random.Generator) -> np.ndarray:
-    """Take out and add parts of the errors' areas. Parts lie at the contour, holes inside; shapes are random."""
+    """Remove and add parts with the areas of the errors, at the contour or, for holes, inside; shapes are random."""
     result = mask.copy()
     depth_px = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     rim, contour = depth_px == 1, _edge(mask)
@@ -311,7 +312,7 @@ def _change_parts(mask: np.ndarray, errors: MaskErrors, area_px: int, rng: np.ra
 
 
 def _nearest(free: np.ndarray, seeds: np.ndarray, area_px: float, rng: np.random.Generator) -> np.ndarray:
-    """The ``area_px`` free pixels nearest to a random seed by an ellipse's distance; at least one of them is left."""
+    """The ``area_px`` free pixels nearest to a random seed by an elliptic distance, leaving at least one free."""
     part = np.zeros(free.shape, bool)
     choices, squeeze, turn = np.argwhere(seeds), rng.uniform(0.5, 1.0), rng.uniform(0, np.pi)
     ys, xs = np.nonzero(free)
@@ -326,9 +327,9 @@ def _nearest(free: np.ndarray, seeds: np.ndarray, area_px: float, rng: np.random
 
 
 def _smooth_noise(size_hw: tuple[int, int], rng: np.random.Generator, length_px: float) -> np.ndarray:
-    """Gaussian noise of zero mean, correlated by exp(-h^2 / (2 length^2)); its scale is arbitrary.
+    """Gaussian noise of zero mean with correlation exp(-h^2 / (2 length^2)); its scale is arbitrary.
 
-    White noise under a Gaussian of length / sqrt(2), on a grid of a third of the length.
+    It is white noise on a grid with spacing length / 3, filtered by a Gaussian with sigma length / sqrt(2).
     """
     step = max(length_px / 3, 1.0)
     cells_hw = [math.ceil(side / step) + 1 for side in size_hw]
@@ -342,7 +343,7 @@ def _smooth_noise(size_hw: tuple[int, int], rng: np.random.Generator, length_px:
 
 
 def _signed_distance_px(mask: np.ndarray) -> np.ndarray:
-    """Distance of the pixels' centres to the contour between pixels, positive inside; of a full mask: large."""
+    """Distance of pixel centres to the contour between pixels, positive inside; large for a full mask."""
     return np.where(mask, _distance_px(~mask), -_distance_px(mask)) - np.where(mask, 0.5, -0.5)
 
 
@@ -352,19 +353,20 @@ def _distance_px(mask: np.ndarray) -> np.ndarray:
 
 
 def _edge(mask: np.ndarray) -> np.ndarray:
-    """Pixels of the mask beside its complement; the image's border is none."""
+    """Pixels of the mask next to background; the image border does not count."""
     return mask & _grow(~mask)
 
 
 def _grow(mask: np.ndarray) -> np.ndarray:
-    """The mask and the four neighbours of its pixels."""
+    """Dilate a mask by one pixel in the four directions."""
     return cv2.dilate(mask.view(np.uint8), cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))).astype(bool)
 
 
 def _read_errors(entry: dict) -> MaskErrors:
     names = [field.name for field in fields(MaskErrors)]
     if not isinstance(entry, dict) or set(entry) != set(names):
-        raise ValueError(f'expected {names} of every mask, got {sorted(entry) if isinstance(entry, dict) else entry!r}')
+        got = sorted(entry) if isinstance(entry, dict) else entry
+        raise ValueError(f'expected {names} for every mask, got {got!r}')
     parts = {kind: tuple(_number(area) for area in entry[kind]) for kind in PART_KINDS}
     return MaskErrors(_number(entry['bias']), _number(entry['spread']), **parts)
 

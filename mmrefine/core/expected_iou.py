@@ -9,7 +9,7 @@ from torch import Tensor
 def expected_iou(masks: Tensor, probabilities: Tensor) -> Tensor:
     """Expected IoU of masks with the ground truth, given pixel probabilities; 0 where both are empty.
 
-    Intersection and union are replaced by their expectations, each pixel taken as independent.
+    Approximated as the ratio of the expected intersection and the expected union.
 
     Args:
         masks: (..., H, W) bool.
@@ -24,14 +24,13 @@ def expected_iou(masks: Tensor, probabilities: Tensor) -> Tensor:
 
 
 def boundary_sharpness(probabilities: Tensor) -> Tensor:
-    """Mean confidence of probabilities along the boundary of their mask (threshold 0.5).
+    """Mean confidence ``|2p - 1|`` of probabilities along the boundary of their mask (threshold 0.5).
 
     Args:
         probabilities: (B, H, W), in [0, 1].
 
     Returns:
-        (B,): the mean of ``|2p - 1|`` over the pixels on both sides of the boundary, 0 for a coin's toss; 1 where
-        there is no boundary.
+        (B,), in [0, 1]: the mean over the pixels on both sides of the boundary; 1 where there is no boundary.
     """
     mask = (probabilities >= 0.5).to(probabilities.dtype)
     on_boundary = F.max_pool2d(mask, 3, 1, 1) != -F.max_pool2d(-mask, 3, 1, 1)

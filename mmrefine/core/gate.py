@@ -1,19 +1,19 @@
-"""The do-no-harm gate: accept a proposed mask or keep the coarse one. Legend: N masks, H and W in pixels.
+"""The gate: accept a proposed mask or keep the coarse mask. Legend: N masks, H and W in pixels.
 
-It decides on evidence that needs no ground truth, numbers between about 0 and 1:
+The gate decides by features that need no ground truth:
 
 ================== =====================================================================================================
 ``score``          the refiner's estimate of the proposal's IoU with the ground truth
-``expected_gain``  ``score`` less the refiner's estimate of the same for the coarse mask
+``expected_gain``  ``score`` minus the refiner's estimate for the coarse mask
 ``agreement``      IoU of proposal and coarse mask
-``area_ratio``     area of the proposal over that of the coarse mask
-``relative_size``  square root of the coarse mask's share of the image
-``sharpness``      how sure the refiner is along the proposal's boundary, see
-                   :func:`~mmrefine.core.expected_iou.boundary_sharpness`
-``stability``      IoU of what the refiner said first and last
+``area_ratio``     area of the proposal divided by that of the coarse mask
+``relative_size``  square root of the fraction of the image that the coarse mask covers
+``sharpness``      confidence along the proposal's boundary, see :func:`~mmrefine.core.expected_iou.boundary_sharpness`
+``stability``      IoU of the masks predicted at the first and the last timestep
 ================== =====================================================================================================
 
-The first two of the masks alone are always there, and so is ``score``; the others where the refiner has them.
+``score``, ``agreement``, ``area_ratio`` and ``relative_size`` are always available, the others if the refiner estimates
+them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import numpy as np
 from mmrefine.core.iou import binary_iou
 
 FEATURES = ('score', 'expected_gain', 'agreement', 'area_ratio', 'relative_size', 'sharpness', 'stability')
-# Settings that are the minimum of a feature, in the order in which they are checked, and the reasons for masks below.
+# Settings that are the minimum of a feature, in the order in which they are checked, and the reasons they give.
 _MINIMUMS = {
     'min_score': ('score', 'score too low'),
     'min_gain': ('expected_gain', 'expected gain too small'),
@@ -37,25 +37,23 @@ _MINIMUMS = {
 }
 _TOO_SMALL, _TOO_LARGE = 'too small relative to the coarse mask', 'too large relative to the coarse mask'
 _UNLIKELY = 'improvement too unlikely'
-# What a bound that is met in all digits that anybody reads may lack.
-_ROUNDING = 1e-6
+_ROUNDING = 1e-6  # tolerance of all bounds
 
 
 @dataclass(frozen=True)
 class QualityGate:
-    """Gate on the features of each mask; a setting of None is not checked.
+    """Gate that compares the features of each mask with bounds; a bound of None is not checked.
 
     Args:
         min_score, min_gain, min_agreement, min_sharpness, min_stability: minimum ``score``, ``expected_gain``,
             ``agreement``, ``sharpness`` and ``stability``.
         area_ratio: min and max ``area_ratio``.
-        weights, bias: of a logistic model that estimates the probability that a proposal helps: features by name, as
-            :func:`logistic_input` puts them, times their weights, and ``bias``. Fitted by
-            ``tools/analysis_tools/calibrate_gate.py``.
-        min_probability: minimum probability by it.
+        weights, bias: a logistic model of the probability that a proposal is better than the coarse mask: one weight
+            by feature name, applied to :func:`logistic_input`. Fitted by ``tools/analysis_tools/calibrate_gate.py``.
+        min_probability: minimum of that probability.
 
     Raises:
-        ValueError: settings that do not fit each other.
+        ValueError: invalid bounds, unknown features, or ``min_probability`` without weights.
     """
 
     min_score: float | None = None
@@ -83,10 +81,10 @@ class QualityGate:
         """Reason for keeping the coarse mask, with numbers; '' if the proposal is accepted.
 
         Args:
-            features: of one mask, by name.
+            features: features of one mask by name.
 
         Raises:
-            ValueError: a feature on which this gate decides is missing.
+            ValueError: a feature that this gate needs is missing.
         """
         if features['area_ratio'] == 0:
             return 'refined mask is empty'
@@ -111,7 +109,7 @@ class QualityGate:
         return ''
 
     def probability(self, features: Mapping[str, float]) -> float:
-        """The logistic model's probability that a proposal helps."""
+        """Probability by the logistic model that a proposal is better than the coarse mask."""
         logit = self.bias + sum(
             weight * logistic_input(name, _value(features, name, 'weights')) for name, weight in self.weights.items()
         )
@@ -119,33 +117,32 @@ class QualityGate:
 
 
 def logistic_input(name: str, value: float) -> float:
-    """Input of the logistic model for a feature: the absolute logarithm of area ratios, other features unchanged."""
+    """Input of the logistic model: the absolute logarithm of the area ratio, other features unchanged."""
     return abs(math.log(max(value, 1e-9))) if name == 'area_ratio' else value
 
 
 def resolve_gate(own: QualityGate | None, gate: bool | Mapping) -> QualityGate | None:
-    """Gate for a ``gate`` argument: True, False or changed settings.
+    """Gate for a ``gate`` argument.
 
     Args:
-        own: the refiner's.
-        gate: True, the refiner's own; False, none; settings: its own with these changed, or one of these alone where
-            it has none.
+        own: the refiner's gate.
+        gate: True: the refiner's gate; False: no gate; a dict: the refiner's gate with these settings changed, or a
+            gate with these settings alone if it has none.
 
     Raises:
         ValueError: an unknown setting.
     """
     if isinstance(gate, bool):
         return own if gate else None
-    unknown = set(gate) - {field.name for field in fields(QualityGate)}
+    names = [field.name for field in fields(QualityGate)]
+    unknown = set(gate) - set(names)
     if unknown:
-        raise ValueError(
-            f'gate has no setting {sorted(unknown)}; there are {[field.name for field in fields(QualityGate)]}.'
-        )
+        raise ValueError(f'gate has no setting {sorted(unknown)}; expected some of {names}.')
     return replace(own or QualityGate(), **gate)
 
 
 def parse_gate(settings: Sequence[str]) -> dict[str, float | list[float] | None]:
-    """Settings from a command line, such as ``['min_gain=0.02', 'area_ratio=0.4,2.5', 'min_score=none']``.
+    """Parse gate settings of a command line, such as ``['min_gain=0.02', 'area_ratio=0.4,2.5', 'min_score=none']``.
 
     Raises:
         ValueError: an unknown setting, or a value that is not a number.
@@ -181,13 +178,14 @@ def gate_features(
     coarse_scores: np.ndarray | None = None,
     evidence: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Features that the gate decides on, (N,) float64 by name.
+    """Features by which the gate decides, (N,) float64 by name.
 
     Args:
         coarse: (N, H, W) bool, none of them empty.
         proposed: (N, H, W) bool.
-        scores, coarse_scores: (N,) estimates of the quality of both, in [0, 1]; None: there are none of coarse masks.
-        evidence: further features that the refiner knows, (N,) each.
+        scores: (N,) estimated IoU of the proposals with the ground truth, in [0, 1].
+        coarse_scores: the same for the coarse masks; None if the refiner does not estimate it.
+        evidence: further features that the refiner provides, (N,) each.
     """
     areas_px, proposed_px = (np.array([np.count_nonzero(m) for m in masks], np.float64) for masks in (coarse, proposed))
     features = {
@@ -202,17 +200,17 @@ def gate_features(
 
 
 def describe_reason(reason: str) -> str:
-    """A reason of :meth:`QualityGate.judge` without its numbers, to count alike ones."""
+    """A reason of :meth:`QualityGate.judge` without its numbers, for counting."""
     return reason.partition(':')[0]
 
 
 def summarize_kept(counts: Mapping[str, int], num_masks: int, in_python: bool = False) -> str:
-    """Sentence on how many coarse masks were kept for which reasons, and which setting accepts the proposals.
+    """Sentence that tells how many coarse masks were kept and why, and how to change that.
 
     Args:
-        counts: how many masks were kept for each of :func:`describe_reason`.
-        num_masks: how many there were.
-        in_python: whether settings are named as in Python instead of the command line.
+        counts: number of masks kept by reason, see :func:`describe_reason`.
+        num_masks: number of all masks.
+        in_python: name settings as Python arguments instead of command line options.
     """
     if not counts:
         return ''
@@ -224,7 +222,7 @@ def summarize_kept(counts: Mapping[str, int], num_masks: int, in_python: bool = 
     settings |= {_TOO_SMALL: 'area_ratio', _TOO_LARGE: 'area_ratio', _UNLIKELY: 'min_probability'}
     loosened = dict.fromkeys(settings[words] for words in most_first if words in settings)
     if loosened:
-        # Without one condition, a mask may still fail another.
+        # "drops" and not "accepts": a mask may still fail another condition.
         every = 'gate=False' if in_python else '--no-gate'
         on_command_line = f'--gate {" ".join(f"{name}=none" for name in loosened)}'
         in_call = f'gate=dict({", ".join(f"{name}=None" for name in loosened)})'
@@ -242,7 +240,7 @@ def _value(features: Mapping[str, float], name: str, setting: str) -> float:
 
 
 def _contrast(value: float, bound: float, words: str = 'needs') -> str:
-    """Both numbers with as many decimals as it takes to distinguish them."""
+    """Both numbers, with enough decimals to tell them apart."""
     for decimals in range(3, 8):
         texts = f'{value:.{decimals}f}', f'{bound:.{decimals}f}'
         if texts[0] != texts[1]:

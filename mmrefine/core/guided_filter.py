@@ -7,15 +7,15 @@ import numpy as np
 
 
 def guided_filter(guide: np.ndarray, values: np.ndarray, radius_px: int, eps: float) -> np.ndarray:
-    """Smooth values along the edges of a guide: in every window they become a linear function of its colour.
+    """Edge-preserving smoothing: in every window the output is a linear function of the guide's colour.
 
-    Windows at the border see the image mirrored.
+    The image is mirrored at its border.
 
     Args:
         guide: (H, W, 3) float, in [0, 1].
         values: (H, W) float.
         radius_px: windows are ``2 * radius_px + 1`` wide.
-        eps: ridge penalty on the slopes; edges of a variance well under it are smoothed over.
+        eps: regularization of the slopes; edges with a variance well below it are smoothed.
 
     Returns:
         (H, W) float64.

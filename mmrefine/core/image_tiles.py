@@ -1,4 +1,4 @@
-"""Split of images into four quadrants. Legend: B images, C channels, h and w in pixels or cells."""
+"""Quadrants of images, and positional encodings for them. Legend: B images, C channels, h and w in pixels or cells."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import torch
 from torch import Tensor
 
 
-def split_quadrants(pictures: Tensor) -> Tensor:
-    """(B, C, h, w) -> (4B, C, h/2, w/2): of every image top left, top right, bottom left, bottom right.
+def split_quadrants(images: Tensor) -> Tensor:
+    """Split images (B, C, h, w) -> (4B, C, h/2, w/2): top left, top right, bottom left, bottom right of each.
 
     Raises:
         ValueError: h or w is odd.
     """
-    count, channels, height, width = pictures.shape
+    count, channels, height, width = images.shape
     if height % 2 or width % 2:
         raise ValueError(f'quadrants need even sides, got {height}x{width} (HxW); resize the image first.')
-    cells = pictures.view(count, channels, 2, height // 2, 2, width // 2)
+    cells = images.view(count, channels, 2, height // 2, 2, width // 2)
     return cells.permute(0, 2, 4, 1, 3, 5).reshape(4 * count, channels, height // 2, width // 2)
 
 
@@ -35,14 +35,16 @@ def assemble_quadrants(quadrants: Tensor) -> Tensor:
 def centred_sine_positions(
     height: int, width: int, channels: int, *, device: torch.device | None = None, temperature: float = 10000.0
 ) -> Tensor:
-    """Sine encoding of cell centres, (i + 0.5) / n of the side, so that grids of any fineness agree.
+    """Sinusoidal positional encoding of cell centres at (i + 0.5) / n, which is comparable between grid sizes.
 
-    The first half of the channels encodes y, the second x; in each, sines and cosines of 2 pi times the place over
-    geometric wavelengths.
+    The first half of the channels encodes y, the second x; each consists of sines and cosines of 2 pi times the
+    position divided by geometrically spaced wavelengths.
 
     Args:
-        height, width: of the grid.
-        channels: a multiple of 4.
+        height, width: size of the grid.
+        channels: number of channels, a multiple of 4.
+        device: device of the result.
+        temperature: largest wavelength.
 
     Returns:
         (1, channels, height, width) float32.

@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 def binary_iou(first: np.ndarray | Tensor, second: np.ndarray | Tensor) -> np.ndarray | Tensor | float:
-    """IoU of two (H, W) bool masks, 1 where both are empty; of pairs of (N, H, W) masks (N,) float64.
+    """IoU of two (H, W) bool masks, 1 if both are empty; for (N, H, W) masks (N,) float64.
 
-    Of tensors (..., H, W) bool it is a tensor (...) float32.
+    For tensors (..., H, W) bool the result is a tensor (...) float32.
 
     Example:
         >>> import numpy as np

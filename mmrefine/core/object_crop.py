@@ -10,34 +10,34 @@ import numpy as np
 def random_object_crop(
     box_xyxy: Sequence[int] | np.ndarray, size_hw: tuple[int, int], margin_px: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draw a crop that holds the whole object and is ``margin_px`` wider and higher, with the object anywhere in it.
+    """Draw a random crop that contains the whole object and is ``margin_px`` wider and higher than it.
 
-    Each axis draws the crop's centre, x first, evenly from those that keep both the object in the crop and the crop in
-    the image; an axis on which the crop is as long as the image or longer has one centre only. Draws and results are
-    those of the released code, save that there a crop of odd length may lose the object's last column or row to the
-    rounding of its half; here it then reaches one pixel further.
+    The centre is uniformly distributed, x first, over those that keep the object in the crop and the crop in the image;
+    along an axis on which the crop is at least as long as the image there is only one. The result equals that of the
+    released code, except that there the rounding of an odd length may cut off the object's last column or row; here
+    the crop is then one pixel longer.
 
     Args:
-        box_xyxy: the object's box, four whole numbers, ends exclusive, within the image and not empty.
+        box_xyxy: integer box of the object, ends exclusive, within the image and not empty.
         size_hw: height and width of the image.
-        margin_px: pixels in addition to the object, both sides of an axis together; the paper uses 40.
-        rng: the source of randomness; ``rng.integers`` is called once per axis.
+        margin_px: pixels added along each axis, both sides together; 40 in the paper.
+        rng: random number generator; ``rng.integers`` is called once per axis.
 
     Returns:
         (4,) int64 xyxy, ends exclusive, within the image.
 
     Raises:
-        ValueError: the box is empty, not whole or not within the image, or the margin is negative.
+        ValueError: the box is empty, not integer or not within the image, or the margin is negative.
     """
     box = np.asarray(box_xyxy)
     if box.shape != (4,) or (box != np.floor(box)).any():
-        raise ValueError(f'box_xyxy must be four whole numbers x1, y1, x2, y2, got {box.tolist()}.')
+        raise ValueError(f'box_xyxy must be four integers x1, y1, x2, y2, got {box.tolist()}.')
     x1, y1, x2, y2 = (int(value) for value in box)
     height, width = size_hw
     if not (0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height):
         raise ValueError(
-            f'box_xyxy must hold at least one pixel and lie within the image of {height}x{width} (HxW), '
-            f'got {[x1, y1, x2, y2]}; leave out objects without pixels.'
+            f'box_xyxy must contain at least one pixel and lie within the image of {height}x{width} (HxW), '
+            f'got {[x1, y1, x2, y2]}; skip objects without pixels.'
         )
     if margin_px < 0:
         raise ValueError(f'margin_px must be at least 0, got {margin_px}.')
@@ -47,9 +47,9 @@ def random_object_crop(
 
 
 def _random_span(start: int, end: int, length: int, margin_px: int, rng: np.random.Generator) -> tuple[int, int]:
-    """One axis of the crop of the object that goes from ``start`` to ``end`` in an image of this length."""
+    """Crop along one axis, for an object from ``start`` to ``end`` in an image of this length."""
     span = min(end - start + margin_px, length)
-    # Centres are whole pixels and the half of an odd span is rounded down: the object's ends are united in below.
+    # Centres are integers and half of an odd span is rounded down: the last line ensures that the object is inside.
     lowest = max((2 * end - span) // 2, span // 2)
     highest = min((2 * start + span) // 2, (2 * length - span) // 2)
     centre = int(rng.integers(lowest, highest + 1))

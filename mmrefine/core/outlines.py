@@ -1,9 +1,9 @@
 """Conversion of masks to polygons: outlines along pixel edges with holes and parts, optionally simplified.
 
 Coordinates are those of COCO: pixel (0, 0) covers x and y from 0 to 1. An outline that moves by less than half a pixel
-passes no pixel's centre, so a simplified one within less than that gives the same mask again.
+crosses no pixel centre, so a polygon simplified by less than that rasterizes to the same mask.
 
-Legend: H, W in pixels, R rings, P points of a ring, (x, y).
+Legend: H, W in pixels, P points of a ring, (x, y).
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from collections import defaultdict
 import numpy as np
 from scipy import ndimage
 
-DEFAULT_TOLERANCE_PX = 0.25  # with the corners that are cut, less than half a pixel in all: no pixel is lost
+DEFAULT_TOLERANCE_PX = 0.25  # together with the cut corners less than half a pixel: no pixel changes
 _STEPS_XY = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])
 
 
 def check_tolerance(tolerance_px: float) -> float:
-    """Accept a distance that polygons may have from the pixels' edges.
+    """Return the maximum distance of polygons from pixel edges if it is valid.
 
     Raises:
         ValueError: it is negative, infinite or NaN.
     """
     if not 0 <= tolerance_px < math.inf:
-        raise ValueError(f'the tolerance of polygons must be a number of pixels from 0 on, got {tolerance_px}.')
+        raise ValueError(f'the tolerance of polygons must be at least 0 and finite (pixels), got {tolerance_px}.')
     return tolerance_px
 
 
 def trace(mask: np.ndarray, tolerance_px: float = 0.0) -> list[list[np.ndarray]]:
-    """The outlines of a mask by part.
+    """Trace the outlines of a mask.
 
     Args:
         mask: (H, W) bool.
-        tolerance_px: how far a simplified outline may be from one along the edges of pixels, whose steps of one pixel
-            are cut by up to 0.35; 0 keeps every corner.
+        tolerance_px: maximum distance of the simplified outline from the outline along pixel edges, after the corners
+            of one-pixel steps have been cut by up to 0.35 px; 0 keeps every corner.
 
     Returns:
-        For each part, of pixels that share an edge: its outer ring and then the rings of its holes, (P, 2) float64
-        each, without the first point again at the end. Outer rings run clockwise as seen, holes the other way.
+        for each 4-connected part its outer ring, followed by the rings of its holes, (P, 2) float64 each, not closed
+        (the first point is not repeated). Outer rings are clockwise on the screen, holes counterclockwise.
     """
     check_tolerance(tolerance_px)
     labels, _ = ndimage.label(mask)
@@ -55,28 +55,28 @@ def trace(mask: np.ndarray, tolerance_px: float = 0.0) -> list[list[np.ndarray]]
 
 
 def to_polygons(mask: np.ndarray, tolerance_px: float = DEFAULT_TOLERANCE_PX) -> list[list[float]]:
-    """COCO's polygons of a mask, one [x, y, x, y, ...] per part; holes are joined to it by cuts without width."""
+    """COCO's polygons of a mask, [x, y, x, y, ...] for each part; zero-width cuts connect holes to the outer ring."""
     return [_flat(_join(rings)) for rings in trace(mask, tolerance_px)]
 
 
 def to_ring(mask: np.ndarray, tolerance_px: float = DEFAULT_TOLERANCE_PX) -> np.ndarray:
-    """One (P, 2) ring for formats that have no more: parts and holes are joined by cuts without width.
+    """One (P, 2) ring, for formats with a single polygon: zero-width cuts connect parts and holes.
 
-    Under the even-odd rule, and for pycocotools, it covers the mask. An empty mask has no point.
+    It covers the mask under the even-odd rule and in pycocotools. An empty mask gives no points.
     """
     rings = [ring for rings in trace(mask, tolerance_px) for ring in rings]
     return _join(rings) if rings else np.zeros((0, 2))
 
 
 def _rings(mask: np.ndarray, labels: np.ndarray) -> list[tuple[int, np.ndarray]]:
-    """Closed walks along the edges of pixels, the mask on the right hand; corners only, with the label of the part.
+    """Closed walks along pixel edges with the mask on the right: the corners, with the label of the part.
 
-    Where two pixels meet at a corner alone the walk turns right, that is, stays at its pixel.
+    Where two pixels touch only at a corner the walk turns right and so stays at its pixel.
     """
     height, width = mask.shape
     padded = np.pad(mask, 1)
     inside = padded[1:-1, 1:-1]
-    borders = (  # of the directions right, down, left, up: the pixel on the other side, and where the edge starts
+    borders = (  # for the directions right, down, left, up: the pixel on the other side, and the start of the edge
         (padded[:-2, 1:-1], (0, 0)),
         (padded[1:-1, 2:], (0, 1)),
         (padded[2:, 1:-1], (1, 1)),
@@ -117,9 +117,9 @@ def _rings(mask: np.ndarray, labels: np.ndarray) -> list[tuple[int, np.ndarray]]
 
 
 def _simplify(ring: np.ndarray, tolerance_px: float) -> np.ndarray:
-    """Douglas and Peucker (1973), from two points that are far apart; a ring that would vanish is not changed.
+    """Simplify by Douglas and Peucker (1973), starting from two distant points; a ring that would vanish is kept.
 
-    OpenCV's approxPolyDP drops further points at its end, and may then be off by more than the tolerance.
+    OpenCV's approxPolyDP removes further points at its end, after which the tolerance may be exceeded.
     """
     if tolerance_px == 0:
         return ring
@@ -142,10 +142,10 @@ def _simplify(ring: np.ndarray, tolerance_px: float) -> np.ndarray:
 
 
 def _without_stairs(ring: np.ndarray) -> np.ndarray:
-    """The ring through the middles of the edges at corners beside steps of one pixel; other corners stay.
+    """Replace the corners of one-pixel steps by the midpoints of their edges; other corners stay.
 
-    A slanted edge of an object is stairs, whose middles lie near its line. Cut corners are 0.35 pixels off, and no
-    pixel's centre is between.
+    A slanted edge is a staircase whose midpoints lie near the edge. Cutting corners moves the outline by 0.35 pixels
+    and across no pixel centre.
     """
     before, after = np.roll(ring, 1, axis=0) - ring, np.roll(ring, -1, axis=0) - ring
     lengths = np.abs(before).sum(axis=1), np.abs(after).sum(axis=1)
@@ -157,7 +157,7 @@ def _without_stairs(ring: np.ndarray) -> np.ndarray:
 
 
 def _distances(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Of points from a line segment."""
+    """Distances of points from a line segment."""
     line = end - start
     length2 = float(line @ line)
     along = np.clip((points - start) @ line / length2, 0, 1) if length2 else np.zeros(len(points))
@@ -170,7 +170,7 @@ def _signed_area(ring: np.ndarray) -> float:
 
 
 def _join(rings: list[np.ndarray]) -> np.ndarray:
-    """One ring out of several: a cut goes from one to the next at their nearest points, and back."""
+    """Join rings into one: a cut leads from each to the next between their nearest points, and back."""
     joined = rings[0]
     for ring in rings[1:]:
         distances = np.square(joined[:, None] - ring[None]).sum(axis=2)

@@ -7,8 +7,10 @@ from functools import cache
 
 @cache
 def voc_palette() -> bytes:
-    """The 256 colours of PASCAL VOC as RGBRGB...: the bits of a label, three by three from the lowest, one each for
-    red, green and blue, fill the colour's bits from the highest down."""
+    """The 256 colours of PASCAL VOC as RGBRGB...
+
+    The bits of a label, from the lowest, go to red, green and blue in turn and fill their bits from the highest.
+    """
     colours = bytearray()
     for label in range(256):
         for channel in range(3):

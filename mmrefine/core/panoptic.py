@@ -1,7 +1,7 @@
 """Conversion of panoptic maps to masks and back. Legend: N segments, H and W in pixels.
 
-A pixel holds ``class + INSTANCE_OFFSET * instance``, as in MMDetection: instances count from 1, stuff has none. A class
-beyond the known ones is void.
+The value of a pixel is ``class + INSTANCE_OFFSET * instance``, as in MMDetection: instances are numbered from 1, 0
+stands for stuff. Classes beyond the known ones are void.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ _NO_STUFF = -1
 def split_panoptic_map(
     panoptic_map: np.ndarray, num_classes: int, ignore_index: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Masks of a panoptic map: the regions of stuff, then one mask per thing, both in the order of their values.
+    """Split a panoptic map into masks: regions of stuff, then one mask per thing, each in the order of their values.
 
-    Stuff is split as label maps are (:func:`~mmrefine.core.regions.split_label_map`). A thing stays in one piece,
-    however many components it has.
+    Stuff is split like label maps (:func:`~mmrefine.core.regions.split_label_map`). A thing is one mask, however many
+    components it has.
 
     Args:
         panoptic_map: (H, W) integer.
         num_classes: number of known classes.
-        ignore_index: a further class that is void.
+        ignore_index: a class that is void too.
 
     Returns:
-        masks (N, H, W) bool and the pixel values that they have in the map, (N,) int64; ``values % INSTANCE_OFFSET``
-        are their classes.
+        masks (N, H, W) bool and their pixel values (N,) int64; ``values % INSTANCE_OFFSET`` are their classes.
 
     Raises:
-        TypeError, ValueError: not an integer array, or not (H, W).
+        TypeError: not an integer array.
+        ValueError: not (H, W).
 
     Example:
         >>> import numpy as np
@@ -58,19 +58,19 @@ def paint_panoptic_map(
     num_classes: int,
     ignore_index: int | None = None,
 ) -> np.ndarray:
-    """Write refined segments back into their map, each pixel to one of them.
+    """Write refined segments back into their panoptic map.
 
-    Overlaps go by score, a pixel that was given up and that no other segment claims keeps its value
+    In overlaps the higher score wins; pixels that a segment lost and no other segment covers keep their value
     (:func:`~mmrefine.core.regions.paint_regions`); void stays void.
 
     Args:
         panoptic_map, num_classes, ignore_index: as for :func:`split_panoptic_map`.
-        coarse, refined: (N, H, W) bool, segments before and after.
-        values: (N,) int, their values in the map.
-        scores: (N,) float.
+        coarse, refined: (N, H, W) bool, segments before and after refinement.
+        values: (N,) int, pixel values of the segments.
+        scores: (N,) float, quality of the segments.
 
     Returns:
-        (H, W) a new map of the same dtype.
+        (H, W), a new map of the same dtype.
     """
     painted = paint_regions(panoptic_map, coarse, refined, values, scores, background=None, void=None)
     void = void_pixels(panoptic_map, num_classes, ignore_index)
@@ -79,7 +79,7 @@ def paint_panoptic_map(
 
 
 def void_pixels(panoptic_map: np.ndarray, num_classes: int, ignore_index: int | None = None) -> np.ndarray:
-    """(H, W) bool: pixels whose class is none of ``num_classes``, or ``ignore_index``."""
+    """(H, W) bool: pixels whose class is not among ``num_classes``, or is ``ignore_index``."""
     classes = panoptic_map % INSTANCE_OFFSET
     void = classes >= num_classes
     return void if ignore_index is None else void | (classes == ignore_index)

@@ -1,7 +1,7 @@
 """Rasterization of COCO's polygons. Legend: P points of a part, H and W in pixels.
 
-pycocotools rasterizes them, in C and without a look at the numbers: NaN ends it, far points keep it busy for ever. So
-numbers are checked before, and what lies far outside of the image is cut off.
+pycocotools rasterizes polygons in C without validation: NaN crashes it, and distant points keep it busy for hours.
+Coordinates are therefore validated first, and parts far outside the image are clipped.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ _EXPECTED = 'a polygon must be a flat list [x, y, x, y, x, y, ...] of at least t
 
 
 def rasterize(polygons: list, size_hw: tuple[int, int]) -> np.ndarray:
-    """The (H, W) bool mask that the parts cover together.
+    """Rasterize the union of polygons to an (H, W) bool mask.
 
     Args:
-        polygons: parts as [x, y, x, y, ...], or a single one. Parts of fewer than three points are dropped where others
+        polygons: list of [x, y, x, y, ...], or a single one. Polygons of fewer than three points are ignored if others
             have more.
-        size_hw: size of the image; what lies outside is cut off.
+        size_hw: size of the image, to which polygons are clipped.
 
     Raises:
-        ValueError: no part has three points, or one holds anything but finite numbers in pairs.
+        ValueError: no polygon has three points, or one contains anything but finite numbers in pairs.
     """
     parts = [polygons] if polygons and not any(isinstance(part, list) for part in polygons) else polygons
     kept = [part for part in (_coordinates(part) for part in parts) if len(part) >= 6]
@@ -37,14 +37,14 @@ def rasterize(polygons: list, size_hw: tuple[int, int]) -> np.ndarray:
 
 
 def _coordinates(part: Any) -> np.ndarray:
-    """A part as float64, checked to hold finite numbers, in pairs if it has three points."""
+    """Validate a polygon: finite numbers, in pairs if it has three points; as float64."""
     if not isinstance(part, list) or (len(part) >= 6 and len(part) % 2):
         raise ValueError(f'{_EXPECTED}, got {_short(part)}.')
     if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in part):
         raise ValueError(f'polygons must hold numbers, got {_short(part)}.')
     try:
         values = np.array(part, np.float64)
-    except OverflowError:  # whole numbers may have any length
+    except OverflowError:  # integers in JSON may have any length
         values = np.full(len(part), np.inf)
     if not np.isfinite(values).all():
         raise ValueError(f'polygons must hold finite numbers, got {_short(part)}.')
@@ -52,10 +52,10 @@ def _coordinates(part: Any) -> np.ndarray:
 
 
 def _clip(part: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """The part without what lies ten images away or further; unchanged where nothing does.
+    """Clip a polygon ten image sizes around the image; a polygon within that is unchanged.
 
-    Sutherland and Hodgman, Reentrant polygon clipping (1974): side by side, points outside are replaced by where edges
-    cross the side.
+    Sutherland and Hodgman, Reentrant polygon clipping (1974): for one side after the other, points outside are replaced
+    by the intersections of edges with the side.
     """
     reach = 10 * max(size_hw)
     points = part.reshape(-1, 2)
@@ -66,7 +66,7 @@ def _clip(part: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
                 continue
             following = np.roll(points, -1, axis=0)
             crosses = inside != np.roll(inside, -1)
-            ends = points[crosses, axis] / 4, following[crosses, axis] / 4  # whose difference is finite
+            ends = points[crosses, axis] / 4, following[crosses, axis] / 4  # so that their difference is finite
             share = ((bound / 4 - ends[0]) / (ends[1] - ends[0]))[:, None]
             crossings = np.zeros_like(points)
             crossings[crosses] = points[crosses] * (1 - share) + following[crosses] * share

@@ -9,15 +9,16 @@ from mmrefine.core.prompts import tight_box
 
 _BAND_FACTOR, _BAND_MIN = 8, 0.01
 MASK_LOGIT = 10.0
-"""Logit of a mask prompt's foreground, and with a minus of its background; as SAM 2 turns masks into logits."""
+"""Magnitude of a mask prompt's logits, positive for foreground and negative for background, as in SAM 2."""
 
 
 def noisy_box(mask: np.ndarray, rng: np.random.Generator, noise: float = 0.1) -> np.ndarray:
-    """The tight box with its centre and its size off by up to ``noise`` of its sides, cut at the border.
+    """The tight box with random errors of its centre and size, clipped to the image.
 
     Args:
         mask: (H, W) bool, not empty.
-        noise: 0 gives the tight box.
+        rng: random number generator.
+        noise: maximum error as a fraction of the sides; 0 gives the tight box.
 
     Returns:
         (4,) float32, (x1, y1, x2, y2), inclusive pixel indices.
@@ -32,12 +33,13 @@ def noisy_box(mask: np.ndarray, rng: np.random.Generator, noise: float = 0.1) ->
 def random_points(
     mask: np.ndarray, rng: np.random.Generator, num_points: tuple[int, int] = (1, 10), positive_share: float = 0.5
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Uniform points: the first on the object, the others on it with probability ``positive_share``.
+    """Uniformly distributed points: the first on the object, the others with probability ``positive_share``.
 
     Args:
         mask: (H, W) bool, not empty.
-        num_points: minimum and maximum number, uniformly distributed.
-        positive_share: 1 gives positive points only, as does a mask without background.
+        rng: random number generator.
+        num_points: min and max number of points.
+        positive_share: probability of a positive point after the first. With a mask without background all are.
 
     Returns:
         (P, 2) float32, (x, y) pixels, and (P,) int32, 1 for the object, 0 for the background.
@@ -51,11 +53,12 @@ def random_points(
 
 
 def noisy_mask_logits(mask: np.ndarray, rng: np.random.Generator, side: int) -> np.ndarray:
-    """A coarse mask as a mask prompt: noise where the mask has detail that a factor of 8 loses (HQ-SAM's training).
+    """A mask prompt with noise where the mask has details that downsampling by 8 loses, as in the training of HQ-SAM.
 
     Args:
         mask: (H, W) bool, not empty.
-        side: of the model's mask prompts.
+        rng: random number generator.
+        side: side of the model's mask prompts.
 
     Returns:
         (1, side, side) float32 of +-``MASK_LOGIT``.
@@ -71,5 +74,5 @@ def noisy_mask_logits(mask: np.ndarray, rng: np.random.Generator, side: int) -> 
 def _box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
     box = tight_box(mask)
     if box is None:
-        raise ValueError('the mask is empty: it has no prompts; leave such samples out.')
+        raise ValueError('the mask is empty and has no prompts; skip such samples.')
     return box

@@ -1,4 +1,4 @@
-"""Selection of pseudo labels among refined predictions. Legend: N predictions of one or of many images."""
+"""Selection of pseudo labels among refined predictions. Legend: N predictions of one or several images."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ import numpy as np
 
 @dataclass(frozen=True)
 class PseudoLabelFilter:
-    """Filter that sorts predictions into labels, ignored objects and the rest, without ground truth.
+    """Filter that sorts predictions into pseudo labels, ignored objects and background.
 
-    A label passes all four thresholds. What does not, but has at least ``ignore_score``, is an object that training
-    should neither learn nor take for background: an ignore band between the two. What is left counts as background.
+    A pseudo label passes the four minima. Other predictions with a confidence of at least ``ignore_score`` are ignored
+    objects: training should take them neither for objects nor for background.
 
     Args:
         min_score: minimum confidence of the detector, in [0, 1].
         min_quality: minimum quality estimate of the refiner, in [0, 1].
-        min_agreement: minimum IoU of the refined with the coarse mask, in [0, 1]; where the gate kept the coarse mask
-            it is 1.
-        min_area_px: minimum area of the refined mask.
-        ignore_score: minimum confidence in the ignore band; None: there is no band.
+        min_agreement: minimum IoU of the refined with the coarse mask, in [0, 1]; it is 1 where the gate kept the
+            coarse mask.
+        min_area_px: minimum area of the refined mask in pixels.
+        ignore_score: minimum confidence of ignored objects; None: no objects are ignored.
+
+    Raises:
+        ValueError: a threshold outside [0, 1], or ``ignore_score`` above ``min_score``.
     """
 
     min_score: float = 0.7
@@ -40,7 +43,7 @@ class PseudoLabelFilter:
     def sort(
         self, scores: np.ndarray, qualities: np.ndarray, agreements: np.ndarray, areas_px: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Labels and ignored objects, two (N,) bool without overlap, of four (N,) columns."""
+        """Two disjoint (N,) bool arrays, pseudo labels and ignored objects, from four (N,) arrays."""
         labels = (
             (scores >= self.min_score)
             & (qualities >= self.min_quality)

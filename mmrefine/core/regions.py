@@ -1,4 +1,4 @@
-"""Label maps as regions, and back: split-then-merge (SAMRefiner, section 3.3), overlaps, void.
+"""Conversion of label maps to regions and back: split-then-merge (SAMRefiner, section 3.3), overlaps, void.
 
 Legend: N regions, H and W in pixels. A region is one binary mask of one class.
 """
@@ -27,23 +27,24 @@ def split_label_map(
     min_area_px: int = 5,
     split: str = 'merged',
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Regions of a label map: per class its 8-connected components, small ones dropped, close ones merged.
+    """Split a label map into regions: the 8-connected components of each class, without small ones, close ones merged.
 
-    A class of a single component keeps it, however small it is. Classes come in ascending order, regions within a class
-    in the order of OpenCV's component labels.
+    A class with a single component keeps it, however small it is. Regions are sorted by class, and within a class by
+    OpenCV's component labels.
 
     Args:
         label_map: (H, W) integer.
-        background: a label that is not an object, or None.
-        void: the label of pixels that are not to be judged, or None.
-        min_area_px: components below this area are dropped; their pixels belong to no region.
+        background: label of the background, or None.
+        void: label of ignored pixels, or None.
+        min_area_px: smaller components are dropped; their pixels belong to no region.
         split: 'merged', see :func:`merge_regions`; 'components', without merging; or 'classes', one region per class.
 
     Returns:
         masks (N, H, W) bool and labels (N,) int64.
 
     Raises:
-        TypeError, ValueError: not an integer array, not (H, W), or another ``split``.
+        TypeError: not an integer array.
+        ValueError: not (H, W), or an unknown ``split``.
 
     Example:
         >>> import numpy as np
@@ -62,10 +63,10 @@ def split_label_map(
 
 
 class Region(NamedTuple):
-    """A region of a label map, cut out: a map of noise has more regions than full masks of them fit into memory.
+    """A region of a label map, stored as a crop: full masks of all regions of a noisy map may not fit into memory.
 
     Attributes:
-        label: of its class.
+        label: class of the region.
         slices: rows and columns of its box.
         crop: (h, w) bool, its pixels in the box.
     """
@@ -89,7 +90,7 @@ def label_regions(
     min_area_px: int = 5,
     split: str = 'merged',
 ) -> list[Region]:
-    """The regions of :func:`split_label_map`, cut out."""
+    """The regions of :func:`split_label_map` as crops."""
     label_map = _check_label_map(label_map)
     if split not in SPLITS:
         raise ValueError(f'split must be one of {SPLITS}, got {split!r}.')
@@ -108,22 +109,24 @@ def label_regions(
 
 
 def regions_of_components(components: np.ndarray, min_area_px: int = 5, merge: bool = True) -> list[np.ndarray]:
-    """Masks of numbered components (H, W), 0 being none; see :func:`split_label_map`."""
+    """Masks of the regions of labelled components (H, W), where 0 is none; see :func:`split_label_map`."""
     return [np.isin(components, numbers) for numbers, _ in _grouped(components, min_area_px, merge)]
 
 
 def merge_regions(regions: list[np.ndarray]) -> list[np.ndarray]:
-    """Join parts of what is probably one object, in one pass.
+    """Merge regions that probably belong to one object, in one pass over all pairs.
 
-    Every pair of parts is visited once, in order, the later one varying fastest. What is compared, and joined, are the
-    regions that the two belong to by then, as they have grown. Regions of m1 and m2 pixels whose boxes B1 and B2 have
-    the hull B belong together where |B1| + |B2| > 0.5 |B| and
-    (m1 + m2) / |B| > min(0.5, min(m1 / |B1|, m2 / |B2|) - 0.1). Sides of B1 and B2 count their pixels, those of B are
-    differences of pixel indices, as the paper's numbers were made; so a hull one pixel high has the area 0, and two
-    regions on one line always belong together.
+    Every pair is visited once, in order, the second index varying fastest; the regions compared are those that the two
+    have been merged into so far. Regions of m1 and m2 pixels whose boxes B1 and B2 have the common box B are merged if
+    |B1| + |B2| > 0.5 |B| and (m1 + m2) / |B| > min(0.5, min(m1 / |B1|, m2 / |B2|) - 0.1). Sides of B1 and B2 count
+    pixels, those of B are differences of pixel indices, as in the authors' code; a common box that is one pixel high
+    therefore has area 0, and two regions on one line are always merged.
 
     Args:
-        regions: (H, W) bool, none of them empty.
+        regions: (H, W) bool masks, none of them empty.
+
+    Returns:
+        the merged masks, (H, W) bool.
     """
     if not regions:
         return []
@@ -133,7 +136,7 @@ def merge_regions(regions: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _grouped(components: np.ndarray, min_area_px: int, merge: bool) -> Iterator[tuple[list[int], tuple[slice, slice]]]:
-    """Numbers of the components of each region, and its box."""
+    """Yield the component labels and the box of each region."""
     boxes = ndimage.find_objects(components)
     areas_px = np.bincount(components.ravel(), minlength=len(boxes) + 1)[1:]
     numbers = np.array([index for index, box in enumerate(boxes) if box is not None], np.int64)
@@ -150,11 +153,11 @@ def _grouped(components: np.ndarray, min_area_px: int, merge: bool) -> Iterator[
 
 
 def _merge(boxes: np.ndarray, areas_px: np.ndarray) -> list[list[int]]:
-    """Which components are one region, by :func:`merge_regions`; (R, 4) boxes of inclusive indices, (R,) areas."""
+    """Groups of components that :func:`merge_regions` joins; (R, 4) boxes of inclusive indices, (R,) areas."""
     boxes, areas_px = boxes.copy(), areas_px.copy()
     owner = np.arange(len(boxes))
     grown: list[int] = []
-    # How many regions had grown when one was last compared with all the others and took in none.
+    # Length of `grown` when a region was last compared with all others without merging: only later growth matters.
     alone_at = np.full(len(boxes), -1)
 
     def belongs(region: int, others: np.ndarray) -> np.ndarray:
@@ -172,7 +175,7 @@ def _merge(boxes: np.ndarray, areas_px: np.ndarray) -> list[list[int]]:
         others = np.flatnonzero(owner[first + 1 :] != region) + first + 1
         index = 0
         while index < len(others):
-            # A block at a time: after each one taken in, the rest is compared with a larger region.
+            # In blocks: after each merge, the remaining ones are compared with a larger region.
             block = owner[others[index : index + _BLOCK]]
             found = np.flatnonzero(belongs(region, block))
             if not len(found):
@@ -205,20 +208,20 @@ def _belong_together(box: np.ndarray, area_px: int, boxes: np.ndarray, areas_px:
     own, theirs = _box_area_px(box), _box_area_px(boxes)
     fill = np.minimum(area_px / own, areas_px / theirs)
     is_near = own + theirs > 0.5 * hull_areas
-    # A hull without an area is divided by 1, and answered beforehand.
+    # The maximum only avoids a division by 0; hulls without area are merged anyway.
     is_dense = (area_px + areas_px) / np.maximum(hull_areas, 1) > np.minimum(0.5, fill - 0.1)
     return (hull_areas == 0) | (is_near & is_dense)
 
 
 def resolve_overlaps(masks: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Who owns each pixel: the mask of the highest score; of equal scores the smaller mask; else the earlier one.
+    """Assign each pixel to one mask: the one with the highest score, then the smallest, then the first.
 
     Args:
         masks: (N, H, W) bool.
         scores: (N,) float.
 
     Returns:
-        (H, W) int64, the index of the owner, -1 where there is none.
+        (H, W) int64, the index of the mask, -1 where there is none.
     """
     owner = np.full(masks.shape[1:], -1, np.int64)
     for index in painting_order(scores, np.count_nonzero(masks, axis=(1, 2))):
@@ -238,22 +241,22 @@ def paint_regions(
 ) -> np.ndarray:
     """Write refined regions back into their label map.
 
-    Overlaps go by :func:`resolve_overlaps`. A pixel that its region gave up and no other claims becomes background, or
-    keeps its label where there is no background class. Pixels that were in no region keep their label unless a region
-    claims them. Void pixels stay void.
+    Overlaps are resolved by :func:`resolve_overlaps`. A pixel that its region lost and that no other region covers
+    becomes background, or keeps its label if there is no background class. Pixels that were in no region keep their
+    label unless a region covers them. Void pixels stay void.
 
     Args:
-        label_map: (H, W) integer, what was split.
+        label_map: (H, W) integer, the map that was split.
         coarse: (N, H, W) bool, the regions before refinement.
-        refined: (N, H, W) bool, the same after it.
+        refined: (N, H, W) bool, the regions after refinement.
         labels: (N,) int.
-        scores: (N,) float, the qualities that decide overlaps.
+        scores: (N,) float, quality of the regions, which decides overlaps.
 
     Returns:
-        (H, W) a new map, of the dtype of ``label_map``.
+        (H, W), a new map of the dtype of ``label_map``.
 
     Raises:
-        ValueError: numbers or sizes that do not fit.
+        ValueError: shapes that do not match.
     """
     label_map = _check_label_map(label_map)
     if not (coarse.shape == refined.shape == (len(labels), *label_map.shape) and len(labels) == len(scores)):
@@ -262,14 +265,12 @@ def paint_regions(
             f'{coarse.shape}, {refined.shape}, {len(labels)} labels and {len(scores)} scores.'
         )
     areas_px = np.count_nonzero(refined, axis=(1, 2))
-    given_up = coarse.any(axis=0)
-    order = painting_order(scores, areas_px)
-    painted = ((labels[index], refined[index]) for index in order)
-    return paint_in_order(label_map, given_up, painted, background=background, void=void)
+    painted = ((labels[index], refined[index]) for index in painting_order(scores, areas_px))
+    return paint_in_order(label_map, coarse.any(axis=0), painted, background=background, void=void)
 
 
 def painting_order(scores: np.ndarray, areas_px: np.ndarray) -> np.ndarray:
-    """Indices of N masks such that, painted one over the other, each pixel ends as :func:`resolve_overlaps` says."""
+    """Order of N masks in which painting one over the other resolves overlaps as in :func:`resolve_overlaps`."""
     return np.lexsort((-np.arange(len(areas_px)), -np.asarray(areas_px), np.asarray(scores)))
 
 
@@ -281,10 +282,10 @@ def paint_in_order(
     background: int | None = 0,
     void: int | None = VOID,
 ) -> np.ndarray:
-    """What :func:`paint_regions` says, with one region in memory at a time.
+    """:func:`paint_regions` with one region in memory at a time.
 
     Args:
-        label_map: (H, W) integer, what was split.
+        label_map: (H, W) integer, the map that was split.
         in_regions: (H, W) bool, the pixels of all regions before refinement.
         regions: labels and (H, W) bool refined masks, in the order of :func:`painting_order`.
     """

@@ -1,6 +1,6 @@
-"""COCO segmentations: run-length encodings, compressed or not, and polygons. Legend: H, W in pixels.
+"""COCO segmentations: run-length encodings (RLE), compressed or not, and polygons. Legend: H, W in pixels.
 
-Runs go down the columns and start with background. RLE is lossless; polygons are read but never written.
+Runs are in column-major order and start with background. Masks are written as RLE, which is lossless.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from mmrefine.core.checks import check_same_size
 from mmrefine.core.crops import mask_boxes
 from mmrefine.core.polygons import rasterize
 
-_EXPECTED = 'expected polygons [[x, y, x, y, x, y, ...], ...], or RLE {"size": [H, W], "counts": text or list of runs}'
+_EXPECTED = 'expected polygons [[x, y, x, y, x, y, ...], ...] or RLE {"size": [H, W], "counts": string or list of runs}'
 
 
 def decode_segmentation(segmentation: list | dict, size_hw: tuple[int, int]) -> np.ndarray:
-    """The (H, W) bool mask of a COCO segmentation; an empty list of polygons is an empty mask.
+    """Decode a COCO segmentation to an (H, W) bool mask; an empty list of polygons is an empty mask.
 
     Args:
         segmentation: polygons (see :func:`~mmrefine.core.polygons.rasterize`), uncompressed or compressed RLE.
         size_hw: size of the image, (H, W).
 
     Raises:
-        ValueError: it is none of them, its size is another, or its runs do not fill it.
+        ValueError: the segmentation is invalid, or its size differs from ``size_hw``.
 
     Example:
         >>> decode_segmentation([[1, 1, 3, 1, 3, 3, 1, 3]], (4, 4)).sum().item()  # a square of 2 by 2 px as a polygon
@@ -37,19 +37,19 @@ def decode_segmentation(segmentation: list | dict, size_hw: tuple[int, int]) -> 
 
 
 def is_absent(segmentation: object) -> bool:
-    """Whether there is no mask: null, or no polygon with a point, as annotations of boxes alone have it."""
+    """Whether there is no mask: null, or only empty polygons, as in box-only annotations."""
     return segmentation is None or (isinstance(segmentation, list) and all(part == [] for part in segmentation))
 
 
 def encode_like(mask: np.ndarray, segmentation: list | dict) -> dict:
-    """A mask as RLE: uncompressed where ``segmentation`` is, else compressed."""
+    """Encode a mask as RLE: uncompressed if ``segmentation`` is, else compressed."""
     if isinstance(segmentation, dict) and isinstance(segmentation['counts'], list):
         return encode_runs(mask)
     return encode_rle(mask)
 
 
 def encode_rle(mask: np.ndarray) -> dict:
-    """An (H, W) bool mask as compressed RLE that JSON can hold.
+    """Encode an (H, W) bool mask as compressed RLE that JSON can store.
 
     Example:
         >>> import numpy as np
@@ -66,7 +66,7 @@ def encode_rle(mask: np.ndarray) -> dict:
 
 
 def encode_runs(mask: np.ndarray) -> dict:
-    """An (H, W) bool mask as uncompressed RLE."""
+    """Encode an (H, W) bool mask as uncompressed RLE."""
     pixels = np.concatenate([[False], mask.ravel(order='F')])
     starts = np.flatnonzero(pixels[1:] != pixels[:-1])
     return {'size': list(mask.shape), 'counts': np.diff(starts, prepend=0, append=mask.size).tolist()}
@@ -100,7 +100,7 @@ def _decode_rle(rle: dict, size_hw: tuple[int, int]) -> np.ndarray:
         raise ValueError(f'RLE cannot be read: {_EXPECTED}, got counts {_short(rle["counts"])}.') from error
     if not fits:
         raise ValueError(
-            f'RLE is damaged: its runs must be whole numbers that add up to {size_hw[0]} x {size_hw[1]} pixels, '
+            f'RLE is damaged: its runs must be integers that add up to {size_hw[0]} x {size_hw[1]} pixels, '
             f'got counts {_short(rle["counts"])}.'
         )
     values = np.arange(len(runs)) % 2 == 1
@@ -108,7 +108,7 @@ def _decode_rle(rle: dict, size_hw: tuple[int, int]) -> np.ndarray:
 
 
 def _is_count(value: object) -> bool:
-    """A whole number of pixels; some tools write 12.0."""
+    """Whether this is a number of pixels; some tools write 12.0."""
     return not isinstance(value, bool) and (
         (isinstance(value, int) and value >= 0) or (isinstance(value, float) and value.is_integer() and value >= 0)
     )
@@ -117,9 +117,9 @@ def _is_count(value: object) -> bool:
 def _decompress(counts: str | bytes) -> list[int]:
     """Runs of a compressed RLE.
 
-    Format (COCO API, maskApi.c): a number is a row of characters from '0' on with five bits each, lowest first, and a
-    sixth bit that says that more follow; the last one's highest bit is the sign. From the fourth on, a number is the
-    difference of a run from the one two before it.
+    Format (COCO API, maskApi.c): a number is a sequence of characters, offset by '0', with five bits each, lowest
+    first, and a continuation bit; the highest of the last five bits is the sign. From the fourth on, a number is the
+    difference between a run and the second one before it.
     """
     codes = np.frombuffer(counts.encode('ascii') if isinstance(counts, str) else counts, np.uint8).astype(np.int64) - 48
     ends = np.flatnonzero((codes & 0x20) == 0)

@@ -14,11 +14,11 @@ class MaskSelection:
     """Selection of masks by class, score, area and rank; empty masks are never selected.
 
     Args:
-        classes: indices of the classes to take; None: all.
-        score_thr: minimum score, where masks have one.
-        area_range: min and max area, in pixels; None as maximum: no limit.
-        top_k: of the masks that pass the rest at most this many, those of the highest scores, or where masks have no
-            scores the largest; of equal ones the earlier. None: all.
+        classes: indices of the selected classes; None: all.
+        score_thr: minimum score, if masks have scores.
+        area_range: min and max area in pixels; None as maximum: no limit.
+        top_k: maximum number of masks that pass the other conditions: those with the highest scores, or the largest if
+            masks have no scores; ties go to the first. None: all.
 
     Raises:
         ValueError: an empty range, or a ``top_k`` below 1.
@@ -44,7 +44,7 @@ class MaskSelection:
             raise ValueError(f'top_k must be at least 1, or None for all masks, got {self.top_k}.')
 
     def select(self, areas_px: np.ndarray, labels: np.ndarray, scores: np.ndarray | None = None) -> np.ndarray:
-        """(N,) bool: which masks to refine.
+        """Select masks: (N,) bool.
 
         Args:
             areas_px: (N,) int.
@@ -64,15 +64,15 @@ class MaskSelection:
 
 
 def class_indices(classes: Sequence[int | str] | None, names: Sequence[str] | None) -> tuple[int, ...] | None:
-    """Indices of classes that are given by name or by index; None stays None.
+    """Indices of classes given by name or index; None stays None.
 
     Args:
-        classes: what was asked for.
-        names: the classes of the dataset in order, None where they are not known.
+        classes: names or indices.
+        names: class names of the dataset in order; None if unknown.
 
     Raises:
-        TypeError: one class instead of a list of them.
-        ValueError: a name or an index that the dataset does not have, or a name where names are not known.
+        TypeError: one class instead of a list.
+        ValueError: the dataset does not have the name or index, or its class names are unknown.
 
     Example:
         >>> class_indices(['cat', 0], ['dog', 'cat', 'cow'])

@@ -11,10 +11,10 @@ import numpy as np
 
 
 def warp_masks(masks: np.ndarray, matrix: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """Warp masks to another view.
+    """Warp masks to another view, with linear interpolation and a threshold of 0.5.
 
-    A pixel belongs to the warped mask if the mask, interpolated linearly, has at least half there. Flips, shifts by
-    whole pixels and their combinations are exact. Beyond the view from which they come masks are empty.
+    Flips, shifts by integer numbers of pixels, and their combinations are exact. Beyond the original view masks are
+    empty.
 
     Args:
         masks: (N, H, W) bool.
@@ -38,7 +38,7 @@ def warp_masks(masks: np.ndarray, matrix: np.ndarray, size_hw: tuple[int, int]) 
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
         raise ValueError(f'matrix must be an invertible homography (3, 3), got {matrix.tolist()}.')
     to_centres = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
-    by_index = np.linalg.inv(to_centres) @ matrix @ to_centres  # OpenCV counts from the centre of the first pixel
+    by_index = np.linalg.inv(to_centres) @ matrix @ to_centres  # OpenCV's origin is the centre of the first pixel
     height, width = size_hw
     warped = np.zeros((len(masks), height, width), bool)
     for source, target in zip(masks, warped, strict=True):
@@ -48,5 +48,5 @@ def warp_masks(masks: np.ndarray, matrix: np.ndarray, size_hw: tuple[int, int]) 
 
 
 def view_to_view(from_matrix: np.ndarray, to_matrix: np.ndarray) -> np.ndarray:
-    """The homography from one view to another, (3, 3), of those from the image to each of them."""
+    """(3, 3) homography from one view to another, given those from the image to each of them."""
     return np.asarray(to_matrix, np.float64) @ np.linalg.inv(np.asarray(from_matrix, np.float64))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmrefine.core.rle import encode_rle
-from mmrefine.core.temporal import change
+from mmrefine.core.temporal import flicker_step
 from mmrefine.files.clip_masks import ClipMasks
 from mmrefine.files.names import printable
 from mmrefine.files.video_frames import VideoFrames
@@ -302,7 +302,7 @@ class _Tally:
         self.before = result
 
     def _step(self, side: str, before: np.ndarray, mask: np.ndarray, flow: np.ndarray) -> None:
-        amount = change(before, mask, flow)
+        amount = flicker_step(before, mask, flow)
         if amount is not None:
             self.steps[side].append(amount)
 

@@ -140,7 +140,7 @@ def _nan(image: np.ndarray, masks: np.ndarray) -> tuple:
         (lambda i, m: (i, m * 3.0), ValueError, r'probabilities in \[0, 1\], got values from 0 to 3'),
         (lambda i, m: (i, np.arange(3)[:, None, None] * m), ValueError, r'must be binary.*\[0, 2\]'),
         (lambda i, m: (i, m.tolist()), TypeError, 'masks must be an array, a tensor, .* got bool'),
-        (lambda i, m: (i[..., 0], m), ValueError, 'repeat a grey image three times'),
+        (lambda i, m: (i[..., 0], m), ValueError, 'repeat the channel of a grey image'),
         (lambda i, m: (i / 255, m), TypeError, 'uint8 in 0..255, got float64'),
         (lambda i, m: ('nowhere.jpg', m), FileNotFoundError, 'image nowhere.jpg does not exist'),
         (lambda i, m: ([i, i], m), ValueError, 'a list with the masks of each: 2 images, masks: ndarray'),

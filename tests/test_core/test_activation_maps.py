@@ -46,5 +46,5 @@ def test_sizes():
     assert (resized[1, :, :10] == 0).all() and (resized[1, :, 15:] == 1).all()
     assert resize_scores(scores, (4, 5)) is scores
     for size_hw in ((20, 16), (10, 20)):
-        with pytest.raises(ValueError, match=f'4x5 .HxW. but their image {size_hw[0]}x{size_hw[1]}'):
+        with pytest.raises(ValueError, match=f'4x5 .HxW. but their image is {size_hw[0]}x{size_hw[1]}'):
             resize_scores(scores, size_hw)

@@ -169,5 +169,5 @@ def test_refusals() -> None:
         boundary_band(np.ones((3, 3), bool), 0)
     with pytest.raises(ValueError, match='radius_px must be at least 1, got -1'):
         boundary_ring(np.ones((3, 3), bool), -1)
-    with pytest.raises(ValueError, match='dilation_ratio must be a positive share .* got 0'):
+    with pytest.raises(ValueError, match='dilation_ratio must be a positive fraction .* got 0'):
         band_width((3, 3), 0.0)

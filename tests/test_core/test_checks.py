@@ -15,7 +15,11 @@ IMAGE = np.zeros((4, 5, 3), np.uint8)
     [
         ([[0]], TypeError, 'numpy array .* got list'),
         (IMAGE.astype(np.float32), TypeError, 'must be uint8 in 0..255, got float32; convert it'),
-        (IMAGE[..., 0], ValueError, r'shape \(H, W, 3\) in RGB order, got \(4, 5\); repeat a grey image'),
+        (
+            IMAGE[..., 0],
+            ValueError,
+            r'shape \(H, W, 3\) in RGB order, got \(4, 5\); repeat the channel of a grey image',
+        ),
         (np.zeros((4, 5, 4), np.uint8), ValueError, r'got \(4, 5, 4\); .*drop the alpha channel'),
         (np.zeros((0, 5, 3), np.uint8), ValueError, r'no pixels: its shape is \(0, 5, 3\)'),
     ],

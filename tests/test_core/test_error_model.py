@@ -173,9 +173,9 @@ def test_pairs_that_do_not_overlap_are_left_out_and_bad_pairs_refused():
     assert len(MaskErrorModel.measure([empty, disk(), ~disk()], [disk()] * 3).masks) == 1
     with pytest.raises(ValueError, match='no coarse mask overlaps its ground-truth mask'):
         MaskErrorModel.measure([empty], [disk()])
-    with pytest.raises(ValueError, match=r'must have one size \(H, W\), got \(160, 160\) and \(80, 80\)'):
+    with pytest.raises(ValueError, match=r'must have the same size, got \(160, 160\) and \(80, 80\)'):
         MaskErrorModel.measure([disk()], [disk(20, 80)])
-    with pytest.raises(ValueError, match='every coarse mask needs ground truth, got more GT masks'):
+    with pytest.raises(ValueError, match='one ground-truth mask for every coarse mask, got more ground-truth masks'):
         MaskErrorModel.measure([disk()], [disk(), disk()])
 
 

@@ -125,7 +125,7 @@ def test_a_call_may_change_the_gate_of_a_refiner() -> None:
     assert resolve_gate(own, {'min_gain': 0.02}) == QualityGate(min_score=0.7, min_gain=0.02)
     assert resolve_gate(own, {'min_gain': None}) == QualityGate(min_score=0.7)
     assert resolve_gate(None, {'min_gain': 0.02}) == QualityGate(min_gain=0.02)
-    with pytest.raises(ValueError, match=r"gate has no setting \['gain'\]; there are \['min_score', 'min_gain'"):
+    with pytest.raises(ValueError, match=r"gate has no setting \['gain'\]; expected some of \['min_score', 'min_gain'"):
         resolve_gate(own, {'gain': 0.02})
 
 

@@ -59,5 +59,5 @@ def test_a_tolerance_takes_points_away_and_moves_the_outline_no_further():
         assert changed.any() == (tolerance_px == 2)
         assert not changed.any() or np.quantile(depth[changed], 0.99) <= tolerance_px + 1
     assert counts[0] > 1.3 * counts[1] > 2.6 * counts[2]
-    with pytest.raises(ValueError, match='from 0 on, got -1'):
+    with pytest.raises(ValueError, match='at least 0 and finite .pixels., got -1'):
         trace(mask, -1)

@@ -129,7 +129,7 @@ def test_box() -> None:
         ({'size': [5, 7], 'counts': [10**30]}, 'whole numbers'),
         ([[1, 2, 3, 4, 5, 'a']], 'polygons must hold numbers'),
         ({'size': [7, 5], 'counts': [35]}, r'7x5 \(HxW\) but the image is 5x7; height and width are swapped.*EXIF'),
-        ({'size': [5, 7], 'counts': [34]}, 'runs must be whole numbers that add up to 5 x 7 pixels'),
+        ({'size': [5, 7], 'counts': [34]}, 'runs must be integers that add up to 5 x 7 pixels'),
         ({'size': [5, 7], 'counts': [36]}, 'add up to 5 x 7'),
         ({'size': [5, 7], 'counts': [-1, 36]}, 'whole numbers'),
         ({'size': [5, 7], 'counts': [10.5, 24.5]}, 'whole numbers'),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mmrefine.core.iou import binary_iou
-from mmrefine.core.temporal import consensus, estimate_flow, flicker, must_restart, round_trip, warp_mask
+from mmrefine.core.temporal import consensus, estimate_flow, flicker, forward_backward_iou, must_restart, warp_mask
 
 
 def textured(size_hw: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
@@ -76,14 +76,14 @@ def test_flicker_leaves_out_frames_without_the_object():
         flicker([gone, gone], [still, still])
 
 
-def test_round_trip_is_what_flow_keeps():
+def test_forward_backward_iou():
     mask = square(40, 30)
     right, left = np.zeros((2, 96, 128, 2), np.float32)
     right[..., 0], left[..., 0] = -6, 6
-    assert round_trip(mask, right, left) == 1
-    assert round_trip(mask, right, right) == pytest.approx((30 - 12) / (30 + 12))  # comes back 12 pixels off
-    assert round_trip(mask, right + 200, left) == 0  # out of the frame
-    assert round_trip(np.zeros_like(mask), right, left) == 1
+    assert forward_backward_iou(mask, right, left) == 1
+    assert forward_backward_iou(mask, right, right) == pytest.approx((30 - 12) / (30 + 12))  # comes back 12 pixels off
+    assert forward_backward_iou(mask, right + 200, left) == 0  # out of the frame
+    assert forward_backward_iou(np.zeros_like(mask), right, left) == 1
 
 
 def test_when_refinement_starts_anew():

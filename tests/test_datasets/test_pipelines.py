@@ -324,7 +324,7 @@ def test_bad_coarse_masks_are_refused(scenes):
             r'\[2\], not among the category_ids',
         ),
         (sample_of(scenes, 0), dict(path='cams', kind='cams'), 'expected "keys" .* beside "high_res"'),
-        (sample_of(scenes, 1), dict(path='cams', kind='cams'), 'scene_1.npy: scores hold NaN'),
+        (sample_of(scenes, 1), dict(path='cams', kind='cams'), 'scene_1.npy: scores contain NaN'),
         (sample_of(scenes, 2), dict(path='cams', kind='cams'), 'maps are 40x30 .* image 40x60'),
     ):
         load = LoadCoarseMasks(**{**options, 'path': folder / options['path']})

@@ -36,7 +36,7 @@ def test_other_files_are_refused(tmp_path, content, message):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        ({'masks': []}, 'holds no masks'),
+        ({'masks': []}, 'contains no masks'),
         ({'masks': [{'bias': 0.1}]}, "damaged: expected .* got \\['bias'\\]"),
         ({'length': 'long'}, "expected a finite number, got 'long'"),
         ({'length': float('nan')}, 'expected a finite number, got nan'),

@@ -234,7 +234,7 @@ def test_a_link_that_leads_in_a_circle_fails_alone(scenes: Scenes, folder: str) 
 
 @pytest.mark.parametrize('polygons', [-1, float('nan'), float('inf')])
 def test_tolerances_that_are_none_are_refused_at_once(scenes: Scenes, polygons: float) -> None:
-    with pytest.raises(ValueError, match='the tolerance of polygons must be a number of pixels from 0 on, got'):
+    with pytest.raises(ValueError, match='the tolerance of polygons must be at least 0 and finite .pixels., got'):
         run_job(scenes, 'coco.json', polygons=polygons)
     assert not (scenes.folder / 'out').exists()
 

@@ -1,10 +1,10 @@
 """Noise-tolerant prompts for SAM from coarse masks (SAMRefiner, ICLR 2025, section 3).
 
-Legend of this folder: N masks, H and W the size of the image, h and w that of a grid of the model, all in pixels or
-cells; boxes are (x1, y1, x2, y2) of inclusive pixel indices, as segment-anything counts them; points are (x, y).
+Legend: N masks, H and W the size of the image in pixels, h and w that of a grid of the model in cells; boxes are
+(x1, y1, x2, y2) of inclusive pixel indices, as in segment-anything; points are (x, y).
 
-``released_behaviour=True`` reproduces the numbers of the authors' code. Where that is False, which is the default, the
-functions do what the paper means; every function states the difference.
+``released_behaviour=True`` reproduces the authors' code. By default the functions follow the paper; every function
+states the difference.
 """
 
 from mmrefine.core.prompts.boxes import context_similarity, elastic_boxes

@@ -18,17 +18,17 @@ _CHANNELS_AT_ONCE = 16
 def context_similarity(
     embedding: torch.Tensor, fields: Sequence[DistanceField], frame: InputFrame, released_behaviour: bool = False
 ) -> np.ndarray:
-    """Cosine similarity of every location of the embedding with the mean of it under each mask.
+    """Cosine similarity of every location of the image embedding with the mean embedding under each mask.
 
-    The mean is weighted by the share of a cell that the mask covers, so that no mask vanishes on the grid.
-    ``released_behaviour``: only cells that lie wholly on the image are looked at; it is the plain mean over those whose
-    nearest pixel is in the mask, and a mask without such a cell gets similarity 0 everywhere. The embedding, and not
-    the similarity, is brought to the image, in one step.
+    The mean is weighted by the fraction of each cell that the mask covers, so that small masks do not vanish.
+    With ``released_behaviour`` it is the plain mean over cells that lie entirely on the image and whose nearest pixel
+    is in the mask; a mask without such a cell has similarity 0 everywhere. Also, the embedding instead of the
+    similarity is upsampled to the image, in one step.
 
     Args:
         embedding: (C, h, w) image embedding, on any device.
-        fields: of N masks.
-        frame: where the image lies in the model's input.
+        fields: distance fields of N masks.
+        frame: position of the image in the model's input.
 
     Returns:
         (N, h, w) float32 in [-1, 1]; with ``released_behaviour`` (N, H, W).
@@ -67,12 +67,12 @@ def context_similarity(
 
 
 def _to_image(maps: torch.Tensor, frame: InputFrame) -> torch.Tensor:
-    """(N, h, w) maps over the image alone as (N, H, W)."""
+    """Upsample (N, h, w) maps that cover exactly the image to (N, H, W)."""
     return F.interpolate(maps[None], frame.image_hw, mode='bilinear', align_corners=False)[0]
 
 
 def _norm_on_image(embedding: torch.Tensor, frame: InputFrame) -> torch.Tensor:
-    """(H, W) length of the embedding (C, h, w) where it is interpolated; a few channels at a time, to bound memory."""
+    """(H, W) norm of the upsampled embedding (C, h, w); computed a few channels at a time to bound memory."""
     squares = (_to_image(channels, frame).square_().sum(0) for channels in embedding.split(_CHANNELS_AT_ONCE))
     return sum(squares).sqrt_()
 
@@ -87,23 +87,24 @@ def elastic_boxes(
     threshold: float = 0.5,
     released_behaviour: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Move every side of every box one step outward where what lies there looks like the mask.
+    """Move each side of each box outward by one step where the strip gained is similar to the mask.
 
-    A step is 10 % of the side that it lengthens, at least 1 and at most 10 pixels, and ends at the border of the image.
-    The side moves if more than ``margin`` of the pixels gained have a similarity above ``threshold``.
-    ``released_behaviour``: similarity is that of pixels already; sides are differences of inclusive indices, so that a
-    box one pixel wide never widens; the last row and column of the box are left out of a strip; a step that would reach
-    the first row or column or go beyond the image is not taken at all.
+    A step is 10 % of the box along that axis, at least 1 and at most 10 pixels, and ends at the image border. A side
+    moves if more than a fraction ``margin`` of the pixels gained have a similarity above ``threshold``.
+    With ``released_behaviour``, similarity is given at the resolution of the image; lengths are differences of
+    inclusive indices, so that a box one pixel wide never grows; strips lack the last row and column of the box; a step
+    that would reach the first row or column or leave the image is not taken.
 
     Args:
         boxes_xyxy: (N, 4) int, inclusive pixel indices.
         similarity: (N, h, w), or (N, H, W), of :func:`context_similarity` with the same ``released_behaviour``.
-        frame: where the image lies in the model's input.
+        frame: position of the image in the model's input.
         margin: lambda of the paper, in [0, 1]; 0.1 there.
-        via_hw: the grid of the model's low-resolution masks, through which similarity is brought to the image.
+        via_hw: size of the model's low-resolution masks, via which similarity is upsampled to the image.
+        threshold: similarity above which a pixel belongs to the context of the mask, in [-1, 1].
 
     Returns:
-        the boxes (N, 4) int64 and whether any side moved (N,) bool.
+        the boxes (N, 4) int64, and (N,) bool, whether any side moved.
 
     Example:
         >>> import numpy as np
@@ -127,7 +128,7 @@ def elastic_boxes(
 
 
 def _strips(box: np.ndarray, image_hw: tuple[int, int]) -> dict[int, tuple[int, slice, slice]]:
-    """Per index of the box (0 to 3): where that side would go, and the rows and columns gained."""
+    """New coordinate of each side by its index in the box (0 to 3), with the rows and columns gained."""
     x1, y1, x2, y2 = (int(v) for v in box)
     height, width = image_hw
     step_x, step_y = (int(np.clip(_STEP_SHARE * side, 1, _STEP_PX)) for side in (x2 - x1 + 1, y2 - y1 + 1))
@@ -143,7 +144,7 @@ def _strips(box: np.ndarray, image_hw: tuple[int, int]) -> dict[int, tuple[int, 
 
 
 def _released_strips(box: np.ndarray, image_hw: tuple[int, int]) -> dict[int, tuple[int, slice, slice]]:
-    """As :func:`_strips`, with the indices of the authors' code; sides that may not move are left out."""
+    """:func:`_strips` with the indices of the authors' code; sides that must not move are missing."""
     x1, y1, x2, y2 = (int(v) for v in box)
     height, width = image_hw
     step_x, step_y = min(_STEP_SHARE * (x2 - x1), _STEP_PX), min(_STEP_SHARE * (y2 - y1), _STEP_PX)

@@ -1,4 +1,4 @@
-"""Distance transforms of masks, inside and outside."""
+"""Distance transforms of masks, inside and outside. Legend: N masks, H and W in pixels, h and w the tight box."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from mmrefine.core.crops import mask_boxes
 
 FAR = np.float32(1e10)
-"""Distance of a pixel from a set that is empty."""
+"""Distance to an empty set."""
 
 _DIAGONAL = np.float32(2**0.5)
 _PLANES_PER_SWEEP = 32
@@ -19,13 +19,13 @@ _PLANES_PER_SWEEP = 32
 
 @dataclass(frozen=True)
 class DistanceField:
-    """Distances of one mask on its tight box (x1, y1, x2, y2).
+    """Distance transforms of one mask, cropped to its tight box.
 
     Attributes:
-        box_xyxy: inclusive pixel indices.
-        mask: (h, w) bool, the mask inside its box.
+        box_xyxy: the box, inclusive pixel indices.
+        mask: (h, w) bool, the mask.
         inside: (h, w) float32, distance of mask pixels to the nearest pixel outside the mask, 0 elsewhere.
-        outside: (h, w) float32, distance of the other pixels of the box to the mask, 0 on the mask.
+        outside: (h, w) float32, distance of other pixels to the mask, 0 on the mask.
     """
 
     box_xyxy: tuple[int, int, int, int]
@@ -41,7 +41,7 @@ class DistanceField:
 
 
 def tight_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
-    """(x1, y1, x2, y2) of the first and last columns and rows that hold a pixel of (H, W) bool; None without any.
+    """Tight box (x1, y1, x2, y2) of an (H, W) bool mask, inclusive pixel indices; None for an empty mask.
 
     Example:
         >>> import numpy as np
@@ -57,15 +57,15 @@ def tight_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
 def distance_fields(
     masks: np.ndarray, distance: str = 'chamfer', released_behaviour: bool = False
 ) -> list[DistanceField]:
-    """Distances of every mask, computed on its box and one pixel around, which gives the values of the whole image.
+    """Distance fields of masks, computed on their boxes plus one pixel, which gives the same values as the image.
 
-    The border of the image is not background, except for a mask that covers the whole image: its distances are those to
-    the border, so that its deepest pixel is the middle. ``released_behaviour``: they are all ``FAR``, and an empty
-    mask is answered with the field of the single pixel (0, 0) outside of it.
+    The image border is not background, except for a mask that covers the whole image, where distances are those to the
+    border, so that its deepest pixel is the centre. With ``released_behaviour`` its distances are all ``FAR``, and the
+    field of an empty mask is that of the single background pixel (0, 0).
 
     Args:
         masks: (N, H, W) bool.
-        distance: 'chamfer', as the authors' code measures, or 'euclidean'.
+        distance: 'chamfer', as in the authors' code, or 'euclidean'.
 
     Raises:
         ValueError: an unknown distance, or an empty mask.
@@ -81,7 +81,7 @@ def distance_fields(
     check_distance(distance)
     boxes = [tight_box(mask) for mask in masks]
     if None in boxes and not released_behaviour:
-        raise ValueError(f'mask {boxes.index(None)} is empty: it has no prompts; leave empty masks out.')
+        raise ValueError(f'mask {boxes.index(None)} is empty and has no prompts; skip empty masks.')
     boxes = [box or (0, 0, 0, 0) for box in boxes]
     fields: list[DistanceField | None] = [None] * len(masks)
     for chunk in _chunks_of_like_size(boxes):
@@ -96,7 +96,10 @@ def distance_fields(
 
 
 def check_distance(distance: str) -> None:
-    """Raise ValueError for an unknown distance.
+    """Check the name of a distance.
+
+    Raises:
+        ValueError: the distance is unknown.
 
     Example:
         >>> check_distance('euclidean')
@@ -109,9 +112,9 @@ def check_distance(distance: str) -> None:
 
 
 def chamfer_distance(masks: np.ndarray) -> np.ndarray:
-    """Distance of every foreground pixel to the background along steps of 1 and the square root of 2.
+    """Chamfer distance of every foreground pixel to the background, with steps of 1 and sqrt(2).
 
-    Two sweeps over the rows and two over the columns in float32; ``FAR`` where a mask has no background.
+    Computed in float32 by two passes over the rows and two over the columns; ``FAR`` where a mask has no background.
 
     Args:
         masks: (N, H, W) bool.
@@ -128,7 +131,7 @@ def chamfer_distance(masks: np.ndarray) -> np.ndarray:
 
 
 def euclidean_distance(masks: np.ndarray) -> np.ndarray:
-    """Exact distance of every foreground pixel to the background; arguments as :func:`chamfer_distance`.
+    """Euclidean distance of every foreground pixel to the background; shapes as in :func:`chamfer_distance`.
 
     Example:
         >>> import numpy as np
@@ -139,7 +142,7 @@ def euclidean_distance(masks: np.ndarray) -> np.ndarray:
 
 
 def _chunks_of_like_size(boxes: list[tuple[int, int, int, int]]) -> Iterator[list[int]]:
-    """Indices of boxes, those of about the same size together: a sweep pads all its planes to the largest."""
+    """Indices of boxes, grouped by similar size, since all masks of a pass are padded to the largest."""
     order = sorted(range(len(boxes)), key=lambda i: (boxes[i][2] - boxes[i][0]) + (boxes[i][3] - boxes[i][1]))
     step = _PLANES_PER_SWEEP // 2
     return (order[i : i + step] for i in range(0, len(order), step))
@@ -148,7 +151,7 @@ def _chunks_of_like_size(boxes: list[tuple[int, int, int, int]]) -> Iterator[lis
 def _crop_with_border(
     mask: np.ndarray, box: tuple[int, int, int, int], released_behaviour: bool
 ) -> tuple[np.ndarray, tuple[slice, slice]]:
-    """The mask on its box and the pixels around it that the image has, and where the box lies in that."""
+    """Crop a mask to its box plus one pixel, within the image; also the slices of the box in that crop."""
     x1, y1, x2, y2 = box
     left, top = min(x1, 1), min(y1, 1)
     crop = mask[y1 - top : y2 + 2, x1 - left : x2 + 2]
@@ -167,10 +170,10 @@ def _euclidean(planes: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _chamfer(planes: list[np.ndarray]) -> list[np.ndarray]:
-    """Sweep planes of any sizes side by side.
+    """Chamfer distances of masks of any sizes in one batch.
 
-    A plane is padded with foreground: a path through the padding is longer than the straight one beside it, so it
-    changes no distance.
+    Masks are padded with foreground, which changes no distance: a path through the padding is longer than the straight
+    path beside it.
     """
     height, width = np.max([plane.shape for plane in planes], axis=0)
     field = np.full((height, len(planes), width), FAR)
@@ -184,7 +187,7 @@ def _chamfer(planes: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _sweep(rows: np.ndarray) -> None:
-    """Two passes of the chamfer transform over rows, down and up; in place, float32 throughout."""
+    """Two passes of the chamfer transform over the rows, down and up; in place, in float32."""
     height, planes, width = rows.shape
     before = np.full((planes, width + 2), np.float32(np.inf))
     oblique = np.empty((planes, width), np.float32)

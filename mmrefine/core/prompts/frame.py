@@ -1,4 +1,4 @@
-"""Where an image lies in the input of a model, and how grids of the model are sampled from it."""
+"""Geometry of the model's input: position of the image in it, and resampling between image and grids of the model."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class InputFrame:
-    """An image is resized to ``resized_hw`` and padded on the right and below to ``input_hw``.
+    """Position of an image in the model's input: resized to ``resized_hw``, padded right and below to ``input_hw``.
 
-    segment-anything keeps the aspect ratio and pads; SAM 2 stretches, so that both sizes are the same. All sizes come
-    from the model, none is written here.
+    segment-anything keeps the aspect ratio and pads; SAM 2 stretches the image, so that both sizes are the same.
 
     Attributes:
         image_hw: size of the original image in pixels.
-        resized_hw: size of its resized copy in the model's input.
+        resized_hw: size of the resized image in the model's input.
         input_hw: size of the model's input.
     """
 
@@ -37,14 +36,14 @@ class InputFrame:
         return self.to_input(boxes_xyxy.reshape(-1, 2, 2)).reshape(-1, 4)
 
     def sampling(self, grid_hw: tuple[int, int], antialias: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Weights that carry a map of the image to a grid over the model's input: image, resized, padded, grid.
+        """Weights that resample a map of the image to a grid over the model's input (resize, pad, resize).
 
-        Bilinear resizing and padding with zeros are linear in rows and columns, so that the whole chain is one matrix
-        on either side: ``grid = rows @ image @ columns.T``, and a crop of the image needs a crop of the matrices only.
+        Bilinear resizing and zero padding are linear and separable, so that the composition is one matrix per axis:
+        ``grid = rows @ image @ columns.T``. For a crop of the image the matrices are cropped.
 
         Args:
             grid_hw: (h, w) of the grid.
-            antialias: average over what a grid cell covers, instead of sampling at its centre.
+            antialias: average over the area of a grid cell, instead of sampling at its centre.
 
         Returns:
             rows (h, H) and columns (w, W), float32.
@@ -55,7 +54,7 @@ class InputFrame:
         )
 
     def upsampling(self, grid_hw: tuple[int, int], via_hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Weights that carry a map of a grid over the model's input to the image: grid, ``via_hw``, input, crop, image.
+        """Weights that resample a grid over the model's input to the image (to ``via_hw``, input size, crop, resize).
 
         Returns:
             rows (H, h) and columns (W, w), float32: ``image = rows @ grid @ columns.T``.
@@ -68,9 +67,9 @@ class InputFrame:
         )
 
     def valid_hw(self, grid_hw: tuple[int, int]) -> tuple[int, int]:
-        """How many rows and columns of a grid over the model's input lie wholly on the image, at least 1.
+        """Number of rows and columns of a grid over the model's input that lie entirely on the image, at least 1.
 
-        Counted from the sides of the image, as the authors' code does, and not from its rounded copy in the input.
+        Computed from the size of the image, as in the authors' code, and not from the rounded resized size.
         """
         longest = max(self.image_hw)
         keeps_aspect = all(
@@ -82,7 +81,7 @@ class InputFrame:
         return tuple(max(1, grid * size // longest) for size, grid in zip(self.image_hw, grid_hw, strict=True))
 
     def nearest_sampling(self, valid_hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """As :meth:`sampling`, but every cell of a grid over the image alone takes the pixel at its first corner.
+        """:meth:`sampling` for a grid that covers exactly the image, by nearest neighbour (top left corner).
 
         Returns:
             rows (h, H) and columns (w, W), float32: ``grid = rows @ image @ columns.T``.
@@ -91,7 +90,7 @@ class InputFrame:
 
 
 def _resize(rows: torch.Tensor, size: int, antialias: bool = False) -> torch.Tensor:
-    """Linear interpolation of every row of (n, length) to (n, size), with the weights of torch's own resizing."""
+    """Linear interpolation of every row of (n, length) to (n, size), with torch's weights."""
     shape = (rows.shape[0], size)
     return F.interpolate(rows[None, None], shape, mode='bilinear', align_corners=False, antialias=antialias)[0, 0]
 

@@ -14,8 +14,8 @@ def gaussian_weights(field: DistanceField, gamma: float) -> np.ndarray:
     """Weight of every pixel of a mask: exp(-(D - D_max)^2 / (area / gamma)), 1 where the mask is deepest.
 
     Args:
-        field: of one mask.
-        gamma: how fast weights fall towards the contour; 0: all weights are 1.
+        field: distance field of one mask.
+        gamma: decay of the weights towards the contour; 0: all weights are 1.
 
     Returns:
         (h, w) float32 on the box of the mask, 0 outside the mask.
@@ -30,7 +30,7 @@ def gaussian_weights(field: DistanceField, gamma: float) -> np.ndarray:
     weights = np.zeros_like(field.inside)
     depth = field.inside[field.mask]
     if depth.size:
-        # A variance of at least 1 px^2, as in the authors' code.
+        # The variance is at least 1 px^2, as in the authors' code.
         weights[field.mask] = np.exp(-((depth - depth.max()) ** 2) * np.float32(min(gamma / depth.size, 1)))
     return weights
 
@@ -40,12 +40,12 @@ def mask_prompts(
 ) -> np.ndarray:
     """Mask prompts as logits on the model's prompt grid: +strength inside, -strength outside, times Gaussian weights.
 
-    A grid cell is inside where more than half of the bilinear sample is. The weights are sampled in the same way, and
-    cells to which no pixel of the mask contributes keep the full negative strength.
+    A grid cell is inside if the bilinearly resampled mask is above 0.5. Weights are resampled in the same way; cells
+    to which no pixel of the mask contributes have the full negative strength.
 
     Args:
-        fields: of N masks.
-        frame: where the image lies in the model's input.
+        fields: distance fields of N masks.
+        frame: position of the image in the model's input.
         grid_hw: (h, w) of the model's mask prompts.
         strength: (N,) logit at full weight, one per mask.
         gamma: see :func:`gaussian_weights`.

@@ -14,14 +14,14 @@ POSITIVE, NEGATIVE, NO_POINT = 1, 0, -1
 def prompt_points(
     fields: Sequence[DistanceField], negative: bool = True, released_behaviour: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The deepest pixel of every mask and, optionally, the pixel of its box that is farthest from it.
+    """Point prompts: the deepest pixel of every mask and, optionally, the pixel of its box that is farthest from it.
 
-    Ties go to the first pixel in row-major order. A mask that fills its box has no negative point: the label is then
-    -1, which SAM reads as "no point". ``released_behaviour``: the last row and the last column of the
-    box are not looked at, and a missing negative point is a real one at (0, 0).
+    Ties go to the first pixel in row-major order. A mask that fills its box has no negative point: its label is then
+    -1, "no point" in SAM. With ``released_behaviour``, the last row and column of the box are ignored, and a missing
+    negative point becomes a negative point at (0, 0).
 
     Args:
-        fields: of N masks.
+        fields: distance fields of N masks.
         negative: whether to add negative points.
 
     Returns:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mmrefine.core.temporal import consensus, estimate_flow, round_trip, warp_mask
+from mmrefine.core.temporal import consensus, estimate_flow, forward_backward_iou, warp_mask
 
 _FLOWS_KEPT = 4
 
@@ -75,5 +75,11 @@ class FlowPropagator(MaskPropagator):
     def reliability(self, frames: Sequence[np.ndarray], known: Mapping[int, np.ndarray], index: int) -> np.ndarray:
         """Forward-backward consistency of the flow, the lower one of the frames."""
         others = [frame for frame in known if frame != index]
-        ways = [(known[frame], self.flow(frames, index, frame), self.flow(frames, frame, index)) for frame in others]
-        return np.array([[round_trip(mask, there, back) for mask in masks] for masks, there, back in ways]).min(axis=0)
+        ious = [
+            [
+                forward_backward_iou(mask, self.flow(frames, index, frame), self.flow(frames, frame, index))
+                for mask in known[frame]
+            ]
+            for frame in others
+        ]
+        return np.min(ious, axis=0)
