@@ -1,6 +1,6 @@
 """Safe reading of class activation maps from NumPy and torch files. Legend: K classes, H and W in pixels.
 
-Classes that are read are counted from 0 without the background, as most tools that make such maps do.
+Classes are returned numbered from 0 without the background, as most tools number them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mmrefine.files.names import check_readable
 _SCORE_KEYS = ('high_res', 'attn_highres', 'hr_cam', 'cam', 'cams')
 _EXPECTED = (
     '"keys" (K class numbers) beside "high_res" (IRN), "attn_highres" (CLIP-ES), "hr_cam" (PuzzleCAM), "cam" or "cams" '
-    '(K, H, W), or one (H, W) map under each class number; another key can be given by name'
+    '(K, H, W), or one (H, W) map for each class number as key; another key can be given by name'
 )
 
 
@@ -29,12 +29,12 @@ class MapNames:
     """Keys and class numbering in the files of a CAM tool.
 
     Attributes:
-        scores: key of the (K, H, W) maps beside ``keys``; None: the first known one that is there.
-        first_class: number of the first class. 1: a class 0 is the background, which is left out. None: 0, or 1 where
-            there is one class number more than maps, and it is 0.
+        scores: key of the (K, H, W) maps beside ``keys``; None: the first known key that exists.
+        first_class: number of the first class. 1: class 0 is the background, which is skipped. None: 0, or 1 if there
+            is one more class number than maps and the first one is 0.
 
     Raises:
-        ValueError: another ``first_class``.
+        ValueError: ``first_class`` is not 0, 1 or None.
     """
 
     scores: str | None = None
@@ -52,27 +52,28 @@ def load_activation_maps(path: str | Path, names: MapNames = DEFAULT_NAMES) -> t
     """Read the class activation maps of one image.
 
     Understood, in `.npz` archives and in `.npy` files that hold one dictionary: one (H, W) map per class, under the
-    class as key (a number, or its digits); or ``keys`` (K,) beside the maps (K, H, W), whose key is ``high_res``,
-    ``attn_highres``, ``hr_cam``, ``cam`` or ``cams``, in this order of preference. Arrays or tensors of any float type.
+    class number as key (integer or string); or ``keys`` (K,) beside the maps (K, H, W), whose key is ``high_res``,
+    ``attn_highres``, ``hr_cam``, ``cam`` or ``cams``, in this order of preference. Maps are arrays or tensors of any
+    float type.
 
     Args:
-        path: of the file. Dictionaries are pickles, see
+        path: the file. Dictionaries are pickles, see
             :func:`~mmrefine.files.array_pickles.load_array_pickle`.
-        names: of other tools' keys, and how they number classes.
+        names: keys and class numbering of the tool that wrote the file.
 
     Returns:
-        classes (K,) int64, counted from 0 without the background, and scores (K, H, W) float32.
+        classes (K,) int64, numbered from 0 without the background, and scores (K, H, W) float32.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is of another kind, damaged, holds other things, or has maps of different sizes.
+        ValueError: the file is damaged, contains anything else, or has maps of different sizes.
     """
     path = check_readable(path)
     if path.suffix not in ('.npz', '.npy'):
         raise ValueError(f'{path}: activation maps are read from .npz and .npy files.')
     try:
         content = _load_npz(path) if path.suffix == '.npz' else _load_npy(path)
-    except Exception as error:  # a foreign or damaged file can fail anywhere in the readers
+    except Exception as error:  # damaged files can fail anywhere in the readers
         raise ValueError(f'{path} cannot be read as activation maps: {error}') from error
     if not isinstance(content, Mapping):
         raise ValueError(f'{path}: expected a dictionary with {_EXPECTED}; got {type(content).__name__}.')
@@ -84,7 +85,7 @@ def load_activation_maps(path: str | Path, names: MapNames = DEFAULT_NAMES) -> t
 
 
 def _numbers_and_maps(content: Mapping, score_key: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """Class numbers as they stand in the file, and maps (K, H, W) float32."""
+    """Class numbers as in the file, and maps (K, H, W) float32."""
     if 'keys' in content:
         known = _SCORE_KEYS if score_key is None else (score_key,)
         name = next((key for key in known if key in content), None)
@@ -113,7 +114,7 @@ def _numbers_and_maps(content: Mapping, score_key: str | None) -> tuple[np.ndarr
 def _without_background(
     classes: np.ndarray, scores: np.ndarray, first_class: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Classes counted from 0, and their maps."""
+    """Classes numbered from 0 without the background, and their maps."""
     has_extra_key = len(classes) == len(scores) + 1 and classes[0] == 0
     if first_class is None:
         first_class = int(has_extra_key)
@@ -125,12 +126,14 @@ def _without_background(
     if len(scores) != len(classes):
         raise ValueError(f'expected {len(classes)} maps (K, H, W), got an array of shape {scores.shape}.')
     if classes.size and classes.min() < first_class:
-        raise ValueError(f'classes are counted from {first_class} without the background, got {classes.tolist()}.')
+        raise ValueError(
+            f'expected classes numbered from {first_class} without the background, got {classes.tolist()}.'
+        )
     return classes - first_class, scores
 
 
 def _array(value: Any) -> np.ndarray:
-    """An array of what may be a tensor; numpy knows neither gradients nor bfloat16."""
+    """Convert a tensor or array to an array; numpy supports neither gradients nor bfloat16."""
     if isinstance(value, torch.Tensor):
         value = value.detach()
         return (value.float() if value.is_floating_point() else value).numpy()
@@ -143,7 +146,7 @@ def _load_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _load_npy(path: Path) -> Any:
-    """What a `.npy` file holds: an array, or the object inside of a 0-dimensional object array."""
+    """Content of a `.npy` file: an array, or the object inside a 0-dimensional object array."""
     data = path.read_bytes()
     stream = io.BytesIO(data)
     try:

@@ -1,7 +1,7 @@
-"""Safe unpickling of arrays and tensors from untrusted files: no code is run and no number is trusted.
+"""Safe unpickling of arrays and tensors from untrusted files: no code is run, and sizes are verified.
 
-numpy's own way back from a pickle believes what is said about sizes and types, and a damaged file can end the process.
-So arrays are built here, out of their bytes and a type of plain numbers, and everything is checked before.
+numpy's reconstructors trust the sizes and dtypes in a pickle, so that a damaged file can crash the process. Here arrays
+are built from their bytes and a numeric dtype after both have been validated.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _OTHERS = {
 
 
 def load_array_pickle(stream: BinaryIO) -> Any:
-    """Load a pickle of arrays, tensors, scalars and Python's plain containers.
+    """Load a pickle of arrays, tensors, scalars and Python's built-in containers.
 
     Raises:
-        ValueError, pickle.UnpicklingError: it holds other things, or is damaged; other errors come from damage too.
+        ValueError, pickle.UnpicklingError: it contains anything else, or is damaged; damage may raise other errors too.
     """
     return _plain(_ArrayUnpickler(stream).load())
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Unpickler that refuses all names but those of arrays and tensors before anything is imported."""
+    """Unpickler that refuses all names except those of arrays and tensors, before anything is imported."""
 
     def find_class(self, module: str, name: str) -> Any:
         if module.split('.')[0] == 'numpy' and name in _OURS:
@@ -47,11 +47,11 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 class _Type:
-    """Stand-in for ``numpy.dtype``: its arguments and, as state, the byte order."""
+    """Stand-in for ``numpy.dtype``: its name and, from its state, the byte order."""
 
     def __init__(self, name: str, *_: Any):
         if name not in _OBJECT_TYPES and not (isinstance(name, str) and _PLAIN_TYPE.fullmatch(name)):
-            raise ValueError(f'arrays must hold numbers, got the type {str(name)[:40]!r}')
+            raise ValueError(f'arrays must contain numbers, got the dtype {str(name)[:40]!r}')
         self.name, self.order = name, '|'
 
     def __setstate__(self, state: tuple) -> None:
@@ -68,7 +68,7 @@ class _Type:
 
 
 class _Array:
-    """Stand-in for ``numpy.ndarray``, which pickles create empty and then give a state."""
+    """Stand-in for ``numpy.ndarray``, which a pickle creates empty before setting its state."""
 
     value: Any = None
 
@@ -76,7 +76,7 @@ class _Array:
         _, shape, kind, is_fortran, data = state
         if isinstance(kind, _Type) and kind.holds_objects:
             if not isinstance(data, list) or len(data) != math.prod(_sizes(shape)):
-                raise ValueError('an object array has another number of elements than it declares')
+                raise ValueError('the number of elements of an object array does not match its shape')
             self.value = data if shape else data[0]
         else:
             self.value = _from_bytes(data, kind, shape, 'F' if is_fortran else 'C')
@@ -95,7 +95,7 @@ def _from_bytes(data: Any, kind: Any, shape: Any, order: str, *_: Any) -> np.nda
         raise ValueError('an array without a numeric dtype')
     dtype, sizes = kind.build(), _sizes(shape)
     if not isinstance(data, (bytes, bytearray)) or len(data) != math.prod(sizes) * dtype.itemsize:
-        raise ValueError(f'an array of {sizes} has another number of bytes')
+        raise ValueError(f'the number of bytes of an array does not match its shape {sizes}')
     return np.frombuffer(bytes(data), dtype).reshape(sizes, order='F' if order == 'F' else 'C')
 
 
@@ -106,12 +106,12 @@ def _sizes(shape: Any) -> tuple[int, ...]:
 
 
 def _load_storage(data: bytes) -> Any:
-    """Storage of a tensor, which is a torch file inside the pickle; its own pickle is not run."""
+    """Storage of a tensor, a torch file inside the pickle; it is read with ``weights_only``."""
     return torch.load(io.BytesIO(data), map_location='cpu', weights_only=True)
 
 
 def _plain(value: Any) -> Any:
-    """Replace the stand-ins by arrays."""
+    """Replace stand-ins by arrays."""
     if isinstance(value, _Array):
         return _plain(value.value)
     if isinstance(value, dict):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-_LONGEST_NAME = 255  # bytes, of nearly all file systems
+_MAX_NAME_BYTES = 255  # of nearly all file systems
 
 
 class OutputError(OSError):
@@ -22,18 +22,18 @@ class OutputError(OSError):
 
 @contextmanager
 def whole_path(path: str | os.PathLike, shared: bool = False, unfinished: Path | None = None) -> Iterator[Path]:
-    """Temporary name to write a file under, which is renamed when the block ends.
+    """Context manager that gives a temporary path to write to, which replaces the file when the block ends.
 
-    After a power cut there is the old file or the new one. The unfinished file has one fixed name, so that a job that
-    is killed and started again leaves nothing behind.
+    After a power failure there is either the old or the new file. The temporary path is always the same, so that a job
+    that is killed and restarted leaves nothing behind.
 
     Args:
-        path: missing folders are made.
-        shared: others may be writing the same file now; each has an unfinished one of its own.
-        unfinished: that name, on the same disk; None: one beside the file.
+        path: the file to write; missing folders are created.
+        shared: other processes or threads may write the same file; each gets a temporary path of its own.
+        unfinished: the temporary path, on the same disk; None: a hidden file beside ``path``.
 
     Raises:
-        OutputError: the disk is full or the place cannot be written to.
+        OutputError: the disk is full, or the path is not writable.
     """
     path = Path(path)
     unfinished = unfinished or _unfinished(path, f'.{os.getpid()}-{threading.get_ident()}' if shared else '')
@@ -41,7 +41,7 @@ def whole_path(path: str | os.PathLike, shared: bool = False, unfinished: Path |
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             unfinished.parent.mkdir(parents=True, exist_ok=True)
-            unfinished.unlink(missing_ok=True)  # a link would lead elsewhere
+            unfinished.unlink(missing_ok=True)  # do not write through a symbolic link
             yield unfinished
             with open(unfinished, 'rb') as file:
                 os.fsync(file.fileno())
@@ -67,12 +67,12 @@ def whole_file(
     """Open a file for atomic writing; see :func:`whole_path`.
 
     Args:
-        path: missing folders are made.
-        mode: ``'w'`` for text in UTF-8, ``'wb'`` for bytes.
+        path: the file to write; missing folders are created.
+        mode: ``'w'`` for UTF-8 text, ``'wb'`` for bytes.
         shared, unfinished: see :func:`whole_path`.
 
     Raises:
-        OutputError: the disk is full or the place cannot be written to.
+        OutputError: the disk is full, or the path is not writable.
     """
     with (
         whole_path(path, shared, unfinished) as name,
@@ -82,7 +82,7 @@ def whole_file(
 
 
 def remove_results(*paths: Path) -> None:
-    """Delete files and folders of a job that are there.
+    """Delete files and folders of a job, if they exist.
 
     Raises:
         OutputError: they cannot be deleted.
@@ -98,7 +98,7 @@ def remove_results(*paths: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Flush the names in a folder to the disk, where the system supports it."""
+    """Flush the directory entries of a folder to the disk, where the system supports it."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -108,7 +108,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _is_about(error: OSError, path: Path, unfinished: Path) -> bool:
-    """Whether an error comes from writing, and not from something else that is done meanwhile, such as reading."""
+    """Whether an error comes from writing this file, and not from other work inside the block, such as reading."""
     if isinstance(error, OutputError) or error.errno is None:
         return False
     paths = (path, unfinished, *path.parents, *unfinished.parents)
@@ -117,6 +117,6 @@ def _is_about(error: OSError, path: Path, unfinished: Path) -> bool:
 
 def _unfinished(path: Path, mark: str) -> Path:
     name = f'.{path.name}{mark}.unfinished'
-    if len(os.fsencode(name)) > _LONGEST_NAME:
+    if len(os.fsencode(name)) > _MAX_NAME_BYTES:
         name = f'.{hashlib.sha256(os.fsencode(path.name)).hexdigest()}{mark}.unfinished'
     return path.with_name(name)

@@ -1,8 +1,8 @@
-"""Masks of a clip, frame by frame.
+"""Coarse masks of a clip, read frame by frame. Legend: N objects, H and W in pixels.
 
-Masks are given on all frames of a clip, or are **prompts**: no object of the clip has a mask on more than one frame. Of
-prompts nothing is said on other frames, nor about other objects of their frame. Otherwise an object without a mask on a
-frame is not there, except that nothing is known of a frame without a PNG file. Legend: N objects, H and W in pixels.
+Masks are either given on all frames, or they are **prompts**: no object has a mask on more than one frame, and frames
+and objects without a mask are unknown. If masks are not prompts, an object without a mask on a frame is absent there,
+except on frames without a PNG file, which are unknown.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from mmrefine.core.regions import VOID
 from mmrefine.files.mask_files import MaskFile, read_mask_file
 from mmrefine.files.video_frames import VideoFrames
 
-_GREY, _WHITE = 128, 250  # minimum levels of one object's only level, and of its brightest where there are more
+# Minimum of the only level of an object's mask, and of the highest level if there are several.
+_GREY, _WHITE = 128, 250
 
 
 @dataclass(frozen=True)
 class ObjectClicks:
-    """Clicks and a box on an object, instead of a mask.
+    """Clicks and a box as the prompt of an object, instead of a mask.
 
     Attributes:
         frame: index of the frame.
-        obj_idx: of the object among the N.
-        points: (P, 2) x, y in pixels, or None.
-        labels: (P,) 1 on the object, 0 off it, or None.
-        box: (4,) xyxy in pixels, or None.
+        obj_idx: index of the object.
+        points: (P, 2), (x, y) in pixels, or None.
+        labels: (P,), 1 positive, 0 negative, or None.
+        box: (4,), xyxy in pixels, or None.
     """
 
     frame: int
@@ -47,12 +48,12 @@ class ClipMasks(ABC):
     """Coarse masks of a clip.
 
     Attributes:
-        object_ids: one for each of the N objects.
-        categories: ids of their categories, None where unknown.
+        object_ids: ids of the N objects.
+        categories: category ids of the N objects, None where unknown.
         are_prompts: no object has a mask on more than one frame.
-        clicks: prompts that are not masks; only SAM 2 follows them.
-        unusable: ``[frame, object, reason]``, the former by index or None for all, of masks that were wanted and could
-            not be used; nothing is said about them.
+        clicks: prompts that are not masks; only SAM 2 uses them.
+        unusable: ``[frame, object, reason]`` for each mask that cannot be used, with indices of frame and object, or
+            None for all; such masks are treated as unknown.
     """
 
     clicks: tuple[ObjectClicks, ...] = ()
@@ -63,10 +64,10 @@ class ClipMasks(ABC):
 
     @abstractmethod
     def load(self, index: int) -> list[np.ndarray | None]:
-        """Masks (H, W) bool of all objects on a frame, None for objects that are not annotated there.
+        """Masks (H, W) bool of all objects on a frame, None for unknown ones.
 
         Raises:
-            OSError, ValueError: a mask cannot be read, or has not the size of the frames.
+            OSError, ValueError: a mask cannot be read, or does not have the size of the frames.
         """
 
     def select(self, indices: Sequence[int]) -> ClipMasks:
@@ -91,8 +92,10 @@ class _SelectedMasks(ClipMasks):
 
 
 class PngClipMasks(ClipMasks):
-    """Masks of a clip in PNG files: label maps, whose labels are objects, 0 background and 255 void; or masks of one
-    object as of images (see :meth:`~mmrefine.files.mask_files.MaskFile.binary`), if all files are such and white.
+    """Masks of a clip in PNG files.
+
+    Files are label maps whose labels are objects, with 0 for background and 255 for void; or, if all of them are white
+    on black, masks of one object (:meth:`~mmrefine.files.mask_files.MaskFile.binary`).
 
     Args:
         files: one for each frame that has masks, by the frame's index.
@@ -100,7 +103,7 @@ class PngClipMasks(ClipMasks):
         unusable: what is known of others.
 
     Raises:
-        OSError, ValueError: none of the files can be used, or none holds an object.
+        OSError, ValueError: none of the files can be used, or none contains an object.
     """
 
     def __init__(self, files: dict[int, Path], frames: VideoFrames, unusable: Sequence[list] = ()):
@@ -124,7 +127,7 @@ class PngClipMasks(ClipMasks):
         self.object_ids = sorted(label for label, count in seen.items() if count and label != VOID)
         if not self.object_ids:
             raise ValueError(
-                f'the masks of {frames.path} are empty: no label but background in {_some(files.values())}.'
+                f'the masks of {frames.path} are empty: there is only background in {_some(files.values())}.'
             )
         self.categories = [None] * len(self.object_ids)
         self.are_prompts = len(frames) > 1 and max(seen[k] for k in self.object_ids) == 1

@@ -1,4 +1,4 @@
-"""COCO files of any size, with an index in memory of where each record starts and which image it belongs to."""
+"""COCO files of any size: only an index of the positions of records and of their images is kept in memory."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from mmrefine.core.rle import decode_segmentation, is_absent
 from mmrefine.files.json_stream import Item, walk_json, write_json
 from mmrefine.files.names import name_problem
 
-NO_IMAGE = None  # stands for the image of records that name none
+NO_IMAGE = None  # image id of records without a usable one
 
 
 class CocoImage(NamedTuple):
     """An image of a COCO file.
 
     Attributes:
-        name: its ``file_name``; where that is none, what is there instead.
-        size_hw: its ``height`` and ``width`` in pixels; None where they are not given.
-        problem: why it is not known which file it is; '' where it is.
+        name: its ``file_name``; if that is not a file name, its JSON text.
+        size_hw: its ``height`` and ``width`` in pixels; None if they are missing.
+        problem: why ``name`` is not usable; '' if it is.
     """
 
     name: str
@@ -36,26 +36,26 @@ class CocoImage(NamedTuple):
 
 
 class CocoFile:
-    """A COCO annotation file or results list; takes about 24 bytes of memory per record, and an image's id and name.
+    """A COCO annotation file or results list.
 
-    Records are not looked into before they are read: one that cannot be used is no concern of its neighbours, see
-    :meth:`mask_of`.
+    Takes about 24 bytes of memory per record, plus ids and names of images. Records are validated only when they are
+    read, so that a bad one does not affect others, see :meth:`mask_of`.
 
     Args:
         path: the JSON file; it is read once to the end.
 
     Attributes:
-        path: of the file.
+        path: the JSON file.
         digest: SHA-256 of the file.
-        is_results: it is a list of results, not an object with ``annotations``.
-        image_ids: ids of the images that have records, in the order of their first ones; ``NO_IMAGE`` among them for
-            records without a usable ``image_id``.
+        is_results: whether it is a results list and not an annotation file.
+        image_ids: ids of the images that have records, in the order of their first records; includes ``NO_IMAGE`` if
+            there are records without a usable ``image_id``.
         images: all images by id; empty for results.
-        categories: their names by id; empty for results.
+        categories: category names by id; empty for results.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not JSON, not of COCO's form, no image has an id, or no record names one.
+        ValueError: it is not JSON, not in COCO's format, no image has an id, or no record has an image id.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -64,8 +64,8 @@ class CocoFile:
         self.categories: dict[Any, str] = {}
         self._starts, self._lengths, images = array('q'), array('i'), array('i')
         numbers: dict[Any, int] = {}
-        homeless = ''
-        kinds: dict[str | None, bool] = {}  # of each key, whether there is a list
+        without_image = ''
+        kinds: dict[str | None, bool] = {}  # for each key, whether its value is a list
         digest = hashlib.sha256()
         for item in walk_json(path, digest):
             kinds[item.key] = item.index is not None or item.value == []
@@ -76,9 +76,11 @@ class CocoFile:
                 self._lengths.append(item.length)
                 image_id = _image_id_of(item.value)
                 images.append(numbers.setdefault(image_id, len(numbers)))
-                if image_id is NO_IMAGE and not homeless:
-                    homeless = f'{item.key or "results"}[{item.index}] must have a number or a text as "image_id", got '
-                    homeless += f'{_short(item.value)}.'
+                if image_id is NO_IMAGE and not without_image:
+                    without_image = (
+                        f'{item.key or "results"}[{item.index}] must have a number or a string as "image_id", got '
+                        f'{_short(item.value)}.'
+                    )
             elif item.key == 'images':
                 _add_image(self.images, item.value)
             elif item.key == 'categories' and isinstance(item.value, dict) and is_id(item.value.get('id')):
@@ -93,7 +95,7 @@ class CocoFile:
             raise ValueError(_NO_IMAGES.format(self.path))
         self.image_ids = list(numbers)
         if self.image_ids == [NO_IMAGE]:
-            raise ValueError(f'{self.path}: {homeless}')
+            raise ValueError(f'{self.path}: {without_image}')
         self._numbers = numbers
         numbers_of_records = np.frombuffer(images, np.int32) if images else np.zeros(0, np.int32)
         self._order = np.argsort(numbers_of_records, kind='stable')
@@ -101,7 +103,7 @@ class CocoFile:
 
     @property
     def image_names(self) -> dict[Any, str]:
-        """Names of the images by id, of those that have a usable one."""
+        """Usable names of images by id."""
         return {image_id: image.name for image_id, image in self.images.items() if not image.problem}
 
     def __len__(self) -> int:
@@ -120,7 +122,7 @@ class CocoFile:
         """The records at these indices.
 
         Raises:
-            ValueError: the file is no longer what it was.
+            ValueError: the file has changed.
         """
         records = []
         with open(self.path, 'rb') as file:
@@ -138,7 +140,9 @@ class CocoFile:
         """The (H, W) bool mask of a record of this file; see :func:`decode_record`.
 
         Args:
-            declared_hw: None: the size of the record's image in this file, if it is known.
+            record: an annotation or result.
+            image_hw: size of the image that was read.
+            declared_hw: size of the image that the record was made for; None: the size of its image in this file.
         """
         if declared_hw is None:
             image = self.images.get(_image_id_of(record))
@@ -146,14 +150,14 @@ class CocoFile:
         return decode_record(record, image_hw, declared_hw, self.categories)
 
     def copy(self, file: TextIO, changes: Callable[[int], dict]) -> None:
-        """Write the file again, as ``json.dump`` would, with other values for some fields of its records.
+        """Write a copy of the file, formatted as by ``json.dump``, with new values for some fields of its records.
 
         Args:
             file: opened for writing text.
-            changes: gives the new values for the record at an index.
+            changes: returns the new values for the record at an index.
 
         Raises:
-            ValueError: the file is no longer what it was.
+            ValueError: the file has changed.
         """
         key, digest = None if self.is_results else 'annotations', hashlib.sha256()
 
@@ -174,16 +178,16 @@ def decode_record(
     declared_hw: tuple[int, int] | None = None,
     categories: Container = (),
 ) -> np.ndarray | None:
-    """The (H, W) bool mask of an annotation or result; None where it has a box alone.
+    """The (H, W) bool mask of an annotation or result; None if it has only a box.
 
     Args:
+        record: the annotation or result.
         image_hw: size of the image that was read.
-        declared_hw: size of the image that the record was made for; None if unknown. Polygons must be of an image of
-            this size, like RLE, which contains its size.
-        categories: ids that are known besides whole numbers.
+        declared_hw: size of the image that polygons were made for; None if unknown. (RLE contains its size.)
+        categories: known category ids that are not integers.
 
     Raises:
-        ValueError: the record cannot be used, and why.
+        ValueError: the record cannot be used; the message tells why.
     """
     problem = record_problem(record, categories)
     if problem:
@@ -202,12 +206,12 @@ def record_problem(record: Any, categories: Container = ()) -> str:
         return f'an annotation must be an object, got {_short(record)}.'
     category = record.get('category_id')
     if category is not None and not _is_whole(category) and not (is_id(category) and category in categories):
-        return f'"category_id" must be a whole number, got {_short(category)}.'
+        return f'"category_id" must be an integer, got {_short(category)}.'
     return ''
 
 
 def read_images(path: str | os.PathLike) -> dict[Any, CocoImage]:
-    """The images of a COCO file by id, read no further than to the last of them.
+    """The images of a COCO file by id; reading stops after the list of images.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -225,10 +229,10 @@ def read_images(path: str | os.PathLike) -> dict[Any, CocoImage]:
 
 
 def image_name(record: dict) -> str:
-    """Name of a COCO image. LVIS gives ``coco_url`` only, whose last two parts are folder and file.
+    """File name of a COCO image; LVIS has only ``coco_url``, whose last two parts are folder and file.
 
     Raises:
-        ValueError: it has none that a file could have.
+        ValueError: it has no valid file name.
     """
     name = record.get('file_name', url_name(record))
     problem = name_problem(name)
@@ -238,18 +242,18 @@ def image_name(record: dict) -> str:
 
 
 def is_crowd(record: dict) -> bool:
-    """Whether an annotation is of a crowd, whose masks nobody refines or trains on."""
+    """Whether an annotation is a crowd; such masks are neither refined nor trained on."""
     return bool(record.get('iscrowd'))
 
 
 def url_name(record: dict) -> str | None:
-    """Folder and file out of the ``coco_url`` of an image; None where there is none."""
+    """Folder and file from the ``coco_url`` of an image; None if there is none."""
     url = record.get('coco_url')
     return '/'.join(url.split('/')[-2:]) if isinstance(url, str) else None
 
 
 def is_id(value: Any) -> bool:
-    """Whether something can be the id of an image, a video, an object or a category."""
+    """Whether a value is a valid id of an image, a video, an object or a category."""
     return not isinstance(value, bool) and (
         isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value))
     )
@@ -260,13 +264,13 @@ _CHANGED = '{} was changed while it was being refined; start again with --overwr
 
 
 def _image_id_of(record: Any) -> Any:
-    """The image of a result or annotation; ``NO_IMAGE`` where it names none."""
+    """Image id of an annotation or result; ``NO_IMAGE`` if it has none."""
     image_id = record.get('image_id') if isinstance(record, dict) else None
     return image_id if is_id(image_id) else NO_IMAGE
 
 
 def _add_image(images: dict[Any, CocoImage], record: Any) -> None:
-    """Keep an image; not one without an id, which no record can name."""
+    """Add an image; images without an id are ignored, since no record can refer to them."""
     if not isinstance(record, dict) or not is_id(record.get('id')):
         return
     sides = record.get('height'), record.get('width')

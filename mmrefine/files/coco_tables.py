@@ -1,4 +1,4 @@
-"""COCO annotation files held in memory, for tools that make other files out of them."""
+"""COCO annotation files that are held in memory, for tools that convert them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mmrefine.files.json_stream import read_json
 
 
 def read_annotations(path: str | os.PathLike) -> dict:
-    """An annotation file with the lists ``images``, ``annotations`` and ``categories``, the last two perhaps empty.
+    """Read an annotation file with the lists ``images``, ``annotations`` and ``categories``; the last two may be empty.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not JSON, or not of this form.
+        ValueError: it is not JSON, or not in COCO's format.
     """
     content = read_json(path)
     lists = ('images', 'annotations', 'categories')
@@ -29,11 +29,11 @@ def read_annotations(path: str | os.PathLike) -> dict:
 
 
 def read_results(path: str | os.PathLike) -> list:
-    """A COCO results list.
+    """Read a COCO results list.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not JSON, or no list.
+        ValueError: it is not JSON, or not a list.
     """
     content = read_json(path)
     if not isinstance(content, list):
@@ -46,16 +46,16 @@ def read_results(path: str | os.PathLike) -> list:
 
 
 def usable_records(records: Iterable[Any], content: dict) -> tuple[list[dict], list[str]]:
-    """Annotations or results that belong to an image and a category of ``content`` and have a mask.
+    """Annotations or results that have a mask and belong to an image and a category of ``content``.
 
     Returns:
-        these, and a sentence for each reason why others are left out.
+        the usable records, and a sentence for each reason why others are skipped.
     """
     image_ids = {image['id'] for image in content['images']}
     category_ids = {category['id'] for category in content['categories']}
     usable, left_out = [], defaultdict(list)
-    for place, record in enumerate(records):
-        reason, which = _why_not(record, place, image_ids, category_ids)
+    for index, record in enumerate(records):
+        reason, which = _why_not(record, index, image_ids, category_ids)
         if reason:
             left_out[reason].append(which)
         else:
@@ -64,17 +64,17 @@ def usable_records(records: Iterable[Any], content: dict) -> tuple[list[dict], l
     return usable, [f'{len(found)} of {count} masks {reason}, such as {found[0]}' for reason, found in left_out.items()]
 
 
-def _why_not(record: Any, place: int, image_ids: set, category_ids: set) -> tuple[str, Any]:
-    """Why a record cannot be used, and what to find it by; '' where it can."""
+def _why_not(record: Any, index: int, image_ids: set, category_ids: set) -> tuple[str, Any]:
+    """Why a record cannot be used, or '' if it can; and a value that identifies it."""
     if not isinstance(record, dict):
-        return 'are no objects', f'the one at place {place}'
+        return 'are not JSON objects', f'the one at index {index}'
     image_id, category_id = record.get('image_id'), record.get('category_id')
     if not _is_one_of(image_id, image_ids):
-        return 'belong to images that are not there', image_id
+        return 'belong to images that do not exist', image_id
     if category_ids and not _is_one_of(category_id, category_ids):
-        return 'belong to categories that are not there', category_id
+        return 'belong to categories that do not exist', category_id
     absent = is_absent(record.get('segmentation'))
-    return 'have no segmentation' if absent else '', record.get('id', f'the one at place {place}')
+    return 'have no segmentation' if absent else '', record.get('id', f'the one at index {index}')
 
 
 def _is_one_of(value: Any, ids: set) -> bool:

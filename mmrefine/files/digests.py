@@ -12,11 +12,11 @@ def file_digest(path: str | os.PathLike, algorithm: str = 'sha256') -> str:
     """Hexadecimal digest of a file's content.
 
     Args:
-        path: of the file.
-        algorithm: of :mod:`hashlib`.
+        path: the file.
+        algorithm: name of an algorithm of :mod:`hashlib`.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     digest = hashlib.new(algorithm, usedforsecurity=False)
     with open(path, 'rb') as file:

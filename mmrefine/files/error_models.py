@@ -21,7 +21,7 @@ def write_error_model(path: str | os.PathLike, model: MaskErrorModel) -> None:
 
 
 def read_error_model(path: str | os.PathLike) -> MaskErrorModel:
-    """Read what :func:`write_error_model` wrote.
+    """Read a model written by :func:`write_error_model`.
 
     Raises:
         FileNotFoundError: there is no such file.

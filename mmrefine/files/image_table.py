@@ -15,25 +15,25 @@ from mmrefine.files.names import locate, name_key, real_path, without_suffix
 
 
 class ImageTable:
-    """Images of a file, a folder (searched recursively) or a COCO file.
+    """Images of a job: one file, a folder (searched recursively), or the images of a COCO file.
 
     Args:
-        images: an image file, a folder, or a COCO JSON file whose ``images`` are meant.
-        root: folder from which the names in a COCO file start; None: the folder that the COCO file is in.
+        images: an image file, a folder, or a COCO JSON file.
+        root: folder to which names in the COCO file are relative; None: the folder of the COCO file.
         exclude: files that are not images of the job, such as masks in the same folder.
 
     Attributes:
-        folder: where the names start.
-        names: of the images, as keys: relative to the folder, or as in the COCO file. Files that a COCO file names
-            need not exist.
-        ids: name of the image by its id in the COCO file; empty if the images do not come from one.
-        problems: of images in the COCO file without a usable name, by id, what is wrong with it.
-        ambiguous: of names that were looked up, by name, which several images could be meant.
-        sizes: (H, W) by name as the COCO file has them, None where it does not say; empty without one.
+        folder: the folder to which names are relative.
+        names: names of the images, as keys of a dict: relative to the folder, or as in the COCO file. Files that a COCO
+            file names may be missing.
+        ids: names by id in the COCO file; empty without a COCO file.
+        problems: for images of the COCO file without a usable name, by id, why it is not usable.
+        ambiguous: for names that were looked up and match several images, by name, an error message.
+        sizes: (H, W) by name as in the COCO file, None where it does not state it; empty without a COCO file.
 
     Raises:
         FileNotFoundError: ``images`` or ``root`` does not exist.
-        ValueError: there is no image, or the JSON file is not of COCO's form.
+        ValueError: there is no image, or the JSON file is not in COCO's format.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class ImageTable:
 
     @cached_property
     def _by_key(self) -> dict[str, list[str]]:
-        """Names by their lookup keys."""
+        """Names by lookup key."""
         found = defaultdict(list)
         for name in self.names:
             for key in _keys(name):
@@ -77,27 +77,28 @@ class ImageTable:
 
     @cached_property
     def _by_number(self) -> dict[str, str]:
-        """Names that are numbers; COCO's own images are called by their id with leading zeros."""
+        """Names that are numbers, without leading zeros; files of COCO are named by their id with leading zeros."""
         stems = {PurePosixPath(name_key(name)).stem: name for name in self.names}
         return {str(int(stem)): name for stem, name in stems.items() if stem.isascii() and stem.isdigit()}
 
     @property
     def is_single(self) -> bool:
-        """One image file was given, which needs no name to be found."""
+        """Whether one image file was given, which is found without its name."""
         return self.source.suffix.lower() != '.json' and not self.source.is_dir()
 
     def path(self, name: str) -> Path:
-        """Where the image of this name is."""
+        """Path of an image by name."""
         return locate(self.folder, name)
 
     def find(self, name: str, suffix_counts: bool = True) -> str | None:
-        """The image called ``name``, a path with or without folders and suffix; None if there is none.
+        """The image that matches ``name``, a path with or without folders and suffix; None if there is none.
 
         Args:
-            suffix_counts: False: the name is that of a mask, whose suffix is independent of the image's.
+            name: name of an image or a mask.
+            suffix_counts: whether the suffix must match; False for masks, whose suffix is independent of the image's.
 
         Raises:
-            ValueError: there are several.
+            ValueError: several images match.
         """
         if suffix_counts and name in self.names:
             return name
@@ -112,7 +113,7 @@ class ImageTable:
         return None
 
     def find_id(self, image_id: Any) -> str | None:
-        """The image with this id in the COCO file, or else the one whose file name is the id; None if there is none."""
+        """The image with this id in the COCO file, or whose file name is the id; None if there is none."""
         if image_id in self.ids:
             return self.ids[image_id]
         return self._find_one(str(image_id)) or self._by_number.get(str(image_id))
@@ -125,13 +126,13 @@ class ImageTable:
             return None
 
     def match(self, names: Iterable[str], suffix_counts: bool = True) -> dict[str, str | None]:
-        """The image of each of the ``names`` that belong together.
+        """Match names with images, such as those of all masks of a job; see :meth:`find`.
 
-        A name that could mean several has none, and is among the ``ambiguous``. Other folders do not matter (see
-        :meth:`find`), unless another name is exactly the image's: of ``x/a.png`` and
-        ``y/a.png`` only the first belongs to ``x/a.jpg``.
+        A name that matches several images gets None and is added to ``ambiguous``. Folders may differ, unless another
+        name matches the image exactly: of ``x/a.png`` and ``y/a.png`` only the first belongs to ``x/a.jpg``.
 
         Args:
+            names: names to match.
             suffix_counts: see :meth:`find`.
         """
         found = {name: self._find_one(name, suffix_counts) for name in names}
@@ -140,11 +141,11 @@ class ImageTable:
 
 
 def _keys(name: str) -> list[str]:
-    """Lookup keys of a name, the most exact first: the name, without suffix, without folders, without both."""
+    """Lookup keys of a name, the most specific first: complete, without suffix, without folders, without both."""
     path = PurePosixPath(name_key(name))
     return list(dict.fromkeys([str(path), without_suffix(name), path.name, path.stem]))
 
 
 def _is_exact(name: str, image: str) -> bool:
-    """Whether two names differ in nothing but the suffix."""
+    """Whether two names differ at most in the suffix."""
     return without_suffix(name) == without_suffix(image)

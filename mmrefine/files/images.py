@@ -1,4 +1,4 @@
-"""Reading of images as upright, 8-bit RGB."""
+"""Reading of images as upright 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -16,30 +16,27 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from mmrefine.files.names import check_readable, find_files
 
 _SUSPECT_PIXELS, _MAX_PIXELS = 178_956_970, 10**9
-_MAX_PIXELS_PER_BYTE = 10_000  # a white page of one bit per pixel, packed by PNG, has 8,000
-# Pillow raises any of these for damaged files, with a description of the damage.
+_MAX_PIXELS_PER_BYTE = 10_000  # a white 1-bit page compressed as PNG has 8,000
+# Pillow raises any of these for damaged files.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, ArithmeticError, struct.error)
 _LOCK = threading.Lock()
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
-    """Read an image.
+    """Read an image as (H, W, 3) uint8 RGB.
 
-    A rotation in the EXIF data is carried out, as viewers and drawing tools do. Grey images are repeated in three
-    channels, an alpha channel is dropped, 16-bit grey levels are scaled to 8.
-
-    Returns:
-        (H, W, 3) uint8 RGB.
+    The orientation in the EXIF data is applied, as in viewers and annotation tools. Greyscale images are repeated in
+    three channels, an alpha channel is dropped, and 16-bit grey levels are scaled to 8 bits.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not an image, or a damaged one.
+        ValueError: the file is not an image, or it is damaged.
     """
     image = open_whole(path)
-    # PNG has no more than 16 bits; Pillow before 11 opens them as 32.
+    # PNG has at most 16 bits; Pillow before version 11 opens them as 32.
     is_deep = image.mode.startswith('I;16') or (image.mode == 'I' and image.format == 'PNG')
-    # Orientation is a tag of the file, which conversions may lose: turn first.
+    # Orientation is a tag of the file that conversions may lose: rotate first.
     try:
         image = ImageOps.exif_transpose(image)
     except _DAMAGE as error:
@@ -57,8 +54,8 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
 def open_whole(path: str | os.PathLike | io.BytesIO, name: str = '') -> Image.Image:
     """Decode an image file to its last pixel.
 
-    Pillow refuses images above 179 megapixels, since a small file may claim to be one. Here such images are read up to
-    a gigapixel, if the file has bytes for what it claims.
+    Pillow refuses images above 179 megapixels, since a small file may decompress to one. Here images of up to a
+    gigapixel are read, if the file has a plausible number of bytes.
 
     Args:
         path: of the file, or its content.
@@ -66,7 +63,7 @@ def open_whole(path: str | os.PathLike | io.BytesIO, name: str = '') -> Image.Im
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not an image, a damaged one, or larger than that.
+        ValueError: the file is not an image, is damaged, or is larger than that.
     """
     if isinstance(path, io.BytesIO):
         num_bytes = len(path.getbuffer())
@@ -86,7 +83,7 @@ def _damage_in_words(path: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except UnidentifiedImageError as error:
-        raise ValueError(f'{path} is not an image file that can be read (JPEG, PNG, BMP, TIFF, WebP).') from error
+        raise ValueError(f'{path} is not a readable image file (JPEG, PNG, BMP, TIFF, WebP).') from error
     except _DAMAGE as error:
         raise ValueError(f'image {path} cannot be decoded ({error}); the file is damaged or truncated.') from error
 
@@ -105,22 +102,22 @@ def _check_plausible(image: Image.Image, path: str, num_bytes: int) -> None:
     num_pixels = image.width * image.height
     if num_pixels > _MAX_PIXELS:
         raise ValueError(
-            f'image {path} claims {image.width}x{image.height} pixels, and images of up to {_MAX_PIXELS:,} are read; '
+            f'image {path} has {image.width}x{image.height} pixels, expected at most {_MAX_PIXELS:,}; '
             'cut it into tiles.'
         )
     if num_pixels > _SUSPECT_PIXELS and num_pixels > _MAX_PIXELS_PER_BYTE * num_bytes:
         raise ValueError(
-            f'image {path} claims {image.width}x{image.height} pixels but has {num_bytes:,} bytes only; the file is '
-            'damaged, or made to exhaust memory.'
+            f'image {path} declares {image.width}x{image.height} pixels but has only {num_bytes:,} bytes; the file is '
+            'damaged, or a decompression bomb.'
         )
 
 
 def list_images(folder: str | os.PathLike) -> list[Path]:
-    """All image files under a folder, recursively, in the order of their paths.
+    """All image files under a folder, recursively, sorted by path.
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: it holds no image.
+        ValueError: it contains no image.
     """
     if not Path(folder).is_dir():
         raise FileNotFoundError(f'folder of images {folder} does not exist.')

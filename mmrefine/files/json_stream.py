@@ -1,7 +1,7 @@
 """JSON files of any size, read and written one list element at a time.
 
-The standard library's decoder does the parsing, on a window that moves over the file; other than event parsers such as
-ijson it yields the position of each element in the file, so that elements can be indexed.
+The standard library's decoder parses a window that moves over the file. Unlike event parsers such as ijson, this gives
+the position of each element in the file, so that elements can be indexed.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from typing import Any, NamedTuple, TextIO
 from mmrefine.files.names import check_readable
 
 _CHUNK = 1 << 20
-_BOM = '\xef\xbb\xbf'  # some editors on Windows put it before UTF-8
+_BOM = '\xef\xbb\xbf'  # byte order mark, written by some editors on Windows
 _BLANK = re.compile(r'[ \t\n\r]*')
-# No token but a string is longer, so a mistake further from the end of the window does not come from cutting there.
-_LONGEST_TOKEN = 32
+# Only strings are longer, so an error further from the end of the window is not due to a token that is cut there.
+_MAX_TOKEN = 32
 _decode = json.JSONDecoder().raw_decode
 
 
 class Item(NamedTuple):
-    """A part of a JSON file: an element of a list at the top or under a key at the top, or anything else there, whole.
+    """A part of a JSON file: an element of the top-level list or of a list under a top-level key, or another value.
 
     Attributes:
-        key: key at the top; None if the file is not an object.
-        index: in the list; None for other values, such as an empty list.
+        key: top-level key; None if the file is not an object.
+        index: index in the list; None for values that are not lists, and for empty lists.
         value: the decoded JSON.
-        start, length: where it is in the file, in bytes.
+        start, length: position in the file and length, in bytes.
     """
 
     key: str | None
@@ -40,15 +40,15 @@ class Item(NamedTuple):
 
 
 def walk_json(path: str | os.PathLike, digest: Any = None) -> Iterator[Item]:
-    """The parts of a JSON file in order, held one at a time.
+    """Iterate over the parts of a JSON file in order.
 
     Args:
         path: file in UTF-8, with or without a byte order mark.
-        digest: object of :mod:`hashlib` that is updated with the bytes of the file.
+        digest: hash object of :mod:`hashlib` that is updated with the bytes of the file.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not JSON, or a key is there twice; earlier parts were yielded already.
+        ValueError: it is not valid JSON, or a key occurs twice; parts before the error have been yielded.
     """
     with open(check_readable(path), 'rb') as file:
         other = _other_kind(file.peek(2000)[:2000])
@@ -75,7 +75,7 @@ def walk_json(path: str | os.PathLike, digest: Any = None) -> Iterator[Item]:
 
 
 def read_json(path: str | os.PathLike) -> Any:
-    """A JSON file that fits into memory, whole.
+    """Read a JSON file that fits into memory.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -96,7 +96,7 @@ def read_json(path: str | os.PathLike) -> Any:
 
 
 def write_json(file: TextIO, items: Iterable[Item]) -> None:
-    """Write what :func:`walk_json` yields, to the byte as ``json.dump`` would write the whole."""
+    """Write the items of :func:`walk_json`; the result is identical to that of ``json.dump``."""
     last: Item | None = None
     for item in items:
         is_new = last is None or item.key != last.key
@@ -133,10 +133,10 @@ def _members(window: _Window) -> Iterator[Item]:
         return
     while True:
         if window.peek() != '"':
-            raise window.mistake('a key is missing')
+            raise window.error('a key is missing')
         key = window.value()[0]
         if key in keys:
-            raise window.mistake(f'the key "{key}" for the second time')
+            raise window.error(f'the key "{key}" occurs twice')
         keys.add(key)
         window.take(':')
         yield from _elements(window, key)
@@ -145,7 +145,7 @@ def _members(window: _Window) -> Iterator[Item]:
 
 
 def _elements(window: _Window, key: str | None) -> Iterator[Item]:
-    """The elements of the list that comes next, or what comes instead."""
+    """The elements of the next value if it is a list, else the value."""
     if window.peek() != '[':
         yield Item(key, None, *window.value())
         return
@@ -166,7 +166,7 @@ def _elements(window: _Window, key: str | None) -> Iterator[Item]:
 class _Window:
     """Part of the file that is in memory.
 
-    Bytes are read as Latin-1, one character each: what structures JSON is ASCII, and places are bytes.
+    It is decoded as Latin-1, in which a character is a byte: the syntax of JSON is ASCII, and positions are in bytes.
     """
 
     def __init__(self, file: Any, digest: Any):
@@ -179,11 +179,11 @@ class _Window:
 
     @property
     def offset(self) -> int:
-        """Where in the file it is, in bytes."""
+        """Current position in the file, in bytes."""
         return self._before + self._at
 
     def peek(self) -> str:
-        """The next character that is not blank; '' at the end of the file."""
+        """The next non-blank character; '' at the end of the file."""
         while True:
             self._at = _BLANK.match(self._text, self._at).end()
             if self._at < len(self._text):
@@ -192,26 +192,26 @@ class _Window:
                 return ''
 
     def take(self, allowed: str) -> str:
-        """Go past the next character, which must be one of these."""
+        """Consume the next non-blank character, which must be one of these."""
         character = self.peek()
         if not character or character not in allowed:
-            raise self.mistake(f'expected {" or ".join(allowed)}')
+            raise self.error(f'expected {" or ".join(allowed)}')
         self._at += 1
         return character
 
     def value(self) -> tuple[Any, int, int]:
-        """Go past the next value: it, where it starts and its length."""
+        """Consume the next value; return it with its position and length."""
         self.peek()
         while True:
             try:
                 value, end = _decode(self._text, self._at)
             except json.JSONDecodeError as error:
-                mistake = self.mistake(error.msg.removesuffix(' at'), error.pos - self._at)
+                located = self.error(error.msg.removesuffix(' at'), error.pos - self._at)
                 is_cut = error.msg.startswith('Unterminated') or self._is_near_end(error.pos)
                 if not is_cut or not self._read_on():
-                    raise mistake from error
+                    raise located from error
             else:
-                # 12 may go on as 123, and 1 as 1.5e-7.
+                # 12 may continue as 123, and 1 as 1.5e-7.
                 is_cut = self._text[end : end + 1] in '.eE' and self._is_near_end(end)
                 if not is_cut or not self._read_on():
                     break
@@ -219,14 +219,14 @@ class _Window:
         self._at = end
         return value if text.isascii() else json.loads(text.encode('latin-1').decode('utf-8')), start, len(text)
 
-    def mistake(self, what: str, further: int = 0) -> ValueError:
+    def error(self, what: str, further: int = 0) -> ValueError:
         return ValueError(f'{what} at byte {self.offset + further}')
 
     def _is_near_end(self, position: int) -> bool:
-        return position > len(self._text) - _LONGEST_TOKEN
+        return position > len(self._text) - _MAX_TOKEN
 
     def _read_on(self) -> bool:
-        """Read on and drop what was consumed. False at the end of the file."""
+        """Read the next chunk and drop consumed text; False at the end of the file."""
         kept = self._text[self._at :]
         chunk = self._file.read(max(_CHUNK, len(kept)))
         if chunk and self._digest is not None:

@@ -1,23 +1,23 @@
-"""Manifest of a job's results, so that these are not taken for inputs."""
+"""Manifest of the files that a job has written, so that they are not taken for inputs."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-JOB_FOLDER = '.job'  # what a job keeps for itself
-MANIFEST = 'manifest.jsonl'  # in it: names of the results, one per line, relative to the folder they are in
+JOB_FOLDER = '.job'  # internal files of a job
+MANIFEST = 'manifest.jsonl'  # in that folder: names of the results, one per line, relative to the output folder
 
 
 def is_job_folder(folder: Path) -> bool:
-    """Whether a job has its results in this folder."""
+    """Whether the folder contains the results of a job."""
     return (folder / JOB_FOLDER / MANIFEST).exists()
 
 
 def read_manifest(folder: Path) -> set[str]:
-    """Names of the results of the job that has them in this folder; none where there is no job.
+    """Names of the results of the job in this folder; empty if there is no job.
 
-    A damaged manifest is read as far as it makes sense.
+    Invalid lines of a damaged manifest are skipped.
     """
     try:
         lines = (folder / JOB_FOLDER / MANIFEST).read_bytes().splitlines()

@@ -1,4 +1,4 @@
-"""Masks and label maps in PNG files: one channel, 1, 8 or 16 bits, maybe a palette. Legend: H, W in pixels."""
+"""Masks and label maps in PNG files: one channel of 1, 8 or 16 bits, or a palette. Legend: H, W in pixels."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from mmrefine.files.names import find_files
 
 @dataclass(frozen=True)
 class MaskFile:
-    """Content of a PNG mask and its form.
+    """Content of a PNG mask, with its bit depth and palette.
 
     Attributes:
-        path: where it was read.
+        path: the file.
         values: (H, W) bool, uint8 or uint16: grey levels, or indices into the palette.
         palette: the palette's bytes, RGBRGB...; None for grey levels.
     """
@@ -30,16 +30,16 @@ class MaskFile:
     palette: bytes | None = None
 
     def check_size(self, image_hw: tuple[int, int]) -> MaskFile:
-        """Check that the mask has the size of its image, and return this object.
+        """Check that the mask has the size of its image; return ``self``.
 
         Raises:
-            ValueError: it has another.
+            ValueError: the sizes differ.
         """
         check_same_size(f'mask {self.path} is', self.values.shape, image_hw)
         return self
 
     def save(self, file: BinaryIO, values: np.ndarray) -> None:
-        """Write other values in the same form."""
+        """Write other values with the same bit depth and palette."""
         image = Image.fromarray(values.astype(self.values.dtype))
         if self.palette is not None:
             image.putpalette(self.palette)
@@ -48,8 +48,8 @@ class MaskFile:
     def binary(self) -> np.ndarray:
         """The file as one mask, (H, W) bool.
 
-        Two-valued files are binary: 0/1, 0/255, 0/65535, or one index of a palette. Other grey levels of eight bits
-        are probabilities, 255 for 1, cut at 0.5.
+        Files with two values are binary: 0/1, 0/255, 0/65535, or one palette index. Other 8-bit grey levels are
+        probabilities (255 stands for 1), thresholded at 0.5.
 
         Raises:
             ValueError: it looks like a label map.
@@ -58,16 +58,16 @@ class MaskFile:
         cut = self._foreground_level(levels)
         if cut is None:
             raise ValueError(
-                f'mask {self.path} is neither binary (0/1, 0/255, 0/65535) nor made of 8-bit probabilities: it holds '
-                f'{"the palette indices" if self.palette is not None else "the values"} {_some(levels)}; '
+                f'mask {self.path} must be binary (0/1, 0/255, 0/65535) or 8-bit probabilities, got '
+                f'{"palette indices" if self.palette is not None else "values"} {_some(levels)}; '
                 'for label maps use --semantic.'
             )
         return self.values >= cut
 
     def probabilities(self) -> np.ndarray:
-        """The file as probabilities of one mask, (H, W) float32 in [0, 1], where it is known to hold no label map.
+        """The file as probabilities of one mask, (H, W) float32 in [0, 1]; it must not be a label map.
 
-        Two-valued files are binary, as for :meth:`binary`; other grey levels of eight bits are shares of 255.
+        Files with two values are binary, as in :meth:`binary`; other 8-bit grey levels are divided by 255.
 
         Raises:
             ValueError: it has a palette, or 16 bits.
@@ -76,7 +76,7 @@ class MaskFile:
             return (self.values > 0).astype(np.float32)
         if self.palette is not None or self.values.dtype != np.uint8:
             kind = 'a palette' if self.palette is not None else f'levels of type {self.values.dtype}'
-            raise ValueError(f'mask {self.path} must be binary or hold 8-bit probabilities, got {kind}.')
+            raise ValueError(f'mask {self.path} must be binary or 8-bit probabilities, got {kind}.')
         return self.values.astype(np.float32) / 255
 
     def _foreground_level(self, levels: np.ndarray) -> int | None:
@@ -91,7 +91,7 @@ class MaskFile:
         return self.values.astype(np.uint8) if self.values.dtype == bool else self.values
 
     def from_binary(self, mask: np.ndarray) -> np.ndarray:
-        """Values of an (H, W) bool mask in this file's form; probabilities become 0 and 255."""
+        """Convert an (H, W) bool mask to the values of this file; files of probabilities get 0 and 255."""
         if self.values.dtype == bool:
             return mask
         foreground = self.values.max()
@@ -105,7 +105,7 @@ def read_mask_file(path: str | os.PathLike) -> MaskFile:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not an image, a damaged one, or a colour image.
+        ValueError: it is not an image, is damaged, or is a colour image.
     """
     image = open_whole(path)
     file = MaskFile(str(path), np.asarray(image))
@@ -121,12 +121,12 @@ def read_mask_file(path: str | os.PathLike) -> MaskFile:
 
 
 def _single_channel(values: np.ndarray, path: str, has_alpha: bool) -> np.ndarray:
-    """The one channel that is repeated in a colour image; an alpha channel must be opaque."""
+    """The channel of a colour image whose channels are equal; an alpha channel must be opaque."""
     colours = values[..., :-1] if has_alpha else values
     if (colours != colours[..., :1]).any() or (has_alpha and (values[..., -1] != 255).any()):
         raise ValueError(
-            f'mask {path} is a colour image of {values.shape[2]} channels that differ; expected one channel '
-            '(or equal ones): save masks as greyscale and label maps as indices.'
+            f'mask {path} must have one channel, or equal ones, got a colour image of {values.shape[2]} channels that '
+            'differ; save masks as greyscale and label maps as class indices.'
         )
     return np.ascontiguousarray(colours[..., 0])
 
@@ -136,12 +136,12 @@ def _some(levels: np.ndarray) -> str:
 
 
 def mask_paths(path: str | os.PathLike) -> dict[str, Path]:
-    """PNG files by name: relative to the folder, or the one file's own.
+    """PNG files by name: relative to the folder, or the name of the one file.
 
     Raises:
         ValueError: there is none.
     """
     found = find_files(path, ('.png',))
     if not found:
-        raise ValueError(f'{path} holds no masks: expected PNG files, or a COCO file that ends in .json.')
+        raise ValueError(f'{path} contains no masks: expected PNG files, or a COCO file that ends in .json.')
     return found

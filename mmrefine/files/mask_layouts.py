@@ -1,8 +1,4 @@
-"""File layouts of published datasets with images, ground-truth and coarse masks.
-
-A layout is three patterns: what the ground-truth masks are called, and where image and coarse mask are for each of
-them.
-"""
+"""Directory layouts of published datasets: patterns that find image and coarse mask of each ground-truth mask."""
 
 from __future__ import annotations
 
@@ -20,14 +16,15 @@ from mmrefine.files.mask_files import read_mask_file
 
 @dataclass(frozen=True)
 class MaskLayout:
-    """Patterns of one dataset.
+    """Directory layout of a dataset.
 
     Attributes:
-        gt: regular expression for the ground-truth masks' paths below the root, with named groups.
-        image, coarse: paths below the root and below the folder of coarse masks, with those groups in braces.
-        example: a ground-truth mask, for error messages.
-        labels: files are label maps, of which every label but background and void is one mask; otherwise binary.
-        background: the label of no object; None if there is none.
+        gt: regular expression of the paths of ground-truth masks relative to the root, with named groups.
+        image, coarse: format strings with these groups: path of the image relative to the root, and of the coarse mask
+            relative to the folder of coarse masks.
+        example: path of a ground-truth mask, for error messages.
+        labels: whether files are label maps, in which every label except background and void is a mask.
+        background: label of the background; None if there is none.
     """
 
     gt: str
@@ -38,7 +35,7 @@ class MaskLayout:
     background: int | None = 0
 
     def find(self, root: Path, coarse_root: Path) -> Iterator[MaskTriple]:
-        """The files of all ground-truth masks under the root, in the order of their names, there or not."""
+        """The files of all ground-truth masks under the root, sorted by path; image and coarse mask may be missing."""
         for path in sorted(root.rglob('*.png')):
             match = re.fullmatch(self.gt, path.relative_to(root).as_posix())
             if match:
@@ -46,10 +43,10 @@ class MaskLayout:
                 yield MaskTriple(root / self.image.format(**groups), path, coarse_root / self.coarse.format(**groups))
 
     def read(self, path: Path) -> dict[int, np.ndarray]:
-        """The masks of a file by label, (H, W) bool each; 1 is the label of a binary mask, grey levels are cut at 0.5.
+        """The masks of a file by label, (H, W) bool each; a binary mask has label 1, grey levels are cut at 0.5.
 
         Raises:
-            OSError, ValueError: it cannot be read.
+            OSError, ValueError: the file cannot be read.
         """
         file = read_mask_file(path)
         if not self.labels:
@@ -61,7 +58,7 @@ class MaskLayout:
 
 @dataclass(frozen=True)
 class MaskTriple:
-    """Files that belong together; those of image and coarse mask need not be there."""
+    """Paths of a ground-truth mask, its image and its coarse mask; the latter two may not exist."""
 
     image: Path
     gt: Path
@@ -70,17 +67,17 @@ class MaskTriple:
 
 _DAVIS585 = r'(?P<clip>[^/]+)/(?!init_)(?P<name>(?:[^/]*_)?(?P<frame>[^/_]+))\.png'
 LAYOUTS: dict[str, MaskLayout] = {
-    # CascadePSP: images, masks and coarse masks in one folder, or the coarse masks of each model in one of their own.
+    # CascadePSP: images and masks in one folder, coarse masks in the same folder or one folder per model.
     'big': MaskLayout(r'(?P<name>.+)_gt\.png', '{name}_im.jpg', '{name}_seg.png', '2007_000256_gt.png'),
     'dis5k': MaskLayout(r'gt/(?P<name>.+)\.png', 'im/{name}.jpg', '{name}.png', 'gt/1#Accessories#1#Bag.png'),
-    # Coarse masks by a video network (stm) and by superpixels (sp), beside frames and ground-truth masks.
+    # Coarse masks of a video network (stm) and of superpixels (sp), in the folder of frames and ground-truth masks.
     'davis585-stm': MaskLayout(_DAVIS585, '{clip}/{frame}.jpg', '{clip}/init_stm_{name}.png', 'bear/object1_00009.png'),
     'davis585-sp': MaskLayout(_DAVIS585, '{clip}/{frame}.jpg', '{clip}/init_sp_{name}.png', 'bear/object1_00009.png'),
     'ecssd': MaskLayout(
         r'ground_truth_mask/(?P<name>.+)\.png', 'images/{name}.jpg', '{name}.png', 'ground_truth_mask/0001.png'
     ),
     'msra-b': MaskLayout(r'(?P<name>.+)\.png', '{name}.jpg', '{name}.png', '0_0_272.png'),
-    # ThinObject5K, COIFT and HRSOD as HQ-SAM and CascadePSP hand them on.
+    # ThinObject5K, COIFT and HRSOD as distributed with HQ-SAM and CascadePSP.
     'images-masks': MaskLayout(r'masks/(?P<name>.+)\.png', 'images/{name}.jpg', '{name}.png', 'masks/0001.png'),
     'davis2016': MaskLayout(
         r'Annotations/480p/(?P<name>.+)\.png',

@@ -11,21 +11,21 @@ from typing import Any
 
 from mmrefine.files.manifest import is_job_folder, read_manifest
 
-_LONGEST_NAME = 255  # bytes, of nearly all file systems
+_MAX_NAME_BYTES = 255  # of nearly all file systems
 
 
 def find_files(path: str | os.PathLike, suffixes: Sequence[str]) -> dict[str, Path]:
-    """Files under a folder, recursively, by their names relative to it; a file alone by its own name.
+    """Files in a folder, recursively, by their path relative to it; a single file by its name.
 
-    Hidden files are left out, and what is in hidden folders: such as the ``._a.jpg`` that macOS leaves on other disks.
-    So are the results of jobs: folders under this one that hold some, and what the manifest of this one names.
+    Hidden files and folders are skipped, such as the ``._a.jpg`` that macOS creates on other file systems. So are
+    results of jobs: subfolders with a manifest, and files that the manifest of this folder lists.
 
     Args:
         path: a folder, or a file.
-        suffixes: in lower case, with the dot; others are left out.
+        suffixes: accepted suffixes in lower case, with the dot.
 
     Returns:
-        In the order of the names. Pipes and broken links are listed; reading them fails.
+        files sorted by path; includes pipes and broken links, reading which fails.
     """
     path = Path(path)
     if not path.is_dir():
@@ -44,15 +44,15 @@ def find_files(path: str | os.PathLike, suffixes: Sequence[str]) -> dict[str, Pa
 
 
 def check_readable(path: str | os.PathLike, what: str = 'file') -> Path:
-    """Accept a file that can be opened without waiting for another process.
+    """Return the path if it is a regular file; reading a pipe would wait for another process.
 
     Raises:
-        FileNotFoundError: there is nothing under this name.
-        ValueError: it is a folder, a pipe or a device, or no file can have this name.
+        FileNotFoundError: it does not exist.
+        ValueError: it is a folder, a pipe or a device, or not a valid path.
     """
     reason = name_problem(os.path.basename(os.fspath(path)) or os.fspath(path))
     if reason:
-        raise ValueError(f'{what} {str(path)!r} cannot be a path: {reason}.')
+        raise ValueError(f'{what} {str(path)!r} is not a valid path: {reason}.')
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -67,14 +67,14 @@ def check_readable(path: str | os.PathLike, what: str = 'file') -> Path:
 
 
 def real_path(path: str | os.PathLike) -> Path:
-    """Where a path leads, links followed; other than :meth:`pathlib.Path.resolve` also where they lead in a circle."""
+    """Absolute path with links resolved; unlike :meth:`pathlib.Path.resolve` it accepts circular links."""
     return Path(os.path.realpath(path))
 
 
 def name_problem(name: Any) -> str:
-    """Why no file can have this name; '' for a usable one, which may start with folders."""
+    """Why this is not a valid file name, which may include folders; '' if it is."""
     if not isinstance(name, str):
-        return f'a name must be a text, got {"null" if name is None else repr(name)[:80]}'
+        return f'a name must be a string, got {"null" if name is None else repr(name)[:80]}'
     last = name.replace('\\', '/').rsplit('/', 1)[-1]
     if last in ('', '.', '..'):
         return f'a name must end with a file name, got {name!r}'
@@ -84,29 +84,29 @@ def name_problem(name: Any) -> str:
         longest = max(len(os.fsencode(part)) for part in name.split('/'))
     except UnicodeEncodeError:
         return f'a name must be valid Unicode, got {name[:80]!r}'
-    if longest > _LONGEST_NAME:
-        return f'a name must have at most {_LONGEST_NAME} bytes, got {longest}'
+    if longest > _MAX_NAME_BYTES:
+        return f'a name must have at most {_MAX_NAME_BYTES} bytes, got {longest}'
     return ''
 
 
 def name_key(name: str) -> str:
-    """Normalized name: equal for composed and decomposed accents, and for / and \\ between folders."""
+    """Normalized name, in which composed and decomposed accents, and / and \\ as separators, are the same."""
     return str(PurePosixPath(unicodedata.normalize('NFC', name).replace('\\', '/')))
 
 
 def without_suffix(name: str) -> str:
-    """The :func:`name_key` of a name less its suffix."""
+    """The :func:`name_key` of a name without its suffix."""
     return str(PurePosixPath(name_key(name)).with_suffix(''))
 
 
 def inside(name: str) -> str:
-    """A name that stays under a folder: folders by /, without what leads upwards or to the root."""
+    """Make a name relative and safe to join to a folder: separated by /, without ``..`` and leading slashes."""
     parts = PurePosixPath(name.replace('\\', '/').replace('\0', '_')).parts
     return '/'.join(part for part in parts if part not in ('/', '//', '.', '..')) or '_'
 
 
 def locate(folder: Path, name: str) -> Path:
-    """Path of a file by its name or an equivalent one."""
+    """Path of a file in a folder by its name or an equivalent one (see :func:`name_key`)."""
     plain = name.replace('\\', '/')
     candidates = [name, plain, *(unicodedata.normalize(form, plain) for form in ('NFC', 'NFD'))]
     paths = [folder / candidate for candidate in dict.fromkeys(candidates)]
@@ -114,7 +114,7 @@ def locate(folder: Path, name: str) -> Path:
 
 
 def printable(text: str) -> str:
-    """Text for a terminal, with control characters and invalid characters escaped."""
+    """Escape control characters and invalid characters of a text, for terminals."""
     return ''.join(
         character
         if character.isprintable() or character in '\n\t'

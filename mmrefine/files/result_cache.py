@@ -18,18 +18,18 @@ from mmrefine.files.digests import file_digest
 from mmrefine.structures import RefineResult
 from mmrefine.version import __version__
 
-# What a file that is cut short, overwritten or of another kind can raise in numpy's reader.
+# Errors that numpy raises for truncated, overwritten or foreign files.
 _DAMAGE = (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
 class ResultCache:
-    """Cache folder with one file per result, named by a digest of everything it depends on.
+    """Cache folder with one file per result, named by a digest of everything that the result depends on.
 
-    Any number of threads and processes may share a folder: files appear whole, and who comes second writes the same
-    again. Nothing is ever deleted; the folder may be, at any time.
+    Threads and processes may share a folder: files are written atomically, and concurrent writers write the same
+    content. The cache never deletes files; the folder can be deleted at any time.
 
     Args:
-        folder: made when the first result is written.
+        folder: created when the first result is stored.
         refiner_id: digest of the refiner, see :func:`refiner_fingerprint`.
     """
 
@@ -38,17 +38,18 @@ class ResultCache:
         self.refiner_id = refiner_id
 
     def key(self, image_path: str | os.PathLike, masks: np.ndarray) -> str:
-        """Name of a result: the refiner, the bytes of the image file and the pixels of the (N, H, W) bool masks."""
+        """Key of a result: digest of the refiner, the image file's content and the (N, H, W) bool coarse masks."""
         digest = hashlib.sha256(f'{self.refiner_id} {masks.shape}'.encode())
         digest.update(bytes.fromhex(file_digest(image_path)))
         digest.update(np.packbits(masks).tobytes())
         return digest.hexdigest()
 
     def get(self, key: str, coarse: np.ndarray) -> RefineResult | None:
-        """The result under a key; None if there is none, or a damaged one.
+        """The result with this key; None if it is missing or damaged.
 
         Args:
-            coarse: (N, H, W) bool, the masks that the key was made with.
+            key: key of the result.
+            coarse: (N, H, W) bool, the coarse masks of the key.
         """
         try:
             with np.load(self._path(key), allow_pickle=False) as stored:
@@ -62,7 +63,7 @@ class ResultCache:
         """Store a result.
 
         Raises:
-            OSError: the folder cannot be written to.
+            OSError: the folder is not writable.
         """
         with whole_file(self._path(key), 'wb', shared=True) as file:
             np.savez_compressed(
@@ -79,12 +80,12 @@ class ResultCache:
             )
 
     def _path(self, key: str) -> Path:
-        # Folders of a million files are slow to list and to delete.
+        # Subfolders, because folders with a million files are slow to list and to delete.
         return self.folder / key[:2] / f'{key}.npz'
 
 
 def _result(stored: Mapping[str, np.ndarray], key: str, coarse: np.ndarray) -> RefineResult:
-    """A stored result, checked to be one for this key and these (N, H, W) masks."""
+    """Decode a stored result, validating that it belongs to this key and these (N, H, W) masks."""
     count = len(coarse)
     packed = {name: stored[name] for name in ('masks', 'proposals')}
     columns = {name: stored[name] for name in ('scores', 'accepted', 'proposal_scores', 'reasons')}
@@ -99,7 +100,7 @@ def _result(stored: Mapping[str, np.ndarray], key: str, coarse: np.ndarray) -> R
         )
     )
     if not is_whole:
-        raise ValueError('the file holds another result')
+        raise ValueError('the file does not contain this result')
     masks, proposals = (
         np.unpackbits(bits, count=coarse.size).reshape(coarse.shape).astype(bool) for bits in packed.values()
     )
@@ -110,19 +111,19 @@ def _result(stored: Mapping[str, np.ndarray], key: str, coarse: np.ndarray) -> R
 
 
 def refiner_fingerprint(config: Mapping, checkpoint: str | os.PathLike | None, seed: int) -> str:
-    """Digest of a refiner's config, weights and seed, and of this package's version.
+    """Digest of a refiner's config, weights and seed, and of the version of this package.
 
     Args:
-        config: of the refiner. Of files that it names the content counts.
-        checkpoint: its weights; a file, or an address that stands for itself.
-        seed: of its random draws.
+        config: config of the refiner; files that it names are replaced by their content.
+        checkpoint: its weights: a file, which is replaced by its content, or a URL.
+        seed: its random seed.
     """
     parts = [__version__, seed, _with_digests(config), _with_digests(None if checkpoint is None else str(checkpoint))]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _with_digests(value: Any) -> Any:
-    """A config in types of JSON, names of files replaced by what is in them."""
+    """Convert a config to JSON types, with paths of files replaced by digests of their content."""
     if isinstance(value, Mapping):
         return {str(key): _with_digests(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

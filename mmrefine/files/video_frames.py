@@ -20,17 +20,17 @@ from mmrefine.files.names import check_readable, find_files, name_key, real_path
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v')
 _DEFAULT_FPS = 24.0
 _KEPT = 16
-# These say how many frames they have; of others it is computed from their length in seconds.
-_EXACT_SUFFIXES, _LEAST_SHARE = ('.mp4', '.mov', '.m4v', '.avi'), 0.9
+# Containers that declare their number of frames; for others OpenCV estimates it from the duration, within 10 %.
+_EXACT_SUFFIXES, _MIN_DECODED = ('.mp4', '.mov', '.m4v', '.avi'), 0.9
 _INTEGER, _DECIMAL = re.compile(r'([0-9]+)'), re.compile(r'([0-9]+)\.([0-9]+)')
 _NUMBER = re.compile(r'([0-9]+(?:\.[0-9]+)?)')
 
 
 class VideoFrames(Sequence):
-    """Sequence of the frames of a clip, all of one size, with a cache of the last few.
+    """Sequence of the frames of a clip, all of the same size, with a cache of recent frames.
 
     Attributes:
-        path: where they are.
+        path: folder or video file.
         names: name of each frame without suffix.
         suffix: of the frames' files; of a video's frames, which have none, that of JPEG files.
         size_hw: (H, W) of all of them.
@@ -55,7 +55,7 @@ class VideoFrames(Sequence):
 
         Raises:
             IndexError: there is no such frame.
-            OSError, ValueError: it cannot be read, or has another size than the first.
+            OSError, ValueError: it cannot be read, or its size differs from the first frame's.
         """
         if not -len(self) <= index < len(self):
             raise IndexError(f'{self.path} has {len(self)} frames, got index {index}.')
@@ -95,7 +95,7 @@ class _SelectedFrames(VideoFrames):
 
 
 class FrameFiles(VideoFrames):
-    """Images of a clip in the order in which they are given.
+    """Clip of image files, in the given order.
 
     Which of them can be used is known once all were read, when ``unreadable`` or a size is first asked for. The size of
     the clip is that of most frames.
@@ -166,16 +166,16 @@ class FrameFiles(VideoFrames):
 
 
 class VideoFile(VideoFrames):
-    """Frames of a video file, which are counted when it is opened, since the number in its header may be wrong.
+    """Clip of a video file, whose frames are counted when it is opened, since the number in its header may be wrong.
 
-    Reading forwards decodes every frame once; a step back decodes from the start to that place.
+    Reading forwards decodes every frame once; reading backwards decodes from the start again.
 
     Args:
-        path: of the file.
+        path: the video file.
         allow_gaps: accept a file that has fewer frames than it declares.
 
     Raises:
-        FileNotFoundError: no such file.
+        FileNotFoundError: there is no such file.
         ValueError: it cannot be decoded, or not to its end.
     """
 
@@ -188,7 +188,7 @@ class VideoFile(VideoFrames):
         if not count:
             raise ValueError(f'video {path} cannot be decoded; convert it to MP4 (H.264), or give a folder of frames.')
         declared = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        minimum = declared if path.suffix.lower() in _EXACT_SUFFIXES else int(_LEAST_SHARE * declared)
+        minimum = declared if path.suffix.lower() in _EXACT_SUFFIXES else int(_MIN_DECODED * declared)
         if count < minimum and not allow_gaps:
             raise ValueError(
                 f'video {path} declares {declared} frames but only {count} can be decoded; the file is truncated or '
@@ -208,7 +208,7 @@ class VideoFile(VideoFrames):
     def _read(self, index: int) -> np.ndarray:
         if index < self._next:
             self._rewind(self.path)
-        # Frames shortly before the wanted one are kept, so that reading backwards rewinds once for all of them.
+        # Frames shortly before the requested one are kept too, so that reading backwards rewinds once for all of them.
         while self._next <= index:
             position, self._next = self._next, self._next + 1
             ok = self._capture.grab()
@@ -223,7 +223,7 @@ class VideoFile(VideoFrames):
 
 
 def open_frames(path: str | os.PathLike, allow_gaps: bool = False) -> VideoFrames:
-    """The frames of a clip: a folder of images, in natural order (``f2`` before ``f10``), or a video file.
+    """Open a clip: a folder of images, in natural order (``f2`` before ``f10``), or a video file.
 
     Raises:
         FileNotFoundError: it does not exist.
@@ -247,16 +247,16 @@ def open_frames(path: str | os.PathLike, allow_gaps: bool = False) -> VideoFrame
 
 
 def find_clips(path: str | os.PathLike) -> dict[str, Path]:
-    """Clips by name: a video file or a folder of frames alone, or all those in a folder, also some levels down.
+    """Clips by name: one video file or folder of frames, or all of them under a folder, recursively.
 
     Raises:
-        FileNotFoundError: nothing is there.
-        ValueError: it holds no clip.
+        FileNotFoundError: the path does not exist.
+        ValueError: it contains no clip.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f'frames {path} do not exist: expected a video file, a folder of frames or of clips.')
-    if not path.is_dir() or _holds_frames(path):
+    if not path.is_dir() or _has_frames(path):
         return {real_path(path).name if path.is_dir() else path.stem: path}
     folders = {file.parent for file in find_files(path, IMAGE_SUFFIXES).values()}
     found = [*sorted(folders), *find_files(path, VIDEO_SUFFIXES).values()]
@@ -269,15 +269,15 @@ def find_clips(path: str | os.PathLike) -> dict[str, Path]:
     }
 
 
-def _holds_frames(folder: Path) -> bool:
+def _has_frames(folder: Path) -> bool:
     return any(file.parent == folder for file in find_files(folder, IMAGE_SUFFIXES).values())
 
 
 def natural_order(stems: Iterable[str]) -> list[str]:
-    """Names without suffix, sorted by all their numbers as numbers and by what is between them as text.
+    """Sort names without suffix naturally: numbers by value, other parts as text.
 
-    Digits on both sides of a point are one decimal number, as in time stamps, where nothing tells otherwise: numbers
-    with ``9`` and ``10`` behind the point are counted there.
+    Digits on both sides of a point form a decimal number, as in time stamps, unless the names show that the part after
+    the point is a counter, such as ``9`` and ``10``.
     """
     stems = list(stems)
     fractions = [fraction for stem in stems for _, fraction in _DECIMAL.findall(stem)]
@@ -303,12 +303,12 @@ def match_frames(
 ) -> tuple[dict[int, Path], list[list]]:
     """Files by the index of their frame: that of the same name, else of the same numbers, else of the same last number.
 
-    Numbers count where no two frames share them. A file alone that fits none belongs to the first frame.
+    Numbers are used only if they are unique among the frames. A single file that matches no frame belongs to the first.
 
     Args:
-        files: such as masks.
-        names: of the frames, without suffix.
-        clip: where the frames are, for reports.
+        files: the files.
+        names: names of the frames, without suffix.
+        clip: folder or file of the clip, for messages.
 
     Returns:
         The files of frames, and why others cannot be used, as in :class:`~mmrefine.files.clip_masks.ClipMasks`: they
@@ -341,12 +341,12 @@ def match_frames(
 
 
 def _unique(table: dict, count: int) -> dict:
-    """The table, if the keys of all frames are unique."""
+    """The table if the keys of all frames are unique, else an empty one."""
     return table if len(table) == count and None not in table else {}
 
 
 def check_steps(path: Path, stems: Sequence[str]) -> None:
-    """Refuse a clip that lacks frames: last numbers that rise by multiples of one step, not always by one.
+    """Check that no frames are missing: the last numbers in the names must increase in equal steps.
 
     Raises:
         ValueError: frames are missing.
@@ -360,6 +360,6 @@ def check_steps(path: Path, stems: Sequence[str]) -> None:
     if step > 0 and gaps and all(size % step == 0 for size in steps):
         first = gaps[0]
         raise ValueError(
-            f'{path} lacks {len(gaps)} or more frames: after {stems[first]} comes {stems[first + 1]}, elsewhere names '
-            f'increase by {step}; add the missing frames, or allow gaps (--allow-gaps).'
+            f'{path} lacks at least {len(gaps)} frames: {stems[first]} is followed by {stems[first + 1]}, elsewhere '
+            f'names increase by {step}; add the missing frames, or allow gaps (--allow-gaps).'
         )

@@ -68,7 +68,7 @@ def test_no_margin_is_the_box() -> None:
         ((5, 5, 5, 9), 40, 'at least one pixel'),
         ((0, 0, 21, 9), 40, 'within the image of 10x20'),
         ((-1, 0, 5, 9), 40, 'within the image'),
-        ((0.5, 0, 5, 9), 40, 'whole numbers'),
+        ((0.5, 0, 5, 9), 40, 'integers'),
         ((0, 0, 5), 40, 'four integers'),
         ((0, 0, 5, 9), -1, 'margin_px'),
     ],

@@ -97,7 +97,7 @@ def test_when_refinement_starts_anew():
 
 
 def test_sizes_must_agree():
-    with pytest.raises(ValueError, match='one size'):
+    with pytest.raises(ValueError, match='same size'):
         estimate_flow(np.zeros((64, 64, 3), np.uint8), np.zeros((64, 65, 3), np.uint8))
-    with pytest.raises(ValueError, match='one size'):
+    with pytest.raises(ValueError, match='same size'):
         warp_mask(np.zeros((4, 5), bool), np.zeros((5, 4, 2), np.float32))

@@ -290,7 +290,7 @@ def test_images_and_records_without_a_name_are_left_out(coco, warnings):
     path.write_text(json.dumps(content))
     dataset = coco_dataset(path, per='image', min_area=10)
     assert len(dataset) == 1 and len(dataset[0]['gt_masks']) == 2
-    assert len(warnings) == 3 and 'is not a file name: a name must be a text, got null' in ''.join(warnings)
+    assert len(warnings) == 3 and 'is not a file name: a name must be a string, got null' in ''.join(warnings)
 
 
 def test_polygons_of_an_image_of_another_size_are_refused(coco):

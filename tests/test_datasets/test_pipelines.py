@@ -356,7 +356,7 @@ def test_arguments_that_do_not_fit_are_refused(scenes):
         (dict(path=folder / 'coco.json', into='gt_masks'), 'need category_ids'),
         (dict(path=folder / 'coco.json', into='gt_seg_map'), "kind must be 'labels' or 'cams'"),
         (dict(path=folder / 'coco.json', kind='cams'), "kind must be 'masks'"),
-        (dict(path=folder / 'photos', kind='cams'), 'holds no activation maps'),
+        (dict(path=folder / 'photos', kind='cams'), 'contains no activation maps'),
         (dict(path=folder / 'masks', into='elsewhere'), 'into one of'),
     ):
         with pytest.raises(ValueError, match=message):

@@ -129,7 +129,7 @@ POLYGON = [[1, 1, 4, 1, 4, 3, 1, 3]]
             '7x5 .* but the image is 5x7; height and width are swapped',
         ),
         ({'segmentation': 5}, 'neither polygons nor RLE'),
-        *[({'category_id': value}, '"category_id" must be a whole number') for value in ([1], {}, 'dog', 1.5, True)],
+        *[({'category_id': value}, '"category_id" must be an integer') for value in ([1], {}, 'dog', 1.5, True)],
     ],
 )
 def test_records_that_cannot_be_used(tmp_path: Path, more: dict, message: str) -> None:

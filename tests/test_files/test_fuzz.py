@@ -127,7 +127,7 @@ def test_damaged_bytes_of_json(tmp_path: Path, amount: int) -> None:
             found = read_json(path)
         except ValueError as error:
             check_sentence(error, path)
-            assert expected is None or 'second time' in str(error)
+            assert expected is None or 'occurs twice' in str(error)
         else:
             assert json.dumps(found) == json.dumps(expected)
 

@@ -104,7 +104,7 @@ def test_images_above_pillows_bound_are_read(tmp_path: Path, monkeypatch: pytest
     Image.new('L', (100, 90), 7).save(tmp_path / 'large.png')
     assert read_image(tmp_path / 'large.png').shape == (90, 100, 3) and Image.MAX_IMAGE_PIXELS == 1000
     monkeypatch.setattr(images, '_MAX_PIXELS', 8000)
-    with pytest.raises(ValueError, match='large.png claims 100x90 pixels, and images of up to 8,000 are read; cut it'):
+    with pytest.raises(ValueError, match='large.png has 100x90 pixels, expected at most 8,000; cut it'):
         read_image(tmp_path / 'large.png')
 
 
@@ -114,7 +114,7 @@ def test_files_that_claim_more_than_they_have_bytes_for(tmp_path: Path) -> None:
     data[16:24] = (30_000).to_bytes(4, 'big') * 2  # width and height
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, 'big')
     (tmp_path / 'bomb.png').write_bytes(data)
-    with pytest.raises(ValueError, match='bomb.png claims 30000x30000 pixels but has [0-9]+ bytes only; .* exhaust'):
+    with pytest.raises(ValueError, match='bomb.png declares 30000x30000 pixels but has only [0-9]+ bytes; .* bomb'):
         read_image(tmp_path / 'bomb.png')
     data[16:24] = b'\x7f' * 8
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, 'big')

@@ -75,7 +75,7 @@ def test_same_as_the_standard_library(
         ('{"a": [1, "', 'Unterminated string'),
         ('{"a": 1, }', 'a key is missing at byte 9'),
         ('{"a": 1 "b": 2}', 'expected , or } at byte 8'),
-        ('{"a": [1], "a": [2]}', 'the key "a" for the second time'),
+        ('{"a": [1], "a": [2]}', 'the key "a" occurs twice'),
         ('[1 2]', 'expected , or ] at byte 3'),
         ('[nope]', 'Expecting value at byte 1'),
     ],

@@ -55,9 +55,9 @@ def test_pipes_and_folders_are_refused_and_not_waited_for(tmp_path: Path, read) 
 @pytest.mark.parametrize(
     ('name', 'problem'),
     [
-        (None, 'must be a text, got null'),
-        (7, 'must be a text, got 7'),
-        (['a.jpg'], "must be a text, got .'a.jpg'."),
+        (None, 'must be a string, got null'),
+        (7, 'must be a string, got 7'),
+        (['a.jpg'], "must be a string, got .'a.jpg'."),
         ('', 'must end with a file name'),
         ('.', 'must end with a file name'),
         ('..', 'must end with a file name'),

@@ -166,7 +166,7 @@ def test_coco_with_videos(tmp_path):
 def test_masks_that_do_not_fit(tmp_path):
     frames = write_frames(tmp_path / 'a')
     cases = {
-        'empty': ({'00000': labels()}, 'are empty: no label but background'),
+        'empty': ({'00000': labels()}, 'are empty: there is only background'),
         'small': ({'00000': labels((1, 2))[:10]}, r'is 10x30 \(HxW\) but the image is 20x30'),
         'lost': ({'00008': labels((1, 2)), '00009': labels((1, 2))}, '2 masks belong to no frame'),
     }

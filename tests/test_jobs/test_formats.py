@@ -275,7 +275,7 @@ def test_paths_that_are_wrong(tmp_path: Path) -> None:
         open_masks(masks, tmp_path / 'nowhere')
     with pytest.raises(ValueError, match='cut.json is not valid JSON .*truncated'):
         open_masks(tmp_path / 'cut.json', images)
-    with pytest.raises(ValueError, match='empty holds no masks: expected PNG files'):
+    with pytest.raises(ValueError, match='empty contains no masks: expected PNG files'):
         open_masks(tmp_path / 'empty', images)
     with pytest.raises(ValueError, match='none of the 1 images named in .*m is under .*i: looked for b.png'):
         open_masks(masks, images)

@@ -73,7 +73,7 @@ def test_masks_that_cannot_be_used_are_failures_of_their_image(scenes: Scenes) -
     assert len(errors) == 3
     assert 'colour image of 3 channels' in errors[0]
     assert 'for label maps use --semantic' in errors[1]
-    assert 'not an image file that can be read' in errors[2]
+    assert 'not a readable image file' in errors[2]
 
 
 @pytest.mark.parametrize('size', [5, None, [40], [40, 60, 1], 'ab'])

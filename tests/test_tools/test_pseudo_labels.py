@@ -177,7 +177,7 @@ def test_label_maps_of_odd_annotations(odd_annotations, run_tool):
     for options, written in ((['--check'], False), ([], True)):
         status, out, error = run_tool('coco_to_label_maps.py', *arguments, *options)
         assert status == 1 and '1 objects of 1 categories on 3 images' in out
-        for sentence in ('images that are not there, such as 9', 'categories that are not there, such as 8'):
+        for sentence in ('images that do not exist, such as 9', 'categories that do not exist, such as 8'):
             assert f'1 of 5 masks belong to {sentence}' in error
         assert 'no segmentation, such as 4' in error and 'annotation 5: ' in error
         assert (odd_annotations / 'maps/labels/0.png').exists() == written

@@ -124,7 +124,7 @@ def test_results_are_paired_with_the_annotations_that_they_meet(run_tool, scenes
     (scenes / 'results.json').write_text(json.dumps([elsewhere, {**shape, 'category_id': 2}, shape]))
     paths = scenes / 'results.json', scenes / 'truth.json', scenes / 'pairs'
     done = run_tool('dataset_converters/results_to_coco.py', *paths, '--match')
-    assert done.returncode == 1 and 'categories that are not there, such as 2' in done.stderr
+    assert done.returncode == 1 and 'categories that do not exist, such as 2' in done.stderr
     coarse, true = (json.loads((scenes / 'pairs' / f'{side}.json').read_text()) for side in ('coarse', 'truth'))
     assert [one['segmentation'] for one in coarse['annotations']] == [last['segmentation']]
     assert [one['area'] for one in true['annotations']] == [last['area']] and true['annotations'][0]['id'] == 1
