@@ -16,6 +16,7 @@ import numpy as np
 
 from mmrefine.files.images import IMAGE_SUFFIXES, read_image
 from mmrefine.files.names import check_readable, find_files, name_key, real_path
+from mmrefine.utils import counted
 
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v')
 _DEFAULT_FPS = 24.0
@@ -360,6 +361,6 @@ def check_steps(path: Path, stems: Sequence[str]) -> None:
     if step > 0 and gaps and all(size % step == 0 for size in steps):
         first = gaps[0]
         raise ValueError(
-            f'{path} lacks at least {len(gaps)} frames: {stems[first]} is followed by {stems[first + 1]}, elsewhere '
-            f'names increase by {step}; add the missing frames, or allow gaps (--allow-gaps).'
+            f'{path} lacks at least {counted(len(gaps), "frame")}: {stems[first]} is followed by {stems[first + 1]}, '
+            f'elsewhere names increase by {step}; add the missing frames, or allow gaps (--allow-gaps).'
         )

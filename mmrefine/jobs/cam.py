@@ -1,4 +1,4 @@
-"""Thresholds for class activation maps, and the quality of the label maps of a job."""
+"""Evaluation of class activation maps at several thresholds, and of the label maps of a job."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mmrefine.files.mask_files import read_mask_file
 from mmrefine.jobs.engine import LABEL_QUALITY
 from mmrefine.jobs.outputs import OutputFolder
 
-_EXCUSED = (OSError, ValueError)
+_INPUT_ERRORS = (OSError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class ThresholdScore:
     """Results of one threshold over all readable files.
 
     Attributes:
-        threshold: what scores less is background.
-        foreground: share of the pixels that are not.
-        mean_iou: of the coarse label maps; None without ground truth.
+        threshold: pixels with lower scores are background.
+        foreground: fraction of foreground pixels.
+        mean_iou: mIoU of the coarse label maps; None without ground truth.
     """
 
     threshold: float
@@ -52,10 +52,10 @@ def sweep_thresholds(
 
     Args:
         maps: folder of activation maps, see :class:`~mmrefine.jobs.formats.activation_maps.ActivationMaps`.
-        thresholds: T numbers in [0, 1].
-        gt: folder of ground-truth label maps with the names of the maps; 255 is ignored. Maps without ground truth
-            and files that cannot be read are left out.
-        names: keys and class numbers of the tool that made the maps.
+        thresholds: thresholds in [0, 1].
+        gt: folder of ground-truth label maps with the names of the activation maps; 255 is ignored. Maps without
+            ground truth and files that cannot be read are skipped.
+        names: keys and class numbering of the tool that wrote the maps.
 
     Raises:
         FileNotFoundError: a folder does not exist.
@@ -85,14 +85,14 @@ def sweep_thresholds(
 
 
 def best_threshold(scores: Sequence[ThresholdScore]) -> float | None:
-    """The threshold of the highest mIoU, of equal ones the first; None without ground truth."""
+    """The first threshold with the highest mIoU; None without ground truth."""
     if any(score.mean_iou is None for score in scores):
         return None
     return max(scores, key=lambda score: score.mean_iou).threshold
 
 
 def format_sweep(scores: Sequence[ThresholdScore]) -> str:
-    """Markdown table of thresholds, the best one marked where there is ground truth."""
+    """Markdown table of thresholds; with ground truth the best one is marked."""
     best = best_threshold(scores)
     rows = [
         [
@@ -115,22 +115,21 @@ def compare_label_maps(
 ) -> dict[str, LabelMapScore]:
     """mIoU of the coarse and refined label maps, and pseudo labels if written, of a finished job.
 
-    Writes the numbers to ``label_quality.json`` in the job's folder.
+    Writes the numbers to ``label_quality.json`` in the output folder.
 
     Args:
-        coarse: what was refined: activation maps, or label maps.
-        out: folder of the job.
-        gt: folder of ground-truth label maps. Label maps without ground truth, or with one of another size, are
-            left out.
-        threshold: of the activation maps; None: the coarse masks are label maps.
-        void: the label that is not judged.
-        names: keys and class numbers of the tool that made the activation maps.
+        coarse: the job's input: activation maps or label maps.
+        out: output folder of the job.
+        gt: folder of ground-truth label maps. Label maps without ground truth of the same size are skipped.
+        threshold: threshold of the activation maps; None: the coarse masks are label maps.
+        void: label of ignored pixels.
+        names: keys and class numbering of the tool that wrote the activation maps.
 
     Returns:
-        scores by ``'coarse'``, ``'refined'`` and maybe ``'pseudo labels'``.
+        scores by ``'coarse'``, ``'refined'`` and, if written, ``'pseudo labels'``.
 
     Raises:
-        ValueError: there is no ground truth for any of the label maps.
+        ValueError: no label map has ground truth.
     """
     folders = {'refined': Path(out) / 'masks', 'pseudo labels': Path(out) / 'pseudo_labels'}
     folders = {side: folder for side, folder in folders.items() if folder.is_dir()}
@@ -147,11 +146,11 @@ def compare_label_maps(
             else:
                 before = None if read_coarse is None else read_coarse(name)
             if gt_labels is None or before is None:
-                continue  # the result of an input that was deleted
+                continue  # its input was deleted
             maps = {side: read_mask_file(folder / name).labels() for side, folder in folders.items()}
             if any(labels.shape != gt_labels.shape for labels in (before, *maps.values())):
                 continue
-        except _EXCUSED:
+        except _INPUT_ERRORS:
             continue  # the job itself reports it
         scores['coarse'].add(before, gt_labels)
         for side, labels in maps.items():
@@ -184,7 +183,7 @@ def format_label_quality(scores: dict[str, LabelMapScore]) -> str:
 def _maps_with_gt(
     maps: str | os.PathLike, read_gt: Callable[[str], np.ndarray | None] | None, names: MapNames
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
-    """Classes, scores and ground truth of every file that can be read; scores at the ground truth's size."""
+    """Classes, scores and ground truth of every readable file; scores are resized to the ground truth."""
     for name, path in activation_map_paths(maps).items():
         try:
             check_unambiguous(path)
@@ -196,15 +195,15 @@ def _maps_with_gt(
                     if len(classes)
                     else np.zeros((0, *gt_labels.shape), np.float32)
                 )
-            activation_label_map(classes, scores, threshold=0.5)  # refuses scores that no threshold suits
-        except _EXCUSED:
+            activation_label_map(classes, scores, threshold=0.5)  # validates the scores
+        except _INPUT_ERRORS:
             continue  # the job itself reports it
         if read_gt is None or gt_labels is not None:
             yield classes, scores, gt_labels
 
 
 def _label_map_reader(path: str | os.PathLike) -> Callable[[str], np.ndarray | None]:
-    """A function from a name to the label map of that name, None where there is none; a single file has any name."""
+    """A function that reads the label map with a name, None if there is none; a single file matches any name."""
     table = ImageTable(path)
     folder = table.source.parent if table.is_single else table.source
 

@@ -1,4 +1,4 @@
-"""Work of a job on clips: refine frame by frame, keep masks as RLE, write clip by clip.
+"""Work of a job on clips: refines frame by frame, stores masks as RLE, writes clip by clip.
 
 Legend: N objects, H and W in pixels.
 """
@@ -34,10 +34,10 @@ class VideoReport:
     """Report of a job on clips.
 
     Attributes:
-        clips: one entry for each clip that was done, with counts and flicker.
-        failed: ``{'clip': ..., 'error': ...}`` for each that was skipped.
+        clips: one entry for each refined clip, with counts and flicker.
+        failed: ``{'clip': ..., 'error': ...}`` for each clip that was skipped.
         problems: ``{'clip': ..., 'frame': ..., 'object': ..., 'error': ...}`` for each mask that could not be used;
-            None where it is about all frames, or all objects.
+            frame or object is None if the problem concerns all of them.
     """
 
     clips: list[dict]
@@ -46,12 +46,12 @@ class VideoReport:
 
     @property
     def is_clean(self) -> bool:
-        """Nothing was skipped, and every mask could be used."""
+        """Whether no clip was skipped and every mask could be used."""
         return not self.failed and not self.problems
 
     @property
     def total(self) -> dict[str, Any]:
-        """Sums of the counts, and flicker over all steps of all objects; None where there is none."""
+        """Sums of the counts, and mean flicker over all steps of all objects; None if there are none."""
         total: dict[str, Any] = {'clips': len(self.clips), 'failed_clips': len(self.failed)}
         total |= {key: sum(clip[key] for clip in self.clips) for key in ('frames', 'masks', 'anew')}
         total['problems'] = len(self.problems)
@@ -63,11 +63,11 @@ class VideoReport:
 
 
 class ClipRefiners(NamedTuple):
-    """Refiners for clips, and for single frames.
+    """Refiners of a job on clips.
 
     Attributes:
-        refiner: of clips with masks on all frames.
-        tracker: of clips whose masks are prompts.
+        refiner: refines clips with masks on all frames.
+        tracker: refines clips whose masks are prompts.
     """
 
     refiner: VideoRefiner
@@ -87,10 +87,10 @@ class ClipWork(Work):
 
     Args:
         source: the coarse masks.
-        writers: of the refined ones.
+        writers: writers of the refined masks.
         choices, refiner, about: see :class:`~mmrefine.jobs.work.Work`.
-        overlay: draw the masks over the frames.
-        paths: inputs of the user's besides the masks, by what they are called.
+        overlay: whether to draw the masks over the frames.
+        paths: further inputs, with their roles.
     """
 
     unit = 'frames'
@@ -112,7 +112,7 @@ class ClipWork(Work):
         self._more_paths = list(paths)
         self._outputs: dict[int, list[str]] = {}
 
-    # ---- what there is ----
+    # ---- tasks ----
 
     def groups(self) -> list[range]:
         return [range(task.index, task.index + 1) for task in self.tasks]
@@ -183,9 +183,9 @@ class ClipWork(Work):
         ):
             raise ValueError(f'no frame that can be used has a mask: {next(iter(unreadable.values()))}')
         chosen = model.tracker if masks.are_prompts else model.refiner
-        # Where the refiner computes flow itself it is not done twice.
+        # Flow that the refiner computes anyway is reused.
         own = getattr(chosen, 'propagator', None)
-        tally = _Tally(frames, own if isinstance(own, FlowPropagator) else FlowPropagator())
+        statistics = _ClipStatistics(frames, own if isinstance(own, FlowPropagator) else FlowPropagator())
         rles, scores = [], []
         results = chosen.refine_clip(frames, masks)
         for index in range(len(clip.frames)):
@@ -210,7 +210,7 @@ class ClipWork(Work):
             scores,
             problems,
         )
-        return {**asdict(refined), 'tally': tally.entry()}
+        return {**asdict(refined), 'statistics': statistics.entry()}
 
     def deliver(self, loaded: LoadedClip, masks: dict, out: OutputFolder) -> dict:
         task, clip = loaded.task, refined_clip(masks)
@@ -226,12 +226,12 @@ class ClipWork(Work):
             }
             for frame, row, reason in clip.unusable
         ]
-        return {'entry': {'clip': task.name, **masks['tally']}, 'problems': problems}
+        return {'entry': {'clip': task.name, **masks['statistics']}, 'problems': problems}
 
     @staticmethod
     def _draw(loaded: LoadedClip, clip: RefinedClip, out: OutputFolder) -> None:
         name = f'overlays/{loaded.task.name}.mp4'
-        unfinished = out.unfinished(name).with_suffix('.drawn.mp4')  # OpenCV writes to names only
+        unfinished = out.unfinished(name).with_suffix('.drawn.mp4')  # OpenCV needs a path to write to
         unfinished.parent.mkdir(parents=True, exist_ok=True)
         with OverlayVideo(unfinished, clip.size_hw, loaded.frames.fps) as video:
             for index in range(len(loaded.frames)):
@@ -244,7 +244,7 @@ class ClipWork(Work):
                 file.write(chunk)
         unfinished.unlink()
 
-    # ---- all of them ----
+    # ---- final files ----
 
     def conclude(
         self,
@@ -255,7 +255,7 @@ class ClipWork(Work):
     ) -> VideoReport:
         clips, problems = [], []
         for task, record in done():
-            delivered = record['delivered']['told']
+            delivered = record['delivered']['report']
             clips.append(delivered['entry'])
             problems += [{'clip': task.name, **problem} for problem in delivered['problems']]
         failures = [{'clip': failure['name'], 'error': failure['error']} for failure in failed]
@@ -273,13 +273,13 @@ class ClipWork(Work):
 
 
 def refined_clip(masks: dict) -> RefinedClip:
-    """What a record keeps of a clip."""
-    known = {key: value for key, value in masks.items() if key != 'tally'}
+    """The refined clip that a record stores."""
+    known = {key: value for key, value in masks.items() if key != 'statistics'}
     return RefinedClip(**{**known, 'size_hw': tuple(known['size_hw'])})
 
 
-class _Tally:
-    """Counts over the frames of a clip, and the steps of :func:`mmrefine.core.temporal.flicker`, one by one."""
+class _ClipStatistics:
+    """Counts over the frames of a clip, and its flicker (:func:`mmrefine.core.temporal.flicker`), frame by frame."""
 
     def __init__(self, frames: VideoFrames, flows: FlowPropagator):
         self.frames, self.flows = frames, flows
@@ -289,7 +289,7 @@ class _Tally:
         flows.start_clip()
 
     def add(self, result: FrameResult) -> None:
-        """The next frame."""
+        """Add the result of the next frame."""
         self.counts['frames'] += 1
         self.counts['masks'] += int(np.count_nonzero(result.masks.any(axis=(1, 2))))
         self.counts['anew'] += int(np.count_nonzero(result.restarted))
@@ -307,12 +307,12 @@ class _Tally:
             self.steps[side].append(amount)
 
     def entry(self) -> dict:
-        """Counts, and by side the sum and the number of flicker's steps."""
+        """Counts, and for coarse and refined masks the sum and the number of flicker steps."""
         return {**self.counts, 'flicker': {side: [math.fsum(steps), len(steps)] for side, steps in self.steps.items()}}
 
 
 def format_video_report(report: VideoReport) -> str:
-    """A line for each clip and one with the totals.
+    """Format a report: a line for each clip and one with the totals.
 
     Example:
         >>> flicker = {'coarse': [1.0, 4], 'refined': [0.5, 4]}  # sums over steps, and their number

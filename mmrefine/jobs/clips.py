@@ -51,38 +51,40 @@ def refine_video(
 ) -> VideoReport | None:
     """Refine masks of video clips, see :class:`~mmrefine.models.video.FramewiseVideoRefiner`.
 
-    Under ``out`` are ``masks/<clip>/<frame>.png``, a JSON file, ``overlays/<clip>.mp4`` and ``summary.json``. A job
-    that was killed goes on with the clip where it was. Clips that cannot be read are skipped and reported; a next call
-    tries them again, and does again what has changed: frames, masks, weights and configs are compared by content.
+    Writes ``masks/<clip>/<frame>.png`` or a JSON file, ``overlays/<clip>.mp4`` and ``summary.json`` under ``out``. A
+    job that was interrupted resumes at the clip where it stopped. Clips that cannot be read are skipped and reported.
+    The next call tries them again, and repeats clips whose inputs have changed: frames, masks, weights and configs are
+    compared by content.
 
     Args:
         frames, masks, allow_gaps, videos: see :func:`~mmrefine.jobs.formats.open_clips`.
-        out: folder for the results.
-        model: a refiner for single frames, see :class:`~mmrefine.apis.inferencer.RefineInferencer`; or one for clips,
-            which is used without copying.
-        checkpoint, device, gate, seed: of a refiner for single frames, see the same.
+        out: output folder.
+        model: a refiner for single frames, see :class:`~mmrefine.apis.inferencer.RefineInferencer`; or a refiner for
+            clips, which is not copied.
+        checkpoint, device, gate, seed: options of a refiner for single frames, see
+            :class:`~mmrefine.apis.inferencer.RefineInferencer`.
         min_agreement: see :class:`~mmrefine.models.video.FramewiseVideoRefiner`.
-        sam2: config of a SAM2Refiner. Objects of clips whose masks are prompts are followed by it, without the refiner
-            for single frames; in other clips it takes the place of optical flow.
-        sam2_checkpoint: its weights.
-        fast: SAM2Refiner encodes the quadrants of frames at half size: two passes of the encoder instead of five.
-        prompt_reuse: which of an object's clicks or box SAM2Refiner gets on later frames: 'pr', as in the paper;
-            'pr_gated', those that do not contradict SAM 2's own mask; 'none'; 'all', also SAM 2's decoder. See
+        sam2: config of a SAM2Refiner. It tracks objects of clips whose masks are prompts, without the refiner for
+            single frames; in other clips it replaces optical flow.
+        sam2_checkpoint: weights of the SAM2Refiner.
+        fast: encode the quadrants of frames at half size: two passes of SAM2Refiner's encoder instead of five.
+        prompt_reuse: which of an object's clicks and box SAM2Refiner uses on later frames: 'pr', as in the paper;
+            'pr_gated', those that do not contradict SAM 2's own mask; 'none'; 'all', also in SAM 2's decoder. See
             :class:`~mmrefine.models.sam2_refiner.video_predictor.SAM2RefinerVideoPredictor`.
-        write: formats, of 'png' and 'json'; None: that in which the masks came.
+        write: output formats, 'png' and 'json'; None: the format of the masks.
         overlay: draw the masks over the frames.
-        overwrite: start from scratch; all files that an earlier job has written there are deleted.
-        progress: show it on standard error.
+        overwrite: start from scratch; all files that an earlier job has written to ``out`` are deleted.
+        progress: show progress on standard error.
         launcher, actors: see :func:`~mmrefine.jobs.images.refine_dataset`.
-        debug: show where in the code what made a clip fail was raised.
+        debug: print tracebacks of failed clips.
 
     Returns:
-        What was done; None in all processes of a launcher but the first.
+        the report; with a launcher, only in the first process, None in the others.
 
     Raises:
-        TypeError, ValueError, FileNotFoundError: the arguments are wrong; nothing was written.
-        OutputError: results cannot be written, or another run is writing there.
-        LostProcessError: another process has died; a next call goes on.
+        TypeError, ValueError, FileNotFoundError: the arguments are invalid; nothing was written.
+        OutputError: results cannot be written, or another run is using the folder.
+        LostProcessError: another process has died; call again to resume.
 
     Example:
         >>> report = refine_video('frames/', 'clip_masks/', 'refined_clips/', device='cpu', progress=False)
@@ -95,7 +97,7 @@ def refine_video(
     join_processes(launcher)
     source = open_clips(masks, frames, allow_gaps, videos)
     if source.name == 'prompts' and sam2 is None:
-        raise ValueError(f'{masks} holds clicks and boxes, which only SAM2Refiner tracks; set sam2.')
+        raise ValueError(f'{masks} contains clicks and boxes, which need SAM2Refiner; set sam2.')
     write = tuple(dict.fromkeys(write or (source.writes,)))
     if set(write) - set(CLIP_WRITERS):
         raise ValueError(f'write must name some of the formats {tuple(sorted(CLIP_WRITERS))}, got {write}.')
@@ -157,7 +159,7 @@ def build_refiners(
     if sam2 is not None:
         from mmrefine.models.sam2_refiner import SAM2Propagator, TrackingVideoRefiner, build_video_predictor
 
-        # Neighbouring frames are encoded one after the other: three sets of features are kept.
+        # A frame and its two neighbours are used together.
         cached = {'cached_frames': 3, 'prompt_reuse': prompt_reuse, 'tile_scale': 0.5 if fast else None}
         predictor = build_video_predictor(sam2, sam2_checkpoint, device, **cached)
         tracker, propagator = TrackingVideoRefiner(predictor), SAM2Propagator(predictor)
@@ -171,7 +173,7 @@ def _single(refiners: ClipRefiners) -> BaseRefiner:
 
 
 def _digest(refiners: ClipRefiners, model: Any, sam2: Any, sam2_checkpoint: Any) -> str:
-    """Of everything that refined masks of clips depend on besides the choices."""
+    """Digest of everything that refined masks of clips depend on, except the choices."""
     own = type(model).__name__ if isinstance(model, VideoRefiner) else refiner_digest(_single(refiners), model)
     if sam2 is None:
         return digest_of([own])

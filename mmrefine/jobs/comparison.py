@@ -23,16 +23,16 @@ METRIC_NAMES = ('iou', 'boundary_iou')
 def measure_refiner(
     refiner: BaseRefiner, images: Iterable[LabelledImage], gates: Mapping[str, QualityGate | None] | None = None
 ) -> dict[str, list[dict]]:
-    """Refine masks once, and evaluate the proposals under different gates.
+    """Refine masks once, and evaluate the proposals with different gates.
 
     Args:
-        refiner: its own gate is not used.
-        images: with ground truth.
-        gates: by name; default: ``{'': None}``, every proposal that is not empty is taken.
+        refiner: the refiner; its own gate is not used.
+        images: images with ground truth.
+        gates: gates by name; None: ``{'': None}``, which accepts every proposal that is not empty.
 
     Returns:
-        For each gate a record per mask, as :class:`~mmrefine.evaluation.RefineMetric` writes them with
-        ``per_mask_file``, with ``ms``, the time that refining took, shared among the masks of an image.
+        for each gate one record per mask, as written by :class:`~mmrefine.evaluation.RefineMetric` with
+        ``per_mask_file``, plus ``ms``, the refinement time of the image divided by its number of masks.
     """
     gates = {'': None} if gates is None else gates
     free = refiner.with_gate(False)
@@ -51,7 +51,7 @@ def measure_refiner(
 
 
 def summarize_records(records: Sequence[Mapping]) -> dict[str, float]:
-    """Gains with intervals, harm, win and kept rates and the mean time of one refiner's records."""
+    """Summarize the records of a refiner: gains with intervals, harm, win and kept rates, mean time."""
     coarse, refined = (
         {name: [record[f'{side}_{name}'] for record in records] for name in METRIC_NAMES}
         for side in ('coarse', 'refined')
@@ -62,15 +62,15 @@ def summarize_records(records: Sequence[Mapping]) -> dict[str, float]:
 
 
 def gain_difference(records: Sequence[Mapping], others: Sequence[Mapping]) -> tuple[float, float]:
-    """95 % interval of how much more IoU one refiner gains than another on the same masks, paired by mask."""
+    """95 % interval of the difference of two refiners' mean IoU on the same masks (paired bootstrap)."""
     differences = [one['refined_iou'] - two['refined_iou'] for one, two in zip(records, others, strict=True)]
     return paired_bootstrap(differences, images=[record['img_path'] for record in records])
 
 
 def best_of(records: Mapping[str, Sequence[Mapping]]) -> str:
-    """The recommended refiner: among those whose gain is not significantly lower, the least harmful, then the fastest.
+    """Recommend a refiner: the least harmful, then the fastest, among those not significantly worse than the best.
 
-    Clearly behind is who gains less than the leader by more than chance, with 95 % confidence.
+    Significantly worse means that the 95 % interval of the difference of mean IoU lies below 0.
     """
     summaries = {name: summarize_records(own) for name, own in records.items()}
     leader = max(summaries, key=lambda name: summaries[name]['gain/iou'])
@@ -79,7 +79,7 @@ def best_of(records: Mapping[str, Sequence[Mapping]]) -> str:
 
 
 def oracle(records: Mapping[str, Sequence[Mapping]]) -> dict[str, float]:
-    """Upper bound: the best refiner, or the coarse mask, chosen for each mask by its ground truth."""
+    """Upper bound: for each mask the refiner, or the coarse mask, with the highest IoU is chosen by ground truth."""
     columns = list(zip(*records.values(), strict=True))
     coarse = [column[0]['coarse_iou'] for column in columns]
     best = [max([column[0]['coarse_iou'], *(record['refined_iou'] for record in column)]) for column in columns]
@@ -87,7 +87,7 @@ def oracle(records: Mapping[str, Sequence[Mapping]]) -> dict[str, float]:
 
 
 def format_comparison(records: Mapping[str, Sequence[Mapping]]) -> str:
-    """A table in Markdown, one line per refiner: gains with 95 % intervals, rates, time per mask."""
+    """Markdown table with one row per refiner: gains with 95 % intervals, rates, time per mask."""
     table = Table(box=box.MARKDOWN)
     table.add_column('refiner')
     for title in ('masks', 'IoU gain [95 %]', 'boundary IoU gain [95 %]', 'harm %', 'win %', 'kept %', 'ms/mask'):
@@ -111,7 +111,7 @@ def format_comparison(records: Mapping[str, Sequence[Mapping]]) -> str:
 def _record(
     item: LabelledImage, result: RefineResult, sides: Mapping, index: int, gate: QualityGate | None, ms: float
 ) -> dict:
-    """One mask behind one gate."""
+    """Record of one mask with one gate."""
     features = {name: float(values[index]) for name, values in result.features.items()}
     taken = bool(result.accepted[index]) and not (gate.judge(features) if gate else '')
     record = {'img_path': item.path, 'mask': index, 'kind': item.kind}

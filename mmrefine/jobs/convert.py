@@ -40,23 +40,23 @@ def convert(
     image_root: str | os.PathLike | None = None,
     polygons: float | None = None,
 ) -> dict[str, Any]:
-    """Convert masks of any format to another.
+    """Convert masks to another format.
 
     Args:
-        masks: as for :func:`~mmrefine.jobs.refine_dataset`.
-        out: file or folder, which must not be there yet.
-        to: one of ``TARGETS``; None: that of the suffix of ``out``, .json for COCO and .xml for CVAT.
-        source_format: of ``masks``, if it is not recognized.
-        images: the images; None: not needed where the masks' file contains their sizes.
-        image_root: folder from which the names in a COCO file start, if ``images`` is one.
-        polygons: COCO gets polygons that are at most this far from the edges of the pixels, in pixels, and not RLE.
+        masks: file or folder of masks in any format, as for :func:`~mmrefine.jobs.refine_dataset`.
+        out: output file or folder, which must not exist.
+        to: output format, one of ``TARGETS``; None: by the suffix of ``out``, .json for COCO and .xml for CVAT.
+        source_format: format of ``masks``; None: detected.
+        images: the images; None if the file of masks contains their sizes.
+        image_root: folder to which names in a COCO file are relative, if ``images`` is a COCO file.
+        polygons: write polygons instead of RLE to a COCO file, with at most this distance from pixel edges, in pixels.
 
     Returns:
-        Counts of ``images`` and ``masks``, and ``problems``: sentences about masks that were left out.
+        counts of ``images`` and ``masks``, and ``problems``: sentences about masks that were skipped.
 
     Raises:
-        FileNotFoundError, ValueError: the arguments are wrong, or the size of an image is not known.
-        OutputError: the place cannot be written to.
+        FileNotFoundError, ValueError: the arguments are invalid, or the size of an image is unknown.
+        OutputError: the output cannot be written.
     """
     out, to = Path(out), to or _BY_SUFFIX.get(Path(out).suffix.lower())
     if to not in TARGETS:
@@ -86,7 +86,7 @@ def convert(
     for image in read:
         for name, content in _files(to, image, classes, out):
             if os.path.lexists(out / name):
-                report['problems'].append(f'{image.name}: {out / name} is there already, of another image.')
+                report['problems'].append(f'{image.name}: {out / name} already exists and belongs to another image.')
                 continue
             with whole_file(out / name, 'wb') as file:
                 file.write(content)
@@ -106,7 +106,7 @@ def _files(to: str, image: NewImage, classes: dict[str, int], out: Path) -> list
 
 
 def new_coco(images: Iterable[NewImage], polygons: float | None = None) -> bytes:
-    """A new COCO file: RLE, or polygons within so many pixels of the masks' edges."""
+    """A new COCO file with RLE, or with polygons of this tolerance in pixels."""
     described, annotations, categories = [], [], {}
     for image in images:
         height, width = image.size_hw
@@ -136,11 +136,11 @@ _WHOLE: dict[str, Callable[[Iterable[NewImage], float | None], bytes]] = {
 
 
 def _read(source: MaskFormat, report: dict[str, Any]) -> Iterator[NewImage]:
-    """Masks image by image, then images without any; unusable masks are reported and left out."""
+    """Yield images with masks, then images without any; unusable masks are reported and skipped."""
     empty = list(source.without_masks())
     names = [*(_name(source, task) for task in source.tasks), *(name for name, _ in empty)]
     stems = _stems(names)
-    for place, task in enumerate(source.tasks):
+    for position, task in enumerate(source.tasks):
         try:
             coarse = source.read(task, _size(source, task))
         except Exception as error:  # whatever a damaged file raises, others are converted
@@ -156,26 +156,26 @@ def _read(source: MaskFormat, report: dict[str, Any]) -> Iterator[NewImage]:
             except Exception as error:
                 report['problems'].append(f'{task.image}, {coarse.names[index]}: {error_text(error)}')
         path = task.image_path if task.image_path is not None and task.image_path.is_file() else None
-        yield NewImage(names[place], coarse.size_hw, masks, report['images'], stems[place], path)
+        yield NewImage(names[position], coarse.size_hw, masks, report['images'], stems[position], path)
         report['images'] += 1
         report['masks'] += len(masks)
-    for place, (name, size_hw) in enumerate(empty, len(source.tasks)):
-        yield NewImage(name, size_hw, [], report['images'], stems[place])
+    for position, (name, size_hw) in enumerate(empty, len(source.tasks)):
+        yield NewImage(name, size_hw, [], report['images'], stems[position])
         report['images'] += 1
 
 
 def _name(source: MaskFormat, task: MaskTask) -> str:
-    """Of an image: as it was found, else as the masks' file has it."""
+    """Name of an image: that of the file if there is one, else the name in the file of masks."""
     if task.image_path is not None and task.image_path.is_file():
         return task.image
     try:
         return source.declared_name(task) or task.image
     except (OSError, ValueError):
-        return task.image  # reading it tells what is wrong
+        return task.image  # the error is reported when the masks are read
 
 
 def _stems(names: Sequence[str]) -> list[str]:
-    """Names for files of each image: its own without its suffix, which stays where others have the same without it."""
+    """Names without suffix for the files of each image; the suffix is kept where names would not be unique."""
     safe = [inside(name) for name in names]
     stems = [os.path.splitext(name)[0] if name.lower().endswith(IMAGE_SUFFIXES) else name for name in safe]
     counts = Counter(stem.lower() for stem in stems)
@@ -183,7 +183,7 @@ def _stems(names: Sequence[str]) -> list[str]:
 
 
 def _size(source: MaskFormat, task: MaskTask) -> tuple[int, int]:
-    """(H, W) of an image, from its file or else from the masks' file."""
+    """(H, W) of an image, from its file, or else from the file of masks."""
     if task.image_path is not None and task.image_path.is_file():
         image = open_whole(task.image_path)
         turned = image.getexif().get(0x0112, 1) >= 5  # the orientations that swap the sides
@@ -195,7 +195,7 @@ def _size(source: MaskFormat, task: MaskTask) -> tuple[int, int]:
 
 
 class _AnyImages(ImageTable):
-    """Image table without images, in which every name is found."""
+    """Image table without image files, in which every name is found."""
 
     def __init__(self, source: Path):
         self.source, self.folder = source, source if source.is_dir() else source.parent

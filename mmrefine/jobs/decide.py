@@ -1,4 +1,4 @@
-"""Manual decisions that replace the gate's: results of a finished job are written again without refining."""
+"""Manual decisions that replace the gate's: the results of a finished job are rewritten without refining again."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ def apply_decisions(
     Later runs of the job keep the decisions as long as image, masks, weights and config do not change.
 
     Args:
-        out: folder of the job.
-        decisions: for images, by the ``key`` of their record (see :mod:`mmrefine.jobs.records`), whether the proposals
-            of masks, by their index, are taken.
-        proposals: by key the :meth:`~mmrefine.jobs.refined_masks.RefinedMasks.proposals_digest` that was decided on,
-            where it is known.
+        out: output folder of the job.
+        decisions: whether proposals are accepted, by key of the image (``key`` of its record, see
+            :mod:`mmrefine.jobs.records`) and index of the mask.
+        proposals: :meth:`~mmrefine.jobs.refined_masks.RefinedMasks.proposals_digest` of the proposals that were
+            reviewed, by key; images without one are not checked.
 
     Raises:
-        FileNotFoundError: no job over images has results in the folder, or its inputs are gone.
-        ValueError: there is no such image or mask, no proposal, or the inputs have changed.
-        OutputError: results cannot be written, or another run is writing there.
+        FileNotFoundError: the folder has no results of a job on images, or its inputs are missing.
+        ValueError: an image, a mask or a proposal does not exist, or the inputs have changed.
+        OutputError: results cannot be written, or another run is using the folder.
     """
     job = reopen(out)
     with job:
         left = {index for share in job.start() for index in share.todo}
         tasks = {task.key: task for task in job.work.tasks}
-        decided: dict[str, tuple[dict, RefinedMasks]] = {}  # all are checked before the first is applied
+        decided: dict[str, tuple[dict, RefinedMasks]] = {}  # all are validated before the first is applied
         for key, chosen in decisions.items():
             if key not in tasks:
                 raise ValueError(f'the job in {out} has no image with the key {key!r}.')
             record = job.records.read(key)
             if record is None or tasks[key].index in left:
-                raise ValueError(f'{tasks[key].image} or its masks have changed since; run the job again first.')
+                raise ValueError(f'{tasks[key].image} or its masks have changed; run the job again first.')
             masks = RefinedMasks.from_json(record['masks'])
             if (proposals or {}).get(key, masks.proposals_digest()) != masks.proposals_digest():
                 raise ValueError(f'{tasks[key].image} was refined again since it was reviewed; review it again.')
@@ -63,12 +63,12 @@ def apply_decisions(
 
 
 def reopen(out: str | os.PathLike) -> Job:
-    """Job of a results folder, not started; its work cannot refine."""
+    """Open the job of an output folder, not started; it cannot refine."""
     settings = _read_state(out, 'settings.json')
     if settings.get('unit', ImageWork.unit) != ImageWork.unit:
         raise ValueError(
-            f'{out} holds the masks of clips, whose proposals are not kept: they cannot be reviewed and decided on. '
-            'mmrefine video --overlay draws them; --gate and --no-gate decide for all.'
+            f'{out} contains masks of clips, which cannot be reviewed because their proposals are not stored; '
+            'use mmrefine video --overlay to see them, and --gate or --no-gate to decide for all.'
         )
     arguments = _read_state(out, ARGUMENTS)
     try:
@@ -101,12 +101,13 @@ def _no_results(out: str | os.PathLike) -> FileNotFoundError:
     return FileNotFoundError(f'{out} holds no results of a job over images; give its --out.')
 
 
-def keep_arguments(state: Path, paths: Mapping[str, Any], options: FormatOptions, **more: Any) -> None:
+def save_arguments(state: Path, paths: Mapping[str, Any], options: FormatOptions, **more: Any) -> None:
     """Store the arguments that :func:`reopen` needs.
 
     Args:
-        state: what the job keeps for itself.
+        state: folder of the job's internal files.
         paths: images, masks, image_root and gt, as given.
+        options: options of the masks.
         more: format, pictures and about.
     """
     absolute = {name: None if path is None else os.path.abspath(path) for name, path in paths.items()}
@@ -115,7 +116,7 @@ def keep_arguments(state: Path, paths: Mapping[str, Any], options: FormatOptions
 
 
 def _failures(job: Job, left: set[int]) -> list[dict]:
-    """Reasons why tasks have no result, from the report of the last run."""
+    """Errors of tasks without a result, from the report of the last run."""
     try:
         known = {item['image']: item['error'] for item in read_report(job.out.root / SUMMARY).failed}
     except (OSError, ValueError, KeyError):

@@ -1,7 +1,7 @@
-"""The engine of every job: plan, refine, write, conclude, and resume.
+"""The engine of all jobs: plans, refines, writes, concludes, and resumes.
 
-A job is started once, alone; then any number of processes refine groups of its tasks, in any order; it is concluded
-once, alone. What is done to a task, an image or a clip, is the business of its :class:`Work`.
+One process starts a job; any number of processes refine groups of its tasks, in any order; one process concludes it.
+:class:`Work` defines what is done to a task, which is an image or a clip.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ _SETTLE_S = 60.0  # disks of clusters show files of other machines with some del
 
 
 class Job:
-    """A work and the folder of its results; a context manager that releases the folder.
+    """A work with its output folder; a context manager that releases the folder.
 
     Args:
         work: what is done.
-        out: folder for the results.
-        debug: show where in the code what made a task fail was raised.
+        out: output folder.
+        debug: print tracebacks of failed tasks.
 
     Attributes:
-        on_start: called when the folder is this run's.
+        on_start: called when the folder is locked for this run.
     """
 
     def __init__(self, work: Work, out: str | Path, debug: bool = False):
@@ -54,28 +54,31 @@ class Job:
         if self._lock is not None:
             self._lock.__exit__(None, None, None)
             self._lock = None
-            for folder in (self.state, self.out.root):  # of a job that was refused
+            for folder in (self.state, self.out.root):  # empty if the job was refused
                 with contextlib.suppress(OSError):
                     folder.rmdir()
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, '_lock': None}  # it stays in the process that took it
+        return {**self.__dict__, '_lock': None}  # the lock belongs to the process that took it
 
     # ---- start ----
 
     def start(self, overwrite: bool = False) -> list[Share]:
-        """Prepare the folder, in one process, and return what is left to do.
+        """Prepare the output folder, in one process, and return what is left to do.
+
+        Args:
+            overwrite: delete the results of an earlier job.
 
         Raises:
-            ValueError: results would touch inputs, or the folder holds results of a job with other choices.
-            OutputError: another run uses the folder, or it cannot be written to.
+            ValueError: results would overwrite inputs, or the folder contains results of a job with other choices.
+            OutputError: another run is using the folder, or it is not writable.
         """
         check_names([*self._final_outputs(), *_RESERVED])
         check_apart(self.out, self._all_outputs(), self.work.paths())
         lock = Lock(self.state / 'lock')
         lock.__enter__()
         self._lock = lock
-        self.out = OutputFolder(self.out.root)  # as the run that had the lock before has left it
+        self.out = OutputFolder(self.out.root)  # read again, now that no other run can change it
         self.out.register(self._written_files())
         self.out.check_free(self._all_outputs())
         if overwrite:
@@ -106,7 +109,7 @@ class Job:
         return self.work.read_report(self.out.root / SUMMARY)
 
     def _written_files(self) -> Iterator[tuple[str, str]]:
-        """Names and digests of the results that were written, as far as recorded."""
+        """Names and digests of all results that are recorded."""
         known = [record.get('delivered') for record in self.records]
         with contextlib.suppress(OSError, ValueError):
             known.append(json.loads((self.state / 'final.json').read_text(encoding='utf-8')))
@@ -134,12 +137,12 @@ class Job:
         try:
             choices = json.loads((self.state / 'settings.json').read_text(encoding='utf-8'))['choices']
         except (OSError, ValueError, KeyError, TypeError):
-            return None  # none, or damaged
+            return None  # missing or damaged
         return choices if isinstance(choices, dict) else None
 
     def _left(self) -> Iterator[Share]:
         for group in self.work.groups():
-            # Rounding may depend on what else is in a batch: a group that was left half done is done whole again.
+            # Rounding may depend on what else is in a batch: a group that was interrupted is refined again completely.
             if self.attempts.has(self._keys(group)):
                 yield Share(group.start, group.stop, tuple(group), refine_all=True)
                 continue
@@ -154,7 +157,7 @@ class Job:
         """Keys of all tasks of a share's group."""
         return self._keys(range(share.start, share.stop))
 
-    # ---- what is done ----
+    # ---- state of tasks ----
 
     def _is_done(self, task: Any) -> bool:
         record = self.valid_record(task)
@@ -181,14 +184,14 @@ class Job:
         if any(self.out.digest(name) != files.get(name, '') for name in names):
             return False
         try:
-            return self.work.report_fingerprint(task).agrees(delivered.get('told_of'))
+            return self.work.report_fingerprint(task).agrees(delivered.get('report_of'))
         except (OSError, ValueError):
             return False
 
     # ---- refine ----
 
     def still_left(self, shares: Iterable[Share]) -> list[Share]:
-        """What is left of these shares after another process has exited."""
+        """What is left of these shares; another process may have done a part of them."""
         left = []
         for share in shares:
             todo = tuple(share.todo)
@@ -207,10 +210,11 @@ class Job:
         return shards
 
     def refine(self, model: Any, shares: Iterable[Share], on_progress: Callable[[Progress], None]) -> None:
-        """Refine these shares, one after the other.
+        """Refine shares, one after the other.
 
         Args:
-            model: what the work refines with.
+            model: the model of the work, see :meth:`Work.refine`.
+            shares: the shares.
             on_progress: called with everything that was done.
 
         Raises:
@@ -226,15 +230,16 @@ class Job:
         files = {name: self.out.digest(name) for name in self.work.outputs(task)}
         before = self.records.read(task.key)
         record = {'name': task.name, 'refiner': self.work.refiner, 'inputs': loaded.inputs, 'masks': masks}
-        self.records.write(task.key, {**record, 'delivered': {'files': files, 'told_of': fingerprint, 'told': report}})
-        # A picture that is not wanted any more would show what was before.
+        delivered = {'files': files, 'report_of': fingerprint, 'report': report}
+        self.records.write(task.key, {**record, 'delivered': delivered})
+        # A picture that is no longer requested would show the old result.
         if before is not None and (before.get('masks'), before.get('inputs')) != (masks, loaded.inputs):
             old = before.get('delivered', {}).get('files', {})
             self.out.remove(name for name in old if name not in files)
         return len(report.get('entries', ()))
 
     def deliver_again(self, task: Any, record: dict, masks: dict) -> None:
-        """Write a task again with other masks than its record has."""
+        """Write a task again with masks that differ from its record."""
         self.deliver(Loaded(task, self.work.load(task), record['inputs'], masks), masks)
 
     # ---- conclude ----
@@ -243,21 +248,21 @@ class Job:
         """Write the final files in the order of the tasks, in one process, with the summary last.
 
         Args:
-            failed: of all steps.
+            failed: failures of all shares, see :class:`~mmrefine.jobs.work.Progress`.
 
         Returns:
-            What :meth:`Work.conclude` makes of it.
+            the report, see :meth:`Work.conclude`.
 
         Raises:
-            OutputError: it cannot be written, or records are not there.
+            OutputError: a file cannot be written, or records are missing.
         """
         failed = sorted({failure['task']: failure for failure in failed}.values(), key=lambda item: item['task'])
         indices = self._done({failure['task'] for failure in failed})
-        for failure in failed:  # keeps no old result
+        for failure in failed:  # old results are removed
             task = self.work.tasks[failure['task']]
             old = (self.records.read(task.key) or {}).get('delivered', {}).get('files', {})
             self.out.remove([*self.work.outputs(task), *old])
-        self.out.remove([LABEL_QUALITY])  # whoever measures measures again
+        self.out.remove([LABEL_QUALITY])  # it is out of date
         with contextlib.suppress(OSError):
             (self.state / 'final.json').unlink()
 
@@ -270,7 +275,7 @@ class Job:
         report = self.work.conclude(done, failed, head, self.out)
         self.records.merge(self.work.tasks[index].key for index in indices)
         files = {name: self.out.digest(name) for name in self._final_outputs()}
-        # What failed is tried again, but these files are ours all the same.
+        # Failed tasks are tried again, but the files belong to this job in any case.
         with whole_file(self.state / 'final.json') as file:
             json.dump({'of': None if failed else self._all_tasks(), 'files': files}, file)
         self.attempts.clean()
@@ -293,7 +298,7 @@ class Job:
 
 
 def check_choices(known: dict | None, choices: dict, out: Path) -> None:
-    """Refuse to mix results of different choices.
+    """Check that results of different choices are not mixed.
 
     Raises:
         ValueError: the choices differ.
@@ -305,6 +310,6 @@ def check_choices(known: dict | None, choices: dict, out: Path) -> None:
     if differing:
         shown = [f'{key} {short(known.get(key))}, now {short(choices.get(key))}' for key in differing]
         raise ValueError(
-            f'{out} holds results of a job with other settings ({"; ".join(shown)}); '
+            f'{out} contains results of a job with other settings ({"; ".join(shown)}); '
             'choose another --out, or start again with --overwrite.'
         )

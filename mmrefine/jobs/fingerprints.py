@@ -1,6 +1,6 @@
-"""Detection of changed inputs, by size and time first, which is cheap, then by content.
+"""Detection of changed inputs, first by size and modification time, which is cheap, then by content.
 
-A fingerprint goes into JSON and is kept with each result. Paths are not in it, so that a folder may be moved.
+A fingerprint is stored as JSON with each result. It does not depend on folders, so that they may be moved.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ class Fingerprint:
     """Fingerprint of something that a result depends on.
 
     Args:
-        quick: changes with almost every change, and without one when a file is copied; cheap.
-        content: digest of the content; called when it is wanted.
+        quick: cheap digest, such as of sizes and times; if it is the same, so is the content.
+        content: returns the digest of the content; called only if needed.
     """
 
     quick: str
     content: Callable[[], str]
 
     def as_json(self) -> list[str]:
-        """JSON to be stored with a result."""
+        """The fingerprint as JSON values, to be stored with a result."""
         return [self.quick, self.content()]
 
     def agrees(self, known: Any) -> bool:
@@ -58,7 +58,7 @@ def digest_of(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A config as JSON values, with file names replaced by digests of their content."""
+    """Convert a config to JSON values, with paths of files replaced by digests of their content."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -86,5 +86,5 @@ def _content(path: Path) -> str | None:
 def _is_file(value: str | Path) -> bool:
     try:
         return Path(value).is_file()
-    except (OSError, ValueError):  # too long for a name, or with a zero byte
+    except (OSError, ValueError):  # too long for a name, or with a NUL character
         return False

@@ -1,4 +1,4 @@
-"""Work of a job on images: read, refine in batches, write and report mask by mask.
+"""Work of a job on images: reads, refines in batches, writes and reports mask by mask.
 
 Legend: N masks of an image, H and W its size in pixels.
 """
@@ -28,7 +28,7 @@ from mmrefine.jobs.work import MAX_BATCH_PX, Progress, Work, error_text
 from mmrefine.models.refiners import RefineInput
 from mmrefine.visualization import draw_refinement
 
-_PICTURE_MASKS_PX = 2**26  # a picture of more draws the first masks only
+_PICTURE_MASKS_PX = 2**26  # if there are more, only the first masks are drawn
 _PICTURE_NOTES = 8
 
 
@@ -47,11 +47,11 @@ class ImageWork(Work):
     Args:
         source: the coarse masks.
         choices, refiner, about: see :class:`~mmrefine.jobs.work.Work`.
-        ground_truth: ground truth.
-        pictures: of how many images pictures are drawn; None for all.
-        batch_masks: tasks are refined together as long as they have no more masks than these.
-        workers: threads that read ahead.
-        paths: further inputs of the user's, by what they are called.
+        ground_truth: ground truth of the masks, if there is any.
+        pictures: number of images for which pictures are drawn; None: all.
+        batch_masks: maximum number of masks that are refined together, unless one task has more.
+        workers: number of threads that read ahead.
+        paths: further inputs, with their roles.
     """
 
     unit = 'images'
@@ -75,7 +75,7 @@ class ImageWork(Work):
         self._more_paths = paths or []
         self._pictures = _picture_names(source.tasks, pictures)
 
-    # ---- what there is ----
+    # ---- tasks ----
 
     def groups(self) -> list[range]:
         """Groups of at most ``batch_masks`` masks, or of one task."""
@@ -119,8 +119,8 @@ class ImageWork(Work):
     def load(self, task: MaskTask) -> LoadedImage:
         if task.image_path is None:
             images = self.source.images
-            found_none = f'no image named {task.image} under {images.source}.'
-            raise FileNotFoundError(task.problem or images.ambiguous.get(task.image, found_none))
+            missing = f'no image named {task.image} under {images.source}.'
+            raise FileNotFoundError(task.problem or images.ambiguous.get(task.image, missing))
         image = read_image(task.image_path)
         return LoadedImage(task, image, self.source.read(task, image.shape[:2]))
 
@@ -132,7 +132,7 @@ class ImageWork(Work):
         self, model: RefineInferencer, loaded: list[LoadedImage], on_progress: Callable[[Progress], None]
     ) -> list[dict | Exception]:
         jobs = [_MasksOfImage(item, model.seed) for item in loaded]
-        if len(jobs) > 1:  # a group, which fits into memory
+        if len(jobs) > 1:  # a group of tasks fits into memory
             inputs = [job.next_input(len(job.left)) for job in jobs]
             for job, result in zip(jobs, model.refiner.refine_batch(inputs), strict=True):
                 job.add(encode_results(result))
@@ -146,7 +146,7 @@ class ImageWork(Work):
     def deliver(self, loaded: LoadedImage, masks: dict, out: OutputFolder) -> dict:
         refined, task = RefinedMasks.from_json(masks), loaded.task
         gt, problems = self._ground_truth_of(loaded)
-        entries, drawn, left_alone = [], _Drawn(loaded.image.shape[:2]), Counter()
+        entries, drawn, left_alone = [], _PictureMasks(loaded.image.shape[:2]), Counter()
         for position, pair in enumerate(self.source.write(task, loaded.coarse, refined, out)):
             shape = loaded.coarse.left_alone.get(position, CROWD)
             if shape != CROWD:
@@ -182,7 +182,7 @@ class ImageWork(Work):
         except (OSError, ValueError) as error:
             return None, [{'mask': None, 'error': f'ground truth: {error_text(error)}'}]
 
-    # ---- all of them ----
+    # ---- final files ----
 
     def conclude(
         self,
@@ -195,18 +195,18 @@ class ImageWork(Work):
         failures = [{'image': failure['name'], 'error': failure['error']} for failure in failed]
         problems, has_masks, is_measured = [], False, False
         for task, record in done():
-            delivered = record['delivered']['told']
+            delivered = record['delivered']['report']
             totals.add_image(delivered['entries'], delivered.get('left_alone', {}))
             problems += [{'image': task.image, **problem} for problem in delivered['problems']]
             has_masks |= bool(delivered['entries'])
             is_measured |= any('coarse' in entry for entry in delivered['entries'])
         if self.ground_truth is not None and has_masks and not is_measured and not problems:
             names = ', '.join(path.name for path in self.ground_truth.paths)
-            unknown = 'ground truth: none of the masks has any there; ids and names must match.'
+            unknown = 'ground truth: it contains none of the masks; ids and names must match.'
             problems.append({'image': names, 'mask': None, 'error': unknown})
         self.source.finish(((task, RefinedMasks.from_json(record['masks'])) for task, record in done()), out)
         content = {'total': totals.summary(len(failures), len(problems)), 'failed': failures, 'problems': problems}
-        entries = (entry for _, record in done() for entry in record['delivered']['told']['entries'])
+        entries = (entry for _, record in done() for entry in record['delivered']['report']['entries'])
         first = write_summary(out, {**content, **head}, entries)
         return JobReport(content['total'], failures, first, problems)
 
@@ -215,9 +215,9 @@ class ImageWork(Work):
 
 
 class _MasksOfImage:
-    """The masks of one image on their way through the refiner, some at a time.
+    """Queue of the masks of one image, which are refined some at a time.
 
-    One generator goes through all of them, so that results do not depend on how they are divided.
+    They share one random generator, so that results do not depend on how they are divided.
     """
 
     def __init__(self, loaded: LoadedImage, seed: int):
@@ -244,7 +244,7 @@ class _MasksOfImage:
         return RefineInput(self.loaded.image, stacked, generator=self._generator)
 
     def add(self, items: list[RefinedMask]) -> None:
-        """Add the results of the last ones."""
+        """Add the results of the last input."""
         for index, item in zip(self._current, items, strict=True):
             self._items[index] = item
 
@@ -252,11 +252,11 @@ class _MasksOfImage:
         return RefinedMasks(self.loaded.coarse.size_hw, self._items)
 
 
-class _Drawn:
+class _PictureMasks:
     """The masks of a picture, as many as fit into memory.
 
     Attributes:
-        notes: why proposals were not taken.
+        notes: why proposals were not accepted.
     """
 
     def __init__(self, size_hw: tuple[int, int]):
@@ -273,7 +273,7 @@ class _Drawn:
             self._rejected.append(item.decode())
 
     def masks(self) -> list[np.ndarray]:
-        """Coarse and refined, (N, H, W) bool each."""
+        """Coarse and refined masks, (N, H, W) bool each."""
         return [np.array(side, bool).reshape(-1, *self._size_hw) for side in zip(*self._pairs, strict=True)] or [
             np.zeros((0, *self._size_hw), bool)
         ] * 2
@@ -284,10 +284,10 @@ class _Drawn:
 
 
 def _picture_names(tasks: Any, limit: int | None) -> dict[int, str]:
-    """File names of the pictures of the first tasks, by index: the image's path, numbered where that is not unique."""
+    """File names of the pictures of the first tasks by index: the path of the image, numbered if it is not unique."""
     if limit == 0:
         return {}
-    # Room for a number and the suffix in a name of 255 bytes.
+    # Shortened to leave space for a number and the suffix in a name of 255 bytes.
     stems = [
         '/'.join(map(_shortened, str(PurePosixPath(inside(task.image)).with_suffix('')).split('/'))) for task in tasks
     ]

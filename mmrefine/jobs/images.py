@@ -1,4 +1,4 @@
-"""Refinement of the masks of a whole dataset in files."""
+"""Refinement of the masks of a dataset in files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 from mmrefine.apis.inferencer import DEFAULT_MODEL, RefineInferencer
 from mmrefine.core.regions import SPLITS
 from mmrefine.files.activation_maps import DEFAULT_NAMES, MapNames
-from mmrefine.jobs.decide import keep_arguments
+from mmrefine.jobs.decide import save_arguments
 from mmrefine.jobs.engine import Job
 from mmrefine.jobs.fingerprints import digest_of, plain
 from mmrefine.jobs.formats import FormatOptions, open_ground_truth, open_masks
@@ -61,41 +61,41 @@ def refine_dataset(
 ) -> JobReport | None:
     """Refine masks in files and write them in their own format, with a ``summary.json``.
 
-    A job that was killed goes on where it was when it is called again with the same arguments, and ends with the same
-    files; so does one that is done by several processes, whose number may change. Called again later, it does again
-    what has changed: images, masks, weights and configs are compared by content. Images that cannot be read or
-    refined, or do not fit their masks, are skipped and reported; a next call tries them again.
+    A job that was interrupted resumes when it is called again with the same arguments, and the files are the same as
+    without the interruption; they do not depend on the number of processes either. Later calls repeat images whose
+    inputs have changed: images, masks, weights and configs are compared by content. Images that cannot be read or
+    refined, or do not match their masks, are skipped and reported; the next call tries them again.
 
     Args:
         images, masks, format, image_root: see :func:`~mmrefine.jobs.formats.open_masks`.
-        semantic: the PNG files are label maps.
-        ignore_label: void of label maps, which is not changed; None if there is none.
-        background_label: of label maps, which is not refined; None if every label is an object.
-        cam_threshold: the masks are class activation maps, cut at this score.
-        cam_names: keys and class numbers of the tool that made them.
-        split: how the labels of label maps become regions, see :func:`~mmrefine.core.regions.split_label_map`.
-        ignore_band: see :class:`~mmrefine.jobs.formats.label_maps.LabelMaps`.
-        polygons: COCO files get refined masks as polygons within so many pixels of the masks' edges, not as RLE; see
-            :mod:`mmrefine.core.outlines`.
-        out: folder for the results.
+        out: output folder.
         model, checkpoint, device, gate, seed, batch_masks: see :class:`~mmrefine.apis.inferencer.RefineInferencer`.
-        gt: ground truth of the same format as the masks.
-        pictures: of how many images before/after pictures are drawn; None for all.
-        workers: threads that read images ahead.
-        overwrite: start from scratch; all files that an earlier job has written there are deleted.
-        progress: show it on standard error.
-        launcher: what started this process and others like it, which must share the disk: ``'pytorch'``, ``'slurm'`` or
+        semantic: the PNG files are label maps.
+        ignore_label: void label of label maps, which is not changed; None if there is none.
+        background_label: background label of label maps, which is not refined; None if every label is an object.
+        cam_threshold: the masks are class activation maps, cut at this score.
+        cam_names: keys and class numbering of the tool that wrote them.
+        split: how label maps are split into regions, see :func:`~mmrefine.core.regions.split_label_map`.
+        ignore_band: see :class:`~mmrefine.jobs.formats.label_maps.LabelMaps`.
+        polygons: write refined masks of COCO files as polygons with this tolerance in pixels, instead of RLE; see
+            :mod:`mmrefine.core.outlines`.
+        gt: ground truth in the format of the masks.
+        pictures: number of images for which before/after pictures are drawn; None: all.
+        workers: number of threads that read images ahead.
+        overwrite: start from scratch; all files that an earlier job has written to ``out`` are deleted.
+        progress: show progress on standard error.
+        launcher: what started the processes of the job, which must share a disk: ``'pytorch'``, ``'slurm'`` or
             ``'mpi'``, see :func:`~mmrefine.jobs.launch.join.join_processes`; ``'ray'`` runs on a Ray cluster.
-        actors: how many Ray actors; None: one per GPU of the cluster, or per core where there are none.
-        debug: show where in the code what made an image fail was raised.
+        actors: number of Ray actors; None: one per GPU of the cluster, or per CPU core if there are none.
+        debug: print tracebacks of failed images.
 
     Returns:
-        What was done; None in all processes of a launcher but the first.
+        the report; with a launcher, only in the first process, None in the others.
 
     Raises:
-        TypeError, ValueError, FileNotFoundError: the arguments are wrong; nothing was written.
-        OutputError: results cannot be written, or another run is writing there.
-        LostProcessError: another process has died; a next call goes on.
+        TypeError, ValueError, FileNotFoundError: the arguments are invalid; nothing was written.
+        OutputError: results cannot be written, or another run is using the folder.
+        LostProcessError: another process has died; call again to resume.
 
     Example:
         >>> report = refine_dataset('photos/', 'masks/', 'refined/', device='cpu', progress=False)
@@ -135,7 +135,7 @@ def refine_dataset(
     )
     job = Job(work, Path(out), debug)
     job.on_start = partial(
-        keep_arguments,
+        save_arguments,
         job.state,
         {'images': images, 'masks': masks, 'image_root': image_root, 'gt': gt},
         options,
@@ -149,7 +149,7 @@ def refine_dataset(
 
 
 def check_launch(launcher: str, actors: int | None, workers: int = 1) -> None:
-    """Refuse options that cannot be combined.
+    """Check the options of launchers.
 
     Raises:
         ValueError: a number out of range, or actors without Ray.
@@ -161,15 +161,16 @@ def check_launch(launcher: str, actors: int | None, workers: int = 1) -> None:
 
 
 def refiner_digest(refiner: BaseRefiner, model: Any) -> str:
-    """Digest of everything that results depend on: the refiner's config, files named there, and weights."""
-    config = _made_with(model) if isinstance(model, BaseRefiner) else plain(load_config(model)[0]['model'])
+    """Digest of everything that results depend on: the refiner's config, files that it names, gate and weights."""
+    is_built = isinstance(model, BaseRefiner)
+    config = _constructor_arguments(model) if is_built else plain(load_config(model)[0]['model'])
     gate = refiner.gate
     gate = dataclasses.asdict(gate) if dataclasses.is_dataclass(gate) else str(gate)
     return digest_of([type(refiner).__name__, plain(config), gate, weights_digest(refiner.state_dict())])
 
 
-def _made_with(refiner: BaseRefiner) -> dict[str, Any]:
-    """Arguments of a refiner that was not built from a config, as far as it has attributes of their names."""
+def _constructor_arguments(refiner: BaseRefiner) -> dict[str, Any]:
+    """Arguments of a refiner that was not built from a config, as far as it stores them in attributes."""
     arguments = inspect.signature(type(refiner).__init__).parameters
     kept = {name: value for name, value in vars(refiner).items() if name in arguments}
     return {

@@ -22,14 +22,14 @@ from mmrefine.registry import DATASETS
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """One image.
+    """An image with coarse masks and ground truth.
 
     Attributes:
-        path: of the image.
+        path: path of the image.
         image: (H, W, 3) uint8 RGB.
         coarse: (N, H, W) bool.
-        gt: (N, H, W) bool; None where there is none.
-        kind: a name for masks of this sort, such as 'real' or 'simulated'.
+        gt: (N, H, W) bool; None without ground truth.
+        kind: kind of coarse masks, such as 'real' or 'simulated'.
     """
 
     path: str
@@ -45,16 +45,16 @@ def open_labelled(
     """Read a sample of masks with their images, one image at a time.
 
     Args:
-        data: IMAGES, COARSE and GT as a job takes them, see :func:`~mmrefine.jobs.formats.open_masks`; or the config
-            of a dataset alone, whose test samples are meant. Without GT, masks without ground truth.
-        limit: about how many masks; images are drawn at random until there are so many. None: all.
-        seed: of the draw.
+        data: paths of images, coarse masks and, optionally, ground truth as for a job, see
+            :func:`~mmrefine.jobs.formats.open_masks`; or only a config, whose test dataset is used.
+        limit: approximate number of masks; images are sampled at random until it is reached. None: all.
+        seed: seed of the sample.
 
     Returns:
-        of how many images the sample is drawn, and those that have a mask that can be used.
+        the number of images from which the sample is drawn, and an iterator over images with usable masks.
 
     Raises:
-        FileNotFoundError, ValueError: the data are not what they should be; while reading, they hold no usable mask.
+        FileNotFoundError, ValueError: the data are invalid; raised by the iterator if there is no usable mask.
     """
     count, read = _open_config(data[0]) if len(data) == 1 else _open_files(*data)
     order = np.random.default_rng(seed).permutation(count)
@@ -67,7 +67,7 @@ def open_labelled(
             try:
                 item = read(int(index))
             except (OSError, ValueError) as error:
-                print_log(f'left out: {error}', logger='current')
+                print_log(f'skipped: {error}', logger='current')
                 continue
             if len(item.coarse):
                 num_masks += len(item.coarse)
@@ -79,12 +79,12 @@ def open_labelled(
 
 
 def labelled_images(data: Sequence[str | os.PathLike], limit: int | None = None, seed: int = 0) -> list[LabelledImage]:
-    """What :func:`open_labelled` reads, all of it in memory."""
+    """:func:`open_labelled` as a list."""
     return list(open_labelled(data, limit, seed)[1])
 
 
 def degraded(images: Sequence[LabelledImage], errors: MaskErrorModel, seed: int = 0) -> Iterator[LabelledImage]:
-    """The same images with coarse masks that have measured errors, drawn on their ground truth."""
+    """Replace coarse masks by ground truth with simulated errors."""
     for index, item in enumerate(images):
         rng = np.random.default_rng([seed, index])
         coarse = np.stack([errors.simulate(mask, rng) for mask in item.gt])
@@ -108,8 +108,8 @@ def _open_files(images: str | os.PathLike, masks: str | os.PathLike, gt: str | o
     def read(index: int) -> LabelledImage:
         task = source.tasks[index]
         if task.image_path is None:
-            found_none = f'no image named {task.image}.'
-            raise FileNotFoundError(task.problem or source.images.ambiguous.get(task.image, found_none))
+            missing = f'no image named {task.image}.'
+            raise FileNotFoundError(task.problem or source.images.ambiguous.get(task.image, missing))
         image = read_image(task.image_path)
         coarse = source.read(task, image.shape[:2])
         true = None if gt_masks is None else gt_masks.read(task, coarse)
@@ -119,7 +119,7 @@ def _open_files(images: str | os.PathLike, masks: str | os.PathLike, gt: str | o
                 mask = coarse.mask(position)
                 target = mask if true is None else true.mask(position, mask)
             except ValueError as error:
-                print_log(f'left out, {task.image}, mask {coarse.names[position]}: {error}', logger='current')
+                print_log(f'skipped, {task.image}, mask {coarse.names[position]}: {error}', logger='current')
                 continue
             if target is not None and mask.any():
                 pairs.append((mask, target))

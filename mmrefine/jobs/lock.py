@@ -1,4 +1,4 @@
-"""Lock of a results folder, for one run at a time."""
+"""Lock of an output folder, which allows one run at a time."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ except ImportError:  # Windows
     fcntl = None
 
 _HEARTBEAT_S = 10.0
-_STALE_S = 120.0  # disks of clusters show changes of other machines with up to a minute's delay
+_STALE_S = 120.0  # network file systems may show changes of other machines up to a minute late
 
 
 class Lock:
-    """A context in which no other run writes into the folder.
+    """Context manager in which no other run writes to the folder.
 
-    On one machine the operating system holds the lock, and releases it when the process exits. Machines that share a
-    disk also check the age of the owner's last heartbeat, so the lock of a lost machine is taken over.
+    On one machine the operating system holds the lock and releases it when the process exits. Machines that share a
+    disk also check the age of the owner's last heartbeat, so that the lock of a lost machine is taken over.
 
     Args:
-        path: of the lock file, which contains its owner and start time.
+        path: the lock file, which contains its owner and start time.
     """
 
     def __init__(self, path: Path):
@@ -42,7 +42,7 @@ class Lock:
         """Take the lock.
 
         Raises:
-            OutputError: another run holds it, or the folder cannot be written to.
+            OutputError: another run holds it, or the folder is not writable.
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ class Lock:
             ) from error
         is_held = self._hold()
         owner = self._owner()
-        # Where the system cannot lock, the sign of life has to do for this machine, too.
+        # Without locks of the file system, the heartbeat is used on the same machine too.
         is_far = owner.get('host') != socket.gethostname() or not is_held
         if owner and is_far and time.time() - os.fstat(self._handle).st_mtime < _STALE_S:
             self._refuse()
@@ -74,14 +74,14 @@ class Lock:
         os.close(self._handle)
 
     def _hold(self) -> bool:
-        """Lock the file; False where the file system does not support it."""
+        """Lock the file; False if the file system does not support it."""
         if fcntl is None:
             return False
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._refuse()
-        except OSError:  # a disk without locks
+        except OSError:  # the file system has no locks
             return False
         return True
 

@@ -1,6 +1,6 @@
-"""Output folder of a job, in which it writes only files that its manifest names.
+"""Output folder of a job, in which it writes only files that its manifest lists.
 
-Beside the results lies ``.job/``, in which a job keeps what it needs to go on: the manifest, the lock, the records.
+Its subfolder ``.job/`` contains what a job needs to resume: the manifest, the lock, the records.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from mmrefine.files.names import real_path
 
 
 class OutputFolder:
-    """The folder of a job's results.
+    """The output folder of a job.
 
     Args:
-        root: need not exist.
+        root: the folder, which need not exist.
 
     Raises:
-        ValueError: no folder can have this name.
+        ValueError: it is not a valid path.
 
     Attributes:
-        state: what the job keeps for itself.
-        owned: names of the results, relative to the root, that this job or an earlier one here has written or will.
+        state: folder of the job's internal files.
+        owned: names, relative to the root, of the files that this job or an earlier one has written here or will write.
     """
 
     def __init__(self, root: str | os.PathLike):
@@ -61,7 +61,7 @@ class OutputFolder:
         """Add results to the manifest; must be called in one process before they are written.
 
         Raises:
-            OutputError: a file is there that no job has written, or the folder cannot be written to.
+            OutputError: a file exists that no job has written, or the folder is not writable.
         """
         new = self.check_free(names)
         self.owned.update(new)
@@ -69,10 +69,10 @@ class OutputFolder:
             self._write_manifest()
 
     def check_free(self, names: Iterable[str]) -> list[str]:
-        """Those of the names that are not owned; nothing may be there yet.
+        """Return those of the names that are not owned; such files must not exist.
 
         Raises:
-            OutputError: a file is there that no job has written.
+            OutputError: a file exists that no job has written.
         """
         new = [name for name in names if name not in self.owned]
         for name in new:
@@ -82,10 +82,10 @@ class OutputFolder:
         return new
 
     def register(self, written: Iterable[tuple[str, str]]) -> None:
-        """Add results of a record that are missing in the manifest.
+        """Add recorded results that are missing from the manifest.
 
         Args:
-            written: names, and the digests of what was written; a file with another content may be somebody else's.
+            written: names and digests of the files; a file with another digest may not belong to the job.
         """
         for name, digest in written:
             if name not in self.owned and digest is not None and self.digest(name) == digest:
@@ -93,18 +93,18 @@ class OutputFolder:
 
     @contextmanager
     def open(self, name: str, mode: str = 'w') -> Iterator[IO]:
-        """Write a result, see :func:`~mmrefine.files.atomic.whole_file`.
+        """Open a result for writing, see :func:`~mmrefine.files.atomic.whole_file`.
 
         Raises:
-            OutputError: it is not planned, or cannot be written.
+            OutputError: it is not in the manifest, or cannot be written.
         """
         if name not in self.owned:
-            self.owned |= read_manifest(self.root)  # another process has planned it
+            self.owned |= read_manifest(self.root)  # another process may have planned it
             if name not in self.owned:
                 raise OutputError(f'{self.path(name)} is not in the manifest of this job.')
         path = self.path(name)
         if path.is_dir() and not path.is_symlink():
-            raise OutputError(f'{path} is a folder, where a result must be written; choose another --out.')
+            raise OutputError(f'{path} must be written but is a folder; choose another --out.')
         with whole_file(path, mode, unfinished=self.unfinished(name)) as file:
             yield file
 
@@ -114,7 +114,7 @@ class OutputFolder:
         return self.state / 'unfinished' / (hashlib.sha256(os.fsencode(name)).hexdigest()[:32] + suffix)
 
     def digest(self, name: str) -> str | None:
-        """SHA-256 of a result; None where it is not there, or cannot be read."""
+        """SHA-256 of a result; None if it is missing or cannot be read."""
         try:
             path = self.path(name)
             return None if path.is_symlink() else file_digest(path)
@@ -122,7 +122,7 @@ class OutputFolder:
             return None
 
     def remove(self, names: Iterable[str]) -> None:
-        """Delete results that the manifest names, and folders that become empty.
+        """Delete results that the manifest lists, and folders that become empty.
 
         Raises:
             OutputError: they cannot be deleted.
@@ -133,10 +133,10 @@ class OutputFolder:
                 continue
             try:
                 path = self.path(name)
-            except OutputError:  # by a link that somebody has made since
+            except OutputError:  # a folder was replaced by a link
                 continue
             if path.is_dir() and not path.is_symlink():
-                continue  # not what was written
+                continue  # replaced by a folder
             if os.path.lexists(path):
                 remove_results(path)
             removed.append(path)
@@ -144,7 +144,7 @@ class OutputFolder:
             self._remove_empty(folder)
 
     def clear(self) -> None:
-        """Delete all results and all that the job keeps, but the lock.
+        """Delete all results and internal files of the job, except the lock.
 
         Raises:
             OutputError: they cannot be deleted.
@@ -172,28 +172,29 @@ class OutputFolder:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Refuse two results with one name.
+    """Check that the names of results are unique.
 
     Raises:
-        ValueError: they have.
+        ValueError: two are the same.
     """
     counts = Counter(names)
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
-        raise ValueError(f'{twice[0]} has the name of another file of the job; rename it.')
+        raise ValueError(f'{twice[0]} has the same name as another file that the job writes; rename it.')
 
 
 def check_apart(out: OutputFolder, names: Iterable[str], inputs: Iterable[tuple[str, Path]]) -> None:
-    """Refuse to write to inputs.
+    """Check that results do not overwrite inputs.
 
     Args:
-        names: of the results.
-        inputs: what they are called, such as ``'masks'``, and where they are; files or folders.
+        out: the output folder.
+        names: names of the results.
+        inputs: roles, such as ``'masks'``, and paths of input files and folders.
 
     Raises:
         ValueError: a result would be, contain or lie in an input.
     """
-    # Of results in folders it is the folder that must be free of inputs.
+    # Top-level folders of results must not contain inputs.
     folders = {real_path(out.root / name.split('/')[0]) for name in names} | {real_path(out.state)}
     for what, path in inputs:
         path = real_path(path)
@@ -201,7 +202,7 @@ def check_apart(out: OutputFolder, names: Iterable[str], inputs: Iterable[tuple[
             if folder == path:
                 problem = f'results would overwrite the {what} {path}'
             elif folder in path.parents:
-                problem = f'results would be written to {folder}, which holds the {what} {path}'
+                problem = f'results would be written to {folder}, which contains the {what} {path}'
             elif path in folder.parents and path.is_dir():
                 problem = f'results would be written to {folder}, among the {what} {path}'
             else:

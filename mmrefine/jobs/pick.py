@@ -30,11 +30,11 @@ class Pick:
     """Result of :func:`pick`.
 
     Attributes:
-        name: of the best candidate, ``<refiner>, <option>``.
-        config: of its refiner, with ``type``, to be written under ``model``.
+        name: name of the best candidate, ``<refiner>, <option>``.
+        config: config of its refiner, with ``type``, for ``model`` in a config file.
         checkpoint: its weights, if any.
-        records: per candidate a record for each mask, see :func:`~mmrefine.jobs.comparison.measure_refiner`.
-        about: what the masks were that it was measured on.
+        records: for each candidate a record for each mask, see :func:`~mmrefine.jobs.comparison.measure_refiner`.
+        about: description of the masks on which candidates were compared.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Pick:
     about: str
 
     def table(self) -> str:
-        """All candidates side by side, in Markdown."""
+        """Markdown table of all candidates."""
         return format_comparison(self.records)
 
 
@@ -59,23 +59,23 @@ def pick(
 ) -> Pick:
     """Compare refiners and their main options on a sample of masks.
 
-    With ground truth of a few masks these are measured; fewer than 40 are joined by copies whose coarse masks have the
-    same distribution of errors. Without any, the pixelwise majority of the candidates stands in for
-    the ground truth where they agree; coarse masks are then all drawn with the errors measured against it. That tells
-    which candidate repairs such errors best on such objects, and favours what most candidates would say.
+    With ground truth for some masks, candidates are compared on them; fewer than 40 masks are supplemented by copies
+    whose coarse masks have simulated errors of the same distribution. Without ground truth, the pixelwise majority of
+    the candidates replaces it where they agree, and all coarse masks have simulated errors with the distribution
+    measured against the majority. This favours candidates that are similar to most others.
 
-    Options that are tried: the gate on and off, and for refiners of several steps the first step alone.
+    The options are the gate on and off and, for refiners with several steps, the first step only.
 
     Args:
-        images, masks: as a job takes them.
-        gt: of the same format as the masks, of some or all of them.
+        images, masks: images and coarse masks, as for a job.
+        gt: ground truth for some or all masks, in the format of the masks.
         candidates: names of bundled models or configs, or pairs of these and a checkpoint.
-        limit: about how many masks are tried.
-        device: where refiners run; None: a GPU where there is one.
-        seed: of the sample and of the errors.
+        limit: approximate number of masks.
+        device: device of the refiners; None: a GPU if there is one.
+        seed: seed of the sample and of simulated errors.
 
     Raises:
-        FileNotFoundError, ValueError: the data or a candidate are not what they should be; no mask to judge by.
+        FileNotFoundError, ValueError: the data or a candidate are invalid, or no mask can be used.
     """
     sample = labelled_images([images, masks, *([] if gt is None else [gt])], limit, seed)
     variants = {}
@@ -85,15 +85,15 @@ def pick(
         sample = _by_majority(sample, [refiner for refiner, _, _ in variants.values()])
         tested = list(degraded(sample, measure_errors(sample), seed))
         about = (
-            f'{_count(tested)} masks drawn with the errors of the given ones; ground truth: the majority of candidates'
+            f'{_count(tested)} masks with simulated errors like those given; ground truth: majority of the candidates'
         )
     else:
         tested, about = sample, f'{_count(sample)} masks with ground truth'
-        if _count(sample) < _ENOUGH:
-            copies = -(-_ENOUGH // _count(sample)) - 1
+        if _count(sample) < _MIN_MASKS:
+            copies = -(-_MIN_MASKS // _count(sample)) - 1
             errors = measure_errors(sample)
             drawn = [item for copy in range(copies) for item in degraded(sample, errors, seed + copy)]
-            tested, about = [*sample, *drawn], f'{about}, and {_count(drawn)} drawn with the same errors'
+            tested, about = [*sample, *drawn], f'{about}, and {_count(drawn)} with simulated errors like theirs'
     records, configs = {}, {}
     for name, (refiner, config, checkpoint) in variants.items():
         gates = {'gate': refiner.gate, 'no gate': None} if refiner.gate else {'no gate': None}
@@ -108,7 +108,7 @@ def pick(
 def _variants(
     model: str | os.PathLike, checkpoint: str | None, device: str | torch.device | None
 ) -> dict[str, tuple[BaseRefiner, dict, str | None]]:
-    """A refiner, and if it has several steps also with its first step alone."""
+    """A refiner and, if it has several steps, the same with its first step only."""
     content, default_checkpoint = load_config(model)
     checkpoint = checkpoint or (None if default_checkpoint is None else str(default_checkpoint))
     config = content['model'].to_dict()
@@ -135,12 +135,12 @@ def _by_majority(images: Sequence[LabelledImage], refiners: Sequence[BaseRefiner
         )
         majority = proposals.mean(axis=0) >= 0.5
         agree = np.min([binary_iou(own, majority) for own in proposals], axis=0) >= _MIN_AGREEMENT
-        agree &= binary_iou(item.coarse, majority) >= 0.5  # else it is another object
+        agree &= binary_iou(item.coarse, majority) >= 0.5  # otherwise they segment another object
         if agree.any():
             found.append(replace(item, coarse=item.coarse[agree], gt=majority[agree]))
     if not found:
         raise ValueError(
-            'the candidates agree on none of the masks, so nothing can replace ground truth; give --gt for a few.'
+            'the candidates agree on none of the masks and cannot replace ground truth; give --gt for some masks.'
         )
     return found
 
@@ -150,7 +150,7 @@ def _count(images: Sequence[LabelledImage]) -> int:
 
 
 def as_config(picked: Pick) -> str:
-    """Config file of the choice."""
+    """Content of a config file with the chosen refiner."""
     content: dict = {'model': picked.config}
     if picked.checkpoint is not None:
         content['load_from'] = os.path.abspath(picked.checkpoint)

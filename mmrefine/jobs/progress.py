@@ -1,4 +1,4 @@
-"""Progress of a job: a bar on a terminal, occasional lines in a log."""
+"""Progress of a job: a bar on a terminal, lines at intervals in a log."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class JobProgress:
-    """Images done, rate and time left, on standard error.
+    """Progress on standard error: images done, rate, time left.
 
     Args:
-        total: images to do.
-        enabled: False shows nothing.
-        unit: what they are called, such as frames.
+        total: number of images.
+        enabled: whether anything is shown.
+        unit: name of the units, if they are not images.
     """
 
     def __init__(self, total: int, enabled: bool = True, unit: str = 'images'):
@@ -66,8 +66,8 @@ def print_start(total: int, left: int, concluded: bool) -> None:
     """Print to standard error what an earlier run has done, if there was one.
 
     Args:
-        total, left: tasks, which are images or clips.
-        concluded: the results are complete.
+        total, left: numbers of all tasks, and of those left to do.
+        concluded: whether the results are complete.
     """
     if concluded:
         text = f'already done: nothing has changed since the results were written ({total} of {total}).'

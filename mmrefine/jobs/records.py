@@ -1,12 +1,12 @@
-"""Records of a job's tasks, from which it resumes, writes again and makes review pages without refining again.
+"""Records of a job's tasks, with which it resumes, rewrites results and makes review pages without refining again.
 
-While a job works, each task has a file of its own, a *part*. When it concludes, they become one file,
-``records.jsonl``, one line per task in the order of the tasks. Anything in it that is damaged, empty or of another job
-counts as not there.
+While a job runs, each task has a file, a *part*. When it concludes, the parts are merged into ``records.jsonl``, one
+line per task in the order of the tasks. Damaged records are treated as missing.
 
-A record holds, in types of JSON: ``key`` and ``name`` of the task; ``refiner``, a digest of all that chooses how is
-refined; ``inputs``, fingerprints by name; ``masks``, see :meth:`~mmrefine.jobs.refined_masks.RefinedMasks.as_json`
-(of clips ``frames``, a list of such); ``delivered``, what was written of it.
+A record consists of JSON values: ``key`` and ``name`` of the task; ``refiner``, a digest of the refiner and all its
+settings; ``inputs``, fingerprints by name; ``masks``, see
+:meth:`~mmrefine.jobs.refined_masks.RefinedMasks.as_json`, or for clips the fields of
+:class:`~mmrefine.jobs.formats.clips.RefinedClip`; ``delivered``, digests of the files written and the task's report.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class Records:
     """The records of a job.
 
     Args:
-        folder: what the job keeps for itself; need not exist.
+        folder: folder of the job's internal files, which need not exist.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
         self._parts, self._path = folder / 'parts', folder / RECORDS
-        self._places: dict[str, tuple[int, int]] | None = None
+        self._spans: dict[str, tuple[int, int]] | None = None
 
     def read(self, key: str) -> dict | None:
         """The record of a task; None if there is none."""
@@ -49,7 +49,7 @@ class Records:
         return None
 
     def has(self, key: str) -> bool:
-        """Whether there is a record."""
+        """Whether a task has a record."""
         return self.read(key) is not None
 
     def write(self, key: str, record: dict) -> None:
@@ -73,10 +73,10 @@ class Records:
                 if record is not None:
                     file.write(_encode(record))
         remove_results(self._parts)
-        self._places = None
+        self._spans = None
 
     def __iter__(self) -> Iterator[dict]:
-        """All records: those of a concluded job in the order of its tasks, then the parts of one at work."""
+        """All records: the merged ones in the order of the tasks, then the parts of a running job."""
         for key in list(self._index()):
             record = self.read(key)
             if record is not None:
@@ -89,29 +89,29 @@ class Records:
 
     def _index(self) -> dict[str, tuple[int, int]]:
         """Offset and length of the line of each key."""
-        if self._places is None:
-            self._places, start = {}, 0
+        if self._spans is None:
+            self._spans, start = {}, 0
             with contextlib.suppress(OSError), open(self._path, 'rb') as file:
                 for line in file:
                     record = _decode(line)
                     if record is not None:
-                        self._places[record['key']] = (start, len(line))
+                        self._spans[record['key']] = (start, len(line))
                     start += len(line)
-        return self._places
+        return self._spans
 
     def _part(self, key: str) -> Path:
-        # Folders of a million files are slow to list and to delete; keys may be no names of files.
+        # Subfolders, because folders with a million files are slow; a hash, because keys may not be valid file names.
         name = hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:32]
         return self._parts / name[:2] / f'{name}.json'
 
 
 def _encode(record: dict) -> bytes:
-    text = json.dumps(record)  # json.dump takes four times as long
+    text = json.dumps(record)
     return f'{{"crc32": {zlib.crc32(text.encode())}, "record": {text}}}\n'.encode()
 
 
 def _decode(line: bytes, key: str | None = None) -> dict | None:
-    """A record; None if it is damaged, or that of another key."""
+    """Decode a record; None if it is damaged or has another key."""
     head, separator, text = line.rstrip(b'\n').removesuffix(b'}').partition(b', "record": ')
     if not separator or head != b'{"crc32": %d' % zlib.crc32(text):
         return None
@@ -125,24 +125,24 @@ def _decode(line: bytes, key: str | None = None) -> dict | None:
 
 
 class Attempts:
-    """Marks of attempts, so that work that kills its process is not tried for ever.
+    """Marks of unfinished attempts, so that work that crashes the process is not tried forever.
 
     Args:
-        folder: what the job keeps for itself.
+        folder: folder of the job's internal files.
     """
 
     def __init__(self, folder: Path):
         self._folder = folder / 'attempts'
 
     def begun(self, keys: Iterable[str]) -> int:
-        """How many attempts at exactly these tasks have ended with the death of the process."""
+        """Number of attempts at exactly these tasks that were begun and not ended, because the process died."""
         try:
             return int(self._path(keys).read_text())
         except (OSError, ValueError):
             return 0
 
     def has(self, keys: Iterable[str]) -> bool:
-        """Whether work on exactly these tasks was begun and not done."""
+        """Whether an attempt at exactly these tasks is marked."""
         return self._path(keys).exists()
 
     def begin(self, keys: Iterable[str], count: int) -> None:

@@ -1,7 +1,6 @@
-"""Results of one image with masks as RLE, as they are stored in records.
+"""Refined masks of one image as RLE, as stored in records. Legend: N masks, H and W in pixels.
 
-Proposals are kept whether they were accepted or not, so that a review can show them and another decision can be
-applied without refining again. Legend: N masks, H and W in pixels.
+Rejected proposals are stored too, so that a review can show them and decisions can be changed without refining again.
 """
 
 from __future__ import annotations
@@ -21,18 +20,18 @@ from mmrefine.structures import RefineResult
 
 @dataclass(frozen=True)
 class RefinedMask:
-    """One mask.
+    """One refined mask.
 
     Attributes:
-        rle: the proposal as compressed RLE, ``{'size': [H, W], 'counts': text}``; None where there is none: the coarse
-            mask could not be used, was left alone or is empty.
-        score: the refiner's estimate of the quality of the mask that goes out, in [0, 1].
-        proposal_score: the same of the proposal.
-        gain: the quality that the gate expects the proposal to gain; None where the refiner does not estimate it.
-        accepted: the proposal replaces the coarse mask.
+        rle: the proposal as compressed RLE, ``{'size': [H, W], 'counts': string}``; None if there is none because the
+            coarse mask is unusable, empty, or not refined.
+        score: the refiner's estimate of the IoU of the resulting mask, in [0, 1].
+        proposal_score: the refiner's estimate of the IoU of the proposal, in [0, 1].
+        gain: ``expected_gain`` of the gate's features; None if the refiner does not estimate it.
+        accepted: whether the proposal replaces the coarse mask.
         reason: why it does not; '' if it does.
-        failed: the coarse mask is unusable for this ``reason``.
-        decided: a person decided, not the gate.
+        failed: whether the coarse mask is unusable, for this ``reason``.
+        decided: whether a reviewer decided, instead of the gate.
     """
 
     rle: dict | None = None
@@ -50,20 +49,20 @@ class RefinedMask:
 
     @property
     def area_px(self) -> int:
-        """Pixels of the proposal."""
+        """Area of the proposal in pixels."""
         return int(coco_mask.area(self.rle))
 
     @property
     def box_xywh(self) -> list[float]:
-        """Box of the proposal."""
+        """Box of the proposal, xywh in pixels."""
         return coco_mask.toBbox(self.rle).tolist()
 
 
 class RefinedMasks(Sequence):
-    """The N masks of an image, in the order of the coarse ones.
+    """The N refined masks of an image, in the order of the coarse masks.
 
     Args:
-        size_hw: (H, W).
+        size_hw: (H, W) of the image.
         items: the masks.
     """
 
@@ -77,13 +76,14 @@ class RefinedMasks(Sequence):
         return self._items[index]
 
     def with_decisions(self, decisions: dict[int, bool], reason: str) -> RefinedMasks:
-        """The same with other decisions, by index: True takes the proposal, False keeps the coarse mask.
+        """A copy with decisions of a reviewer.
 
         Args:
-            reason: of masks that are kept.
+            decisions: by index of the mask, True accepts the proposal, False keeps the coarse mask.
+            reason: reason of masks that are kept.
 
         Raises:
-            ValueError: no such mask, or there is no proposal to take.
+            ValueError: there is no such mask, or no proposal to accept.
         """
         items = list(self._items)
         for index, accepted in decisions.items():
@@ -97,29 +97,29 @@ class RefinedMasks(Sequence):
         return RefinedMasks(self.size_hw, items)
 
     def proposals_digest(self) -> str:
-        """Changes with what is proposed, not with what is decided."""
+        """Digest of the proposals, which does not depend on decisions."""
         text = json.dumps([item.rle for item in self._items], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def as_json(self) -> dict[str, Any]:
-        """In types of JSON."""
+        """The masks as JSON values, without defaults."""
         defaults = asdict(RefinedMask())
         items = [{key: value for key, value in asdict(item).items() if value != defaults[key]} for item in self._items]
         return {'size': list(self.size_hw), 'masks': items}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> RefinedMasks:
-        """What :meth:`as_json` made.
+        """The inverse of :meth:`as_json`.
 
         Raises:
-            KeyError, TypeError, ValueError: it is something else.
+            KeyError, TypeError, ValueError: the content is invalid.
         """
         height, width = content['size']
         return cls((int(height), int(width)), [RefinedMask(**item) for item in content['masks']])
 
 
 def encode_results(result: RefineResult) -> list[RefinedMask]:
-    """The masks of a refiner's answer."""
+    """Encode the result of a refiner."""
     gains = result.features.get('expected_gain', [None] * len(result.masks))
     return [
         RefinedMask(

@@ -1,4 +1,4 @@
-"""Report of a job: one entry per mask, totals, a table."""
+"""Report of a job on images: one entry per mask, totals, a table."""
 
 from __future__ import annotations
 
@@ -35,15 +35,14 @@ _UNUSABLE = 'could not be used'
 
 @dataclass(frozen=True)
 class JobReport:
-    """What a job did.
+    """Report of a job on images.
 
     Attributes:
-        total: counts of images and masks, and where there is ground truth the measures of
+        total: counts of images and masks and, with ground truth, the metrics of
             :func:`~mmrefine.evaluation.summarize_refinement`.
         failed: ``{'image': ..., 'error': ...}`` for each image that was skipped.
-        masks: the entries of :func:`mask_entry`, of a long job only the first.
-        problems: ``{'image': ..., 'mask': ..., 'error': ...}`` for each mask that could not be used or measured; of a
-            long job only the first.
+        masks: the entries of :func:`mask_entry`; for a long job only the first.
+        problems: ``{'image': ..., 'mask': ..., 'error': ...}`` for each mask that could not be used or evaluated.
     """
 
     total: dict
@@ -53,17 +52,17 @@ class JobReport:
 
     @property
     def is_clean(self) -> bool:
-        """Nothing was skipped, and every mask could be used."""
+        """Whether no image was skipped and every mask could be used."""
         return not self.failed and not self.problems
 
 
 def mask_entry(image: str, pair: MaskPair, measures: dict) -> dict:
-    """Report of a mask, as JSON values.
+    """Entry of a mask in the report, as JSON values.
 
     Args:
-        image: its name.
-        pair: the mask.
-        measures: see :func:`measure`.
+        image: name of the image.
+        pair: the mask before and after refinement.
+        measures: metrics, see :func:`measure`.
     """
     return {
         'image': image,
@@ -81,12 +80,12 @@ def mask_entry(image: str, pair: MaskPair, measures: dict) -> dict:
 
 
 def measure(pair: MaskPair, gt: np.ndarray | None, valid: np.ndarray | None) -> dict[str, dict[str, float]]:
-    """The metrics of a mask before and after, ``{'coarse': ..., 'refined': ...}``; {} without ground truth.
+    """Metrics of a mask before and after refinement, ``{'coarse': ..., 'refined': ...}``; {} without ground truth.
 
     Args:
-        pair: the mask.
-        gt: (H, W) bool; None where there is none.
-        valid: (H, W) bool, the pixels that are measured; None: all.
+        pair: the mask before and after refinement.
+        gt: (H, W) bool; None if there is none.
+        valid: (H, W) bool, the pixels that are evaluated; None: all.
     """
     if gt is None:
         return {}
@@ -99,7 +98,7 @@ def measure(pair: MaskPair, gt: np.ndarray | None, valid: np.ndarray | None) -> 
 
 
 class Totals:
-    """Sums over the entries of a job, taken image by image."""
+    """Totals over the entries of a job, added image by image."""
 
     def __init__(self) -> None:
         self._counts = dict.fromkeys(('images', 'masks', 'accepted', 'kept', 'changed_px'), 0)
@@ -109,7 +108,7 @@ class Totals:
         self._columns: dict[str, dict[str, list[float]]] = {side: defaultdict(list) for side in ('coarse', 'refined')}
 
     def add_image(self, entries: Iterable[dict], left_alone: Mapping[str, int]) -> None:
-        """Count the masks of an image in, and what else was in its file."""
+        """Add the masks of an image, and counts of shapes that are not refined."""
         self._counts['images'] += 1
         self._left_alone.update(left_alone)
         for entry in entries:
@@ -124,7 +123,7 @@ class Totals:
                     columns[name].append(value)
 
     def summary(self, failed_images: int, problems: int) -> dict:
-        """All totals, in types of JSON."""
+        """All totals as JSON values."""
         counts = dict(self._counts)
         total = {'images': counts.pop('images'), 'failed_images': failed_images, 'problems': problems, **counts}
         total['mean_score'] = round(self._scores / counts['masks'], 4) if counts['masks'] else None
@@ -136,7 +135,7 @@ class Totals:
 
 
 def write_summary(out: OutputFolder, head: dict, entries: Iterable[dict]) -> list[dict]:
-    """Write the summary, one line per mask; entries are taken as they come. Returns the first of them."""
+    """Write the summary, one line per mask, and return the first entries."""
     first = []
     with out.open(SUMMARY) as file:
         file.write(json.dumps({**head, 'versions': versions()}, indent=1)[:-2] + ',\n "masks": [')
@@ -149,10 +148,10 @@ def write_summary(out: OutputFolder, head: dict, entries: Iterable[dict]) -> lis
 
 
 def read_report(summary: Path) -> JobReport:
-    """The report of a job that was concluded."""
+    """Read the report of a concluded job."""
     content: dict[str, list] = {'masks': [], 'failed': [], 'problems': []}
     total: dict = {}
-    for item in walk_json(summary):  # masks, which may be a million, come last
+    for item in walk_json(summary):  # masks come last, and there may be a million
         if len(content['masks']) == _ENTRIES_IN_REPORT:
             break
         if item.key in content and item.index is not None:
@@ -163,7 +162,7 @@ def read_report(summary: Path) -> JobReport:
 
 
 def versions() -> dict[str, str]:
-    """Of everything that has a say in the results."""
+    """Versions of the packages that results depend on."""
     return {
         'mmrefine': __version__,
         'torch': torch.__version__,
@@ -174,7 +173,7 @@ def versions() -> dict[str, str]:
 
 
 def format_report(report: JobReport, max_rows: int = 50) -> str:
-    """A table of the masks, at most ``max_rows`` of them, a line with the totals, and why coarse masks were kept.
+    """Format a report: a table of at most ``max_rows`` masks, totals, and why coarse masks were kept.
 
     Example:
         >>> entry = {'image': 'dog.jpg', 'mask': '1', 'category': 'dog', 'area_px': 200, 'changed_px': 10, 'score': 0.9}

@@ -1,4 +1,4 @@
-"""The review page of a job: made from what the job keeps, without refining; decisions made on it come back as JSON."""
+"""The review page of a job, made from its records without refining, and the decisions that it exports as JSON."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ PAGE = f'{FOLDER}/index.html'
 
 
 def write_review(out: str | os.PathLike) -> Path:
-    """Write ``review/index.html`` and its thumbnails under the results of a job over images.
+    """Write ``review/index.html`` and its thumbnails to the output folder of a job on images.
 
-    Images that cannot be read any more, or were not refined, are left out.
+    Images that were not refined or have changed are skipped.
 
     Returns:
-        Where the page is.
+        path of the page.
 
     Raises:
-        FileNotFoundError: no job over images has results in the folder, or its inputs are gone.
+        FileNotFoundError: the folder has no results of a job on images, or its inputs are missing.
         ValueError: no mask was refined, so there is nothing to review.
-        OutputError: the page cannot be written, or another run is writing there.
+        OutputError: the page cannot be written, or another run is using the folder.
     """
     job = reopen(out)
     with job:
@@ -61,29 +61,30 @@ def write_review(out: str | os.PathLike) -> Path:
 
 
 def has_review(out: str | os.PathLike) -> bool:
-    """Whether there is a page, which shows what was decided before."""
+    """Whether the folder has a review page; it becomes out of date when decisions are applied."""
     return (Path(out) / PAGE).is_file()
 
 
 def apply_decision_file(out: str | os.PathLike, decisions: str | os.PathLike) -> tuple[JobReport, int]:
-    """Apply the decisions that the review page has exported; see :func:`~mmrefine.jobs.decide.apply_decisions`.
+    """Apply the decisions that a review page has exported; see :func:`~mmrefine.jobs.decide.apply_decisions`.
 
     Returns:
-        The job's report, and how many decisions there were.
+        the job's report and the number of decisions.
 
     Raises:
-        FileNotFoundError, ValueError, OutputError: as there; or the file holds no decisions.
+        FileNotFoundError, ValueError, OutputError: see :func:`~mmrefine.jobs.decide.apply_decisions`; or the file
+            contains no decisions.
     """
     chosen, proposals = read_decisions(decisions)
     return apply_decisions(out, chosen, proposals), sum(map(len, chosen.values()))
 
 
 def read_decisions(path: str | os.PathLike) -> tuple[dict[str, dict[int, bool]], dict[str, str]]:
-    """Decisions by key of the image and index of the mask; and by key the digest of the proposals that were seen.
+    """Read decisions by key of the image and index of the mask, and digests of the reviewed proposals by key.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is something else.
+        ValueError: it is not a file of decisions.
     """
     content = read_json(path)
     try:
@@ -91,11 +92,11 @@ def read_decisions(path: str | os.PathLike) -> tuple[dict[str, dict[int, bool]],
         decisions = {key: {int(index): taken for index, taken in masks.items()} for key, masks in images.items()}
         if not all(isinstance(taken, bool) for masks in decisions.values() for taken in masks.values()):
             raise TypeError('neither true nor false')
-        proposals = dict(content.get('proposals') or {})  # a file written by hand may say nothing
+        proposals = dict(content.get('proposals') or {})  # may be missing in a file written by hand
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise ValueError(
-            f'{path} holds no decisions: expected {{"decisions": {{image: {{"0": true, ...}}}}}} as the review page '
-            'exports it.'
+            f'{path} contains no decisions: expected {{"decisions": {{image: {{"0": true, ...}}}}}} as exported by '
+            'the review page.'
         ) from error
     return decisions, proposals
 

@@ -1,4 +1,4 @@
-"""Doing shares of a job: loading ahead, refining in batches, and finding out what takes its process with it."""
+"""Execution of shares of a job: loads ahead, refines in batches, and finds tasks that crash the process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_ATTEMPTS = 2
 
 
 class Loaded(NamedTuple):
-    """A task, what was read of it, the fingerprints of that, and its masks if it was refined before."""
+    """A loaded task, with the fingerprints of its inputs, and its masks if it was refined before."""
 
     task: Any
     item: Any
@@ -30,11 +30,11 @@ class Loaded(NamedTuple):
 
 
 class ShareRunner:
-    """Does shares of a job in this process.
+    """Executes shares of a job in this process.
 
     Args:
-        job: started.
-        model: what its work refines with.
+        job: a job that was started.
+        model: the model of its work.
         on_progress: called with everything that was done.
     """
 
@@ -43,21 +43,21 @@ class ShareRunner:
         self.work, self.attempts = job.work, job.attempts
 
     def run(self, shares: list[Share]) -> None:
-        """Do these, one after the other.
+        """Execute shares; those during which a process has died come first.
 
         Raises:
             OutputError: a result cannot be written.
         """
         suspects = [share for share in shares if self._deaths(share)]
         for share in suspects:
-            self._refine_with_care(share)
+            self._refine_suspect(share)
         self._refine_ahead([share for share in shares if share not in suspects])
 
     def _deaths(self, share: Share) -> int:
         return self.attempts.begun(self.job.keys_of(share))
 
     def _refine_ahead(self, shares: list[Share]) -> None:
-        """Shares in order; a few tasks are being loaded while earlier ones are refined."""
+        """Execute shares in order; a few tasks are loaded while earlier ones are refined."""
         upcoming = ((share, self.work.tasks[index]) for share in shares for index in share.todo)
         begun: deque[Share] = deque()
         ahead: deque[tuple[Any, Future]] = deque()
@@ -66,7 +66,7 @@ class ShareRunner:
             share, task = next(upcoming, (None, None))
             if share is None:
                 return False
-            # What is being loaded may be what takes the process with it, so it is marked, too.
+            # Loading may crash the process too, so the share is marked before.
             if not begun or begun[-1] is not share:
                 begun.append(share)
                 self.attempts.begin(self.job.keys_of(share), 1)
@@ -85,7 +85,7 @@ class ShareRunner:
                     self._do(share, loads(share))
                     self.attempts.end(self.job.keys_of(begun.popleft()))
             except BaseException:
-                # In good order: nobody is to blame. Only the first group may be half done.
+                # An exception is not a crash: counts are reset. Only the first group may be half done.
                 for position, share in enumerate(begun):
                     if position == 0:
                         self.attempts.begin(self.job.keys_of(share), 0)
@@ -95,8 +95,8 @@ class ShareRunner:
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _refine_with_care(self, share: Share) -> None:
-        """A share that a process has died on: every task is tried alone first, so that it is known which it was."""
+    def _refine_suspect(self, share: Share) -> None:
+        """Execute a share during which a process has died: each task is tried alone first, to find the culprit."""
         keys = self.job.keys_of(share)
         deaths = self.attempts.begun(keys)
         alone = [self.work.tasks[index] for index in share.todo]
@@ -127,17 +127,17 @@ class ShareRunner:
         self.attempts.end(keys)
 
     def _try(self, task: Any) -> None:
-        """Load and refine a task, and forget what comes of it."""
+        """Load and refine a task, and discard the result or error."""
         with contextlib.suppress(Exception):
             self._run_refiner([self._load(task)[0]], lambda progress: None)
 
     def _load(self, task: Any) -> tuple[Any, dict]:
-        """A task, and the fingerprints of what it was read from."""
+        """Load a task, with the fingerprints of its inputs."""
         inputs = {name: fingerprint.as_json() for name, fingerprint in self.work.inputs(task).items()}
         return self.work.load(task), inputs
 
     def _do(self, share: Share, loads: Iterable[tuple[Any, Future]]) -> None:
-        """Refine tasks of a share, together as far as there is memory, and deliver them."""
+        """Refine and deliver the tasks of a share, in batches that fit into memory."""
         batch: list[Loaded] = []
         size_px = 0
         for task, future in loads:
@@ -173,7 +173,7 @@ class ShareRunner:
         )
 
     def _refine(self, items: list[Any]) -> list[dict | Exception]:
-        """Of each its masks, or what kept it from having any: one that fails takes no other with it."""
+        """Masks or the error of each item; if a batch fails, its items are refined one by one."""
         if not items:
             return []
         try:
@@ -204,8 +204,8 @@ class _ProcessDiedError(RuntimeError):
 
     def __init__(self, state: Path):
         super().__init__(
-            f'the process died {_MAX_ATTEMPTS} times while refining it, for example for lack of memory; it is not '
-            f'tried again until {state / "attempts"} is deleted, or with --overwrite.'
+            f'the process died {_MAX_ATTEMPTS} times while refining it, for example because memory ran out; delete '
+            f'{state / "attempts"}, or use --overwrite, to try it again.'
         )
 
 

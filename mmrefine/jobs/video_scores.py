@@ -1,4 +1,4 @@
-"""J and F of results in the layouts of DAVIS and LVOS: a folder of PNG label maps for each clip."""
+"""J and F of results in the directory layouts of DAVIS and LVOS: a folder of PNG label maps for each clip."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ _LVOS_STEP = 5
 
 
 def evaluate_davis(results: str | os.PathLike, annotations: str | os.PathLike, clips: list[str]) -> list[ObjectScores]:
-    """Scores of DAVIS's semi-supervised task: the first frame, which is given, and the last are left out.
+    """J and F of DAVIS's semi-supervised task: the first frame, which is given, and the last frame are not evaluated.
 
-    Objects are the labels 1 to the highest of the first frame; void (255) counts as background, as in the 2017 toolkit.
-    DAVIS 2016, whose masks are 0 and 255, has one object.
+    Objects are the labels 1 to the maximum of the first frame; void (255) counts as background, as in the 2017 toolkit.
+    In DAVIS 2016, whose masks are 0 and 255, there is one object.
 
     Args:
-        results: ``<clip>/<frame>.png``.
-        annotations: the same, such as ``DAVIS/Annotations/480p``.
-        clips: names; none: all of ``annotations``.
+        results: folder with ``<clip>/<frame>.png``.
+        annotations: folder with ``<clip>/<frame>.png``, such as ``DAVIS/Annotations/480p``.
+        clips: names of the clips; empty: all of ``annotations``.
 
     Raises:
         FileNotFoundError: a folder or a frame is missing.
-        ValueError: results do not fit the annotations.
+        ValueError: results do not match the annotations.
     """
     scores = []
     for clip in clips or list_clips(annotations):
         names = _frame_names(Path(annotations) / clip)
         if len(names) < 3:
             raise ValueError(
-                f'clip {clip} has {len(names)} annotated frames; without the first and the last there are none.'
+                f'clip {clip} must have at least 3 annotated frames, got {len(names)}; the first and the last are not '
+                'evaluated.'
             )
         first = _read_labels(Path(annotations) / clip / f'{names[0]}.png')
         for object_id in range(1, int(first.max()) + 1):
@@ -47,12 +48,12 @@ def evaluate_davis(results: str | os.PathLike, annotations: str | os.PathLike, c
 def evaluate_lvos(
     results: str | os.PathLike, annotations: str | os.PathLike, meta: str | os.PathLike
 ) -> list[ObjectScores]:
-    """Scores of LVOS, v1 and v2: of each object every fifth frame from its first to before its last, as in the toolkit.
+    """J and F of LVOS v1 and v2: every fifth frame of each object from its first to before its last, as in the toolkit.
 
     Args:
-        results: ``<clip>/<frame>.png``.
-        annotations: the same.
-        meta: the set's JSON file with ``videos``, their ``objects`` and the ``frame_range`` of each.
+        results: folder with ``<clip>/<frame>.png``.
+        annotations: folder with ``<clip>/<frame>.png``.
+        meta: JSON file of the split with ``videos``, their ``objects`` and the ``frame_range`` of each.
 
     Raises:
         FileNotFoundError, ValueError: see :func:`evaluate_davis`.
@@ -81,15 +82,15 @@ def list_clips(annotations: str | os.PathLike) -> list[str]:
     """Names of the folders of PNG files in a folder.
 
     Raises:
-        FileNotFoundError: no such folder.
-        ValueError: it holds none.
+        FileNotFoundError: there is no such folder.
+        ValueError: it contains none.
     """
     folder = Path(annotations)
     if not folder.is_dir():
         raise FileNotFoundError(f'annotations {annotations} is not a folder.')
     clips = sorted(path.name for path in folder.iterdir() if path.is_dir() and any(path.glob('*.png')))
     if not clips:
-        raise ValueError(f'{annotations} holds no clip: expected folders of PNG files.')
+        raise ValueError(f'{annotations} contains no clip: expected folders of PNG files.')
     return clips
 
 
@@ -117,12 +118,12 @@ def _pairs(
     for name in names:
         pred, gt = (_read_labels(folder / f'{name}.png') == object_id for folder in (results, annotations))
         if pred.shape != gt.shape:
-            raise ValueError(f'{results / name}.png has the size {pred.shape} (H, W), its annotation {gt.shape}.')
+            raise ValueError(f'{results / name}.png must have the size of its annotation {gt.shape}, got {pred.shape}.')
         yield pred, gt
 
 
 def _read_labels(path: Path) -> np.ndarray:
-    """A label map without void. A file of 0 and 255 without palette, or of bits, is one object."""
+    """Read a label map, with void as background. A 1-bit file, or one of 0 and 255 without palette, is one object."""
     if not path.is_file():
         raise FileNotFoundError(f'{path} does not exist; every evaluated frame needs a PNG file.')
     file = read_mask_file(path)

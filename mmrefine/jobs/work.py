@@ -1,4 +1,4 @@
-"""Base of the work of a job: tasks, their groups, and how each is loaded, refined and written."""
+"""Base class of the work of a job: its tasks and groups, and how a task is loaded, refined and written."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from mmrefine.jobs.fingerprints import Fingerprint
 from mmrefine.jobs.outputs import OutputFolder
 
 SUMMARY = 'summary.json'
-MAX_BATCH_PX = 2**25  # pixels of masks that are in memory at a time, several times over
+MAX_BATCH_PX = 2**25  # maximum pixels of masks in a batch; memory holds several copies
 
 
 class Progress(NamedTuple):
     """Units, masks and failures since the last report.
 
     Attributes:
-        units, masks: how many.
+        units, masks: numbers done.
         failed: ``{'task': index, 'name': ..., 'error': ...}`` for each task that was skipped.
     """
 
@@ -28,12 +28,12 @@ class Progress(NamedTuple):
 
 
 class Share(NamedTuple):
-    """A group of tasks that are refined together, and those of them that are left to do.
+    """A group of tasks that are refined together.
 
     Attributes:
-        start, stop: of the group's indices.
-        todo: indices.
-        refine_all: refine the whole group again, whatever records exist.
+        start, stop: range of the tasks' indices.
+        todo: indices of the tasks that are left to do.
+        refine_all: refine the whole group again, even if there are records.
     """
 
     start: int
@@ -43,16 +43,16 @@ class Share(NamedTuple):
 
 
 class Work(ABC):
-    """Base of the work of a job; see :class:`~mmrefine.jobs.image_work.ImageWork`.
+    """Base class of the work of a job; see :class:`~mmrefine.jobs.image_work.ImageWork`.
 
     Attributes:
-        unit: what is counted, such as ``'images'``.
-        tasks: each with ``index``, ``key`` (names it in every run) and ``name`` (for reports).
-        choices: what the user chose that results depend on; a job goes on only with the same.
+        unit: name of the units of progress, such as ``'images'``.
+        tasks: tasks with ``index``, ``key`` (the same in every run) and ``name`` (for reports).
+        choices: user's choices that results depend on; a job resumes only with the same.
         refiner: digest of the choices, the refiner's config and its weights.
-        about: further entries of the summary, such as names of inputs; results do not depend on it.
-        workers: threads that load tasks ahead.
-        reports_progress: :meth:`refine` itself calls ``on_progress``; otherwise it is called after each group.
+        about: further entries of the summary, such as paths of inputs, that results do not depend on.
+        workers: number of threads that load tasks ahead.
+        reports_progress: whether :meth:`refine` calls ``on_progress``; otherwise it is called after each batch.
     """
 
     unit: str
@@ -81,7 +81,7 @@ class Work(ABC):
 
     @abstractmethod
     def final_outputs(self) -> list[str]:
-        """Names of the files that are written when all tasks are done, but the summary."""
+        """Names of the files that are written when all tasks are done, except the summary."""
 
     def final_digest(self) -> str:
         """Digest of everything that the final files depend on besides the tasks."""
@@ -93,14 +93,14 @@ class Work(ABC):
 
     @abstractmethod
     def load(self, task: Any) -> Any:
-        """Read a task; called in threads."""
+        """Load the inputs of a task; called in threads."""
 
     def count(self, shares: Iterable[Share]) -> int:
         """Number of units in these shares."""
         return sum(len(share.todo) for share in shares)
 
     def size_px(self, loaded: Any) -> int:
-        """Memory that refining a task takes, in pixels of masks."""
+        """Memory needed to refine a task, in pixels of masks."""
         return 0
 
     @abstractmethod
@@ -118,18 +118,22 @@ class Work(ABC):
         """Write the final files and the summary.
 
         Args:
-            done: gives tasks in order with their records; may be called several times.
-            failed: as of :class:`Progress`, in the order of the tasks.
+            done: iterates over tasks in order with their records; may be called several times.
+            failed: failures as in :class:`Progress`, in the order of the tasks.
             head: entries of the summary.
+            out: the output folder.
+
+        Returns:
+            the report.
         """
 
     @abstractmethod
     def read_report(self, summary: Path) -> Any:
-        """The report of a job that was concluded."""
+        """Read the report of a concluded job."""
 
 
 def error_text(error: Exception) -> str:
-    """One line of an error, with its type unless the message was written for users.
+    """Message of an error in one line, with its type if it is not of a type that is raised for users.
 
     Example:
         >>> error_text(ValueError('no masks')), error_text(KeyError('masks'))

@@ -68,8 +68,8 @@ def test_a_file_that_changes_under_the_job(tmp_path: Path) -> None:
     ('images', 'image_id', 'message'),
     [
         ([{'id': [7], 'file_name': 'c.jpg'}], 7, 'not a COCO file with images: expected .* each with an "id"'),
-        (IMAGES, None, r'annotations\[0\] must have a number or a text as "image_id", got {"image_id": null'),
-        (IMAGES, {}, r'annotations\[0\] must have a number or a text as "image_id", got {"image_id": {}'),
+        (IMAGES, None, r'annotations\[0\] must have a number or a string as "image_id", got {"image_id": null'),
+        (IMAGES, {}, r'annotations\[0\] must have a number or a string as "image_id", got {"image_id": {}'),
     ],
 )
 def test_ids_that_cannot_be_used(tmp_path: Path, images: list, image_id: object, message: str) -> None:

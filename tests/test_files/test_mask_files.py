@@ -92,7 +92,9 @@ def test_equal_channels_are_one(tmp_path: Path) -> None:
 def test_colour_images_are_refused(tmp_path: Path, channels: int) -> None:
     values = np.full((2, 3, channels), 255, np.uint8)
     values[0, 0, 1] = 7
-    with pytest.raises(ValueError, match=f'm.png must have one channel.* got a colour image of {channels} channels that differ'):
+    with pytest.raises(
+        ValueError, match=f'm.png must have one channel.* got a colour image of {channels} channels that differ'
+    ):
         read_mask_file(save(tmp_path / 'm.png', values))
 
 

@@ -66,7 +66,7 @@ def test_video_file_reads_forwards_backwards_and_at_random(tmp_path):
 
 def test_missing_frames(tmp_path):
     folder = write_folder(tmp_path / 'clip', ['00000.png', '00004.png', '00012.png', '00016.png'])
-    with pytest.raises(ValueError, match='after 00004 comes 00012'):
+    with pytest.raises(ValueError, match='00004 is followed by 00012'):
         open_frames(folder)
     assert len(open_frames(folder, allow_gaps=True)) == 4
     assert len(open_frames(write_folder(tmp_path / 'every_fourth', ['00000.png', '00004.png', '00008.png']))) == 3

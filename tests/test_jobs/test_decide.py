@@ -61,7 +61,7 @@ def test_what_cannot_be_decided(scenes: Scenes) -> None:
         with pytest.raises(ValueError, match=message):
             apply_decisions(out, decisions)
     shutil.copy(scenes.folder / 'photos/scene_3.png', scenes.folder / 'photos/scene_2.png')
-    with pytest.raises(ValueError, match='scene_2.png or its masks have changed since; run the job again first'):
+    with pytest.raises(ValueError, match='scene_2.png or its masks have changed; run the job again first'):
         apply_decisions(out, {'scene_2.png': {0: False}})
-    with pytest.raises(FileNotFoundError, match='holds no results of a job over images'):
+    with pytest.raises(FileNotFoundError, match='contains no results of a job on images'):
         apply_decisions(scenes.folder, {})

@@ -255,7 +255,7 @@ def test_unknown_image_ids_are_named(tmp_path: Path) -> None:
     [
         ({'images': []}, 'neither a COCO results list nor a COCO file'),
         ('text', 'neither a COCO results list nor a COCO file'),
-        ([3], r'results\[0\] must have a number or a text as "image_id", got 3'),
+        ([3], r'results\[0\] must have a number or a string as "image_id", got 3'),
         ({'annotations': [], 'images': []}, 'not a COCO file with images'),
         ({'annotations': [], 'images': [{'file_name': 'a.jpg'}]}, 'images", each with an "id"'),
     ],

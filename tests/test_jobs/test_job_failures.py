@@ -246,4 +246,4 @@ def test_ground_truth_of_none_of_the_masks_is_told(scenes: Scenes) -> None:
     scenes.write_json('others.json', content)
     assert run_job(scenes, 'coco.json', gt=scenes.folder / 'truth.json').is_clean
     [problem] = run_job(scenes, 'coco.json', gt=scenes.folder / 'others.json').problems
-    assert problem['image'] == 'others.json' and 'none of the masks has any there; ids' in problem['error']
+    assert problem['image'] == 'others.json' and 'it contains none of the masks; ids' in problem['error']

@@ -72,13 +72,13 @@ def test_results_in_the_place_of_inputs_by_a_link(scenes: Scenes) -> None:
     (scenes.folder / 'out/masks').mkdir()
     (scenes.folder / 'elsewhere.png').rename(scenes.folder / 'out/masks/photo.png')
     (scenes.folder / 'photos/scene_1.png').symlink_to(scenes.folder / 'out/masks/photo.png')
-    refuse(scenes, 'photos', 'masks', 'out', 'which holds the image')
+    refuse(scenes, 'photos', 'masks', 'out', 'which contains the image')
 
 
 def test_photographs_of_a_coco_file_in_the_place_of_results(scenes: Scenes) -> None:
     shutil.move(scenes.folder / 'photos', scenes.folder / 'pictures')
     options = {'image_root': scenes.folder / 'pictures', 'pictures': 2}
-    refuse(scenes, 'coco.json', 'coco.json', '.', 'would overwrite|which holds the image', **options)
+    refuse(scenes, 'coco.json', 'coco.json', '.', 'would overwrite|which contains the image', **options)
 
 
 def test_a_file_that_nobody_knows_is_not_overwritten(scenes: Scenes) -> None:

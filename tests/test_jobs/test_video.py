@@ -91,7 +91,7 @@ def test_maps_come_out_as_maps(clips):
     assert 'total: 2 clips: 8 frames, 16 masks' in format_video_report(report)
     assert sorted(path.name for path in (clips.folder / 'out').iterdir()) == ['.job', 'masks', 'summary.json']
     for review in (write_review, lambda out: apply_decisions(out, {})):
-        with pytest.raises(ValueError, match='holds the masks of clips, whose proposals are not kept'):
+        with pytest.raises(ValueError, match='contains masks of clips, which cannot be reviewed'):
             review(clips.folder / 'out')
 
 

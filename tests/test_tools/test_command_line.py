@@ -79,10 +79,10 @@ def test_swapped_arguments_and_wrong_decisions(scenes, capsys):
     assert main(['refine', 'coco.json', 'jpegs', '--out', 'out', '--config', 'bright.py']) == 2
     assert 'are they swapped?' in capsys.readouterr().err
     assert main(['report', 'photos']) == 2
-    assert 'holds no results of a job' in capsys.readouterr().err
+    assert 'contains no results of a job' in capsys.readouterr().err
     scenes.write_json('decisions.json', {'masks': []})
     assert main(['decide', 'out', 'decisions.json']) == 2
-    assert 'holds no decisions' in capsys.readouterr().err
+    assert 'contains no decisions' in capsys.readouterr().err
 
 
 def test_pick_replaces_configs_of_its_own_alone(scenes, capsys):

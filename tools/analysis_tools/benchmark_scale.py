@@ -116,8 +116,8 @@ class Stages:
                 items = [RefinedMask(encode_rle(coarse.mask(i)), 1.0, 1.0, True) for i in range(len(coarse))]
                 refined = RefinedMasks(SIZE_HW, items)
                 entries = [mask_entry(task.image, pair, {}) for pair in pairs(coarse, refined)]
-                told = {'entries': entries, 'problems': []}
-                known.append({'masks': refined.as_json(), 'delivered': {'files': {}, 'told': told}})
+                report = {'entries': entries, 'problems': []}
+                known.append({'masks': refined.as_json(), 'delivered': {'files': {}, 'report': report}})
                 seconds = time.process_time() - start
             inputs = {'masks': self.source.fingerprint(task).as_json()} if task.index < SAMPLE_TASKS else {}
             record = {'name': task.name, 'inputs': inputs, **known[task.index % SAMPLE_TASKS]}

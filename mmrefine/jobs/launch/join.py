@@ -21,10 +21,10 @@ LAUNCHERS = ('none', *_VARIABLES, 'ray')
 
 
 def join_processes(launcher: str) -> None:
-    """Make this process one of several, on the GPU with its number where there are GPUs.
+    """Join the process group of a job, on the GPU with the local rank if there are GPUs.
 
-    The process group, over gloo, only carries what is decided at the start: the work needs no other exchange than the
-    shared disk.
+    The gloo process group is only used to broadcast what the first process decides at the start; results are exchanged
+    via the shared disk.
 
     Args:
         launcher: ``'pytorch'``, ``'slurm'`` or ``'mpi'``; ``'none'`` and ``'ray'`` need nothing.
@@ -52,7 +52,7 @@ def join_processes(launcher: str) -> None:
 
 
 def _join_on_cpus(launcher: str, rank: int, size: int) -> None:
-    """mmengine's launchers call CUDA, so without GPUs the group is joined directly, at the same meeting place."""
+    """Join without GPUs, where mmengine's launchers would call CUDA; the master address is the same."""
     if launcher == 'slurm' and 'MASTER_ADDR' not in os.environ:
         command = ['scontrol', 'show', 'hostnames', os.environ['SLURM_NODELIST']]
         os.environ['MASTER_ADDR'] = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[

@@ -20,7 +20,7 @@ from mmrefine.jobs.progress import JobProgress, print_start
 from mmrefine.jobs.work import Progress, Share
 
 _HEARTBEAT_S = 5.0
-_TIMEOUT_S = 120.0  # disks of clusters show files of other machines with up to a minute's delay
+_TIMEOUT_S = 120.0  # network file systems may show files of other machines up to a minute late
 
 
 class LostProcessError(RuntimeError):
@@ -31,15 +31,18 @@ def run_in_processes(job: Job, model: Any, overwrite: bool = False, progress: bo
     """Run or resume a job in all processes of the current process group.
 
     Args:
-        job: not started.
-        model: see :meth:`~mmrefine.jobs.work.Work.refine`.
+        job: a job that was not started.
+        model: model of the work, see :meth:`~mmrefine.jobs.work.Work.refine`.
+        overwrite: delete the results of an earlier job.
+        progress: show progress on standard error.
 
     Returns:
-        The report in the first process, None in the others.
+        the report in the first process, None in the others.
 
     Raises:
-        LostProcessError: another process has died; what is done is kept.
-        ValueError, OutputError: as :meth:`~mmrefine.jobs.engine.Job.start` and ``refine`` say.
+        LostProcessError: another process has died; finished work is kept.
+        ValueError, OutputError: see :meth:`~mmrefine.jobs.engine.Job.start` and
+            :meth:`~mmrefine.jobs.engine.Job.refine`.
     """
     monitor = ProcessGroupMonitor(job.state / 'processes')
 
@@ -47,7 +50,7 @@ def run_in_processes(job: Job, model: Any, overwrite: bool = False, progress: bo
         left = job.start(overwrite)
         return (job.report() if not left and job.is_concluded() else None), left
 
-    with job, stopped_in_order():
+    with job, sigterm_as_interrupt():
         report, left = monitor.decide(start)
         if progress and monitor.is_first:
             print_start(len(job.work.tasks), sum(len(share.todo) for share in left), report is not None)
@@ -66,8 +69,8 @@ def run_in_processes(job: Job, model: Any, overwrite: bool = False, progress: bo
 
 
 @contextmanager
-def stopped_in_order() -> Iterator[None]:
-    """Turn SIGTERM, as sent by a cluster's queue, into a KeyboardInterrupt, so that no task is blamed for it."""
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Turn SIGTERM, which cluster schedulers send, into KeyboardInterrupt, so that it is not taken for a crash."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -87,10 +90,10 @@ class Status:
     """Status of one process, as it is written to disk.
 
     Attributes:
-        heartbeats: count that rises as long as the process lives.
-        units, masks: done since it was started.
+        heartbeats: counter that increases while the process is alive.
+        units, masks: numbers done since the start.
         failed: see :class:`~mmrefine.jobs.work.Progress`; written at the end.
-        end: None while it runs, '' when its share is done, else the error.
+        end: None while the process runs, '' when its shares are done, else the error.
     """
 
     heartbeats: int = 0
@@ -101,13 +104,13 @@ class Status:
 
 
 class ProcessGroupMonitor:
-    """Heartbeats of a job's processes: all but the first write their status to a file every few seconds.
+    """Heartbeats of a job's processes: all except the first write their status to a file every few seconds.
 
-    So the first notices when one was killed without a chance to report. The others do not wait for each other: a
-    process exits when its share is done.
+    The first process thus notices if one was killed. The others do not wait for each other: a process exits when its
+    shares are done.
 
     Args:
-        folder: for the files, on the shared disk.
+        folder: folder of the status files, on the shared disk.
     """
 
     def __init__(self, folder: Path):
@@ -122,7 +125,7 @@ class ProcessGroupMonitor:
         self._heartbeat_thread = threading.Thread(target=self._heartbeat, daemon=True)
 
     def decide(self, function: Callable[[], Any]) -> Any:
-        """Call a function in the first process and return its result, or raise its error, in all of them.
+        """Call a function in the first process; return its result, or raise its error, in all processes.
 
         Must be called before the work starts, since it removes the status files of an earlier run.
         """
@@ -155,20 +158,20 @@ class ProcessGroupMonitor:
             self._write_status(self._own)
 
     def add(self, done: Progress) -> None:
-        """Count what this process has done."""
+        """Add to the counts of this process."""
         self._own.units += done.units
         self._own.masks += done.masks
         self._own.failed += done.failed
 
     def done(self) -> tuple[int, int]:
-        """Units and masks that were done by this process and, as far as they have reported, by the others."""
+        """Numbers of units and masks done by this process and, according to their last reports, by the others."""
         if time.monotonic() - self._last_read > min(_HEARTBEAT_S, 1.0):
             self._read_statuses()
         known = [self._own, *self._others.values()]
         return sum(status.units for status in known), sum(status.masks for status in known)
 
     def wait(self, show: Callable[[int, int], None]) -> list[dict]:
-        """Wait, in the first process, until all have done their share; returns the failures of all."""
+        """Wait, in the first process, until all processes are done; returns their failures."""
         self._read_statuses()
         while any(status.end is None for status in self._others.values()):
             time.sleep(min(_HEARTBEAT_S, 0.5))
@@ -186,7 +189,7 @@ class ProcessGroupMonitor:
         for rank, known in self._others.items():
             try:
                 status = Status(**json.loads(self._path(rank).read_text(encoding='utf-8')))
-            except (OSError, ValueError, TypeError):  # not there yet, or just being replaced
+            except (OSError, ValueError, TypeError):  # not written yet, or just being replaced
                 status = known
             if status != known:
                 self._others[rank], self._last_heartbeats[rank] = status, self._last_read
@@ -207,7 +210,7 @@ class ProcessGroupMonitor:
             self._own.heartbeats += 1
             try:
                 self._write_status(Status(self._own.heartbeats, self._own.units, self._own.masks))
-            except OutputError:  # if it persists, the work itself raises it
+            except OutputError:  # if it persists, writing results raises it too
                 continue
 
     def _write_status(self, status: Status) -> None:

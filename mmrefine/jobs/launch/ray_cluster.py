@@ -1,4 +1,4 @@
-"""One job on a Ray cluster that shares a disk; Ray restarts lost actors and their shards."""
+"""One job on a Ray cluster with a shared disk; Ray restarts lost actors and their shards."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 
 from mmrefine.files.atomic import OutputError
 from mmrefine.jobs.engine import Job
-from mmrefine.jobs.launch.processes import stopped_in_order
+from mmrefine.jobs.launch.processes import sigterm_as_interrupt
 from mmrefine.jobs.progress import JobProgress
 from mmrefine.jobs.work import Progress, Share
 from mmrefine.utils import require
 
-# Small enough that little is lost with an actor, and that the last ones end together.
+# Many small shards: little is lost with an actor, and all actors finish at about the same time.
 _SHARDS_PER_ACTOR = 16
 
 
@@ -27,20 +27,23 @@ def run_on_ray(
     overwrite: bool = False,
     progress: bool = True,
 ) -> Any:
-    """Run or resume a job in actors of the current cluster, or of a new one on this machine.
+    """Run or resume a job in actors of the current Ray cluster, or of a new one on this machine.
 
     Args:
-        job: not started.
-        make_model: what its work refines with; called in each actor.
-        actors: how many; None: one per GPU, or per core where there are none.
+        job: a job that was not started.
+        make_model: returns the model of the work; called in each actor.
+        actors: number of actors; None: one per GPU, or per CPU core if there are none.
+        overwrite: delete the results of an earlier job.
+        progress: show progress on standard error.
 
     Raises:
         ImportError: Ray Data is not installed.
-        ValueError, OutputError: as :meth:`~mmrefine.jobs.engine.Job.start` and ``refine`` say.
+        ValueError, OutputError: see :meth:`~mmrefine.jobs.engine.Job.start` and
+            :meth:`~mmrefine.jobs.engine.Job.refine`.
     """
     ray = require('ray', 'pip install "ray[data]"', 'the launcher "ray"')
     data = require('ray.data', 'pip install "ray[data]"', 'the launcher "ray"')
-    with job, stopped_in_order():
+    with job, sigterm_as_interrupt():
         left, failed = job.start(overwrite), []
         if not left and job.is_concluded():
             return job.report()
@@ -69,7 +72,7 @@ def _refine_shards(
     actors: int,
     with_gpus: bool,
 ) -> Any:
-    """Totals of each shard, as its actor finishes it."""
+    """Yield the totals of each shard when its actor has finished it."""
     if not shards:
         return
     rows = data.from_items(
@@ -91,7 +94,7 @@ def _refine_shards(
 
 
 class _Worker:
-    """Actor that refines shards; a shard of a lost actor is resumed where that one stopped."""
+    """Actor that refines shards; the shard of a lost actor is resumed where it stopped."""
 
     def __init__(self, job: Any, make_model: Callable[[], Any]):
         import ray
@@ -113,6 +116,6 @@ class _Worker:
 
         try:
             self.job.refine(self.model, shares, on_progress)
-        except OutputError as error:  # Ray would wrap it in pages of its own
+        except OutputError as error:  # Ray would wrap it in a long traceback
             return json.dumps({'error': str(error)})
         return json.dumps(totals)
