@@ -156,7 +156,7 @@ class FrameFiles(VideoFrames):
         sizes, problems = self._survey
         others = {
             index: f'frame {self.names[index]} of {self.path} is {height}x{width} (HxW) but most are '
-            f'{self.size_hw[0]}x{self.size_hw[1]}; all frames of a clip must have one size.'
+            f'{self.size_hw[0]}x{self.size_hw[1]}; all frames of a clip must have the same size.'
             for index, (height, width) in sizes.items()
             if (height, width) != self.size_hw
         }

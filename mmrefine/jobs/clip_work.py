@@ -193,7 +193,7 @@ class ClipWork(Work):
                 found, known = clip.masks.load(index), np.zeros(len(masks.object_ids))
             else:
                 result = next(results)
-                tally.add(result)
+                statistics.add(result)
                 found, known = result.masks, result.scores
             rles.append([encode_rle(mask) if mask is not None and mask.any() else None for mask in found])
             scores.append([round(float(score), 6) if np.isfinite(score) else 0.0 for score in known])

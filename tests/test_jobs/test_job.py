@@ -309,7 +309,7 @@ def test_a_finished_job_is_not_done_again(scenes: Scenes) -> None:
 
 def test_another_job_in_the_same_folder_is_refused_unless_told(scenes: Scenes) -> None:
     run_job(scenes, 'masks')
-    with pytest.raises(ValueError, match=r'out contains results of a job with other settings \(seed 0, now 1\); choose'):
+    with pytest.raises(ValueError, match=r'contains results of a job with other settings \(seed 0, now 1\); choose'):
         run_job(scenes, 'masks', seed=1)
     run_job(scenes, 'masks', seed=1, overwrite=True)
     assert scenes.read_json('out/summary.json')['settings']['seed'] == 1

@@ -214,7 +214,7 @@ def test_a_bad_clip_ends_no_job(clips):
     report = clips.refine()
     reasons = {item['clip']: item['error'] for item in report.failed}
     assert sorted(reasons) == ['gap', 'void']
-    for name, words in (('gap', 'comes 00002'), ('void', 'are empty')):
+    for name, words in (('gap', 'followed by 00002'), ('void', 'are empty')):
         assert words in reasons[name]
     assert sorted(path.name for path in (clips.folder / 'out' / 'masks').iterdir()) == ['a', 'b']
     (clips.folder / 'kept.png').rename(frames / 'gap' / '00001.png')
@@ -238,7 +238,7 @@ def _copy(path: Path) -> None:
 
 FRAME_FAULTS = {
     'damaged': (_damage, 'damaged or truncated'),
-    'cropped': (_crop, 'must have one size'),
+    'cropped': (_crop, 'must have the same size'),
     'twice': (_copy, 'are the same frame'),
     'missing': (Path.unlink, 'does not exist'),
 }
@@ -280,7 +280,7 @@ def test_masks_of_a_bad_frame_may_have_its_size(clips):
     cropped = coarse(scene(2)[1])[:40]
     Image.fromarray(cropped).save(clips.folder / 'masks/a/00002.png')
     [problem] = clips.refine(write=('png', 'json')).problems
-    assert problem['frame'] == '00002' and 'must have one size' in problem['error']
+    assert problem['frame'] == '00002' and 'must have the same size' in problem['error']
     assert np.array_equal(np.asarray(clips.read('a', 2)), cropped)
 
 
