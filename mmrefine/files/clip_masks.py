@@ -71,12 +71,12 @@ class ClipMasks(ABC):
         """
 
     def select(self, indices: Sequence[int]) -> ClipMasks:
-        """The masks of some of the frames, as those of a clip of its own."""
+        """The masks of a clip of some of the frames."""
         return _SelectedMasks(self, indices)
 
 
 class _SelectedMasks(ClipMasks):
-    """Masks of the frames of a clip at these indices."""
+    """Masks of some frames of a clip."""
 
     def __init__(self, masks: ClipMasks, indices: Sequence[int]):
         self.object_ids, self.categories, self.are_prompts = masks.object_ids, masks.categories, masks.are_prompts
@@ -98,9 +98,9 @@ class PngClipMasks(ClipMasks):
     on black, masks of one object (:meth:`~mmrefine.files.mask_files.MaskFile.binary`).
 
     Args:
-        files: one for each frame that has masks, by the frame's index.
-        frames: of the clip.
-        unusable: what is known of others.
+        files: files by the index of their frame.
+        frames: the frames of the clip.
+        unusable: other files, see :class:`ClipMasks`.
 
     Raises:
         OSError, ValueError: none of the files can be used, or none contains an object.
@@ -138,7 +138,7 @@ class PngClipMasks(ClipMasks):
 
     @staticmethod
     def _levels(file: MaskFile) -> tuple[list[int], bool]:
-        """What a file holds besides 0, and whether it is white on black, perhaps with a soft edge, or empty."""
+        """Levels of a file except 0, and whether it is white on black, possibly with soft edges, or empty."""
         levels = np.unique(file.labels())
         found = levels[levels > 0].tolist()
         is_mask = file.palette is None and foreground_level(levels) is not None

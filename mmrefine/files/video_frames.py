@@ -33,9 +33,9 @@ class VideoFrames(Sequence):
     Attributes:
         path: folder or video file.
         names: name of each frame without suffix.
-        suffix: of the frames' files; of a video's frames, which have none, that of JPEG files.
-        size_hw: (H, W) of all of them.
-        unreadable: by index, why frames cannot be used.
+        suffix: suffix of the frame files; '.jpg' for video files.
+        size_hw: (H, W) of all frames.
+        unreadable: why frames cannot be used, by index.
         fps: frames per second; 24 if unknown.
     """
 
@@ -68,7 +68,7 @@ class VideoFrames(Sequence):
         return self._recent[index]
 
     def select(self, indices: Sequence[int]) -> VideoFrames:
-        """Some of the frames as a clip of their own."""
+        """A clip of some of the frames."""
         return _SelectedFrames(self, indices)
 
     def _keep(self, index: int, frame: np.ndarray) -> None:
@@ -81,7 +81,7 @@ class VideoFrames(Sequence):
 
 
 class _SelectedFrames(VideoFrames):
-    """Frames of a clip at these indices; the clip keeps those that were read."""
+    """Clip of some frames of another clip, whose cache it shares."""
 
     def __init__(self, frames: VideoFrames, indices: Sequence[int]):
         super().__init__(frames.path, [frames.names[index] for index in indices])
@@ -98,15 +98,13 @@ class _SelectedFrames(VideoFrames):
 class FrameFiles(VideoFrames):
     """Clip of image files, in the given order.
 
-    Which of them can be used is known once all were read, when ``unreadable`` or a size is first asked for. The size of
-    the clip is that of most frames.
+    The size of the clip is that of most frames. All frames are read when ``size_hw`` or ``unreadable`` is first used.
 
     Args:
-        path: their folder, for reports.
-        files: their places.
-        allow_gaps: False refuses names whose last numbers do not rise by one step throughout, as a lost frame would
-            show as a jump.
-        problems: what is known against frames, by name without suffix.
+        path: their folder, for messages.
+        files: paths of the images.
+        allow_gaps: accept gaps in the numbers of the frames, which indicate missing frames.
+        problems: why frames are known to be unusable, by name without suffix.
 
     Raises:
         ValueError: frames are missing.
@@ -128,7 +126,7 @@ class FrameFiles(VideoFrames):
 
     @cached_property
     def _survey(self) -> tuple[dict[int, tuple[int, int]], dict[int, str]]:
-        """Sizes of the frames that can be read, and why others cannot be."""
+        """Sizes of readable frames, and errors of the others, by index."""
         sizes, problems = {}, {}
         for index, name in enumerate(self.names):
             try:
@@ -228,7 +226,7 @@ def open_frames(path: str | os.PathLike, allow_gaps: bool = False) -> VideoFrame
 
     Raises:
         FileNotFoundError: it does not exist.
-        ValueError: it holds no frame, some are missing (see :class:`FrameFiles`), or a video cannot be decoded.
+        ValueError: it contains no frame, some are missing (see :class:`FrameFiles`), or a video cannot be decoded.
     """
     path = Path(path)
     if not path.exists():
@@ -302,7 +300,7 @@ def frame_number(stem: str) -> int | None:
 def match_frames(
     files: Sequence[Path], names: Sequence[str], clip: str | os.PathLike
 ) -> tuple[dict[int, Path], list[list]]:
-    """Files by the index of their frame: that of the same name, else of the same numbers, else of the same last number.
+    """Match files, such as masks, with frames: by the same name, else all numbers in it, else the last number in it.
 
     Numbers are used only if they are unique among the frames. A single file that matches no frame belongs to the first.
 
@@ -312,11 +310,11 @@ def match_frames(
         clip: folder or file of the clip, for messages.
 
     Returns:
-        The files of frames, and why others cannot be used, as in :class:`~mmrefine.files.clip_masks.ClipMasks`: they
-        belong to none, or several to one.
+        files by index of their frame; and files that match no frame, or of which several match the same frame, as
+        ``unusable`` of :class:`~mmrefine.files.clip_masks.ClipMasks`.
 
     Raises:
-        ValueError: none of them can be used.
+        ValueError: no file can be used.
     """
     keys = (name_key, lambda stem: tuple(map(int, _INTEGER.findall(stem))) or None, frame_number)
     tables = [_unique({key(name): index for index, name in enumerate(names)}, len(names)) for key in keys]

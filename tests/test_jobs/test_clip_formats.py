@@ -199,7 +199,7 @@ def test_an_object_that_cannot_be_used_fails_alone(tmp_path):
     _, masks = source.open(source.tasks[0])
     assert positions(source) == ([1, 2, 3, 4, 5, 6], [[1, *[-1] * 4, 2], [-1] * 6, [3, *[-1] * 4, 8]])
     assert [(frame, row) for frame, row, _ in masks.unusable] == [(None, 1), (None, 2), (None, 3), (None, 4)]
-    assert 'must be a list of 3, one per frame and null where it is not, got 1 of them' in masks.unusable[1][-1]
+    assert 'must be a list of 3, null where it is not visible, got 1 of them' in masks.unusable[1][-1]
 
 
 def test_records_of_no_video_are_a_task_that_fails(tmp_path):
@@ -254,7 +254,7 @@ def test_files_that_do_not_fit(tmp_path):
     empty = youtube_vis([[None, None, None]])
     for name, error, message in (
         ('absent', FileNotFoundError, 'do not exist'),
-        ('none', ValueError, 'holds no masks'),
+        ('none', ValueError, 'contains no masks'),
         ('cut.json', ValueError, 'not valid JSON'),
         ('list.json', ValueError, 'no list "videos"'),
         ('unknown.json', ValueError, 'no record belongs to a clip: annotation 0 must have'),

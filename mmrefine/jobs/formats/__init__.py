@@ -1,4 +1,4 @@
-"""Formats of masks, one file each; see :mod:`mmrefine.jobs.formats.base` for how to add one."""
+"""Formats of mask files, one module each; :mod:`mmrefine.jobs.formats.base` explains how to add one."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ def open_masks(
     format: str | None = None,
     options: FormatOptions | None = None,
 ) -> MaskFormat:
-    """The masks of a job, matched with its images.
+    """Open the masks of a job and match them with its images.
 
     Args:
-        masks: a file or a folder, of any of the formats.
-        images: see :class:`~mmrefine.files.image_table.ImageTable`.
-        image_root: folder from which the names in a COCO file start, if ``images`` is one.
-        format: name of the format; None: the one that recognizes the masks.
-        options: options of the masks.
+        masks: a file or a folder in any of the formats.
+        images: an image, a folder or a COCO file, see :class:`~mmrefine.files.image_table.ImageTable`.
+        image_root: folder to which names in a COCO file are relative, if ``images`` is a COCO file.
+        format: name of the format; None: detected.
+        options: options of the formats.
 
     Raises:
         FileNotFoundError: masks or images do not exist.
-        ValueError: they are not what they should be, or none of the masks has an image.
+        ValueError: masks or images are invalid, or no mask has an image.
 
     Example:
         >>> [task.image for task in open_masks('masks/', 'photos/').tasks]
@@ -84,11 +84,11 @@ def open_masks(
 
 
 def open_ground_truth(source: MaskFormat, path: str | os.PathLike) -> GroundTruth:
-    """Ground truth for the masks of a job.
+    """Open the ground truth for the masks of a job.
 
     Raises:
         FileNotFoundError: it does not exist.
-        ValueError: it is of another format, or none of it belongs to the masks.
+        ValueError: it has another format than the masks, or matches none of them.
 
     Example:
         >>> gt = open_ground_truth(open_masks('masks/', 'photos/'), 'gt/')
@@ -112,14 +112,15 @@ def open_ground_truth(source: MaskFormat, path: str | os.PathLike) -> GroundTrut
 
 
 def find_format(masks: Path, name: str | None, options: FormatOptions) -> type[MaskFormat]:
-    """The format of masks that exist.
+    """Find the format of masks.
 
     Args:
-        masks: a file or a folder.
-        name: of the format; None: the one that recognizes them.
+        masks: an existing file or folder.
+        name: name of the format; None: detected.
+        options: options of the formats.
 
     Raises:
-        ValueError: there is no such format, or none recognizes them.
+        ValueError: there is no such format, or no format recognizes the masks.
 
     Example:
         >>> from pathlib import Path
@@ -142,18 +143,18 @@ def open_clips(
     allow_gaps: bool = False,
     videos: str | os.PathLike | None = None,
 ) -> ClipFormat:
-    """The clips of a job and their masks.
+    """Open the clips of a job and their masks.
 
     Args:
         masks: a PNG file or a folder, see :class:`~mmrefine.jobs.formats.davis.DavisClips`; or a JSON file, see
             :class:`~mmrefine.jobs.formats.youtube_vis.YoutubeVisClips`.
-        frames: a folder of frames, a video file, or a folder of such.
-        allow_gaps: frame numbers may jump.
-        videos: for results in a JSON file: the annotation file that describes their videos.
+        frames: a folder of frames, a video file, or a folder of these.
+        allow_gaps: accept gaps in the numbers of frames.
+        videos: for results in a JSON file, the annotation file that describes their videos.
 
     Raises:
         FileNotFoundError: masks or frames do not exist.
-        ValueError: they are not what they should be, or do not belong together.
+        ValueError: they are invalid, or do not match each other.
 
     Example:
         >>> source = open_clips('clip_masks/', 'frames/')

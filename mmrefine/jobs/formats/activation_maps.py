@@ -1,4 +1,4 @@
-"""Class activation maps, whose label maps are refined region by region."""
+"""Class activation maps, which are thresholded to label maps and refined region by region."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mmrefine.jobs.formats.label_maps import LabelMaps
 
 @register_format('activation-maps')
 class ActivationMaps(LabelMaps):
-    """``.npy`` and ``.npz`` files, cut at a threshold: 0 is the background, class k is k + 1, 255 is void."""
+    """Activation maps in ``.npy`` and ``.npz`` files; in label maps 0 is background, k + 1 is class k, 255 is void."""
 
     def __init__(self, path: Path, images: ImageTable, options: FormatOptions):
         if options.semantic:
@@ -48,7 +48,7 @@ class ActivationMaps(LabelMaps):
 
     @classmethod
     def files_at(cls, path: Path) -> frozenset[Path]:
-        return frozenset()  # no image ends like them
+        return frozenset()  # images have other suffixes
 
     def fingerprint(self, task: MaskTask) -> Fingerprint:
         return fingerprint_files(map_variants(self.files[task.key]))

@@ -1,7 +1,7 @@
-"""NumPy files, one per image: masks or probabilities, (N, H, W) or (H, W), alone (.npy) or under "masks" (.npz).
+"""NumPy files, one per image: masks or probabilities, (N, H, W) or (H, W), in .npy or under "masks" in .npz files.
 
-What comes out has the same shape, type and further arrays. Booleans, 0/1, 0/255 and probabilities in [0, 1] are read;
-probabilities of masks that were accepted become 0 and 1. Nothing is unpickled.
+Refined files have the same shape, dtype and further arrays. Values may be bool, 0/1, 0/255 or probabilities in [0, 1];
+refined probabilities become 0 and 1. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class ArrayMasks(FilePerImage):
             loaded = np.load(path, allow_pickle=False)
             arrays = {KEY: loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f'{path} is not a file of numbers that numpy reads without pickle ({error}).') from error
+            raise ValueError(f'{path} is not a numeric NumPy file without pickled objects ({error}).') from error
         if KEY not in arrays:
             if len(arrays) != 1:
-                raise ValueError(f'{path} must hold its masks under "{KEY}", got {", ".join(arrays) or "nothing"}.')
+                raise ValueError(f'{path} must contain masks under "{KEY}", got {", ".join(arrays) or "nothing"}.')
             arrays = {KEY: next(iter(arrays.values())), '': next(iter(arrays))}
         return arrays
 
@@ -78,7 +78,7 @@ class ArrayMasks(FilePerImage):
 
 
 def new_arrays(image: NewImage) -> tuple[str, bytes]:
-    """A new .npz file, and its name: masks (N, H, W) bool, and the labels of their categories."""
+    """Name and content of a new .npz file: masks (N, H, W) bool, and labels (N,) with their categories."""
     stack = np.array([item.mask for item in image.masks], bool).reshape(-1, *image.size_hw)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, masks=stack, labels=np.array([item.category for item in image.masks], str))
@@ -86,14 +86,14 @@ def new_arrays(image: NewImage) -> tuple[str, bytes]:
 
 
 def _stack(masks: np.ndarray, path: Path) -> np.ndarray:
-    """(N, H, W)."""
+    """Masks of a file as (N, H, W)."""
     if masks.ndim not in (2, 3) or masks.dtype.kind not in 'biuf':
         raise ValueError(f'masks of {path} must be numbers (N, H, W) or (H, W), got {masks.dtype} {masks.shape}.')
     return masks[None] if masks.ndim == 2 else masks
 
 
 def _binary(mask: np.ndarray) -> np.ndarray:
-    """A mask of whatever type as bool."""
+    """Convert a mask of any supported dtype to bool."""
     if mask.dtype == bool:
         return mask
     if mask.dtype.kind == 'f':
@@ -102,5 +102,5 @@ def _binary(mask: np.ndarray) -> np.ndarray:
         return mask >= 0.5
     levels = np.unique(mask)
     if not np.isin(levels, (0, 1)).all() and not np.isin(levels, (0, 255)).all():
-        raise ValueError(f'whole numbers must be 0/1 or 0/255, got {", ".join(map(str, levels[:5]))}.')
+        raise ValueError(f'integer masks must be 0/1 or 0/255, got {", ".join(map(str, levels[:5]))}.')
     return mask > 0

@@ -1,22 +1,22 @@
-"""Base of the formats of masks: reading, writing, and pairing with ground truth.
+"""Base class of formats of mask files: reading, writing, and pairing with ground truth.
 
-**Adding a format is adding one file to this folder**: a subclass of :class:`MaskFormat` under
-``@register_format('its-name')``, found without being imported anywhere else. It says
+To add a format, add one module to this folder with a subclass of :class:`MaskFormat` under
+``@register_format('its-name')``; it is imported automatically. The class defines
 
-- which paths are of its kind (:meth:`MaskFormat.recognizes`; ``--format its-name`` insists),
-- the work: ``self.tasks``, one :class:`MaskTask` per image, made in ``__init__`` (images are found with
-  :meth:`~mmrefine.files.image_table.ImageTable.match`),
-- how the masks of an image are decoded (:meth:`~MaskFormat.read`) and compared with earlier ones
+- which paths have this format (:meth:`MaskFormat.recognizes`; ``--format its-name`` selects it explicitly),
+- the tasks: ``self.tasks``, one :class:`MaskTask` per image, set in ``__init__``
+  (:meth:`~mmrefine.files.image_table.ImageTable.match` finds images),
+- how the masks of an image are read (:meth:`~MaskFormat.read`), and their fingerprint
   (:meth:`~MaskFormat.fingerprint`),
-- and how they go out: either files of each image's own (:meth:`~MaskFormat.outputs` and
-  :meth:`~MaskFormat.write`), or one file for all of them (:meth:`~MaskFormat.final_outputs` and
+- how refined masks are written: either files for each image (:meth:`~MaskFormat.outputs` and
+  :meth:`~MaskFormat.write`), or one file for all images (:meth:`~MaskFormat.final_outputs` and
   :meth:`~MaskFormat.finish`).
 
-Everything else is the engine's: batches, failures, going on after a kill, what is stale, where files may be written.
-A record that cannot be used fails that mask alone: :meth:`CoarseMasks.mask` raises ``ValueError`` for it.
+The engine does everything else: batches, failures, resuming, detection of outdated results, atomic writing. If a mask
+cannot be used, :meth:`CoarseMasks.mask` raises ``ValueError``, and only this mask fails.
 
-Legend: N masks of an image, H and W its size in pixels. Masks travel as RLE and are decoded one by one, so that memory
-does not grow with N.
+Legend: N masks of an image, H and W its size in pixels. Masks are passed on as RLE and decoded one by one, so that
+memory does not grow with N.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ class MaskTask:
     """The masks of one image.
 
     Attributes:
-        index: place among the tasks.
-        key: names the task among those of the job, in every run on these files; it does not depend on other images.
-        image: the image's name in reports.
-        image_path: where it is; None if no image was found.
-        refs: where the masks are, as the format likes: indices of records, a name of a file.
-        num_masks: how many there are; None if not known before reading.
-        problem: why there is no image, where more can be said than that none was found.
+        index: index among the tasks.
+        key: identifies the task in every run on these files; does not depend on other images.
+        image: name of the image in reports.
+        image_path: path of the image; None if it was not found.
+        refs: where the masks are, defined by the format: indices of records, names of files.
+        num_masks: number of masks; None if unknown before reading.
+        problem: why the image cannot be used; '' if there is no specific reason.
     """
 
     index: int
@@ -74,10 +74,9 @@ class CoarseMasks(ABC):
 
     Attributes:
         size_hw: (H, W).
-        names: N names for reports: ids, labels or file names; they must go into JSON.
+        names: N names for reports: ids, labels or file names; JSON values.
         categories: N names of categories, '' where unknown.
-        left_alone: by index, why a shape is not refined although nothing is wrong with it: what it is instead of a
-            mask, or ``CROWD``, a mask that is kept.
+        left_alone: by index, why a valid shape is not refined: its type if it is not a mask, or ``CROWD``.
     """
 
     def __init__(
@@ -100,21 +99,21 @@ class CoarseMasks(ABC):
         """Decode one mask: (H, W) bool.
 
         Raises:
-            ValueError: it cannot be used, and why; its neighbours go on.
+            ValueError: it cannot be used; the message tells why. Other masks are not affected.
         """
 
 
 @dataclass(frozen=True)
 class MaskPair:
-    """A mask before and after refinement, as it is reported.
+    """A mask before and after refinement, for reports.
 
     Attributes:
-        name, category: for reports.
-        coarse, refined: (H, W) bool; both empty where the coarse mask could not be used.
-        score: the refiner's estimate of its proposal's quality, in [0, 1].
-        accepted: the proposal was taken.
-        reason: why not; '' if it was.
-        failed: the coarse mask could not be used.
+        name, category: see :class:`CoarseMasks`.
+        coarse, refined: (H, W) bool; both empty if the coarse mask is unusable.
+        score: the refiner's estimate of the IoU of the resulting mask, in [0, 1].
+        accepted: whether the proposal was accepted.
+        reason: why it was not; '' if it was.
+        failed: whether the coarse mask is unusable.
     """
 
     name: Any
@@ -129,10 +128,11 @@ class MaskPair:
 
 @dataclass(frozen=True)
 class GroundTruthMasks:
-    """Ground truth of an image, for each of its reported masks.
+    """Ground truth of the reported masks of an image.
 
     Attributes:
-        mask: the (H, W) bool ground truth of the mask at a position; None where there is none.
+        mask: returns the (H, W) bool ground truth of a mask, given its position and the coarse mask; None if there is
+            none.
         valid: (H, W) bool, pixels whose ground truth is known; None: all.
     """
 
@@ -141,10 +141,10 @@ class GroundTruthMasks:
 
 
 class GroundTruth(ABC):
-    """Ground truth for all tasks of a format.
+    """Ground truth for all tasks of a job.
 
     Attributes:
-        paths: files and folders that it is in.
+        paths: its files and folders.
     """
 
     paths: list[Path]
@@ -158,13 +158,13 @@ class GroundTruth(ABC):
         """The ground truth of a task.
 
         Raises:
-            OSError, ValueError: it cannot be read, or does not fit the masks.
+            OSError, ValueError: it cannot be read, or does not match the masks.
         """
 
 
 @dataclass(frozen=True)
 class FormatOptions:
-    """Options of all formats of masks; see :func:`~mmrefine.jobs.formats.open_masks`."""
+    """Options of all formats; see :func:`~mmrefine.jobs.refine_dataset`."""
 
     semantic: bool = False
     ignore_label: int | None = VOID
@@ -177,22 +177,22 @@ class FormatOptions:
 
 
 class MaskFormat(ABC):
-    """Masks of a set of images in files of one kind; see the module for how to add one.
+    """Base class of formats: the masks of a set of images. The module docstring explains how to add one.
 
     Args:
-        path: what was given as masks; it exists.
+        path: existing file or folder of masks.
         images: the images of the job.
-        options: what the user said.
+        options: the user's options.
 
     Attributes:
         name: set by :func:`register_format`.
-        is_fallback: other formats are tried first.
-        ground_truth_format: the format as which its ground truth is recognized; '': its own.
-        tasks: the work, in the order of the masks.
-        choices: what a user chose that the refined masks depend on, in types of JSON.
+        is_fallback: whether other formats are tried first.
+        ground_truth_format: format as which its ground truth is recognized; '': its own.
+        tasks: the tasks, in the order of the masks.
+        choices: the user's choices that refined masks depend on, JSON values.
 
     Raises:
-        OSError, ValueError: it cannot be read, or none of it belongs to the images.
+        OSError, ValueError: the masks cannot be read, or none of them belongs to an image.
     """
 
     name: ClassVar[str] = ''
@@ -207,11 +207,11 @@ class MaskFormat(ABC):
     @classmethod
     @abstractmethod
     def recognizes(cls, path: Path, options: FormatOptions) -> bool:
-        """Whether masks at this path are of this format; reads no more than the beginning of a file."""
+        """Whether masks at this path have this format; reads at most the beginning of a file."""
 
     @classmethod
     def files_at(cls, path: Path) -> frozenset[Path]:
-        """Resolved paths of mask files that may be mistaken for images, where both are in one folder."""
+        """Resolved paths of mask files that could be mistaken for images in the same folder."""
         return frozenset()
 
     @abstractmethod
@@ -220,22 +220,22 @@ class MaskFormat(ABC):
 
     @abstractmethod
     def read(self, task: MaskTask, size_hw: tuple[int, int]) -> CoarseMasks:
-        """The masks of a task.
+        """Read the masks of a task.
 
         Raises:
-            OSError, ValueError: none of them can be read, or they do not fit the image's size (H, W).
+            OSError, ValueError: none of them can be read, or they do not match the image's size (H, W).
         """
 
     def declared_size(self, task: MaskTask) -> tuple[int, int] | None:
-        """(H, W) of a task's image from the masks' file; None if it is not given there."""
+        """(H, W) of a task's image as in the file of masks; None if it does not contain it."""
         return None
 
     def declared_name(self, task: MaskTask) -> str | None:
-        """Name of a task's image as the masks' file has it; None if it does not say."""
+        """Name of a task's image as in the file of masks; None if it does not contain it."""
         return None
 
     def without_masks(self) -> Iterable[tuple[str, tuple[int, int]]]:
-        """Names and (H, W) of images that the masks' file describes, of which it has no masks: no task is theirs."""
+        """Names and (H, W) of images in the file of masks that have no masks, and therefore no task."""
         return ()
 
     def names_digest(self) -> str:
@@ -243,11 +243,11 @@ class MaskFormat(ABC):
         return ''
 
     def final_digest(self) -> str:
-        """Digest of everything that :meth:`finish` copies from the masks' files besides the masks."""
+        """Digest of everything except masks that :meth:`finish` copies from the file of masks."""
         return ''
 
     def outputs(self, task: MaskTask) -> list[str]:
-        """Names of the files that :meth:`write` writes for a task, relative to the results folder."""
+        """Names of the files that :meth:`write` writes for a task, relative to the output folder."""
         return []
 
     def write(
@@ -261,15 +261,15 @@ class MaskFormat(ABC):
         return []
 
     def finish(self, done: Iterable[tuple[MaskTask, RefinedMasks]], out: OutputFolder) -> None:  # noqa: B027
-        """Write files with the masks of all tasks, coarse for tasks that are not done."""
+        """Write files with the masks of all tasks; tasks that are not done keep their coarse masks."""
 
     def open_ground_truth(self, path: Path) -> GroundTruth:
         """Ground truth of the same format, for these tasks.
 
         Raises:
-            OSError, ValueError: it cannot be read, or none of it belongs to the masks.
+            OSError, ValueError: it cannot be read, or matches none of the masks.
         """
-        raise ValueError(f'ground truth for {self.name} masks cannot be read; leave --gt out.')
+        raise ValueError(f'ground truth of the format {self.name} is not supported; omit --gt.')
 
 
 def pairs(coarse: CoarseMasks, refined: RefinedMasks) -> Iterator[MaskPair]:
@@ -291,7 +291,7 @@ def register_format(name: str) -> Callable[[type[MaskFormat]], type[MaskFormat]]
 
     Example:
         >>> from unittest.mock import patch
-        >>> with patch.dict(FORMATS):  # an example only: it does not stay
+        >>> with patch.dict(FORMATS):  # removes the example again
         ...     @register_format('my_masks')
         ...     class MyMasks(MaskFormat):
         ...         pass

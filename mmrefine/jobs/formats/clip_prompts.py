@@ -1,4 +1,4 @@
-"""Clicks and boxes on objects of clips, which SAM 2 tracks."""
+"""Clicks and boxes as prompts for objects of clips, which SAM 2 tracks."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ _EXPECTED = (
 class ClipPrompts(DavisClips):
     """A JSON file with ``prompts``: clip, frame and object, and ``points`` with ``labels``, or a ``box``, or both.
 
-    Names of clips and frames are those of the frames, without suffix; ``clip`` may be missing where there is one clip.
-    Pixels are counted as x, y; labels are 1 on the object and 0 off it. An object may have prompts on several frames.
+    Clips and frames are named as the folders and files of the frames, without suffix; ``clip`` may be omitted if there
+    is one clip. Points are (x, y) in pixels; labels are 1 (positive) and 0 (negative). An object may have prompts on
+    several frames.
     """
 
     @classmethod
@@ -38,7 +39,7 @@ class ClipPrompts(DavisClips):
         content = read_json(self.path)
         records = content.get('prompts') if isinstance(content, dict) else None
         if not isinstance(records, list) or not records:
-            raise ValueError(f'{self.path} holds no prompts: {_EXPECTED}.')
+            raise ValueError(f'{self.path} contains no prompts: {_EXPECTED}.')
         only = next(iter(self._frames)) if len(self._frames) == 1 else None
         clips = defaultdict(list)
         for position, record in enumerate(records):
@@ -59,11 +60,11 @@ class ClipPrompts(DavisClips):
 
 
 class ClickedObjects(ClipMasks):
-    """Objects of a clip that are given by clicks and boxes alone.
+    """Objects of a clip that are given by clicks and boxes.
 
     Args:
-        records: of the file.
-        frames: of the clip.
+        records: records of the file.
+        frames: frames of the clip.
 
     Raises:
         ValueError: none of them can be used.
@@ -97,7 +98,7 @@ class ClickedObjects(ClipMasks):
 
 
 def _outside(points: list, size_hw: tuple[int, int]) -> str:
-    """What is wrong with x, y in pixels that do not lie in a frame; '' if they do."""
+    """Error for points (x, y) that lie outside the frame; '' if none does."""
     height, width = size_hw
     wrong = next((point for point in points if not (0 <= point[0] <= width and 0 <= point[1] <= height)), None)
     return '' if wrong is None else f'points must lie inside the frame of {width}x{height} (WxH) as x, y, got {wrong}.'

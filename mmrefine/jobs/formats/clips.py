@@ -1,8 +1,8 @@
-"""Base of the formats of clips: reading frames and masks of objects, and writing refined masks.
+"""Base classes of formats of clips: reading frames and masks of objects, and writing refined masks.
 
-Adding one is adding one file to this folder, as for images (:mod:`mmrefine.jobs.formats.base`): a subclass of
-:class:`ClipFormat` that reads, under ``@register_clip_format``, and one of :class:`ClipWriter` that writes; any clip
-can be written in any of the formats. Legend: N objects, H and W in pixels.
+To add a format, add one module to this folder, as for images (:mod:`mmrefine.jobs.formats.base`), with a subclass of
+:class:`ClipFormat` for reading, under ``@register_clip_format``, and one of :class:`ClipWriter` for writing. Clips can
+be written in any format. Legend: N objects, H and W in pixels.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class ClipTask:
     """A clip of a job.
 
     Attributes:
-        index: place among the clips.
-        key: names the clip in every run on these files.
-        name: in reports and results; a relative path that stays in its folder.
-        source: what the format knows it by.
-        problem: why it cannot be opened; '' if nothing is known against it.
+        index: index among the clips.
+        key: identifies the clip in every run on these files.
+        name: name in reports and results; a relative path without ``..``.
+        source: identifies the clip within the format.
+        problem: why it cannot be opened; '' if no problem is known.
     """
 
     index: int
@@ -53,11 +53,11 @@ class RefinedClip:
     """Refined masks of a clip as RLE.
 
     Attributes:
-        size_hw: of the frames.
-        object_ids: of the N objects.
-        categories: ids of their categories, None where unknown.
+        size_hw: size of the frames.
+        object_ids: ids of the N objects.
+        categories: category ids of the N objects, None where unknown.
         frame_names: names of the frames without suffix.
-        frame_suffix: of the frames' files.
+        frame_suffix: suffix of the frame files.
         rles: for each frame N compressed RLE, None where the object is not there.
         scores: for each frame N estimates of the masks' quality, in [0, 1].
         unusable: of coarse masks that could not be used, see :class:`~mmrefine.files.clip_masks.ClipMasks`; in files
@@ -85,13 +85,13 @@ class RefinedClip:
 
 
 class ClipFormat(ABC):
-    """Masks of clips in files of one kind.
+    """Base class of formats of clips.
 
     Attributes:
         name: set by :func:`register_clip_format`.
-        path: what was given as masks.
-        tasks: the work.
-        writes: name of the format in which the refined masks go out if nothing else is said.
+        path: file or folder of the masks.
+        tasks: the clips.
+        writes: name of the default output format.
     """
 
     name: ClassVar[str] = ''
@@ -103,7 +103,7 @@ class ClipFormat(ABC):
     @classmethod
     @abstractmethod
     def recognizes(cls, path: Path) -> bool:
-        """Whether masks at this path are of this format."""
+        """Whether masks at this path have this format."""
 
     @abstractmethod
     def frame_names(self, task: ClipTask) -> list[str]:
@@ -122,27 +122,27 @@ class ClipFormat(ABC):
         """Fingerprint of the masks of a clip."""
 
     def final_digest(self) -> str:
-        """Digest of everything that a file of all clips copies from the masks' file; '' without such a file."""
+        """Digest of everything except masks that a file of all clips copies from the file of masks."""
         return ''
 
     @abstractmethod
     def frame_paths(self, task: ClipTask) -> list[Path]:
-        """The files that the frames are in."""
+        """The files of the frames."""
 
     @abstractmethod
     def open(self, task: ClipTask) -> tuple[VideoFrames, ClipMasks]:
-        """Frames and masks of a clip.
+        """Open the frames and masks of a clip.
 
         Raises:
-            OSError, ValueError: they cannot be read, or do not fit each other.
+            OSError, ValueError: they cannot be read, or do not match each other.
         """
 
 
 class ClipWriter:
-    """Writer of refined clips in one format.
+    """Base class of writers of refined clips.
 
     Args:
-        source: where the clips come from.
+        source: the format from which the clips were read.
     """
 
     def __init__(self, source: ClipFormat):
@@ -160,7 +160,7 @@ class ClipWriter:
         return []
 
     def finish(self, done: Iterable[tuple[ClipTask, RefinedClip]], out: OutputFolder) -> None:
-        """Write files of all clips, with coarse masks for clips that are not done."""
+        """Write files with all clips; clips that are not done keep their coarse masks."""
 
 
 CLIP_FORMATS: dict[str, type[ClipFormat]] = {}
@@ -168,7 +168,7 @@ CLIP_WRITERS: dict[str, type[ClipWriter]] = {}
 
 
 def register_clip_format(name: str, writer_name: str, writer: type[ClipWriter]) -> Callable:
-    """Register a format of clips under a name, and its writer under its name for ``--write``."""
+    """Register a format of clips under a name, and its writer under a name for ``--write``."""
 
     def register(kind: type[ClipFormat]) -> type[ClipFormat]:
         kind.name, kind.writes = name, writer_name
@@ -179,7 +179,7 @@ def register_clip_format(name: str, writer_name: str, writer: type[ClipWriter]) 
 
 
 def unplaced_task(index: int, path: Path, problems: Sequence[str]) -> list[ClipTask]:
-    """A task that fails for the records of a file that belong to no clip; none if there are none."""
+    """A task that fails, for the records of a file that belong to no clip; empty if there are none."""
     if not problems:
         return []
     more = f' (and {len(problems) - 1} more)' if len(problems) > 1 else ''
@@ -187,7 +187,7 @@ def unplaced_task(index: int, path: Path, problems: Sequence[str]) -> list[ClipT
 
 
 def clip_names(names: Sequence[Any]) -> list[str]:
-    """Names of clips for their results: each a :func:`safe_name`, and no two alike."""
+    """Unique names of clips for results, see :func:`safe_name`."""
     safe = [safe_name(name, f'clip_{index}') for index, name in enumerate(names)]
     counts = Counter(name.lower() for name in safe)
     taken = {name for name in counts if counts[name] == 1}
@@ -200,10 +200,10 @@ def clip_names(names: Sequence[Any]) -> list[str]:
 
 
 def safe_name(name: Any, fallback: str) -> str:
-    """Sanitized name from a file as a relative path; the fallback where nothing is left of it."""
+    """Sanitize a name to a relative path; the fallback if nothing is left of it or it is too long."""
     parts = str(name).replace('\\', '/').split('/')
     parts = [re.sub(r'[\x00-\x1f\x7f:]', '_', part) for part in parts if part.strip() not in ('', '.', '..')]
-    parts = [part for part in parts if not re.fullmatch(r'[A-Za-z]_', part)]  # a drive's letter
+    parts = [part for part in parts if not re.fullmatch(r'[A-Za-z]_', part)]  # drive letters
     if not parts or any(len(part.encode('utf-8', 'surrogatepass')) > _MAX_NAME_BYTES for part in parts):
         return fallback
     return '/'.join(parts)

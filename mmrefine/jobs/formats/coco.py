@@ -1,4 +1,4 @@
-"""COCO annotation files and results lists: the same records in the same order, with refined masks as RLE."""
+"""COCO annotation files and results lists; refined files have the same records in the same order, with masks as RLE."""
 
 from __future__ import annotations
 
@@ -30,18 +30,17 @@ from mmrefine.jobs.formats.base import (
 from mmrefine.jobs.outputs import OutputFolder
 from mmrefine.jobs.refined_masks import RefinedMask, RefinedMasks
 
-# Below it two masks do not mean the same object.
-_MIN_OVERLAP = 0.25
+_MIN_OVERLAP = 0.25  # minimum IoU of a result with its ground truth
 
 
 @register_format('coco')
 class CocoMasks(MaskFormat):
     """Masks of a COCO annotation file or results list.
 
-    In the refined file ``area`` and ``bbox`` follow the mask where a record has them; all other fields stay. Polygons
-    become compressed RLE; uncompressed RLE stays uncompressed. With ``options.polygons`` accepted masks become polygons
-    and the others are not changed. Crowds, records without a segmentation and records of images that failed stay as
-    they came, always.
+    In the refined file, ``area`` and ``bbox`` are updated where a record has them; all other fields stay. Polygons
+    become compressed RLE; uncompressed RLE stays uncompressed. With ``options.polygons``, accepted masks become
+    polygons and other masks are not changed. Crowds, records without a segmentation, and records of failed images are
+    never changed.
 
     Attributes:
         file: the annotations or results.
@@ -66,18 +65,18 @@ class CocoMasks(MaskFormat):
         return path.suffix.lower() == '.json'
 
     def _check_ids(self) -> None:
-        """At least one image id must be in the COCO file of images."""
+        """Check that at least one image id is known."""
         known = self.file.images or self.images.ids
         unknown = [image_id for image_id in self.file.image_ids if image_id not in known]
         if known and unknown and len(unknown) == len(self.file.image_ids):
             some = ', '.join(map(str, unknown[:5])) + (', …' if len(unknown) > 5 else '')
             raise ValueError(
-                f'{self.path} has masks of {len(unknown)} unknown images: image_id {some} '
-                f'not among the images of {self.path if self.file.images else self.images.source}.'
+                f'{self.path} has only masks of unknown images: image_id {some} not among the images of '
+                f'{self.path if self.file.images else self.images.source}.'
             )
 
     def _find(self) -> list[str | None]:
-        """The image of each id, by its name in the file or else by the id."""
+        """The image of each id, found by its name in the file, or else by the id."""
         image_ids, names = self.file.image_ids, self.file.image_names
         if self.images.is_single and len(image_ids) == 1:
             return list(self.images.names)
@@ -91,7 +90,7 @@ class CocoMasks(MaskFormat):
         ]
 
     def fingerprint(self, task: MaskTask) -> Fingerprint:
-        # The records are hashed only where the file as a whole has changed.
+        # Records are hashed only if the file has changed.
         return Fingerprint(digest_of([self.file.digest, task.key]), lambda: digest_of(self.file.read(task.refs)))
 
     def read(self, task: MaskTask, size_hw: tuple[int, int]) -> CoarseMasks:
@@ -102,7 +101,7 @@ class CocoMasks(MaskFormat):
 
     def mask_of(self, task: MaskTask, record: dict, size_hw: tuple[int, int]) -> np.ndarray | None:
         """The mask of a record, see :meth:`~mmrefine.files.coco_file.CocoFile.mask_of`."""
-        # Results do not say how large their images were; the file that names the images may.
+        # Results do not contain the sizes of their images, but the COCO file of images may.
         declared_hw = self.images.sizes.get(task.image) if self.file.is_results else None
         return self.file.mask_of(record, size_hw, declared_hw)
 
@@ -194,12 +193,12 @@ def _category(file: CocoFile, record: dict) -> str:
 
 
 class _CocoTasks(Sequence):
-    """Lazy sequence of the tasks of a COCO file, since a million of them would fill the memory.
+    """Lazy sequence of the tasks of a COCO file, since a million of them would take too much memory.
 
     Args:
-        file: the records.
-        images: where the images are.
-        found: name of the image of each of the ``file.image_ids``; None if none was found.
+        file: the COCO file.
+        images: the images.
+        found: name of the image for each of ``file.image_ids``; None if it was not found.
     """
 
     def __init__(self, file: CocoFile, images: ImageTable, found: list[str | None]):
@@ -221,8 +220,8 @@ class _CocoTasks(Sequence):
         else:
             problem = described.problem
         if image_id is NO_IMAGE:
-            label = f'without an image in {self._file.path.name}'
-            problem = 'its records have no image: "image_id" must be a number or a text.'
+            label = f'records without an image in {self._file.path.name}'
+            problem = '"image_id" must be a number or a string.'
         elif self._file.images and described is None:
             problem = f'image_id {image_id} is not among the images of {self._file.path}.'
         return MaskTask(index % len(self), json.dumps(image_id), label, path, refs, len(refs), problem)
@@ -232,8 +231,8 @@ class _Changes:
     """Changes of records in a temporary file: written image by image, read in the order of the records.
 
     Args:
-        folder: on the disk where the results go, which has room for them.
-        num_records: of the COCO file; each takes eight bytes of memory.
+        folder: folder of the temporary file.
+        num_records: number of records of the COCO file; each takes eight bytes of memory.
     """
 
     def __init__(self, folder: Path, num_records: int):
@@ -247,13 +246,13 @@ class _Changes:
         self._file.close()
 
     def keep(self, index: int, change: dict) -> None:
-        """Remember the change of the record at this index."""
+        """Store the change of a record."""
         if change:
             self._starts[index] = self._file.seek(0, os.SEEK_END)
             self._file.write(json.dumps(change).encode() + b'\n')
 
     def of(self, index: int) -> dict:
-        """The change of a record; nothing where none was kept."""
+        """The change of a record; empty if there is none."""
         if self._starts[index] < 0:
             return {}
         self._file.seek(self._starts[index])
@@ -261,10 +260,10 @@ class _Changes:
 
 
 class CocoGroundTruth(GroundTruth):
-    """A COCO annotation file.
+    """Ground truth in a COCO annotation file.
 
-    The ground truth of an annotation is that with the same id on the same image. Results, which have no ids, take the
-    one of their category on the same image that overlaps them the most, from an IoU of 0.25.
+    The ground truth of an annotation has the same id and image. Results have no ids: their ground truth is the
+    annotation with the same image and category and the highest IoU, at least 0.25.
     """
 
     def __init__(self, path: Path, source: CocoMasks):

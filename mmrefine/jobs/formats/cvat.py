@@ -1,7 +1,8 @@
-"""CVAT's XML "CVAT for images 1.1", one file for all images: https://docs.cvat.ai/docs/manual/advanced/xml_format.
+"""CVAT's XML format "CVAT for images 1.1", one file for all images.
 
-Polygons and masks are refined. A polygon has one ring there, so parts and holes are joined by cuts without width;
-masks are runs along the rows of their box, which keep every pixel. All else in the file stays.
+Polygons and masks are refined. A polygon has a single ring, so zero-width cuts connect parts and holes; masks are
+row-major RLE of their box, which is lossless. Everything else in the file stays.
+https://docs.cvat.ai/docs/manual/advanced/xml_format
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class CvatMasks(MaskFormat):
     """A file ``annotations.xml``; the refined one has the same name.
 
     Attributes:
-        tree: the file.
-        elements: its images.
+        tree: the XML tree.
+        elements: its ``<image>`` elements.
     """
 
     def __init__(self, path: Path, images: ImageTable, options: FormatOptions):
@@ -69,7 +70,6 @@ class CvatMasks(MaskFormat):
         return Fingerprint(digest, lambda: digest)
 
     def declared_size(self, task: MaskTask) -> tuple[int, int] | None:
-        """(H, W) of the image from the file; None if it is not given there."""
         element = self.elements[task.index]
         try:
             return int(element.get('height')), int(element.get('width'))
@@ -107,7 +107,7 @@ class CvatMasks(MaskFormat):
 
 
 def new_cvat(images: Iterable[NewImage]) -> bytes:
-    """A new file with masks."""
+    """Content of a new file with masks."""
     root = ET.Element('annotations')
     ET.SubElement(root, 'version').text = '1.1'
     for image in images:
@@ -121,12 +121,12 @@ def new_cvat(images: Iterable[NewImage]) -> bytes:
 
 
 def _parse(path: Path) -> ET.ElementTree:
-    """Parse an untrusted file; entities, which may grow without end or read other files, are refused."""
+    """Parse an untrusted file; entities, which could exhaust memory or read other files, are refused."""
     check_readable(path)
     try:
         return parse(path, DefusedXMLParser(target=ET.TreeBuilder(insert_comments=True)))
-    except (ET.ParseError, ValueError, LookupError) as error:  # refusals are ValueErrors
-        raise ValueError(f'{path} cannot be read as XML ({error or type(error).__name__}).') from error
+    except (ET.ParseError, ValueError, LookupError) as error:  # defusedxml raises ValueError
+        raise ValueError(f'{path} cannot be read as XML ({error or "it contains entities"}).') from error
 
 
 def _shapes(image: ET.Element) -> list[ET.Element]:

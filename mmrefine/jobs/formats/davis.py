@@ -1,4 +1,4 @@
-"""Label maps in folders of PNG files, one folder per clip and one file per frame, as DAVIS has them."""
+"""Label maps in PNG files, one folder per clip and one file per frame, as in DAVIS."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MAX_LABEL = 254
 class DavisWriter(ClipWriter):
     """Label maps with DAVIS's palette under ``masks/<clip>/``.
 
-    Where masks overlap the one of the higher score wins, of equal ones the smaller.
+    Where masks overlap, the one with the highest score wins, then the smallest.
     """
 
     def outputs(self, task: ClipTask) -> list[str]:
@@ -42,7 +42,7 @@ class DavisWriter(ClipWriter):
     def write(self, task: ClipTask, clip: RefinedClip, out: OutputFolder) -> None:
         ids = clip.object_ids
         if ids and not 1 <= min(ids) <= max(ids) <= MAX_LABEL:
-            raise ValueError(f'PNG label maps hold objects 1 to {MAX_LABEL}, got {max(ids)}; write JSON instead.')
+            raise ValueError(f'PNG label maps need object ids 1 to {MAX_LABEL}, got {max(ids)}; write JSON instead.')
         if len(set(clip.frame_names)) < len(clip.frame_names):
             raise ValueError(f'two frames of clip {task.name} have the same name; write JSON instead of PNG files.')
         labels = np.array([0, *ids], np.uint8)
@@ -70,7 +70,7 @@ class DavisClips(ClipFormat):
         if videos is not None:
             raise ValueError(f'videos needs results in a JSON file, got masks {path}.')
         self._frames = find_clips(frames)
-        self._problems: list[str] = []  # of what belongs to no clip
+        self._problems: list[str] = []  # of records that belong to no clip
         self._masks = self._find_masks()
         found = {name: self._match(name) for name in self._masks}
         if not any(found.values()):
@@ -87,13 +87,13 @@ class DavisClips(ClipFormat):
         return path.suffix.lower() != '.json'
 
     def _find_masks(self) -> dict[str, list[Path]]:
-        """PNG files by clip; those of a single clip bear the name of its frames."""
+        """PNG files by clip; the masks of a single clip match its frames, whatever the names."""
         folders = defaultdict(list)
         for file in find_files(self.path, ('.png',)).values():
             folders[file.parent].append(file)
         if not folders:
             raise ValueError(
-                f'{self.path} holds no masks: expected PNG files, or a JSON file as of YouTube-VIS or COCO.'
+                f'{self.path} contains no masks: expected PNG files, or a JSON file of YouTube-VIS or COCO.'
             )
         if len(folders) == 1 and len(self._frames) == 1:
             return {next(iter(self._frames)): next(iter(folders.values()))}

@@ -1,7 +1,4 @@
-"""Base of the formats of labelling tools, in which masks are shapes in a file per image or dataset.
-
-Legend: H, W in pixels.
-"""
+"""Base classes of the formats of labelling tools, whose files contain shapes. Legend: H, W in pixels."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ _SHAPE_ERRORS = (AttributeError, LookupError, OverflowError, TypeError)  # of wh
 
 @dataclass(frozen=True)
 class NewMask:
-    """A mask to be written into a new file: (H, W) bool, its category, a score if there is one."""
+    """A mask for a new file: (H, W) bool, its category and, optionally, a score."""
 
     mask: np.ndarray
     category: str = ''
@@ -35,12 +32,12 @@ class NewImage:
     """The masks of an image for a new file.
 
     Attributes:
-        name: of the image file, relative to the folder of images.
-        size_hw: (H, W).
-        masks: in order.
-        number: place among the images, from 0.
-        stem: of files of its own, with folders, without a suffix; it stays under the folder of all.
-        path: where the image is; None if that is not known.
+        name: name of the image file, relative to the folder of images.
+        size_hw: (H, W) of the image.
+        masks: the masks, in order.
+        number: index among the images.
+        stem: relative path, without suffix, of files for this image.
+        path: path of the image; None if unknown.
     """
 
     name: str
@@ -86,11 +83,11 @@ class LazyMasks(CoarseMasks):
 
 
 class FilePerImage(MaskFormat):
-    """A format with one file per image, called as the image; refined files go to ``masks/`` under the same names.
+    """Base class of formats with one file per image, which has the image's name; refined files are in ``masks/``.
 
     Attributes:
-        suffixes: of its files, in lower case.
-        files: by name.
+        suffixes: suffixes of its files, in lower case.
+        files: files by name.
     """
 
     suffixes: tuple[str, ...] = ()
@@ -101,7 +98,7 @@ class FilePerImage(MaskFormat):
             raise ValueError(f'--semantic, --cam and --ignore-band are for label maps and activation maps, not {path}.')
         self.files = self.list_files(path)
         if not self.files:
-            raise ValueError(f'no file of the format {self.name} is in {path}; expected {" or ".join(self.suffixes)}.')
+            raise ValueError(f'{path} contains no {self.name} files: expected {" or ".join(self.suffixes)}.')
         if images.is_single and len(self.files) == 1:
             matched = dict(zip(self.files, images.names, strict=True))
         else:
@@ -118,7 +115,7 @@ class FilePerImage(MaskFormat):
 
     @classmethod
     def first_file(cls, path: Path) -> Path | None:
-        """One of the files, to look at."""
+        """The first file, to detect the format; None if there is none."""
         return next(iter(cls.list_files(path).values()), None)
 
     def fingerprint(self, task: MaskTask) -> Fingerprint:
@@ -132,10 +129,10 @@ class FilePerImage(MaskFormat):
 
 
 class SameFormatGroundTruth(GroundTruth):
-    """Ground truth in a second file or folder of the same format: the mask of the same category that overlaps most.
+    """Ground truth in a file or folder of the same format: the mask of the same category with the highest IoU.
 
-    Results of a tool have no ids that stay, so masks are paired as :class:`~mmrefine.jobs.formats.coco.CocoGroundTruth`
-    pairs results, from an IoU of 0.25.
+    Ids of labelling tools do not identify objects in another file, so masks are paired as
+    :class:`~mmrefine.jobs.formats.coco.CocoGroundTruth` pairs results, with an IoU of at least 0.25.
     """
 
     def __init__(self, path: Path, source: MaskFormat):
@@ -167,10 +164,10 @@ class SameFormatGroundTruth(GroundTruth):
 
 
 def polygon_mask(points_xy: Sequence, size_hw: tuple[int, int]) -> np.ndarray:
-    """The (H, W) bool mask of one ring given as pairs.
+    """Rasterize one ring, given as pairs, to an (H, W) bool mask.
 
     Raises:
-        ValueError: fewer than three points, or no finite numbers.
+        ValueError: fewer than three points, or anything but finite numbers.
     """
     points = point_pairs(points_xy)
     if len(points) < 3:
@@ -194,7 +191,7 @@ def point_pairs(points_xy: Any) -> np.ndarray:
 
 
 def paste(crop: np.ndarray, left: int, top: int, size_hw: tuple[int, int]) -> np.ndarray:
-    """Paste a crop of a mask; what lies outside the image is cut off."""
+    """Paste a crop of a mask into an image; parts outside the image are cut off."""
     mask = np.zeros(size_hw, bool)
     height, width = crop.shape
     y1, x1, y2, x2 = max(top, 0), max(left, 0), min(top + height, size_hw[0]), min(left + width, size_hw[1])
@@ -204,7 +201,7 @@ def paste(crop: np.ndarray, left: int, top: int, size_hw: tuple[int, int]) -> np
 
 
 def box_crop(mask: np.ndarray) -> tuple[np.ndarray, int, int]:
-    """The part of a mask in its box, and where it starts: left, top."""
+    """Crop a mask to its box; also returns left and top of the box."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return np.zeros((1, 1), bool), 0, 0

@@ -1,6 +1,6 @@
-"""PNG masks, several per image, a file for each object: ``name_0.png``, ``name_1.png``, or ``name/0.png``.
+"""PNG masks with one file per object: ``name_0.png``, ``name_1.png``, ..., or ``name/0.png``, ....
 
-They look like masks of one object per image, so ``--format instances`` must say so.
+They cannot be told from masks with one file per image, so this format needs ``--format instances``.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _NAME = re.compile(r'(?P<image>.+)[_/](?P<number>\d+)')
 
 @register_format('instances')
 class InstanceMasks(MaskFormat):
-    """A folder of PNG files; refined ones go to ``masks/`` under their own names.
+    """A folder of PNG files; refined files have the same names in ``masks/``.
 
     Attributes:
-        files: by name.
+        files: files by name.
     """
 
     ground_truth_format = 'png'
@@ -75,7 +75,6 @@ class InstanceMasks(MaskFormat):
         return fingerprint_files([self.files[name] for name in task.refs])
 
     def declared_size(self, task: MaskTask) -> tuple[int, int] | None:
-        """(H, W) of the image, as that of its first mask."""
         return read_mask_file(self.files[task.refs[0]]).values.shape
 
     def read(self, task: MaskTask, size_hw: tuple[int, int]) -> CoarseMasks:
@@ -101,7 +100,7 @@ class InstanceMasks(MaskFormat):
 
 
 class _Instances(CoarseMasks):
-    """The masks of an image, each in its file."""
+    """The masks of an image, one file each."""
 
     def __init__(self, size_hw: tuple[int, int], paths: list[Path], names: list[str]):
         super().__init__(size_hw, names)
@@ -115,7 +114,7 @@ class _Instances(CoarseMasks):
 
 
 def new_instances(image: NewImage) -> list[tuple[str, bytes]]:
-    """New files, ``name_0.png`` and so on, by name; categories have no place there."""
+    """Names and contents of new files, ``name_0.png`` etc.; categories cannot be stored."""
     files = []
     for index, item in enumerate(image.masks):
         buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Label maps in PNG files: the masks are the regions of each label, which are painted back."""
+"""Label maps in PNG files, whose regions are refined and painted back."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from mmrefine.jobs.refined_masks import RefinedMasks
 
 @register_format('label-maps')
 class LabelMaps(PngMasks):
-    """Label maps; they go to ``masks/`` under their own names.
+    """Label maps; refined files have the same names in ``masks/``.
 
-    What is reported is one mask per label: its score is the mean of its regions by area, and it counts as accepted if
-    one of them was. With an ignore band ``pseudo_labels/`` is written too, the same with void where coarse and refined
-    label differ.
+    Reports have one mask per label: its score is the mean over its regions weighted by area, and it counts as accepted
+    if at least one region was. With an ignore band, ``pseudo_labels/`` is written too: the refined label maps with void
+    where coarse and refined label differ.
     """
 
     is_fallback = False
@@ -65,7 +65,7 @@ class LabelMaps(PngMasks):
         largest = np.iinfo(file.labels().dtype).max
         for name, label in (('ignore_label', self.void), ('background_label', self.background)):
             if label is not None and label > largest:
-                raise ValueError(f'label map {file.path} holds labels up to {largest}, got the {name} {label}.')
+                raise ValueError(f'label map {file.path} cannot contain labels above {largest}, got {name} {label}.')
         return file
 
     def outputs(self, task: MaskTask) -> list[str]:
@@ -116,7 +116,7 @@ class _Regions(CoarseMasks):
 
 
 def _by_label(before: np.ndarray, after: np.ndarray, coarse: CoarseMasks, refined: RefinedMasks) -> Iterator[MaskPair]:
-    """Refined regions, joined to one mask per label."""
+    """Join regions to one mask per label."""
     for label in sorted(set(coarse.names)):
         members = [index for index, name in enumerate(coarse.names) if name == label]
         areas_px = [np.count_nonzero(coarse.regions[index].crop) for index in members]
@@ -133,7 +133,7 @@ def _by_label(before: np.ndarray, after: np.ndarray, coarse: CoarseMasks, refine
 
 
 class LabelMapGroundTruth(PngGroundTruth):
-    """Label maps with the names of the coarse ones; pixels of the ignore label are not evaluated."""
+    """Label maps with the names of the coarse label maps; pixels with the ignore label are not evaluated."""
 
     def read(self, task: MaskTask, coarse: CoarseMasks) -> GroundTruthMasks:
         file = self.read_file(task, coarse.size_hw)

@@ -1,7 +1,7 @@
-"""Label Studio's JSON: a list of tasks with annotations and predictions, brushes (RLE) and polygons.
+"""Label Studio's JSON: a list of tasks with annotations and predictions, which are brushes (RLE) and polygons.
 
-Brushes and polygons come back as what they were; a polygon has one ring there, so parts and holes are joined by cuts
-without width. All else in the file stays. https://labelstud.io/guide/export
+Brushes stay brushes and polygons stay polygons; a polygon has a single ring, so zero-width cuts connect parts and
+holes. Everything else in the file stays. https://labelstud.io/guide/export
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class LabelStudioMasks(MaskFormat):
     """A file of tasks; the refined one has the same name.
 
     Attributes:
-        content: the file.
+        content: the list of tasks.
     """
 
     def __init__(self, path: Path, images: ImageTable, options: FormatOptions):
@@ -72,7 +72,6 @@ class LabelStudioMasks(MaskFormat):
         return Fingerprint(digest, lambda: digest)
 
     def declared_size(self, task: MaskTask) -> tuple[int, int] | None:
-        """(H, W) of the image from its results; None if it is not given there."""
         return next((size for result in _results(self.content[task.index]) if (size := _size(result))), None)
 
     def read(self, task: MaskTask, size_hw: tuple[int, int]) -> LazyMasks:
@@ -106,7 +105,7 @@ class LabelStudioMasks(MaskFormat):
 
 
 def new_label_studio(images: Iterable[NewImage]) -> bytes:
-    """New tasks with the masks as predictions of brushes, as Label Studio imports them."""
+    """Content of a new file, with masks as brush predictions that Label Studio can import."""
     tasks = []
     for image in images:
         height, width = image.size_hw
@@ -135,7 +134,7 @@ def new_label_studio(images: Iterable[NewImage]) -> bytes:
 
 
 def _image_name(task: dict) -> str:
-    """The name of a task's image: the last part of an address, or what its query calls ``d``, a local file."""
+    """Name of a task's image: the path of its URL, or the query parameter ``d`` of local files."""
     data = task.get('data')
     values = [value for value in data.values() if isinstance(value, str)] if isinstance(data, dict) else []
     address = data['image'] if values and isinstance(data.get('image'), str) else (values or [''])[0]
@@ -145,7 +144,7 @@ def _image_name(task: dict) -> str:
 
 
 def _match(images: ImageTable, names: list[str]) -> dict[str, str | None]:
-    """Images by name; names of uploaded files begin with eight digits and a hyphen."""
+    """Match images by name; names of uploaded files have a prefix of eight characters and a hyphen."""
     if images.is_single and len(names) == 1:
         return dict(zip(names, images.names, strict=True))
     found = images.match(names)
@@ -192,7 +191,7 @@ def _decode(result: dict, size_hw: tuple[int, int]) -> np.ndarray:
 
 
 def _encode(kind: str, mask: np.ndarray) -> dict:
-    """The value of a result that holds this mask."""
+    """Encode a mask as the value of a result."""
     if _LABELS[kind] == 'brush':
         return {'format': 'rle', 'rle': encode_brush(mask)}
     return {'points': (to_ring(mask) * 100 / mask.shape[::-1]).tolist(), 'closed': True}

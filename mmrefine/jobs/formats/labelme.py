@@ -1,8 +1,8 @@
 """labelme's JSON, one file per image: https://github.com/wkentaro/labelme.
 
-An object is a polygon or a mask (a PNG of its box); shapes of the same label and the same ``group_id`` are one object,
-as in labelme's own export to COCO. A refined polygon comes back as polygons: parts become shapes of a group, holes are
-joined to the outline by a cut without width. Boxes, circles, lines and points are left alone, as is all else.
+An object is a polygon or a mask (a PNG of its box); shapes with the same label and ``group_id`` are one object, as in
+labelme's export to COCO. Refined polygons stay polygons: parts become shapes of a group, zero-width cuts connect holes
+to the outline. Boxes, circles, lines and points are not refined; everything else in the file stays.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _EXPECTED = '"points" [[x, y], ...] of a polygon, or those of the corners of a m
 
 @register_format('labelme')
 class LabelmeMasks(FilePerImage):
-    """labelme files; refined ones go to ``masks/``, beside which labelme needs the images or ``imageData``."""
+    """A folder of labelme files; to open refined files, labelme needs their images or ``imageData`` in ``masks/``."""
 
     suffixes = ('.json',)
 
@@ -115,7 +115,7 @@ class LabelmeMasks(FilePerImage):
 
 
 def new_labelme(image: NewImage, folder: Path) -> tuple[str, bytes]:
-    """A new file of labelme, and its name under the folder; it leads to the image, or to its name beside the file."""
+    """Name and content of a new file in a folder; ``imagePath`` is the image, or a file of its name beside the file."""
     name = f'{image.stem}.json'
     beside = PurePosixPath(image.name).name
     image_path = beside if image.path is None else os.path.relpath(image.path, (folder / name).parent)
@@ -143,7 +143,7 @@ def _declared_size(content: dict) -> tuple[int, int] | None:
 
 
 def _kind(shape: dict) -> str:
-    return shape.get('shape_type') or 'polygon'  # files of before 2018 do not say
+    return shape.get('shape_type') or 'polygon'  # missing in files from before 2018
 
 
 def _group(shapes: list) -> list[list[int]]:
@@ -185,7 +185,7 @@ def _decode_crop(text: str, corners: np.ndarray, size_hw: tuple[int, int]) -> np
 
 
 def _encode(mask: np.ndarray, shapes: list[dict], group: int) -> tuple[list[dict], bool]:
-    """Shapes of a mask like the ones it had, and whether they are a new group."""
+    """Encode a mask as shapes like those it had; also whether they are a new group."""
     first = copy.deepcopy(shapes[0])
     if _kind(first) == 'mask':
         crop, left, top = box_crop(mask)

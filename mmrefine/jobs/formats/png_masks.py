@@ -1,4 +1,4 @@
-"""PNG masks, one per image, each with its own bit depth, levels and palette."""
+"""PNG masks, one per image; bit depth, levels and palette of each file are kept."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from mmrefine.jobs.refined_masks import RefinedMasks
 
 @register_format('png')
 class PngMasks(MaskFormat):
-    """PNG masks; they go to ``masks/`` under their own names.
+    """PNG masks; refined files have the same names in ``masks/``.
 
     Attributes:
-        files: by the name of what is written for each.
+        files: input files by the name of the output file.
     """
 
     is_fallback, ground_truth_format = True, 'png'
@@ -58,7 +58,7 @@ class PngMasks(MaskFormat):
 
     @staticmethod
     def list_files(path: Path) -> dict[str, Path]:
-        """Files by the name of what is written for each.
+        """Input files by the name of the output file.
 
         Raises:
             ValueError: there is none.
@@ -80,7 +80,7 @@ class PngMasks(MaskFormat):
         return read_mask_file(self.files[task.key]).values.shape
 
     def read_file(self, task: MaskTask, size_hw: tuple[int, int]) -> MaskFile:
-        """The file of a task, checked to have the size of the image."""
+        """Read the file of a task and check its size."""
         return read_mask_file(self.files[task.key]).check_size(size_hw)
 
     def outputs(self, task: MaskTask) -> list[str]:
@@ -99,7 +99,7 @@ class PngMasks(MaskFormat):
 
 
 class _OneMask(CoarseMasks):
-    """The mask that a PNG file is."""
+    """The mask of a PNG file."""
 
     def __init__(self, size_hw: tuple[int, int], name: str, file: MaskFile):
         super().__init__(size_hw, [name])
@@ -110,7 +110,7 @@ class _OneMask(CoarseMasks):
 
 
 class PngGroundTruth(GroundTruth):
-    """PNG files with the names of the coarse ones."""
+    """PNG files with the names of the coarse masks."""
 
     def __init__(self, path: Path, source: PngMasks):
         self.source, self.paths = source, [path]
@@ -134,7 +134,7 @@ class PngGroundTruth(GroundTruth):
         return GroundTruthMasks(lambda position, mask: None if file is None else file.binary())
 
     def read_file(self, task: MaskTask, size_hw: tuple[int, int]) -> MaskFile | None:
-        """The ground truth of a task, checked to have the size of the masks; None if there is none."""
+        """Read the ground truth of a task and check its size; None if there is none."""
         if task.key in self.ambiguous:
             raise ValueError(self.ambiguous[task.key])
         path = self.files.get(task.key)

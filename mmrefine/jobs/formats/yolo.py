@@ -1,8 +1,8 @@
-"""YOLO-seg text files, one per image: a line per object, a class number and a ring x y x y ..., as shares of the sides.
+"""YOLO-seg text files, one per image, with a line per object: a class number and a ring x y x y ... in [0, 1].
 
-A line has one ring, so parts and holes are joined by cuts without width, as Ultralytics' own converter does. A score at
-the end of a line stays; boxes (four numbers) are left alone. Names of classes come from ``data.yaml`` or
-``classes.txt`` in the folder or the one above.
+A line has a single ring, so zero-width cuts connect parts and holes, as in Ultralytics' converter. A score at the end
+of a line stays; boxes (four numbers) are not refined. Class names come from ``classes.txt``, ``data.yaml`` or
+``dataset.yaml`` in the folder or its parent.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class YoloMasks(FilePerImage):
 
     @property
     def classes(self) -> dict[str, str]:
-        """Names by number."""
+        """Class names by number."""
         return read_classes(self.path)
 
     def final_digest(self) -> str:
@@ -57,7 +57,7 @@ class YoloMasks(FilePerImage):
         return ['classes.txt'] if find_classes(self.path) is not None else []
 
     def finish(self, done: Iterable[tuple[MaskTask, RefinedMasks]], out: OutputFolder) -> None:
-        # Beside the refined files, names by number are all that is needed of data.yaml; its paths lead elsewhere.
+        # Only the names of data.yaml are written, because its paths do not apply to refined files.
         if self.final_outputs():
             last = max((int(number) for number in self.classes if number.isdigit()), default=-1)
             with out.open('classes.txt') as file:
@@ -71,7 +71,7 @@ class YoloMasks(FilePerImage):
         try:
             text = path.read_bytes().decode('utf-8')
         except UnicodeDecodeError as error:
-            raise ValueError(f'{path} is not text in UTF-8.') from error
+            raise ValueError(f'{path} is not UTF-8 text.') from error
         lines = text.splitlines(keepends=True)
         positions = [position for position, line in enumerate(lines) if line.strip()]
         shapes, classes = [lines[position] for position in positions], self.classes
@@ -96,31 +96,31 @@ class YoloMasks(FilePerImage):
                 words = lines[position].split()
                 score = words[-1:] if len(words) % 2 == 0 else []
                 end = lines[position][len(lines[position].rstrip('\r\n')) :]
-                lines[position] = ' '.join([words[0], *_shares(pair.refined), *score]) + end
+                lines[position] = ' '.join([words[0], *_relative_ring(pair.refined), *score]) + end
         with out.open(self.outputs(task)[0], 'wb') as file:
             file.write(''.join(lines).encode('utf-8'))
         return pairs_of_task
 
 
 def new_yolo(image: NewImage, classes: dict[str, int]) -> tuple[str, bytes]:
-    """A new file, and its name; classes get their numbers as they come."""
+    """Name and content of a new file; new classes are added to ``classes``."""
     lines = []
     for item in image.masks:
         if item.mask.any():
             number = classes.setdefault(item.category or 'object', len(classes))
-            lines.append(' '.join([str(number), *_shares(item.mask)]) + '\n')
+            lines.append(' '.join([str(number), *_relative_ring(item.mask)]) + '\n')
     return f'{image.stem}.txt', ''.join(lines).encode()
 
 
 def find_classes(path: Path) -> Path | None:
-    """The file with names of classes, in the folder of the masks or the one above."""
+    """The file with class names, in the folder of the masks or its parent; None if there is none."""
     folder = path if path.is_dir() else path.parent
     paths = [path / name for path in (folder, folder.parent) for name in _NAMES]
     return next((path for path in paths if path.is_file()), None)
 
 
 def read_classes(path: Path) -> dict[str, str]:
-    """Names of classes by number; {} if there are none.
+    """Class names by number; empty if there are none.
 
     Raises:
         ValueError: they cannot be read.
@@ -149,11 +149,10 @@ def _is_number(word: str) -> bool:
 def _decode(line: str, size_hw: tuple[int, int]) -> np.ndarray:
     words = line.split()[1:]
     if len(words) < 6 or not all(map(_is_number, words)):
-        raise ValueError(f'a line must hold a class and at least three points x y in [0, 1], got {line[:60]!r}.')
+        raise ValueError(f'a line must contain a class and at least three points x y in [0, 1], got {line[:60]!r}.')
     numbers = np.array(words[: len(words) // 2 * 2], np.float64).reshape(-1, 2)
     return polygon_mask((numbers * size_hw[::-1]).tolist(), size_hw)
 
 
-def _shares(mask: np.ndarray) -> list[str]:
-    shares = to_ring(mask) / mask.shape[::-1]
-    return [f'{share:.7g}' for share in shares.ravel()]
+def _relative_ring(mask: np.ndarray) -> list[str]:
+    return [f'{value:.7g}' for value in (to_ring(mask) / mask.shape[::-1]).ravel()]

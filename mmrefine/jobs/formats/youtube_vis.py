@@ -1,4 +1,4 @@
-"""Annotations and results of YouTube-VIS, and COCO files whose images belong to videos."""
+"""Annotations and results in the format of YouTube-VIS, and COCO files whose images belong to videos."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ from mmrefine.jobs.outputs import OutputFolder
 class YoutubeVisWriter(ClipWriter):
     """A JSON file in the format of YouTube-VIS: the input file with refined masks, or a new ``masks.json``.
 
-    Records keep their order, ids and further fields; ``areas`` and ``bboxes`` follow the masks where a record has them.
-    Crowds and records of clips that failed are not changed. Masks are compressed RLE.
+    Records keep their order, ids and further fields; ``areas`` and ``bboxes`` are updated where a record has them.
+    Crowds and records of failed clips are not changed. Masks are compressed RLE.
     """
 
     def final_outputs(self) -> list[str]:
@@ -52,7 +52,7 @@ class YoutubeVisWriter(ClipWriter):
 
 
 def _changed_content(source: YoutubeVisClips, clips: dict[int, RefinedClip]) -> Any:
-    """The content that came in, with refined masks."""
+    """The input content with refined masks."""
     records = list(source.records)
     for task in source.tasks:
         if task.index in clips:
@@ -89,7 +89,7 @@ def _columns(rles: list[dict | None]) -> dict[str, list]:
 
 
 def _new_content(source: ClipFormat, clips: dict[int, RefinedClip]) -> dict:
-    """Content of a new file for masks of another format."""
+    """Content of a new file, for masks of another format."""
     videos, records = [], []
     for task in source.tasks:
         if task.index not in clips:
@@ -114,19 +114,19 @@ class YoutubeVisClips(ClipFormat):
     ``segmentations``, one per frame. COCO: ``images`` with ``video_id`` and ``frame_id``, annotations with ``image_id``
     and ``instance_id`` (or ``track_id``).
 
-    What cannot be used fails alone: an object, or a clip. Records that belong to no clip are a task of their own, which
-    fails.
+    An object or a clip that cannot be used fails alone. Records that belong to no clip are one task, which fails.
 
     Args:
-        path: the file.
-        frames: folder where file names start.
-        videos: for results: an annotation file, whose videos are meant.
+        path: the JSON file.
+        frames: folder to which file names are relative.
+        allow_gaps: accept gaps in the numbers of frames.
+        videos: for results, the annotation file that describes their videos.
 
     Attributes:
-        content: of the file.
-        is_coco: its images belong to videos.
-        videos: by id.
-        records: one for each object, in the order of the file, whatever they are.
+        content: content of the file.
+        is_coco: whether it is a COCO file.
+        videos: videos by id.
+        records: one record for each object, in the order of the file; not validated.
     """
 
     def __init__(
@@ -176,7 +176,7 @@ class YoutubeVisClips(ClipFormat):
         return path.suffix.lower() == '.json'
 
     def _clip_names(self) -> list[str]:
-        """The folder of the first frame, or the number of the video where there is none."""
+        """Names of clips: the folder of the first frame, or the video's id if that is not unique."""
         folders = {
             video_id: safe_name(self.videos[video_id].folder, f'video_{video_id}') for video_id in self._positions
         }
@@ -185,7 +185,7 @@ class YoutubeVisClips(ClipFormat):
         return clip_names(names)
 
     def objects(self, task: ClipTask) -> list[int]:
-        """Places of a clip's records that are refined."""
+        """Indices of the records of a clip that are refined."""
         return [position for position in self._positions.get(task.source, []) if not is_crowd(self.records[position])]
 
     def frame_names(self, task: ClipTask) -> list[str]:
@@ -215,10 +215,10 @@ class JsonClipMasks(ClipMasks):
     """Segmentations of a clip.
 
     Args:
-        records: one for each object.
-        frames: of the clip.
-        declared_hw: size in the file, on which polygons were drawn; None if there is none.
-        categories: ids that are known besides whole numbers.
+        records: one record for each object.
+        frames: frames of the clip.
+        declared_hw: size of the video in the file, for which polygons were made; None if unknown.
+        categories: known category ids that are not integers.
 
     Raises:
         ValueError: no object has a mask.
@@ -264,11 +264,11 @@ class JsonClipMasks(ClipMasks):
 
 
 def _object_problem(record: dict, length: int, categories: Container) -> str:
-    """Why nothing of an object can be used; '' if nothing is known against it."""
+    """Why an object cannot be used at all; '' if no problem is known."""
     segmentations = record.get('segmentations')
     if not isinstance(segmentations, list) or len(segmentations) != length:
         came = f'{len(segmentations)} of them' if isinstance(segmentations, list) else _short(segmentations)
-        return f'its "segmentations" must be a list of {length}, one per frame and null where it is not, got {came}.'
+        return f'its "segmentations" must be a list of {length}, null where it is not visible, got {came}.'
     return record_problem(record, categories)
 
 
@@ -276,13 +276,13 @@ class _Video:
     """A video of a file.
 
     Args:
-        record: with ``file_names``.
-        is_twice: others have its id.
+        record: record of the video.
+        is_twice: whether other videos have the same id.
 
     Attributes:
-        names: of the frames; none where there is a problem.
-        folder: of the first frame.
-        problem: why it is not known which they are; '' if it is.
+        names: file names of the frames; empty if there is a problem.
+        folder: folder of the first frame.
+        problem: why the frames are not known; '' if they are.
     """
 
     def __init__(self, record: dict, is_twice: bool):
@@ -299,10 +299,7 @@ class _Video:
 
 
 def _with_frames(videos: dict[Any, dict], images: list) -> tuple[dict[Any, dict], dict[Any, tuple[Any, int]]]:
-    """The videos with names of their frames, and of each image its video and its position there.
-
-    Images that cannot be used belong to none.
-    """
+    """The videos with names of their frames, and for each usable image its video and position."""
     members: dict[Any, list[dict]] = defaultdict(list)
     for image in images:
         known = image if isinstance(image, dict) else {}
@@ -322,7 +319,7 @@ def _with_frames(videos: dict[Any, dict], images: list) -> tuple[dict[Any, dict]
 def _join_objects(
     annotations: list, videos: dict[Any, dict], positions: dict[Any, tuple[Any, int]]
 ) -> tuple[list[dict], list[str]]:
-    """One record per object, in the form of YouTube-VIS, and what is wrong with annotations that belong to none."""
+    """One record per object in the format of YouTube-VIS, and problems of annotations that belong to no object."""
     objects: dict[tuple, dict] = {}
     problems, taken = [], set()
     for number, record in enumerate(annotations):
@@ -352,7 +349,7 @@ def _declared_hw(video: dict) -> tuple[int, int] | None:
 
 
 def _videos(described: Any, path: str | os.PathLike) -> tuple[dict[Any, dict], set]:
-    """The videos of a file by id, and the ids of several; those without one, which no record can name, are left out."""
+    """The videos of a file by id, and ids that several videos have; videos without an id are ignored."""
     found = described.get('videos') if isinstance(described, dict) else None
     found = found if isinstance(found, list) else []
     usable = [video for video in found if isinstance(video, dict) and is_id(video.get('id'))]
@@ -360,8 +357,8 @@ def _videos(described: Any, path: str | os.PathLike) -> tuple[dict[Any, dict], s
     twice = {video['id'] for video in usable if video != videos[video['id']]}
     if not videos:
         raise ValueError(
-            f'{path} has no list "videos" with ids; expected a file as of YouTube-VIS, or a COCO file of videos; '
-            'results go with the annotation file that describes their videos (--videos).'
+            f'{path} has no list "videos" with ids; expected the format of YouTube-VIS, or a COCO file of videos; '
+            'results need the annotation file that describes their videos (--videos).'
         )
     return videos, twice
 
