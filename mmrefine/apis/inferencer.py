@@ -31,17 +31,17 @@ def refine(
         image: (H, W, 3) uint8 RGB, or the path of an image file.
         masks: (N, H, W) or (H, W); bool, binary integers (0/1 or 0/255), or float probabilities in [0, 1].
         model: see :class:`RefineInferencer`. A model given by name is kept for the next call.
-        device: such as ``'cpu'`` or ``'cuda:1'``; None: a GPU where there is one.
-        gate: True: the model's own, which keeps coarse masks where it expects no improvement; False: every proposal
+        device: such as ``'cpu'`` or ``'cuda:1'``; None: a GPU if there is one.
+        gate: True: the model's gate, which keeps coarse masks where it expects no improvement; False: every proposal
             that is not empty is accepted; a dict such as ``dict(min_gain=0.02)`` changes settings of
             :class:`~mmrefine.core.gate.QualityGate`.
 
     Returns:
-        ``.masks`` (N, H, W) bool in the order of the inputs, with scores, the gate's decisions and reasons, and the
-        proposals.
+        the result with ``masks`` (N, H, W) bool in the order of the inputs, scores, the gate's decisions and reasons,
+        and the proposals.
 
     Raises:
-        TypeError, ValueError, FileNotFoundError: an input is not as described above.
+        TypeError, ValueError, FileNotFoundError: an input is invalid.
 
     Example:
         >>> import numpy as np
@@ -58,18 +58,21 @@ def refine(
 
 
 class RefineInferencer:
-    """Inferencer: a refiner with its weights, for one or many images.
+    """Inferencer: a refiner with its weights, for one or more images.
 
     Args:
         model: name of a bundled model, a config (file, :class:`mmengine.config.Config` or dict), or a refiner, which
-            is used without copying and only moved to ``device``.
-        checkpoint: weights for a config or other weights for a bundled model, see
+            is not copied and only moved to ``device``.
+        checkpoint: weights for a config, or other weights for a bundled model, see
             :func:`~mmrefine.models.model_zoo.build_refiner`.
-        device: such as ``'cpu'`` or ``'cuda:1'``; None: where a given refiner is, else a GPU where there is one.
+        device: such as ``'cpu'`` or ``'cuda:1'``; None: the device of a given refiner, else a GPU if there is one.
         gate: see :func:`refine`.
-        seed: of the random draws, which start again with every image.
-        batch_masks: images are passed to the refiner in groups of at most this many masks, and single images with
-            more of them alone. Results do not depend on it beyond rounding.
+        seed: random seed, with which every image starts.
+        batch_masks: maximum number of masks that are refined together, unless one image has more. Except for rounding,
+            results do not depend on it.
+
+    Raises:
+        TypeError, ValueError, FileNotFoundError: an argument is invalid.
 
     Example:
         >>> import numpy as np
@@ -90,15 +93,13 @@ class RefineInferencer:
         batch_masks: int = 8,
     ):
         if not isinstance(seed, int) or not 0 <= seed < 2**63:
-            raise ValueError(f'seed must be a whole number from 0 to 2**63 - 1, got {seed}.')
+            raise ValueError(f'seed must be an integer from 0 to 2**63 - 1, got {seed}.')
         if batch_masks < 1:
             raise ValueError(f'batch_masks must be at least 1, got {batch_masks}.')
         if not isinstance(model, BaseRefiner):
             model = build_refiner(model, checkpoint, device)
         elif checkpoint is not None:
-            raise ValueError(
-                'checkpoint can only be given with a config or a model name; this refiner has its weights already.'
-            )
+            raise ValueError('checkpoint needs a config or a model name, got a refiner, which already has weights.')
         elif device is not None:
             model = model.to(pick_device(device))
         self.refiner = model.with_gate(gate)
@@ -108,11 +109,14 @@ class RefineInferencer:
     def __call__(
         self, images: ImageLike | Sequence[ImageLike], masks: np.ndarray | Sequence[np.ndarray]
     ) -> RefineResult | list[RefineResult]:
-        """Refine the masks of one image, or of several given as lists.
+        """Refine the masks of one image, or of several images given as lists.
 
         Args:
-            images: (H, W, 3) uint8 RGB or a path; or a list of such.
-            masks: as for :func:`refine`; or a list, one element per image.
+            images: (H, W, 3) uint8 RGB or a path; or a list of these.
+            masks: as for :func:`refine`; or a list with one element per image.
+
+        Raises:
+            TypeError, ValueError, FileNotFoundError: an input is invalid, or the lists differ in length.
         """
         if not isinstance(images, (list, tuple)):
             return next(self.stream([self.make_input(images, masks)]))
@@ -122,7 +126,7 @@ class RefineInferencer:
         return list(self.stream(self.make_input(*pair) for pair in zip(images, masks, strict=True)))
 
     def stream(self, inputs: Iterable[RefineInput]) -> Iterator[RefineResult]:
-        """Refine a stream of images in order, with at most one group of them in memory."""
+        """Refine a stream of images in order, with at most one batch of them in memory."""
         group: list[RefineInput] = []
         num_masks = 0
         for item in inputs:
@@ -143,7 +147,7 @@ class RefineInferencer:
 def get_refiner(
     model: str | os.PathLike | dict | BaseRefiner, device: str | torch.device | None, gate: bool | Mapping
 ) -> BaseRefiner:
-    """Refiner of :func:`refine`; those given by name are cached."""
+    """Refiner of :func:`refine`; refiners given by name are cached."""
     refiner = _named_refiner(model, device) if isinstance(model, str) else model
     return RefineInferencer(refiner, device=None if refiner is not model else device, gate=gate).refiner
 

@@ -20,14 +20,14 @@ from mmrefine.files.mask_files import read_mask_file
 
 
 def as_image(image: Any) -> np.ndarray:
-    """Image as an array.
+    """Convert an image to an array.
 
     Args:
         image: an (H, W, 3) array, which is returned unchanged; a (3, H, W) or (H, W, 3) uint8 tensor; a PIL image; or a
             path.
 
     Raises:
-        TypeError, ValueError, FileNotFoundError: it is of another type, or cannot be read.
+        ValueError, FileNotFoundError: it cannot be read.
     """
     if isinstance(image, torch.Tensor):
         array = image.detach().cpu().numpy()
@@ -41,15 +41,14 @@ def as_image(image: Any) -> np.ndarray:
 
 
 def as_masks(masks: Any) -> np.ndarray:
-    """Masks as an array, (N, H, W) or (H, W).
+    """Convert masks to an array, (N, H, W) or (H, W).
 
     Args:
         masks: an array, which is returned unchanged; a tensor; a PIL image; the path of a PNG or .npy file; an object
-            with the masks under ``mask``, as ``supervision.Detections`` has them; or a list of any of these, of one
-            (H, W) mask each.
+            with an attribute ``mask``, such as ``supervision.Detections``; or a list of (H, W) masks of these types.
 
     Raises:
-        TypeError, ValueError, FileNotFoundError: they are of another type, or cannot be read.
+        TypeError, ValueError, FileNotFoundError: they have another type, or cannot be read.
     """
     if isinstance(masks, np.ndarray):
         return masks
@@ -64,7 +63,7 @@ def as_masks(masks: Any) -> np.ndarray:
         arrays = [as_masks(mask) for mask in masks]
         shapes = sorted({array.shape for array in arrays})
         if len(shapes) > 1 or len(shapes[0]) != 2:
-            raise ValueError(f'a list must hold one (H, W) mask each, all of one size, got {shapes}.')
+            raise ValueError(f'a list must contain (H, W) masks of the same size, got {shapes}.')
         return np.stack(arrays)
     if isinstance(getattr(masks, 'mask', None), np.ndarray):
         return masks.mask
@@ -79,14 +78,14 @@ def refine_detections(image: Any, detections: Any, **options: Any) -> Any:
 
     Args:
         image: see :func:`as_image`.
-        detections: with ``mask`` (N, H, W); not changed.
+        detections: detections with ``mask`` (N, H, W) and ``xyxy`` (N, 4); not changed.
         options: see :func:`mmrefine.refine`.
 
     Returns:
-        A copy with refined masks and their boxes (x1, y1, x2, y2; those of empty masks are kept).
+        a copy with refined masks and their boxes; boxes of empty masks are kept.
 
     Raises:
-        ValueError: there are no masks; and as :func:`mmrefine.refine`.
+        ValueError: there are no masks; see also :func:`mmrefine.refine`.
 
     Example:
         >>> import numpy as np
@@ -114,13 +113,13 @@ def refine_sample(sample: Any, field: str = 'ground_truth', **options: Any) -> N
     """Refine the instance masks of a FiftyOne sample in place, without saving it (``sample.save()``).
 
     Args:
-        sample: with ``filepath`` and ``Detections`` under the field, whose masks are crops of their boxes. Detections
-            without a mask are skipped.
+        sample: sample with ``filepath`` and a field of ``Detections``, whose masks are relative to their boxes.
+            Detections without a mask are skipped.
         field: name of the field.
         options: see :func:`mmrefine.refine`.
 
     Raises:
-        ValueError: a mask is not (h, w); and as :func:`mmrefine.refine`.
+        ValueError: a mask is not (h, w); see also :func:`mmrefine.refine`.
 
     Example:
         >>> from PIL import Image

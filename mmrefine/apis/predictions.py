@@ -1,4 +1,4 @@
-"""Refinement of data samples with predictions of MMDetection and MMSegmentation."""
+"""Refinement of data samples predicted by MMDetection and MMSegmentation."""
 
 from __future__ import annotations
 
@@ -31,32 +31,32 @@ def refine_predictions(
 ) -> BaseDataElement | list[BaseDataElement]:
     """Refine predictions of MMDetection and MMSegmentation: instance masks, semantic and panoptic maps.
 
-    See docs/test_time.md for how each type of prediction is refined.
+    docs/test_time.md describes how each type of prediction is refined.
 
     Args:
-        samples: a ``DetDataSample``, ``SegDataSample`` or ``TrackDataSample``, or a list of them, as
-            ``inference_detector``, ``inference_model`` and inferencers (``return_datasamples=True``) return them. They
-            are not changed.
-        images: the original images, one per sample: paths or (H, W, 3) uint8 arrays; for a ``TrackDataSample`` a list,
-            one per frame. None: the files that ``img_path`` of the samples names.
-        model: name of a bundled model (kept for the next call), a config or a refiner, as for :func:`mmrefine.refine`.
-        device: where the refiner runs; None: a GPU where there is one.
-        gate: as for :func:`mmrefine.refine`.
-        dataset_meta: the predicting model's ``dataset_meta``, of which ``classes`` is read: names in ``classes``, the
-            background of semantic maps and panoptic maps need it.
-        channel_order: of arrays: ``'bgr'``, as mmcv loads images and models are given them, or ``'rgb'``.
+        samples: a ``DetDataSample``, ``SegDataSample`` or ``TrackDataSample``, or a list of these, as returned by
+            ``inference_detector``, ``inference_model`` and inferencers (``return_datasamples=True``). They are not
+            changed.
+        images: the original images, one per sample: paths or (H, W, 3) uint8 arrays; for a ``TrackDataSample`` a list
+            with one image per frame. None: the files in ``img_path`` of the samples.
+        model: name of a bundled model, a config or a refiner, see :func:`mmrefine.refine`.
+        device: device of the refiner; None: a GPU if there is one.
+        gate: see :func:`mmrefine.refine`.
+        dataset_meta: ``dataset_meta`` of the predicting model. Its ``classes`` are needed to select classes by name,
+            to find the background of semantic maps, and for panoptic maps.
+        channel_order: channel order of arrays: ``'bgr'``, as mmcv loads images, or ``'rgb'``.
         options: ``classes``, ``score_thr``, ``area_range``, ``top_k`` and ``rescore`` of
             :class:`~mmrefine.engine.RefineHook`.
 
     Returns:
-        A copy of the sample with refined masks, or a list of them in the order given.
+        a copy of the sample with refined masks, or a list of copies in the same order.
 
     Raises:
-        FileNotFoundError: an image is not there, and none was given.
-        TypeError, ValueError: samples without predictions, images that do not fit them, unknown options.
+        FileNotFoundError: an image was not given and its file does not exist.
+        TypeError, ValueError: samples without predictions, images that do not match them, or unknown options.
 
     Example:
-        After ``sample = inference_detector(detector, image)``, whose prediction is written by hand here:
+        The sample would come from ``inference_detector(detector, image)``; here it is written by hand:
 
         >>> import numpy as np, torch
         >>> from mmengine.structures import BaseDataElement, InstanceData
@@ -93,14 +93,18 @@ def refine_predictions(
         get_refiner(model, device, gate), (dataset_meta or {}).get('classes'), **options
     )
     refined = []
-    for sample, image in zip(samples, images, strict=True):  # one by one, however many there are
+    for sample, image in zip(samples, images, strict=True):  # one by one, to bound memory
         _check_frames(sample, image)
         refined += refine([sample], images=[_as_rgb(image, channel_order)])
     return refined
 
 
 def _check_frames(sample: BaseDataElement, image: Any) -> None:
-    """Refuse one image for a clip, or images of another number of frames."""
+    """Check that a clip has a list with one image per frame.
+
+    Raises:
+        ValueError: it has one image, or another number of images.
+    """
     frames = getattr(sample, 'video_data_samples', None)
     if frames is None or image is None:
         return
@@ -110,7 +114,7 @@ def _check_frames(sample: BaseDataElement, image: Any) -> None:
 
 
 def _as_rgb(image: Any, channel_order: str) -> Any:
-    """An image, the images of a clip in a list, or None: arrays in RGB."""
+    """Convert an image, or a list with the images of a clip, to RGB arrays; None stays None."""
     if image is None:
         return None
     if isinstance(image, (str, os.PathLike)):

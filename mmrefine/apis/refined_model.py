@@ -1,4 +1,4 @@
-"""Wrapper config for models of MMDetection and MMSegmentation that refine their predictions, also in inferencers."""
+"""Models of MMDetection and MMSegmentation that refine their own predictions, also in inferencers."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from mmrefine.registry import MODELS
 def RefinedModel(model_type: str | type, refine: dict, **model: Any) -> nn.Module:  # noqa: N802 (configs name it as a type)
     """Build a model of another package that refines its predictions in ``test_step`` and ``val_step``.
 
-    Inferencers and ``inference_detector`` run no hooks, so what :class:`~mmrefine.engine.RefineHook` is to a Runner,
-    this is to them. Only the type changes in the config of the model, and its checkpoints fit: the refiner is none of
-    its modules. It refines in a Runner too, but the hook also knows test-time augmentation and RefineEvaluator.
+    Inferencers and ``inference_detector`` do not run hooks, so they need this instead of
+    :class:`~mmrefine.engine.RefineHook`. The model loads its usual checkpoints, because the refiner is not one of its
+    modules. In a Runner it works too, but only the hook supports test-time augmentation and RefineEvaluator.
 
     .. code-block:: python
 
@@ -46,7 +46,7 @@ def RefinedModel(model_type: str | type, refine: dict, **model: Any) -> nn.Modul
         model: the rest of the model's config.
 
     Raises:
-        FileNotFoundError, TypeError, ValueError: a refiner that cannot be built, or unknown options.
+        FileNotFoundError, TypeError, ValueError: the refiner cannot be built, or an option is unknown.
 
     Example:
         >>> from mmengine.model import BaseModel
@@ -60,7 +60,7 @@ def RefinedModel(model_type: str | type, refine: dict, **model: Any) -> nn.Modul
     options = RefineHook(**refine)
     refiner = options.refiner
     if not isinstance(refiner, BaseRefiner):
-        with torch.random.fork_rng(devices=[]):  # the initial weights of the model stay those of its seed
+        with torch.random.fork_rng(devices=[]):  # do not change the initial weights of the model
             refiner = build_refiner(refiner, options.checkpoint, options.device or 'cpu')
     built = ROOT_MODELS.build({'type': model_type, **model})
     built.__class__ = type(type(built).__name__, (_Refined, type(built)), {})
@@ -69,7 +69,7 @@ def RefinedModel(model_type: str | type, refine: dict, **model: Any) -> nn.Modul
 
 
 class _Refined:
-    """Mixin before a model's own class that refines its predictions."""
+    """Mixin that refines the predictions of a model."""
 
     def val_step(self, data: Any) -> list:
         return self._refinement(self, super().val_step(data), data)
@@ -79,7 +79,7 @@ class _Refined:
 
 
 class _Refinement:
-    """A refiner and the options of its use; no module, so that the model does not save or train it."""
+    """A refiner with its options; not a module, so that the model neither saves nor trains it."""
 
     def __init__(self, refiner: BaseRefiner, options: RefineHook):
         self.refiner, self.options = refiner, options
@@ -92,7 +92,7 @@ class _Refinement:
     def __call__(self, model: nn.Module, predictions: list[BaseDataElement], data: Any) -> list[BaseDataElement]:
         if any(sample.metainfo.get('flip') for sample in predictions):
             raise ValueError(
-                'RefinedModel refines predictions in the original image, and got a flipped one, as in test-time '
+                'RefinedModel needs predictions on the original image, got one on a flipped image, as in test-time '
                 'augmentation; use RefineHook in a Runner, which refines the merged prediction.'
             )
         if self.options.device is None:

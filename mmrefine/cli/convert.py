@@ -35,9 +35,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('masks', metavar='IN')
     parser.add_argument('out', metavar='OUT')
     parser.add_argument('--to', metavar='FORMAT', help='default: by the suffix of OUT, .json is COCO, .xml is CVAT')
-    parser.add_argument('--format', metavar='FORMAT', help='of IN, if it is not recognized')
-    parser.add_argument('--images', metavar='IMAGES', help='the images; needed where IN does not contain their sizes')
-    parser.add_argument('--image-root', metavar='DIR', help='folder of the file names in a COCO file of images')
+    parser.add_argument('--format', metavar='FORMAT', help='format of IN (default: detected)')
+    parser.add_argument('--images', metavar='IMAGES', help='the images; needed if IN does not contain their sizes')
+    parser.add_argument('--image-root', metavar='DIR', help='folder to which names in a COCO file are relative')
     parser.add_argument(
         '--polygons',
         metavar='TOLERANCE_PX',
@@ -66,7 +66,7 @@ def convert(args: argparse.Namespace) -> int:
         polygons=args.polygons,
     )
     for problem in report['problems'][:20]:
-        print(printable(f'left out {problem}'), file=sys.stderr)
+        print(printable(f'skipped {problem}'), file=sys.stderr)
     masks, images = counted(report['masks'], 'mask'), counted(report['images'], 'image')
     print(printable(f'{masks} of {images} written to {args.out}'))
     return 1 if report['problems'] else 0

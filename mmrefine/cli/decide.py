@@ -1,4 +1,4 @@
-"""``mmrefine decide OUT decisions.json``: apply the decisions of a reviewer to the results."""
+"""``mmrefine decide OUT decisions.json``: apply the decisions of a review to the results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog='mmrefine decide', description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('out', metavar='OUT', help='folder of the results of mmrefine refine')
+    parser.add_argument('out', metavar='OUT', help='output folder of mmrefine refine')
     parser.add_argument('decisions', metavar='DECISIONS', help='the JSON file that the review page exports')
     args = parser.parse_args(argv)
     return run(lambda: decide(args.out, args.decisions), stopped='stopped; run the same command again.')

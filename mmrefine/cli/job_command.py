@@ -12,8 +12,8 @@ from typing import Any
 MAX_PROBLEMS = 20
 
 _GATE_HELP = 'gate settings to change, such as min_gain=0.02 min_score=none area_ratio=0.4,2.5; see docs/gate.md'
-_OVERWRITE_HELP = 'start from scratch: delete all files of an earlier job in DIR, whatever its settings were'
-_ACTORS_HELP = 'Ray actors (default: one per GPU of the cluster, or per core where there are none)'
+_OVERWRITE_HELP = 'start from scratch: delete all files of an earlier job in DIR'
+_ACTORS_HELP = 'number of Ray actors (default: one per GPU of the cluster, or per CPU core if there are none)'
 
 
 def add_refiner_options(parser: argparse.ArgumentParser) -> Any:
@@ -22,10 +22,10 @@ def add_refiner_options(parser: argparse.ArgumentParser) -> Any:
     group.add_argument('--model', default='segrefiner_tiny', help='name of a bundled model (default: %(default)s)')
     group.add_argument('--config', help='config of another refiner, instead of --model')
     group.add_argument('--checkpoint', help='weights for --config or --model')
-    group.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
+    group.add_argument('--device', help='such as cpu or cuda:1 (default: a GPU if there is one)')
     group.add_argument('--gate', metavar='NAME=NUMBER', nargs='+', default=(), help=_GATE_HELP)
-    group.add_argument('--no-gate', action='store_true', help='accept every proposal, also those that look harmful')
-    group.add_argument('--seed', type=int, default=0, help='of the random draws (default: %(default)s)')
+    group.add_argument('--no-gate', action='store_true', help='accept every proposal, even if it looks harmful')
+    group.add_argument('--seed', type=int, default=0, help='random seed (default: %(default)s)')
     return group
 
 
@@ -35,14 +35,14 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument('--overwrite', action='store_true', help=_OVERWRITE_HELP)
     group.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi', 'ray'), default='none')
     group.add_argument('--actors', metavar='N', type=int, help=_ACTORS_HELP)
-    group.add_argument('--debug', action='store_true', help='print the traceback of failures')
+    group.add_argument('--debug', action='store_true', help='print tracebacks of failures')
 
 
 def common_options(args: argparse.Namespace) -> dict[str, Any]:
     """Keyword arguments of :func:`~mmrefine.jobs.refine_dataset` and :func:`~mmrefine.jobs.refine_video`.
 
     Raises:
-        ValueError: an invalid setting of the gate.
+        ValueError: a gate setting is invalid.
     """
     from mmrefine.core.gate import parse_gate
 

@@ -1,4 +1,4 @@
-"""``mmrefine COMMAND …``: dispatch to the commands."""
+"""Entry point of ``mmrefine COMMAND ...``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ COMMANDS = {
     'refine': 'refine the masks of images',
     'report': 'write a page for reviewing masks',
     'decide': 'apply the decisions made on that page',
-    'convert': 'convert masks between the formats of tools',
+    'convert': 'convert masks between formats',
     'video': 'refine the masks of video clips',
     'pick': 'choose a refiner for given masks',
     'train': 'train a refiner',

@@ -28,11 +28,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--refiner',
         metavar='CONFIG[,WEIGHTS]',
         action='append',
-        help='a further candidate, beside segrefiner_tiny; may be given several times',
+        help='another candidate besides segrefiner_tiny; may be repeated',
     )
-    parser.add_argument('--limit', metavar='N', type=int, default=60, help='masks to try (default: %(default)s)')
-    parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
-    parser.add_argument('--seed', type=int, default=0, help='of the sample (default: %(default)s)')
+    parser.add_argument('--limit', metavar='N', type=int, default=60, help='number of masks (default: %(default)s)')
+    parser.add_argument('--device', help='such as cpu or cuda:1 (default: a GPU if there is one)')
+    parser.add_argument('--seed', type=int, default=0, help='random seed of the sample (default: %(default)s)')
     parser.add_argument('--out', metavar='BEST.py', type=Path, required=True, help='config to write')
     return parser.parse_args(argv)
 
@@ -64,6 +64,6 @@ def pick(args: argparse.Namespace) -> int:
     print(f'{picked.about}:')
     print(picked.table())
     bound = oracle(picked.records)['gain/iou']
-    print(f'the best candidate for each mask, as an upper bound, gains {100 * bound:+.1f} points of IoU')
+    print(f'upper bound: choosing the best candidate for each mask gains {100 * bound:+.1f} points of IoU')
     print(f'best: {picked.name}; config: {args.out}')
     return 0

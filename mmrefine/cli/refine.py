@@ -15,33 +15,33 @@ DESCRIPTION = """\
 Refine coarse masks. The results have the format of the inputs, with a summary.json.
 
   IMAGES  an image, a folder of images (searched recursively), or a COCO file for its images
-  MASKS   a COCO results list or annotation file    -> DIR/<same name>: same records, ids, order and further fields;
+  MASKS   a COCO results list or annotation file    -> DIR/<same name>: same records, ids, order and other fields;
                                                        refined masks as RLE, which is lossless
-          PNG masks, a file or a folder of them     -> DIR/masks/<same names>; same levels, bit depth and palette; grey
-                                                       probabilities (0..255) have a threshold of 0.5
+          PNG masks, a file or a folder             -> DIR/masks/<same names>; same levels, bit depth and palette;
+                                                       grey levels 0..255 are probabilities, thresholded at 0.5
           PNG label maps, with --semantic           -> DIR/masks/<same names>; where regions overlap, the one with the
-                                                       higher score wins, of equal scores the smaller one
-          files of labelme, CVAT, Label Studio,     -> DIR/masks/<same names>, or DIR/<same name> where one file holds
-          YOLO-seg, NumPy                              all; see docs/formats.md
+                                                       highest score wins, then the smallest
+          files of labelme, CVAT, Label Studio,     -> DIR/masks/<same names>, or DIR/<same name> if one file contains
+          YOLO-seg, NumPy                              all masks; see docs/formats.md
           activation maps, with --cam               -> DIR/masks/<same names>.png; label maps with a palette, in which
-                                                       0 is the background and class k is k + 1
+                                                       0 is the background and k + 1 is class k
 
 COCO masks find their image by image_id and file name, PNG files by name (suffixes may differ). Images are rotated
 upright by their EXIF data; masks must be drawn on the upright image.
 """
 EPILOG = """\
-The job can be stopped at any time: the same command resumes it, and writes the same files in the end.
-Images that are missing or broken are skipped, unusable masks are not changed; both are listed at the end
-and in summary.json. Called again, it refines what has changed: images, masks, weights and configs. DIR holds results
-and .job/; nothing else is written or deleted.
+The job can be stopped at any time: the same command resumes it, and the resulting files are the same.
+Images that are missing or damaged are skipped, unusable masks are not changed; both are listed at the end and in
+summary.json. Later runs refine images whose masks, weights or config have changed. Only results and .job/ in DIR are
+written or deleted.
 
-To review the masks, and accept or reject proposals: --report, then mmrefine decide.
+To review masks and accept or reject proposals, use --report, then mmrefine decide.
 
 Large datasets: tools/dist_refine.sh and tools/slurm_refine.sh distribute the work to processes, --launcher ray to the
-actors of a Ray cluster; all must see the same disk. See docs/scaling.md.
+actors of a Ray cluster; they must share a disk. See docs/scaling.md.
 
-exit status: 0 all masks refined; 1 some images were skipped, or some masks are unusable; 2 the job could not start
-or not continue.
+exit status: 0 all masks were refined; 1 some images were skipped, or some masks are unusable; 2 the job could not
+start or continue.
 
 examples:
   mmrefine refine photos/ predictions.json --out refined/ --pictures 20
@@ -60,10 +60,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('images', metavar='IMAGES')
     parser.add_argument('masks', metavar='MASKS')
-    parser.add_argument('--out', metavar='DIR', required=True, help='folder for the results')
-    parser.add_argument(
-        '--image-root', metavar='DIR', help="where names in a COCO file start; default: the file's folder"
-    )
+    parser.add_argument('--out', metavar='DIR', required=True, help='output folder')
+    parser.add_argument('--image-root', metavar='DIR', help=_IMAGE_ROOT_HELP)
     parser.add_argument('--gt', metavar='MASKS', help='ground truth in the same format: adds IoU and boundary IoU')
     parser.add_argument('--pictures', metavar='N', nargs='?', type=int, const=-1, default=0, help=_PICTURES_HELP)
     parser.add_argument('--report', action='store_true', help=_REPORT_HELP)
@@ -90,29 +88,28 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-_FORMAT_HELP = 'format of MASKS, if it is not recognized; see docs/formats.md'
-_POLYGONS_HELP = (
-    'write polygons with holes and parts instead of RLE to COCO files, within this tolerance (default: '
-    '%(const)s, lossless)'
-)
+_IMAGE_ROOT_HELP = 'folder to which names in a COCO file are relative (default: the folder of the file)'
+_FORMAT_HELP = 'format of MASKS (default: detected); see docs/formats.md'
+_POLYGONS_HELP = 'write polygons instead of RLE to COCO files, within this tolerance (default: %(const)s, lossless)'
 _REPORT_HELP = 'write DIR/review/index.html: every mask before and after, to accept or reject'
 _PICTURES_HELP = 'draw image, coarse and refined masks side by side for the first N images, or for all'
-_IGNORE_HELP = 'void, not changed (default: 255); "none" if there is none'
+_IGNORE_HELP = 'void label, which is not changed (default: 255); "none" if there is none'
 _BACKGROUND_HELP = (
-    'label of the background: not refined, fills the pixels that objects lose (default: 0); "none" if there is none'
+    'label of the background, which is not refined and fills pixels that objects lose (default: 0); "none" if there is '
+    'none'
 )
-_BAND_HELP = 'write also DIR/pseudo_labels/, with void (255) where coarse and refined label differ'
+_BAND_HELP = 'also write DIR/pseudo_labels/, with void (255) where coarse and refined label differ'
 _CAM_HELP = 'MASKS are class activation maps, .npy and .npz files: see docs/cam.md'
 _THRESHOLD_HELP = (
-    'of activation maps: lower scores are background (default: 0.25); several are compared in a table, and the best '
-    'by --gt is taken'
+    'activation maps: pixels with lower scores are background (default: 0.25); several thresholds are compared in a '
+    'table, and with --gt the best one is used'
 )
 _FIRST_CLASS_HELP = (
-    'number of the first class in activation maps; 1 if class 0 is the background; default: 0, or as the files specify'
+    'number of the first class in activation maps; 1 if class 0 is the background (default: 0, or as in the files)'
 )
 _SPLIT_HELP = (
-    'how a label is split into regions: its components, merged if they are probably one object (merged, the default), '
-    'its components, or the whole class'
+    'regions of a label: its components, merged if they are probably one object (merged, the default), its components, '
+    'or all its pixels (classes)'
 )
 _BATCH_HELP = 'masks refined together, from one or several images (default: %(default)s)'
 
@@ -122,7 +119,7 @@ def _label(text: str) -> int | None:
 
 
 def choose_threshold(args: argparse.Namespace) -> float | None:
-    """The given threshold, or of several the one of the highest mIoU; None without ground truth to compare them."""
+    """The threshold, or the best of several by ground truth; None if there are several and no ground truth."""
     from mmrefine.jobs.cam import best_threshold, format_sweep, sweep_thresholds
 
     if len(args.cam_threshold) == 1:
@@ -133,7 +130,7 @@ def choose_threshold(args: argparse.Namespace) -> float | None:
 
 
 def cam_names(args: argparse.Namespace) -> MapNames:
-    """Keys and class numbers in the activation maps."""
+    """Keys and class numbering of the activation maps."""
     from mmrefine.files.activation_maps import MapNames
 
     return MapNames(args.cam_key, args.cam_first_class)
@@ -203,7 +200,7 @@ def refine(args: argparse.Namespace) -> int:
 
 
 def swapped(images: str, masks: str) -> str:
-    """A sentence where IMAGES look like masks and MASKS like images; else ''."""
+    """A hint if IMAGES look like masks and MASKS like images; else ''."""
     from mmrefine.files.names import find_files
 
     suffixes = ('.jpg', '.jpeg', '.webp')
@@ -211,7 +208,7 @@ def swapped(images: str, masks: str) -> str:
     try:
         looks_so = find_files(masks, suffixes) and find_files(images, annotations)
         looks_so = looks_so and not find_files(images, suffixes)
-    except (OSError, ValueError):  # names that no file can have
+    except (OSError, ValueError):  # invalid paths
         return ''
     if looks_so:
         return ' IMAGES come first and MASKS second: are they swapped?'

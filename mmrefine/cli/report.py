@@ -1,4 +1,4 @@
-"""``mmrefine report OUT``: the review page of a finished job."""
+"""``mmrefine report OUT``: write the review page of a finished job."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog='mmrefine report', description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('out', metavar='OUT', help='folder of the results of mmrefine refine')
+    parser.add_argument('out', metavar='OUT', help='output folder of mmrefine refine')
     args = parser.parse_args(argv)
     return run(lambda: report(args.out), stopped='stopped; run the same command again.')
 

@@ -1,4 +1,4 @@
-"""What the commands ``train`` and ``test`` share: options and config of an mmengine Runner."""
+"""Common code of the commands ``train`` and ``test``: options and config of an mmengine Runner."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmrefine import compat
 
 def add_runner_options(parser: argparse.ArgumentParser, override: str) -> None:
     """Add options of mmengine's Runner to a parser; ``override`` is an example of a setting to override."""
-    parser.add_argument('--work-dir', help='where logs and checkpoints go; default: work_dirs/<name of the config>')
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/<name of the config>)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help=f'override settings, such as {override}')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)

@@ -25,19 +25,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         prog='mmrefine test', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config file with test_dataloader and test_evaluator')
-    parser.add_argument('checkpoint', nargs='?', help='checkpoint file; without one the model is only initialized')
-    parser.add_argument('--per-mask', help='write the numbers of every mask to this .csv or .json file')
-    parser.add_argument(
-        '--source', metavar='NAME', nargs='+', help='measure these of the data sources of the config alone'
-    )
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file; without one the weights are random')
+    parser.add_argument('--per-mask', help='write the metrics of every mask to this .csv or .json file')
+    parser.add_argument('--source', metavar='NAME', nargs='+', help='evaluate only these data sources of the config')
     parser.add_argument('--gate', metavar='NAME=NUMBER', nargs='+', default=(), help='gate settings to change')
-    parser.add_argument('--no-gate', action='store_true', help='accept every refined mask, also those the gate rejects')
+    parser.add_argument('--no-gate', action='store_true', help='accept every proposal, even if it looks harmful')
     add_runner_options(parser, override='test_dataloader.batch_size=8')
     return parser.parse_args(argv)
 
 
 def keep_sources(config: Config, names: list[str]) -> None:
-    """Leave the test datasets of these sources alone.
+    """Keep only the test datasets of these sources.
 
     Raises:
         SystemExit: the config has no such source.
@@ -51,17 +49,17 @@ def keep_sources(config: Config, names: list[str]) -> None:
 
 
 def change_gate(config: Config, settings: dict | None) -> None:
-    """Change settings of the gate of every refiner in a config; None removes the gates.
+    """Change gate settings of every refiner in a config; None removes the gates.
 
     Raises:
-        SystemExit: there is no refiner in it.
+        SystemExit: the config has no refiner.
     """
     hooks = [hook for hook in config.get('custom_hooks') or [] if _is_a(hook, 'RefineHook')]
     if not hooks and not _is_a(config.model, 'RefinedModel'):
         kind = config.model.type
         model_class = MODELS.get(kind) if isinstance(kind, str) else kind
         if not (isinstance(model_class, type) and issubclass(model_class, BaseRefiner)):
-            raise SystemExit(f'--gate and --no-gate: {config.filename} has no refiner and no RefineHook.')
+            raise SystemExit(f'--gate and --no-gate: {config.filename} has neither a refiner nor RefineHook.')
         config.model.gate = None if settings is None else {**(config.model.get('gate') or {}), **settings}
         return
     for owner in hooks or [config.model.refine]:
@@ -70,10 +68,10 @@ def change_gate(config: Config, settings: dict | None) -> None:
 
 
 def write_per_mask(config: Config, path: str) -> None:
-    """Configure per-mask output: of RefineMetric, or of predictions that are matched with the ground truth.
+    """Configure per-mask output of RefineMetric, or of predictions matched with the ground truth.
 
     Raises:
-        SystemExit: nothing is refined.
+        SystemExit: the config has neither RefineMetric nor RefineHook.
     """
     evaluator = config.test_evaluator
     metrics = evaluator if isinstance(evaluator, list) else [evaluator]
@@ -91,7 +89,7 @@ def write_per_mask(config: Config, path: str) -> None:
 
 
 def _is_a(config: object, name: str) -> bool:
-    """Whether a config is of a class, given itself or by its name with or without a scope."""
+    """Whether the ``type`` of a config is this class, given as a class or by name with or without a scope."""
     kind = config.get('type', '') if isinstance(config, dict) else ''
     return getattr(kind, '__name__', str(kind)).rpartition('.')[2] == name
 
@@ -106,7 +104,7 @@ def main(argv: list[str] | None = None) -> None:
         write_per_mask(config, args.per_mask)
     if args.no_gate or args.gate:
         change_gate(config, parse_gate(args.gate) if args.gate else None)
-    # Testing needs nothing of training, such as its data.
+    # Testing must not need the training data.
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
         config.pop(key, None)
     compat.prepare_process_group(config)

@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     config = read_config(args)
     if args.amp:
-        # mmengine's wrapper scales losses for float16 and knows GPUs only.
+        # mmengine's AmpOptimWrapper uses float16 with loss scaling, and supports GPUs only.
         config.optim_wrapper.type = 'AmpOptimWrapper' if torch.cuda.is_available() else 'Bf16OptimWrapper'
     if config.get('load_from'):
         config.load_from = find_checkpoint(config.load_from)

@@ -12,25 +12,25 @@ Refine the masks of video clips with temporal consistency.
 
   FRAMES  a folder of frames, a video file, or a folder of such clips (searched recursively)
   MASKS   PNG label maps with the names of the frames, in a folder for each clip as in DAVIS; or one PNG file for
-          the first frame. Labels are objects, 0 is background, 255 void; files of 0 and 255 hold one object.
-          JSON of YouTube-VIS (annotations, or results with --videos), or COCO with videos and instance ids;
-          FRAMES is then the folder where file names start; or JSON with clicks and boxes, for --sam2 (docs/video.md)
+          the first frame. Labels are objects, 0 is background, 255 void; files of 0 and 255 contain one object.
+          JSON of YouTube-VIS (annotations, or results with --videos), or COCO with videos and instance ids, with
+          file names relative to FRAMES; or JSON with clicks and boxes, for --sam2 (docs/video.md)
 
-Every frame is refined on its own; where a result contradicts its neighbours, their masks, propagated by optical flow,
-are refined instead. Where every object has a mask on one frame only, or frames have no PNG file, objects are tracked
-from frame to frame; with --sam2 by SAM 2.
+Frames are refined independently; where a result contradicts the neighbouring frames, their masks are propagated by
+optical flow and refined instead. If every object has a mask on one frame only, or frames have no PNG file, objects are
+tracked from frame to frame; with --sam2 by SAM 2.
 
 Results: DIR/masks/<clip>/<frame>.png with palette, or DIR/<name>.json with RLE, by the format of the masks or --write;
 DIR/overlays/<clip>.mp4 with --overlay; DIR/summary.json.
 """
 EPILOG = """\
-Flicker is the change of masks from frame to frame beyond the motion (docs/video.md): compare before and after.
-The job can be stopped at any time: the same command resumes it with the clip where it stopped.
+Flicker is the change of masks between frames that motion does not explain (docs/video.md): compare before and after.
+The job can be stopped at any time: the same command resumes at the clip where it stopped.
 Clips that cannot be read are skipped, unusable masks and those of unusable frames are not changed; all are listed at
-the end and in summary.json. DIR holds results and .job/; nothing else is written or deleted.
+the end and in summary.json. Only results and .job/ in DIR are written or deleted.
 
-exit status: 0 all clips refined; 1 some were skipped, or some masks are unusable; 2 the job could not start or not
-go on.
+exit status: 0 all clips were refined; 1 some were skipped, or some masks are unusable; 2 the job could not start or
+continue.
 
 examples:
   mmrefine video clip.mp4 first_frame.png --out refined/ --overlay
@@ -48,16 +48,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('frames', metavar='FRAMES')
     parser.add_argument('masks', metavar='MASKS')
-    parser.add_argument('--out', metavar='DIR', required=True, help='folder for the results')
-    parser.add_argument('--videos', metavar='JSON', help='annotation file of the videos of results')
-    parser.add_argument('--write', nargs='+', choices=('png', 'json'), help='formats; default: that of the masks')
+    parser.add_argument('--out', metavar='DIR', required=True, help='output folder')
+    parser.add_argument('--videos', metavar='JSON', help='annotation file that describes the videos of results')
+    parser.add_argument('--write', nargs='+', choices=('png', 'json'), help='output formats (default: as the masks)')
     parser.add_argument('--overlay', action='store_true', help='write videos of the masks over the frames')
     parser.add_argument('--allow-gaps', action='store_true', help='allow gaps in the frame numbers')
 
     model = add_refiner_options(parser)
     model.add_argument('--min-agreement', metavar='IOU', type=float, default=0.95, help=_AGREEMENT_HELP)
     model.add_argument('--sam2', metavar='CONFIG', help='track objects with this SAM2Refiner instead of optical flow')
-    model.add_argument('--sam2-checkpoint', metavar='FILE', help='weights of its trained part')
+    model.add_argument('--sam2-checkpoint', metavar='FILE', help='weights for --sam2')
     model.add_argument('--fast', action='store_true', help=_FAST_HELP)
     model.add_argument(
         '--prompt-reuse', choices=('pr', 'pr_gated', 'none', 'all'), default='pr_gated', help=_PROMPT_REUSE_HELP
@@ -68,12 +68,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 _FAST_HELP = 'with --sam2: encode the quadrants of frames at half size, two encoder passes instead of five'
 _PROMPT_REUSE_HELP = (
-    "with --sam2: which of an object's clicks or box the refiner gets on later frames: all (pr, as in the paper), "
-    "those that do not contradict SAM 2's mask (pr_gated, the default), none, or all, which SAM 2's decoder gets too"
+    "with --sam2: which of an object's clicks and box are used on later frames: pr, all of them, as in the paper; "
+    "pr_gated, those that do not contradict SAM 2's mask (the default); none; all, also in SAM 2's decoder"
 )
 _AGREEMENT_HELP = (
-    'minimum IoU of a refined mask with those propagated from the neighbouring frames, or the reliability of the flow '
-    'where that is lower; 0 refines frame by frame (default: %(default)s)'
+    'minimum IoU of a refined mask with those propagated from the neighbouring frames, unless the reliability of the '
+    'flow is lower; 0 refines frame by frame (default: %(default)s)'
 )
 
 

@@ -17,7 +17,7 @@ from mmrefine.registry import OPTIM_WRAPPERS
 class Bf16OptimWrapper(OptimWrapper):
     """Optimizer wrapper with bfloat16 autocast, also on CPUs, which mmengine's ``AmpOptimWrapper`` does not support.
 
-    bfloat16 has float32's range, so gradients need no scaling. Arguments are those of mmengine's ``OptimWrapper``.
+    bfloat16 has the range of float32, so gradients need no scaling. Arguments are those of mmengine's ``OptimWrapper``.
     """
 
     @contextmanager

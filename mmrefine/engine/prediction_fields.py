@@ -34,13 +34,13 @@ class MaskField:
     """One field of a prediction as masks.
 
     Attributes:
-        name: of the field in the data sample.
+        name: name of the field in the data sample.
         masks: (N, H, W) bool.
         labels: (N,) int, class indices.
-        scores: (N,) float; None for label maps, whose regions have none.
-        write: from a data sample, which masks were chosen (N,) bool, their refined masks (K, H, W) bool and the
-            refiner's scores (K,) to a copy of the sample with the refined field.
-        from_boxes: whether the model predicted boxes alone, and the masks are these, filled.
+        scores: (N,) float; None for regions of label maps.
+        write: returns a copy of a data sample with the refined field, given the sample, the chosen masks (N,) bool,
+            their refined masks (K, H, W) bool and the refiner's scores (K,).
+        from_boxes: whether the masks are filled boxes, because the model predicted no masks.
     """
 
     name: str
@@ -58,12 +58,12 @@ def find_fields(
 
     Args:
         sample: ``DetDataSample`` or ``SegDataSample`` with predictions.
-        classes: names of the dataset's classes in order, None where they are not known.
-        rescore: whether instances are written with score x quality instead of their score.
-        skipped: names of fields that are left alone where a map is there.
+        classes: class names of the dataset in order; None if unknown.
+        rescore: whether scores of instances are multiplied by the refiner's quality estimates.
+        skipped: names of fields that are skipped if there is a semantic or panoptic map.
 
     Raises:
-        ValueError: there is nothing to refine, or a panoptic map whose number of classes is not known.
+        ValueError: there is nothing to refine, or the number of classes of a panoptic map is unknown.
     """
     fields = []
     if 'pred_panoptic_seg' in sample:
@@ -99,7 +99,7 @@ def _instance_field(
         factors[chosen] = quality
         rescored = det_with_masks(sample, written, scores * factors, name)
         instances = rescored.get(name)
-        if 'mask_scores' in instances:  # metrics rank masks by these where they are, as with Mask Scoring R-CNN
+        if 'mask_scores' in instances:  # by which metrics rank the masks of Mask Scoring R-CNN
             instances.mask_scores = instances.mask_scores * torch.from_numpy(factors).to(instances.mask_scores)
         return rescored
 
@@ -125,7 +125,7 @@ def _semantic_field(sample: BaseDataElement, classes: tuple[str, ...] | None) ->
 def _panoptic_field(sample: BaseDataElement, classes: tuple[str, ...] | None) -> MaskField:
     if classes is None:
         raise ValueError(
-            'a panoptic map can only be read with the number of classes, and the dataset has no class names; give it '
+            'refining a panoptic map needs the number of classes, but the dataset has no class names; set its '
             'metainfo=dict(classes=...).'
         )
     panoptic_map = panoptic_map_from_det(sample)

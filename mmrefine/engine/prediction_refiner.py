@@ -26,7 +26,7 @@ _PROMPT_SWITCHES = ('use_point', 'use_box', 'use_mask')
 
 
 class _Work(NamedTuple):
-    """One field of the prediction at ``index`` in the batch, and which of its masks were chosen, (N,) bool."""
+    """A field of the prediction at ``index`` in the batch, and its selected masks, (N,) bool."""
 
     index: int
     field: MaskField
@@ -35,21 +35,21 @@ class _Work(NamedTuple):
 
 @dataclass
 class PredictionRefiner:
-    """Refiner of predictions of MMDetection and MMSegmentation, on the original images.
+    """Refines predictions of MMDetection and MMSegmentation on the original images.
 
     Args:
-        refiner: runs in its own precision, whatever autocast is active.
-        selection: which masks are refined; the others stay.
-        classes: names of the dataset's classes in order, None where they are not known.
-        rescore: whether refined instances get score x quality as their score.
+        refiner: the refiner; it runs without autocast.
+        selection: selection of the masks that are refined.
+        classes: class names of the dataset in order; None if unknown.
+        rescore: whether scores of refined instances are multiplied by the refiner's quality estimates.
         fallback: see :func:`~mmrefine.engine.prediction_images.image_of`.
-        skipped: names of fields that are left alone beside a map, such as ``'pred_instances'``.
-        keep_coarse: whether refined samples hold ``coarse``: the fields before refinement, and ``accepted``, the gate's
-            decisions on the masks that were chosen.
+        skipped: names of fields that are skipped if there is a semantic or panoptic map, such as ``'pred_instances'``.
+        keep_coarse: whether refined samples have a field ``coarse`` with the fields before refinement, and
+            ``accepted``, the gate's decisions on the selected masks.
 
     Attributes:
-        num_masks, num_accepted: masks that the refiner was given so far, and how many of them it replaced.
-        kept_reasons: how many of the others stayed for which reason.
+        num_masks, num_accepted: numbers of masks that were refined so far, and of accepted proposals.
+        kept_reasons: number of coarse masks kept, by reason.
     """
 
     refiner: BaseRefiner
@@ -75,10 +75,10 @@ class PredictionRefiner:
         top_k: int | None = None,
         **options: Any,
     ) -> PredictionRefiner:
-        """Build from the options of :class:`~mmrefine.engine.RefineHook` and the names of the dataset's classes.
+        """Build from options of :class:`~mmrefine.engine.RefineHook` and the class names of the dataset.
 
         Raises:
-            TypeError, ValueError: a class that the dataset does not have, or a selection that cannot be made.
+            TypeError, ValueError: the dataset does not have a class, or the selection is invalid.
         """
         names = None if class_names is None else tuple(class_names)
         selection = MaskSelection(class_indices(classes, names), score_thr, tuple(area_range), top_k)
@@ -94,14 +94,14 @@ class PredictionRefiner:
 
         Args:
             predictions: ``DetDataSample`` or ``SegDataSample``, one per image; or ``TrackDataSample``, one per clip,
-                whose frames are refined one by one; not changed.
+                whose frames are refined one by one. They are not changed.
             data: the batch from which they were predicted, for ``fallback``.
-            images: the original images, (H, W, 3) uint8 RGB, one per prediction; for a clip None or a list. None: as
-                ``img_path`` says.
+            images: the original images, (H, W, 3) uint8 RGB, one per prediction; for a clip None or a list. None: read
+                from ``img_path``.
 
         Raises:
-            FileNotFoundError: an image is not there.
-            ValueError: nothing to refine, sizes that do not fit, boxes for a refiner that needs masks.
+            FileNotFoundError: an image does not exist.
+            ValueError: there is nothing to refine, sizes differ, or there are only boxes and the refiner needs masks.
         """
         if any(hasattr(prediction, 'video_data_samples') for prediction in predictions):
             images = images or [None] * len(predictions)
@@ -109,7 +109,7 @@ class PredictionRefiner:
         work = [
             self._choose(index, field)
             for index, prediction in enumerate(predictions)
-            if prediction.keys() != ['loss']  # validation losses travel behind the predictions
+            if prediction.keys() != ['loss']  # validation losses follow the predictions
             for field in find_fields(prediction, self.classes, self.rescore, self.skipped)
         ]
         results = iter(self._refine([item for item in work if item.chosen.any()], predictions, data, images))
@@ -120,7 +120,7 @@ class PredictionRefiner:
         return refined
 
     def _refine_clip(self, clip: BaseDataElement, images: Sequence[np.ndarray | None] | None) -> BaseDataElement:
-        """A ``TrackDataSample`` with refined frames."""
+        """Refine the frames of a ``TrackDataSample``."""
         if not hasattr(clip, 'video_data_samples'):
             return self([clip], images=[images])[0]
         frames = clip.video_data_samples
@@ -140,7 +140,7 @@ class PredictionRefiner:
     def _write(
         self, prediction: BaseDataElement, refinements: Sequence[tuple[_Work, RefineResult | None]]
     ) -> BaseDataElement:
-        """The prediction of one image with refined fields; None: no mask of the field was chosen."""
+        """Write refined fields to the prediction of one image; results of fields without selected masks are None."""
         refined, before = prediction, BaseDataElement(accepted=np.zeros(0, bool))
         for (_, field, chosen), result in refinements:
             masks, scores = field.masks[:0], np.zeros(0, np.float32)
@@ -162,7 +162,7 @@ class PredictionRefiner:
         data: Any,
         given: Sequence[np.ndarray | None] | None,
     ) -> list[RefineResult]:
-        """Results in the order of ``work``; all masks and all boxes of the batch are refined together."""
+        """Results in the order of ``work``; all masks of the batch are refined together, and so are all boxes."""
         images = {}
         for index in {item.index for item in work}:
             image = None if given is None else given[index]
@@ -186,17 +186,17 @@ class PredictionRefiner:
 
 
 def prompted_by_box(refiner: BaseRefiner) -> BaseRefiner:
-    """A view of a prompting refiner, with the same weights, that is given boxes alone, and once.
+    """A shallow copy of a prompting refiner that uses only box prompts, runs one iteration and has no gate.
 
-    It has no gate, for a filled box is not a mask that one would keep.
+    Without a gate, because filled boxes must not be kept as masks.
 
     Raises:
-        ValueError: the refiner has no prompts, unlike :class:`~mmrefine.models.refiners.SAMRefiner`.
+        ValueError: the refiner does not use prompts, unlike :class:`~mmrefine.models.refiners.SAMRefiner`.
     """
     if not all(hasattr(refiner, switch) for switch in _PROMPT_SWITCHES):
         raise ValueError(
-            f'the model predicts boxes without masks, and {type(refiner).__name__} refines masks; use SAMRefiner, '
-            'which makes masks of boxes, or a model that predicts masks.'
+            f'the model predicts boxes without masks, but {type(refiner).__name__} needs masks; use SAMRefiner, which '
+            'predicts masks from boxes, or a model that predicts masks.'
         )
     view = copy.copy(refiner)
     view.use_point, view.use_box, view.use_mask = False, True, False
@@ -206,14 +206,14 @@ def prompted_by_box(refiner: BaseRefiner) -> BaseRefiner:
 
 
 def _coarse_field(prediction: BaseDataElement, field: MaskField) -> BaseDataElement:
-    """Field as the model predicted it, boxes as filled masks."""
+    """A field as predicted by the model; boxes as filled masks."""
     if field.scores is not None:
         return det_with_masks(prediction, field.masks, field=field.name).get(field.name)
     return prediction.get(field.name)
 
 
 def _frame_before(frame: BaseDataElement) -> BaseDataElement:
-    """Frame of a clip as the model predicted it."""
+    """A frame of a clip as predicted by the model."""
     before = frame.new()
     coarse = before.pop('coarse')
     for name, value in coarse.items():
@@ -223,7 +223,7 @@ def _frame_before(frame: BaseDataElement) -> BaseDataElement:
 
 
 def _keep_first_coarse(prediction: BaseDataElement, before: BaseDataElement) -> BaseDataElement:
-    """``before``, unless it was refined before: then what the model predicted, with the decisions of both times."""
+    """``before``; if the prediction had been refined already, its first coarse fields and the decisions of both."""
     if 'coarse' not in prediction:
         return before
     accepted = np.concatenate([prediction.coarse.accepted, before.accepted])
@@ -236,5 +236,5 @@ def _check_size(prediction: BaseDataElement, field: MaskField, image: np.ndarray
         raise ValueError(
             f'{field.name} is {field.masks.shape[1]}x{field.masks.shape[2]} (HxW), but the image '
             f'{path} is {image.shape[0]}x{image.shape[1]}; predictions must have the '
-            'size of the original image: let the model predict with rescale=True, and check its EXIF rotation.'
+            'size of the original image: predict with rescale=True, and check the EXIF orientation of the image.'
         )

@@ -12,15 +12,15 @@ from mmrefine.registry import MODEL_WRAPPERS
 
 @MODEL_WRAPPERS.register_module()
 class RefineWrapper(nn.Module):
-    """Wrapper that refines a model's predictions, for the time of one prediction.
+    """Model wrapper that refines the predictions of one batch.
 
-    It steps aside when it is called, before the model predicts. So whatever happens then, an error in the model, in
-    refinement or in evaluation, it is not left around the model. As a registered wrapper it is also invisible to
-    checkpoints, and the refiner is none of its modules.
+    It removes itself before the model predicts, so that it never stays around the model, even after an error in the
+    model, in refinement or in evaluation. mmengine unwraps registered wrappers when it saves checkpoints, and the
+    refiner is not a submodule.
 
     Args:
         module: a model, or another wrapper around it.
-        refine: from predictions and the batch they were made from to refined predictions.
+        refine: refines predictions, given them and their batch.
         restore: puts the module back in place of this wrapper.
     """
 

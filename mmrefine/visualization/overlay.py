@@ -16,18 +16,18 @@ from mmrefine.visualization.side_by_side import _outline, _tint
 
 
 def draw_overlay(frame: np.ndarray, masks: np.ndarray, object_ids: Sequence[int]) -> np.ndarray:
-    """Draw masks on a frame, tinted and outlined in the palette colour of their ids.
+    """Draw masks over a frame, tinted and outlined in the palette colours of their ids.
 
     Args:
         frame: (H, W, 3) uint8 RGB.
         masks: (N, H, W) bool.
-        object_ids: N numbers.
+        object_ids: ids of the N objects.
 
     Returns:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        TypeError, ValueError: they are invalid, see :mod:`mmrefine.core.checks`.
+        TypeError, ValueError: frame or masks are invalid, see :mod:`mmrefine.core.checks`.
 
     Example:
         >>> import numpy as np
@@ -50,17 +50,17 @@ class OverlayVideo:
     """Atomic writer of an MP4 file, used as a context manager.
 
     Args:
-        path: missing folders are made.
-        size_hw: (H, W) of the frames; an odd last row or column is left out, as the format needs even sides.
+        path: path of the video; missing folders are created.
+        size_hw: (H, W) of the frames; odd sides are cut by a pixel, since the codec needs even ones.
         fps: frames per second.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the video cannot be written.
     """
 
     def __init__(self, path: Path, size_hw: tuple[int, int], fps: float):
         self.path = path
-        self._unfinished = path.with_name(f'.{path.stem}.unfinished{path.suffix}')  # OpenCV goes by the suffix
+        self._unfinished = path.with_name(f'.{path.stem}.unfinished{path.suffix}')  # the suffix selects the format
         self._whole = whole_path(path, unfinished=self._unfinished)
         self._size_hw = tuple(max(2, side - side % 2) for side in size_hw)
         self._fps = fps
@@ -71,7 +71,7 @@ class OverlayVideo:
         self._writer = cv2.VideoWriter(str(self._unfinished), codec, self._fps, self._size_hw[::-1])
         if not self._writer.isOpened():
             raise OutputError(
-                f'video {self.path} cannot be written; is the folder writable and OpenCV built with video?'
+                f'video {self.path} cannot be written; check that the folder is writable and OpenCV supports MP4.'
             )
         return self
 

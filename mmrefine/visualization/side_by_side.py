@@ -15,7 +15,7 @@ ADDED_RGB = (60, 220, 90)
 REMOVED_RGB = (255, 70, 60)
 REJECTED_RGB = (255, 255, 255)
 _HUES = ((0.48, 0.90), (0.08, 0.17))
-_LARGE, _ROOM, _LEAST_ROOM_PX = 0.5, 0.25, 16  # masks of half the image are no crop's business
+_LARGE, _MARGIN, _MIN_MARGIN_PX = 0.5, 0.25, 16  # masks longer than half the image are not cropped
 _GOLDEN_RATIO = 0.618
 _GAP, _LINE, _FONT_SIZE = 8, 22, 15
 
@@ -32,19 +32,19 @@ def draw_refinement(
     notes: Sequence[str] = (),
     crop: bool = False,
 ) -> np.ndarray:
-    """Draw image | coarse | refined, and optionally | ground truth, every mask in a colour of its own.
+    """Draw image, coarse masks, refined masks and optionally ground truth side by side, with a colour for each mask.
 
-    On the refined side pixels that a mask gained are green and pixels that it lost are red; masks have neither colour.
+    In the refined panel, pixels that a mask gained are green and pixels that it lost are red.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         coarse_masks, refined_masks: (N, H, W) bool.
-        heading: a line above.
-        panel_side: the longer side of each panel, in pixels.
-        rejected_masks: (M, H, W) bool, proposals that were not taken: white contours on the refined side.
+        heading: text above the panels.
+        panel_side: the longer side of each panel in pixels.
+        rejected_masks: (M, H, W) bool, rejected proposals, drawn as white contours in the refined panel.
         gt_masks: (K, H, W) bool.
-        notes: further lines above, such as why proposals were not taken.
-        crop: show the masks and their surroundings only, where they are small in the image.
+        notes: further lines of text, such as why proposals were rejected.
+        crop: crop the image around the masks if they are small.
 
     Returns:
         (h, w, 3) uint8 RGB.
@@ -76,7 +76,7 @@ def draw_refinement(
     panel = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA if max(size_wh) < max(size_hw) else cv2.INTER_CUBIC)
     coarse, refined = panel.copy(), panel.copy()
     coarse_masks, refined_masks, rejected_masks, _ = sides
-    # Masks are enlarged one by one: hundreds of them at the picture's size would not fit into memory.
+    # Masks are resized one by one, because hundreds of them would not fit into memory.
     for index, masks in enumerate(zip(coarse_masks, refined_masks, strict=True)):
         before, after = (_resize(mask, size_wh) for mask in masks)
         _tint(coarse, before, _colour(index))
@@ -114,13 +114,13 @@ def _surroundings(sides: Sequence[np.ndarray], size_hw: tuple[int, int]) -> tupl
     longest = max(stop - start for start, stop, _ in spans)
     if longest > _LARGE * max(size_hw):
         return slice(None), slice(None)
-    room = max(_LEAST_ROOM_PX, round(_ROOM * longest))
-    rows, columns = (slice(max(0, start - room), min(side, stop + room)) for start, stop, side in spans)
+    margin = max(_MIN_MARGIN_PX, round(_MARGIN * longest))
+    rows, columns = (slice(max(0, start - margin), min(side, stop + margin)) for start, stop, side in spans)
     return rows, columns
 
 
 def _assemble(lines: Sequence[str], captions: Sequence[str], panels: Sequence[np.ndarray]) -> np.ndarray:
-    """Panels in a row on white, each under its caption, all under lines of text."""
+    """Arrange panels in a row, with captions, under lines of text."""
     height, width = panels[0].shape[:2]
     top = _GAP + (1 + len(lines)) * _LINE
     canvas = Image.new('RGB', (len(panels) * (width + _GAP) + _GAP, top + height + _GAP), 'white')
@@ -135,10 +135,7 @@ def _assemble(lines: Sequence[str], captions: Sequence[str], panels: Sequence[np
 
 
 def _colour(index: int) -> tuple[int, int, int]:
-    """Colour of a mask: hues in steps of the golden ratio, without the green and red that mark changes.
-
-    They go from cyan over blue to pink, and from orange to yellow; the first is blue.
-    """
+    """Colour of a mask: hues in steps of the golden ratio, except green and red, which mark changes."""
     position = (0.25 + index * _GOLDEN_RATIO) % 1 * sum(stop - start for start, stop in _HUES)
     for start, stop in _HUES:
         if position < stop - start:

@@ -1,4 +1,4 @@
-"""Visualizer for mmengine's Runner, with any ``vis_backends`` such as TensorBoard."""
+"""Visualizer for mmengine's Runner."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ class Visualizer(MMEngineVisualizer):
         """Draw a sample and pass the picture to the backends.
 
         Args:
-            name: of the picture.
+            name: name of the picture.
             image: (H, W, 3) uint8 RGB.
-            data_sample: with ``coarse_masks``, and as far as known ``refined_masks``, ``gt_masks``; (N, H, W) each.
-            draw_gt, draw_pred: whether these are drawn.
-            show: in a window.
-            wait_time: seconds that it is shown; 0: until it is closed.
-            step: of the training.
+            data_sample: sample with ``coarse_masks`` and optionally ``refined_masks`` and ``gt_masks``, (N, H, W) each.
+            draw_gt, draw_pred: whether to draw ground truth and refined masks.
+            show: whether to show the picture in a window.
+            wait_time: seconds for which the window is shown; 0: until it is closed.
+            step: training step.
 
         Returns:
-            The picture, (h, w, 3) uint8 RGB.
+            the picture, (h, w, 3) uint8 RGB.
         """
         coarse = _masks(data_sample, 'coarse_masks')
         if coarse is None:

@@ -40,7 +40,7 @@ def test_all_kinds_are_refined_alike(scenes):
         assert np.array_equal(inferencer(image, coarse).masks, scenes.true[0])
     for given in masks:
         assert np.array_equal(inferencer(array, given).masks, scenes.true[0])
-    for wrong, text in (([], 'list of length 0'), ({}, 'got dict'), ([coarse], 'one .H, W. mask each')):
+    for wrong, text in (([], 'list of length 0'), ({}, 'got dict'), ([coarse], '.H, W. masks of the same size')):
         with pytest.raises((TypeError, ValueError), match=text):
             inferencer(array, wrong)
 

@@ -114,7 +114,7 @@ def test_after_inference_detector(detector, data, source):
     assert (masks_of(refined) != before).any()
     np.testing.assert_array_equal(masks_of(sample), before)
     if source != 'img_path':
-        with pytest.raises(FileNotFoundError, match='img_path is not in its metainfo.*give refine_predictions the im'):
+        with pytest.raises(FileNotFoundError, match='img_path is not in its metainfo.*pass the images to refine_predictions'):
             mmrefine.refine_predictions(sample, **options)
 
 
@@ -295,5 +295,5 @@ def test_flipped_views_are_refused(detector):
     config, _ = detector
     model = init_detector(refining(config), device='cpu')
     sample = DetDataSample(metainfo={'flip': True})
-    with pytest.raises(ValueError, match='got a flipped one, as in test-time augmentation; use RefineHook'):
+    with pytest.raises(ValueError, match='got one on a flipped image, as in test-time augmentation; use RefineHook'):
         model._refinement(model, [sample], None)

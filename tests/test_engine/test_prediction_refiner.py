@@ -155,7 +155,7 @@ def test_panoptic_maps(det, photo, coarse, gt):
     panoptic_map[:, :3] = 3  # void: there are three classes
     sample = det.DetDataSample(metainfo={'img_path': str(photo), 'ori_shape': SIZE_HW})
     sample.pred_panoptic_seg = PixelData(sem_seg=torch.from_numpy(panoptic_map)[None])
-    with pytest.raises(ValueError, match='only be read with the number of classes'):
+    with pytest.raises(ValueError, match='needs the number of classes'):
         PredictionRefiner(BrightInBox())([sample])
     # The things alone: the ground's answer would be the bright objects.
     refine = PredictionRefiner(BrightInBox(), MaskSelection(classes=(0, 1)), ('box', 'disk', 'ground'))
@@ -197,7 +197,7 @@ def test_no_boxes(det, photo):
 
 
 def test_a_refiner_of_masks_refuses_boxes(det, photo):
-    with pytest.raises(ValueError, match='predicts boxes without masks, and BrightInBox refines masks; use SAMRefiner'):
+    with pytest.raises(ValueError, match='predicts boxes without masks, but BrightInBox needs masks; use SAMRefiner'):
         prompted_by_box(BrightInBox())
     with pytest.raises(ValueError, match='boxes without masks'):
         PredictionRefiner(BrightInBox())([detection(det, photo, boxes=[[1, 1, 9, 9]])])
@@ -250,7 +250,7 @@ def test_network_inputs_that_cannot_be_used(det, coarse):
         refine([sample], {'inputs': [[torch.zeros(3, 8, 8)], [torch.zeros(3, 8, 8)]]})
     with pytest.raises(ValueError, match='needs one unflipped image per prediction'):
         refine([sample])
-    with pytest.raises(ValueError, match='from -1 to 1 without img_norm_cfg'):
+    with pytest.raises(ValueError, match='from -1 to 1, expected 0 to 255 without img_norm_cfg'):
         refine([sample], {'inputs': [torch.linspace(-1, 1, 3 * 64).view(3, 8, 8)]})
 
 

@@ -276,7 +276,7 @@ def test_a_box_detector_answers_with_masks(data):
     for name, sample in predict(runner, hook).items():
         assert torch.equal(sample['pred_instances']['bboxes'], coarse[name]['pred_instances']['bboxes'])
         assert masks_of(sample).shape == (3, *SIZE_HW)
-    with pytest.raises(ValueError, match='predicts boxes without masks, and BrightInBox refines masks'):
+    with pytest.raises(ValueError, match='predicts boxes without masks, but BrightInBox needs masks'):
         predict(runner, HOOK)
     # With test-time augmentation; the hook that prepares it comes later and is inside nevertheless.
     loader = runner.cfg.test_dataloader

@@ -91,7 +91,7 @@ def test_the_gate_is_that_of_the_refiner_wherever_it_stands(settings, plain, cha
 def test_what_cannot_be_done_is_told():
     for model in ('MaskRCNN', Config):
         config = Config({'model': {'type': model}, 'test_evaluator': {'type': 'CocoMetric'}})
-        with pytest.raises(SystemExit, match='has no refiner and no RefineHook'):
+        with pytest.raises(SystemExit, match='has neither a refiner nor RefineHook'):
             change_gate(config, None)
     with pytest.raises(SystemExit, match='has neither RefineMetric nor RefineHook'):
         write_per_mask(config, 'masks.csv')

@@ -1,4 +1,4 @@
-"""Checkpoints that are written atomically and only with finite weights."""
+"""Hooks that write checkpoints atomically, and stop training when loss or weights are not finite."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class WholeFileBackend(LocalBackend):
 
     @contextmanager
     def removing_last(self) -> Iterator[None]:
-        """Context that defers removals to its end, and skips them if anything is raised."""
+        """Context manager that defers removals to its end, and skips them after an exception."""
         self._waiting = []
         try:
             yield
@@ -52,13 +52,17 @@ register_backend(_BACKEND, WholeFileBackend, force=True)
 
 @HOOKS.register_module()
 class WholeCheckpointHook(CheckpointHook):
-    """mmengine's ``CheckpointHook``, which never leaves a training without a whole and finite checkpoint.
+    """``CheckpointHook`` that always leaves a complete and finite checkpoint.
 
-    Files appear complete or not at all; what ``max_keep_ckpts`` and ``save_best`` let go is removed only after the new
-    file is there; weights with NaN or infinite values are not saved, they end the training.
+    Files are written atomically; old checkpoints (``max_keep_ckpts``, ``save_best``) are removed only after the new one
+    has been written; weights with NaN or infinite values are not saved but stop the training.
 
     Args:
-        args, kwargs: of ``CheckpointHook``; other ``backend_args`` than the default give up the first two.
+        args, kwargs: arguments of mmengine's ``CheckpointHook``. With another backend in ``backend_args``, writes are
+            not atomic and removals are not deferred.
+
+    Raises:
+        RuntimeError: weights are not finite when a checkpoint is saved.
     """
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -75,8 +79,8 @@ class WholeCheckpointHook(CheckpointHook):
 
     @contextmanager
     def _removing_last(self) -> Iterator[None]:
-        """As of the backend; where one is within the other, the outer one counts."""
-        backend = getattr(self, 'file_backend', None)  # there is none outside of a training
+        """The backend's context manager; nested ones do nothing."""
+        backend = getattr(self, 'file_backend', None)  # set when training begins
         if not isinstance(backend, WholeFileBackend) or backend._waiting is not None:
             yield
             return
@@ -86,12 +90,12 @@ class WholeCheckpointHook(CheckpointHook):
 
 @HOOKS.register_module()
 class CheckInvalidLossHook(Hook):
-    """End a training whose loss is NaN or infinite, before a checkpoint of it is saved.
+    """Hook that stops training when the loss is NaN or infinite, before a checkpoint is saved.
 
-    MMDetection has a hook of this name, which looks every fifty iterations; this one needs no MMDetection.
+    It corresponds to MMDetection's hook of the same name, but checks every iteration by default.
 
     Args:
-        interval: iterations between two looks.
+        interval: number of iterations between checks.
 
     Raises:
         RuntimeError: the loss is not finite.
@@ -105,7 +109,7 @@ class CheckInvalidLossHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Check the loss, before the hook of lower priority that saves checkpoints."""
+        """Check the loss; hooks that save checkpoints have a lower priority."""
         loss = (outputs or {}).get('loss')
         if loss is None or not self.every_n_train_iters(runner, self.interval):
             return
@@ -121,7 +125,7 @@ def _check_finite(runner: Runner, last_checkpoint: str | None) -> None:
     broken = [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise RuntimeError(
-            f'{len(broken)} of {len(weights)} arrays of weights hold NaN or infinite values at iteration '
+            f'{len(broken)} of {len(weights)} parameters and buffers contain NaN or infinite values at iteration '
             f'{runner.iter + 1}, such as {broken[0]}; {_advice(last_checkpoint)}'
         )
 

@@ -1,4 +1,4 @@
-"""Resuming without loading the samples of past iterations."""
+"""Hook for resuming training without loading the samples of past iterations."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from mmrefine.registry import HOOKS
 
 @HOOKS.register_module()
 class FastForwardHook(Hook):
-    """Hook that starts the sampler where the checkpoint ended.
+    """Hook that starts the sampler at the iteration of the checkpoint.
 
-    mmengine's loop skips trained iterations by loading and dropping their batches. Where the sampler can start anywhere
-    (:class:`~mmrefine.datasets.SequentialShareSampler`), the loop gets empty batches to drop instead.
+    mmengine's loop skips past iterations by loading and dropping their batches. If the sampler can start anywhere
+    (:class:`~mmrefine.datasets.SequentialShareSampler`), this hook gives the loop empty batches to drop instead.
     """
 
     def before_train(self, runner: Runner) -> None:

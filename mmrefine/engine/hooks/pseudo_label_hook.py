@@ -1,4 +1,4 @@
-"""Logging of pseudo labels, with a warning where a teacher produces none."""
+"""Hook that logs pseudo labels and warns if a teacher produces none."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mmrefine.registry import HOOKS
 
 @HOOKS.register_module()
 class PseudoLabelHook(Hook):
-    """Log the number and mean quality of the pseudo labels of every iteration, over all processes.
+    """Hook that logs number and mean quality of the pseudo labels of each iteration, over all processes.
 
-    They appear as ``pseudo_labels`` and ``pseudo_quality`` beside the losses, as they are in the iteration that is
-    logged; ``LogProcessor(mean_pattern=...)`` averages them. For models with ``last_pseudo_labels``, such as
-    :class:`~mmrefine.models.detectors.MaskTeacher`.
+    They are logged as ``pseudo_labels`` and ``pseudo_quality`` with the losses, for the current iteration;
+    ``LogProcessor(mean_pattern=...)`` averages them. The model needs an attribute ``last_pseudo_labels``, as
+    :class:`~mmrefine.models.detectors.MaskTeacher` has.
 
     Args:
-        patience: warn when this many iterations in a row had no pseudo label, and again after as many more.
+        patience: warn whenever this number of consecutive iterations had no pseudo label.
     """
 
     priority = 'NORMAL'  # before the LoggerHook
@@ -36,14 +36,14 @@ class PseudoLabelHook(Hook):
         self._best_score = 0.0
 
     def before_train(self, runner: Runner) -> None:
-        """Check that there is a teacher.
+        """Check the model.
 
         Raises:
-            TypeError: the model makes no pseudo labels.
+            TypeError: the model does not produce pseudo labels.
         """
         if not hasattr(_unwrapped(runner), 'last_pseudo_labels'):
             raise TypeError(
-                'PseudoLabelHook needs a model that makes pseudo labels, such as mmrefine.MaskTeacher, got '
+                'PseudoLabelHook needs a model that produces pseudo labels, such as mmrefine.MaskTeacher, got '
                 f'{type(_unwrapped(runner)).__name__}.'
             )
 

@@ -1,4 +1,4 @@
-"""Test-time refinement in any Runner of MMDetection and MMSegmentation."""
+"""Hook for test-time refinement in Runners of MMDetection and MMSegmentation."""
 
 from __future__ import annotations
 
@@ -28,35 +28,38 @@ from mmrefine.registry import HOOKS
 
 @HOOKS.register_module()
 class RefineHook(Hook):
-    """Refine every prediction of validation and test before the evaluator, hooks and dumps see it.
+    """Hook that refines every prediction of validation and test before evaluators, hooks and dumps see it.
 
-    mmengine's loops hand predictions to the evaluator before any hook, so they are refined inside the model's step: a
-    :class:`~mmrefine.engine.RefineWrapper` is put around ``runner.model`` last of all before each batch, hence also
-    around models for test-time augmentation and parallel ones, and is off again when the model predicts. Training is
-    not touched, and no checkpoint holds a weight of the refiner.
+    mmengine's loops pass predictions to the evaluator before any hook, so they are refined inside the model's step: a
+    :class:`~mmrefine.engine.RefineWrapper` wraps ``runner.model`` before each batch, after all other hooks, hence also
+    around models for test-time augmentation and distributed models, and is removed when the model predicts. Training
+    is not affected, and checkpoints contain no weights of the refiner.
 
-    Inferencers (``DetInferencer``, ``MMSegInferencer``) and ``inference_detector`` run no hooks: for them make the
-    config's model a :func:`mmrefine.RefinedModel <mmrefine.apis.refined_model.RefinedModel>`, or give what they return
+    Inferencers (``DetInferencer``, ``MMSegInferencer``) and ``inference_detector`` do not run hooks: for them use
+    :func:`mmrefine.RefinedModel <mmrefine.apis.refined_model.RefinedModel>` in the config, or pass their data samples
     to :func:`mmrefine.refine_predictions`.
 
-    Refined are instance masks, semantic and panoptic maps; boxes of models without masks become masks, with refiners
-    that prompt by boxes. Boxes, labels and logits are not changed. Beside a panoptic map instances are refined only if
-    a metric reads them.
+    Instance masks, semantic and panoptic maps are refined. With refiners that take box prompts, boxes of models without
+    masks become masks. Boxes, labels and logits are not changed. If there is a panoptic map, instances are refined only
+    if a metric uses them.
 
     Args:
-        refiner: name of a bundled model, a config (file or dict), or a refiner, which is used as and where it is.
+        refiner: name of a bundled model, a config (file or dict), or a refiner, which is neither copied nor moved.
         checkpoint: weights for a config, see :func:`~mmrefine.models.model_zoo.build_refiner`.
-        device: where the refiner runs; None: where the model is.
+        device: device of the refiner; None: the device of the model.
         classes: names or indices of the classes to refine; None: all.
         score_thr, area_range, top_k: see :class:`~mmrefine.core.selection.MaskSelection`.
-        gate: True, the refiner's own; False takes every proposal that is not empty; or settings to change, such as
-            ``dict(min_gain=0.02)``, see :class:`~mmrefine.core.gate.QualityGate`.
+        gate: True: the refiner's gate; False: every proposal that is not empty is accepted; a dict such as
+            ``dict(min_gain=0.02)`` changes settings of :class:`~mmrefine.core.gate.QualityGate`.
         rescore: multiply the scores of refined instances by the refiner's quality estimates.
-        fallback: what to do without the original image: None, an error; 'network_input', refine against what the
-            pipeline gave the network, resized.
+        fallback: what to do without the original image: None: raise an error; 'network_input': refine on the resized
+            network input.
+
+    Raises:
+        TypeError, ValueError: an option is invalid.
     """
 
-    # Last before a batch: around whatever other hooks put around the model.
+    # After all other hooks, to wrap whatever they have put around the model.
     priority = 'LOWEST'
 
     def __init__(
@@ -91,7 +94,7 @@ class RefineHook(Hook):
         if not isinstance(self.refiner, BaseRefiner):
             parameter = next(runner.model.parameters(), None)
             device = parameter.device if self.device is None and parameter is not None else self.device
-            # Initial weights are random draws, which would change those of the model to be trained.
+            # Random initial weights of the refiner must not change those of the model.
             with torch.random.fork_rng(devices=[]):
                 self.refiner = build_refiner(self.refiner, self.checkpoint, device)
         self.refiner = self.refiner.with_gate(self.gate)
@@ -120,7 +123,7 @@ class RefineHook(Hook):
         self._report(runner)
 
     def _prepare(self, loop: BaseLoop) -> None:
-        """Set up what depends on the dataset and the evaluator of this loop."""
+        """Build what depends on the dataset and the evaluator of the loop."""
         metainfo = getattr(loop.dataloader.dataset, 'metainfo', None)
         names = metainfo.get('classes') if isinstance(metainfo, Mapping) else None
         self._refine = PredictionRefiner.from_options(
@@ -138,7 +141,7 @@ class RefineHook(Hook):
         runner.model = RefineWrapper(runner.model, self._refine, restore)
 
     def _report(self, runner: Runner) -> None:
-        """Log the decisions of the gate over all processes."""
+        """Log the gate's decisions, summed over all processes."""
         refine = self._refine
         counts = all_gather_object((refine.num_masks, refine.num_accepted, refine.kept_reasons))
         num_masks, num_accepted = (sum(count[index] for count in counts) for index in (0, 1))
@@ -150,6 +153,6 @@ class RefineHook(Hook):
 
 
 def _unread_fields(evaluator: Evaluator) -> frozenset[str]:
-    """Fields that no metric reads: instances, where all metrics are panoptic."""
+    """Fields that no metric uses: instances if all metrics are panoptic."""
     names = [type(metric).__name__ for metric in evaluator.metrics]
     return frozenset({'pred_instances'} if names and all('Panoptic' in name for name in names) else ())

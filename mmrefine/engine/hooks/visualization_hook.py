@@ -1,4 +1,4 @@
-"""Visualization of refined masks during validation and test."""
+"""Hook that visualizes refined masks during validation and test."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class RefineVisualizationHook(Hook):
     """Hook that passes samples to the Runner's visualizer, which must be ``mmrefine.Visualizer``.
 
     Args:
-        interval: every so many batches a sample is drawn.
-        num_pictures: at most so many in a validation.
+        interval: number of batches between pictures.
+        num_pictures: maximum number of pictures in a validation or test.
     """
 
     def __init__(self, interval: int = 1, num_pictures: int = 20):
@@ -45,6 +45,6 @@ class RefineVisualizationHook(Hook):
             return
         sample = outputs[0]
         if sample.get('img_path') is None:
-            raise ValueError('RefineVisualizationHook needs img_path in the metainfo of samples: it reads the image.')
+            raise ValueError('RefineVisualizationHook needs img_path in the metainfo of samples, to read the image.')
         image = read_image(sample.img_path)
         runner.visualizer.add_datasample(f'{mode}_{number}', image, data_sample=sample, step=runner.iter)

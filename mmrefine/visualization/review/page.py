@@ -1,7 +1,7 @@
-"""Data and thumbnails of the review page, and the page itself. Legend: H, W in pixels, x and y in those of an image.
+"""The review page: its data, thumbnails and HTML. Legend: H, W in pixels.
 
-Outlines are SVG paths over a thumbnail, so they are sharp at any size and the page computes differences of masks by
-itself: under the even-odd rule the path of two masks together covers where they differ.
+Outlines are SVG paths over a thumbnail, which are sharp at any size. The page shows differences of masks without
+further data: under the even-odd rule, the joined paths of two masks fill the area where they differ.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mmrefine.core.iou import binary_iou
 from mmrefine.core.outlines import trace
 
 _CROP_SIDE, _IMAGE_SIDE = 360, 960
-_ROOM = 0.25  # around a mask, of its longer side
+_MARGIN = 0.25  # around a mask, as a fraction of its longer side
 _MIN_CROP_PX = 48
 _JPEG_QUALITY = 82
 
@@ -30,14 +30,14 @@ class ReviewMask:
     """A mask on the review page.
 
     Attributes:
-        name, category: how it is called.
+        name, category: name and category of the mask.
         coarse: (H, W) bool.
-        proposed: (H, W) bool; None where the refiner proposed nothing.
-        gt: (H, W) bool; None where it is unknown.
-        accepted: the proposal is in the results.
-        reason: why it is not; '' if it is.
-        decided: a person decided.
-        score, gain: the refiner's estimate of the proposal's quality, and of how much it gains; None where unknown.
+        proposed: (H, W) bool; None if there is no proposal.
+        gt: (H, W) bool; None without ground truth.
+        accepted: whether the proposal was accepted.
+        reason: why it was not; '' if it was.
+        decided: whether a reviewer decided.
+        score, gain: estimated IoU of the proposal, and expected gain; None if unknown.
     """
 
     name: Any
@@ -54,14 +54,14 @@ class ReviewMask:
 
 @dataclass(frozen=True)
 class ReviewImage:
-    """An image and its masks, decoded one by one.
+    """An image on the review page, with its masks.
 
     Attributes:
-        key: names it in decisions.
-        name: for people.
-        proposals: a digest of what is proposed; decisions on others do not count.
+        key: key of the image in the file of decisions.
+        name: name that is shown.
+        proposals: digest of the proposals, for which decisions are valid.
         image: (H, W, 3) uint8 RGB.
-        masks: those to show, with their indices.
+        masks: iterates over indices and masks.
     """
 
     key: str
@@ -186,7 +186,7 @@ def _crop_box(masks: list[np.ndarray | None], size_hw: tuple[int, int]) -> tuple
     rows = np.flatnonzero(np.any([mask.any(axis=1) for mask in present], axis=0))
     columns = np.flatnonzero(np.any([mask.any(axis=0) for mask in present], axis=0))
     side = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
-    side = max(_MIN_CROP_PX, round(side * (1 + 2 * _ROOM)))
+    side = max(_MIN_CROP_PX, round(side * (1 + 2 * _MARGIN)))
     spans = []
     for first, last, limit in ((columns[0], columns[-1], size_hw[1]), (rows[0], rows[-1], size_hw[0])):
         start = int(np.clip((first + last + 1 - side) // 2, 0, max(limit - side, 0)))
