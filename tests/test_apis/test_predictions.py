@@ -114,7 +114,7 @@ def test_after_inference_detector(detector, data, source):
     assert (masks_of(refined) != before).any()
     np.testing.assert_array_equal(masks_of(sample), before)
     if source != 'img_path':
-        with pytest.raises(FileNotFoundError, match='img_path is not in its metainfo.*pass the images to refine_predictions'):
+        with pytest.raises(FileNotFoundError, match='img_path is not in its metainfo.*pass the images to'):
             mmrefine.refine_predictions(sample, **options)
 
 

@@ -136,7 +136,7 @@ def test_a_loss_that_is_no_number_ends_the_training_with_the_last_good_checkpoin
 
 def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
     """The loss of iteration 4 is fine, its gradient is not."""
-    with pytest.raises(RuntimeError, match='2 of 2 parameters and buffers contain NaN .* at iteration 4, such as linear'):
+    with pytest.raises(RuntimeError, match='2 of 2 parameters and buffers .* NaN .* at iteration 4, such as linear'):
         make_runner(tmp_path, Line(bad_gradient=4)).train()
     assert checkpoints(tmp_path) == ['iter_2.pth']
 
