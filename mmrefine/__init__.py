@@ -1,6 +1,6 @@
-"""mmrefine: segmentation mask refinement for MMDetection, MMSegmentation and masks of any origin.
+"""mmrefine: refinement of segmentation masks, for MMDetection, MMSegmentation and other sources of masks.
 
-Importing the package is cheap: public names are imported when they are first used (PEP 562).
+Importing the package is fast: public names are imported when they are first used (PEP 562).
 """
 
 from __future__ import annotations

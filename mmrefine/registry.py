@@ -1,7 +1,7 @@
-"""Registries of mmrefine: children of mmengine's in scope ``mmrefine``, with the locations of their modules.
+"""Registries of mmrefine: children of mmengine's registries with the scope ``mmrefine``.
 
-A child finds what its parents hold, and a config of any other OpenMMLab package reaches ours by scoped name, such as
-``type='mmrefine.SegRefiner'``: ``locations`` are imported when a name is first looked up.
+Configs of other OpenMMLab packages use scoped names such as ``type='mmrefine.SegRefiner'``; the modules in
+``locations`` are imported when a name is first looked up.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _SCOPE = 'mmrefine'
 
 
 class _ScopedRegistry(Registry):
-    """Registry that builds in scope ``mmrefine`` whatever the default scope is, such as mmdet in its Runner."""
+    """Registry that builds in scope ``mmrefine``, whatever the default scope, such as mmdet's in its Runner."""
 
     def build(self, cfg: dict, *args: Any, **kwargs: Any) -> Any:
         if isinstance(cfg, dict) and '_scope_' not in cfg:

@@ -1,4 +1,4 @@
-"""Workarounds for current PyTorch with the OpenMMLab packages; each file can be deleted with its reason."""
+"""Workarounds for current PyTorch with the OpenMMLab packages; each module can be deleted when it is obsolete."""
 
 from .checkpoints import allow_mmengine_checkpoints
 from .mmcv_ops import install_mmcv_ops
@@ -11,9 +11,9 @@ __all__ = ['setup']
 
 
 def setup() -> None:
-    """Apply all workarounds; call it before mmdet or mmseg is imported. Cheap and idempotent.
+    """Apply all workarounds; must be called before mmdet or mmseg is imported. Fast and idempotent.
 
-    A config file reaches it without code: ``custom_imports = dict(imports=['mmrefine.compat.auto'])``.
+    In a config file, use ``custom_imports = dict(imports=['mmrefine.compat.auto'])``.
 
     Example:
         >>> setup()

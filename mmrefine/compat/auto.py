@@ -1,4 +1,4 @@
-"""Importing this module calls `mmrefine.compat.setup`, for configs: ``custom_imports`` can import but not call."""
+"""Importing this module calls `mmrefine.compat.setup`, for ``custom_imports`` in configs."""
 
 from . import setup
 

@@ -1,7 +1,7 @@
-"""Lets mmengine resume its own checkpoints where ``torch.load`` is safe by default (PyTorch 2.6 and later).
+"""Lets mmengine resume its own checkpoints with ``torch.load(weights_only=True)``, the default since PyTorch 2.6.
 
 Besides tensors, mmengine 0.10 stores its log history: `HistoryBuffer` objects, numpy arrays and numpy scalars, which
-the safe unpickler refuses. They are added to PyTorch's allow-list; nothing here switches ``weights_only`` off.
+the restricted unpickler refuses. They are added to PyTorch's allow-list; ``weights_only`` is not disabled.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _DTYPES = '?bhilqBHILQefd'
 
 
 def _history_statistic(owner: Any, name: str) -> Callable:
-    """The only use of ``getattr`` that is allowed in a checkpoint: looking up a statistic of a `HistoryBuffer`."""
+    """The only use of ``getattr`` that is allowed in a checkpoint: to look up a statistic of a `HistoryBuffer`."""
     if owner is not HistoryBuffer or name not in _STATISTICS:
-        raise UnpicklingError(f'refused a checkpoint that looks up {name!r} of {owner!r}; it is not one of mmengine')
+        raise UnpicklingError(f'refused a checkpoint that looks up {name!r} of {owner!r}; mmengine does not write this')
     return getattr(HistoryBuffer, name)
 
 
 def _under(path: str, function: Callable) -> Callable:
-    """Returns ``function`` under another dotted path, by which the allow-list matches names in pickles."""
+    """The function under another dotted path, which the allow-list compares with names in pickles."""
 
     def alias(*args: Any) -> Any:
         return function(*args)
@@ -37,7 +37,7 @@ def _under(path: str, function: Callable) -> Callable:
 
 
 def _numpy_pickle_helpers() -> list[Callable]:
-    """numpy's two reconstructors, at their paths in numpy 1 (``numpy.core``) and numpy 2 (``numpy._core``)."""
+    """numpy's two reconstructors, under their paths in numpy 1 (``numpy.core``) and numpy 2 (``numpy._core``)."""
     helpers: tuple[Any, Any] = (np.empty(0).__reduce__()[0], np.float64().__reduce__()[0])
     return [_under(f'numpy.{core}.multiarray.{h.__name__}', h) for core in ('core', '_core') for h in helpers]
 
@@ -53,9 +53,9 @@ _ALLOWED = [
 
 
 def allow_mmengine_checkpoints() -> None:
-    """Adds what mmengine stores in a checkpoint to the types that ``torch.load(weights_only=True)`` accepts.
+    """Add the types in mmengine's checkpoints to those that ``torch.load(weights_only=True)`` accepts.
 
-    Safe to call again. Everything else stays refused. Before PyTorch 2.6 ``torch.load`` is unsafe by default and
-    mmengine resumes without this; load untrusted files there with ``weights_only=True``, which this serves as well.
+    Idempotent. Before PyTorch 2.6, ``torch.load`` is unsafe by default; load untrusted files with
+    ``weights_only=True``.
     """
     torch.serialization.add_safe_globals(_ALLOWED)

@@ -1,10 +1,10 @@
-"""Stand-in for ``mmcv._ext``, the compiled ops of mmcv 2: same names, same arguments, backed by torchvision.
+"""Replacement for ``mmcv._ext``, the compiled ops of mmcv 2, with the same names and arguments, based on torchvision.
 
-Like the compiled ops, a function that has ``output`` or ``grad_*`` arguments fills them in place. Covered are nms and
-RoIAlign (average), forward and backward, on any device that torchvision serves: what detectors without deformable
-convolutions need. Every other name is a function that raises an error naming the op and the way to get it.
+Like the compiled ops, functions with ``output`` or ``grad_*`` arguments fill them in place. Supported are nms and
+RoIAlign (average), forward and backward, on all devices of torchvision, which suffices for detectors without deformable
+convolutions. Every other op raises an error that tells how to install it.
 
-`mmcv_ops` loads this file under the name ``mmcv._ext``; argument names are therefore mmcv's.
+`mmcv_ops` loads this file as ``mmcv._ext``; argument names are mmcv's.
 
 Legend: B images, N boxes or RoIs (x1, y1, x2, y2 in pixels; a RoI starts with its image index), C channels.
 """
@@ -21,13 +21,13 @@ from torch import Tensor
 
 
 def _at_least_float32(*tensors: Tensor) -> list[Tensor]:
-    """One common dtype: torchvision's CPU kernels know no half precision, and its 11 bits are few for coordinates."""
+    """Convert to float32 or float64: torchvision's CPU kernels lack half precision, which is too coarse for boxes."""
     double = any(tensor.dtype == torch.float64 for tensor in tensors)
     return [tensor.to(torch.float64 if double else torch.float32) for tensor in tensors]
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Returns the indices of the kept boxes by falling score; a box is ``x2 - x1 + offset`` wide."""
+    """Indices of the kept boxes by decreasing score; a box is ``x2 - x1 + offset`` wide."""
     boxes, scores = _at_least_float32(boxes, scores)
     return torchvision.ops.nms(boxes + boxes.new_tensor([0, 0, offset, offset]), scores, iou_threshold)
 
@@ -92,7 +92,7 @@ def get_compiling_cuda_version() -> str:
 
 def _missing(op: str) -> None:
     raise NotImplementedError(
-        f'the mmcv op {op!r} needs the compiled ops of mmcv, which are not installed, and mmrefine has no stand-in '
+        f'the mmcv op {op!r} needs the compiled ops of mmcv, which are not installed, and mmrefine has no replacement '
         'for it; build mmcv with its ops (pip uninstall mmcv-lite, then pip install --no-build-isolation '
         'mmcv==2.1.0), or use the maintained forks (onedl-mmcv with onedl-mmdetection or onedl-mmsegmentation)'
     )
@@ -106,8 +106,8 @@ def __getattr__(name: str) -> Any:
 
 
 print_log(
-    'mmcv has no compiled ops: mmrefine stands in with torchvision for nms and RoIAlign; calling any other mmcv op '
-    'raises an error that names it.',
+    'mmcv has no compiled ops: mmrefine provides nms and RoIAlign by torchvision; other mmcv ops raise an error when '
+    'they are called.',
     logger='current',
     level=logging.INFO,
 )

@@ -1,8 +1,7 @@
-"""Lets mmdet and mmseg import where mmcv came without its compiled ops (mmcv-lite, or no wheel for this PyTorch).
+"""Lets mmdet and mmseg be imported without the compiled ops of mmcv (mmcv-lite, or no wheel for this PyTorch).
 
-``mmcv.ops`` loads a compiled module ``mmcv._ext``. A finder at the very end of ``sys.meta_path`` offers a stand-in for
-exactly that name (`mmcv_ext.py`, backed by torchvision): it is asked only when nothing else has the module, so real
-compiled ops always win, and it costs nothing until ``mmcv.ops`` is imported.
+``mmcv.ops`` loads the compiled module ``mmcv._ext``. A finder at the end of ``sys.meta_path`` provides a replacement
+(`mmcv_ext.py`, based on torchvision) if no other finder has that module, so that compiled ops take precedence.
 """
 
 from __future__ import annotations
@@ -29,10 +28,9 @@ _FINDER = _StandInFinder()
 
 
 def install_mmcv_ops() -> None:
-    """Makes ``import mmcv.ops`` work without compiled ops; call it before mmdet or mmseg is imported.
+    """Make ``import mmcv.ops`` work without compiled ops; must be called before mmdet or mmseg is imported.
 
-    Safe to call again. What the stand-in covers, and what it answers to other ops, is said in `mmcv_ext`; when it is
-    loaded it says so once in the log.
+    Idempotent. The replacement, `mmcv_ext`, logs when it is loaded.
     """
     if _FINDER not in sys.meta_path:
         sys.meta_path.append(_FINDER)

@@ -1,6 +1,6 @@
-"""Lets mmdet 3.3 and mmsegmentation 1.2 import beside mmcv 2.2, which they refuse by its number alone.
+"""Lets mmdet 3.3 and mmsegmentation 1.2 be imported with mmcv 2.2, which their version checks refuse.
 
-Their version checks run once, when the packages are first imported; both pass this project's tests with mmcv 2.2.0.
+The checks run when the packages are first imported; both packages pass this project's tests with mmcv 2.2.0.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _NEWEST_ACCEPTED = '2.1.0'
 
 
 def accept_mmcv_2_2() -> None:
-    """Imports mmdet and mmseg, where installed, so that their check of mmcv passes; does nothing unless mmcv is 2.2.
+    """Import mmdet and mmseg, if installed, with an older version number of mmcv; does nothing unless mmcv is 2.2.
 
-    The forks (``onedl-*``) check for their own mmcv and are left alone.
+    The forks (``onedl-*``) check for their own mmcv and are not affected.
     """
     if not any(_version(name).startswith('2.2.') for name in ('mmcv', 'mmcv-lite')):
         return
@@ -34,7 +34,7 @@ def accept_mmcv_2_2() -> None:
 
 
 def _version(distribution: str) -> str:
-    """Returns the installed version, '' if there is none."""
+    """Installed version of a distribution, '' if it is not installed."""
     try:
         return version(distribution)
     except PackageNotFoundError:

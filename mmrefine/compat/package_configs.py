@@ -13,19 +13,19 @@ _NAME = 'mmrefine'
 
 
 def installed_path(package: str) -> str:
-    """mmengine's ``get_installed_path``, which looks for an editable install of mmrefine where it is not.
+    """mmengine's ``get_installed_path``, except that it finds editable installs of mmrefine.
 
     Args:
         package: name of an installed package.
 
     Returns:
-        The folder of its modules, with ``.mim`` in it.
+        folder of the package, which contains ``.mim``.
     """
     return str(Path(__file__).resolve().parents[1]) if package == _NAME else get_installed_path(package)
 
 
 def register_package_configs() -> None:
-    """Adds mmrefine to mmengine's table of packages. Safe to call again."""
+    """Add mmrefine to mmengine's table of packages. Idempotent."""
     MODULE2PACKAGE.setdefault(_NAME, _NAME)
     mmengine.config.config.get_installed_path = installed_path
     mmengine.hub.hub.get_installed_path = installed_path

@@ -1,4 +1,4 @@
-"""Process groups: joining without a GPU, where mmengine's PyTorch launcher would call CUDA, and leaving at exit."""
+"""Process groups: initialization without a GPU, where mmengine's PyTorch launcher would call CUDA, and clean exit."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from mmengine.config import Config
 
 
 def prepare_process_group(config: Config) -> None:
-    """Make a Runner in several processes start and end well.
+    """Prepare distributed training or testing with a Runner.
 
-    Where there is no GPU, for which mmengine's PyTorch launcher calls CUDA, the group is joined over gloo and models
-    are wrapped for CPUs. In any case the process leaves its group when it ends.
+    Without a GPU the process group is initialized with gloo, because mmengine's PyTorch launcher calls CUDA, and the
+    model wrapper is set for CPUs. In any case the process leaves its group at exit.
 
     Args:
-        config: of a Runner; ``launcher`` is read, ``model_wrapper_cfg`` is set.
+        config: config of the Runner; ``launcher`` is read, ``model_wrapper_cfg`` is set.
     """
     leave_process_group_at_exit()
     if config.get('launcher', 'none') != 'pytorch' or torch.cuda.is_available():
@@ -29,16 +29,16 @@ def prepare_process_group(config: Config) -> None:
 
 
 def leave_process_group_at_exit() -> None:
-    """Have the process leave its group, if it is in one by then, while the interpreter is still there.
+    """Destroy the process group, if there is one, before the interpreter exits.
 
-    Threads of a group that is left behind outlive the interpreter, and now and then end with SIGABRT a process that has
-    done all its work.
+    Otherwise threads of the group outlive the interpreter, and occasionally the process ends with SIGABRT after all
+    its work is done.
     """
     atexit.unregister(_leave_process_group)
     atexit.register(_leave_process_group)
 
 
 def _leave_process_group() -> None:
-    failed = hasattr(sys, 'last_value')  # then others may wait for what never comes, and nobody waits for them
+    failed = hasattr(sys, 'last_value')  # then other processes may be blocked, and destroying would block too
     if torch.distributed.is_initialized() and not failed:
         torch.distributed.destroy_process_group()

@@ -1,8 +1,7 @@
 """Conversion between masks and the data samples of MMDetection and MMSegmentation.
 
-Nothing of either package is imported: a ``DetDataSample`` is known by its ``pred_instances`` or ``pred_panoptic_seg``,
-a ``SegDataSample`` by its ``pred_sem_seg``. Samples that are given are never changed. Legend: N masks, H and W in
-pixels.
+Neither package is imported: a ``DetDataSample`` is recognized by ``pred_instances`` or ``pred_panoptic_seg``, a
+``SegDataSample`` by ``pred_sem_seg``. Samples are never changed in place. Legend: N masks, H and W in pixels.
 """
 
 from __future__ import annotations
@@ -20,14 +19,15 @@ from mmrefine.core.rle import decode_segmentation
 def masks_from_det(sample: BaseDataElement, field: str = 'pred_instances') -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Predicted masks of a ``DetDataSample``: masks (N, H, W) bool, labels (N,) int64, scores (N,) float32.
 
-    ``field`` is ``'pred_instances'``, or ``'pred_track_instances'`` of trackers.
+    Masks may be tensors, arrays, MMDetection's ``BitmapMasks`` and ``PolygonMasks``, or a list of COCO's RLE as in
+    MMDetection's dumps; :func:`~mmrefine.core.checks.binarize` lists the accepted dtypes.
 
-    Masks may be tensors, arrays or MMDetection's ``BitmapMasks`` and ``PolygonMasks``, of any dtype that
-    :func:`~mmrefine.core.checks.binarize` takes: probabilities are cut at 0.5, levels up to 255 at 128; or a list of
-    COCO's RLE, as MMDetection dumps them.
+    Args:
+        sample: the data sample.
+        field: ``'pred_instances'``, or ``'pred_track_instances'`` for trackers.
 
     Raises:
-        ValueError: there are no predicted masks, they are logits or labels, or not (N, H, W) of one size.
+        ValueError: there are no predicted masks, they are logits or labels, or not (N, H, W).
 
     Example:
         >>> import torch
@@ -41,7 +41,7 @@ def masks_from_det(sample: BaseDataElement, field: str = 'pred_instances') -> tu
     try:
         masks = _stack(instances.masks, tuple(sample.get('ori_shape', (0, 0)))[:2])
         if masks.ndim != 3:
-            raise ValueError(f'expected shape (N, H, W), one mask per prediction, got {masks.shape}.')
+            raise ValueError(f'expected shape (N, H, W) with one mask per prediction, got {masks.shape}.')
         return binarize(masks), *_labels_and_scores(instances)
     except ValueError as error:
         raise ValueError(f'{field}.masks cannot be used: {error}') from error
@@ -51,7 +51,7 @@ def boxes_from_det(sample: BaseDataElement) -> tuple[np.ndarray, np.ndarray, np.
     """Predicted boxes of a ``DetDataSample``: xyxy (N, 4) float32 in pixels, labels (N,) int64, scores (N,) float32.
 
     Raises:
-        ValueError: there are no predicted boxes, or rotated ones.
+        ValueError: there are no predicted boxes, or they are rotated.
 
     Example:
         >>> import torch
@@ -70,14 +70,19 @@ def boxes_from_det(sample: BaseDataElement) -> tuple[np.ndarray, np.ndarray, np.
 def det_with_masks(
     sample: BaseDataElement, masks: np.ndarray, scores: np.ndarray | None = None, field: str = 'pred_instances'
 ) -> BaseDataElement:
-    """A copy of a ``DetDataSample`` with other predicted masks, (N, H, W) bool in the same order.
+    """A copy of a ``DetDataSample`` with other predicted masks.
 
-    They become a bool tensor on the device of the scores. Boxes and labels stay, and so do the scores unless others,
-    (N,) float, are given; what is bfloat16, as under autocast on a CPU, becomes float32, for numpy and with it the
-    metrics do not know it.
+    Boxes and labels stay. bfloat16 values, as under autocast on a CPU, become float32, because numpy, and therefore
+    metrics, do not support bfloat16.
+
+    Args:
+        sample: the data sample.
+        masks: (N, H, W) bool, in the order of the predictions; stored as a tensor on the device of the scores.
+        scores: (N,) float; None: the scores stay.
+        field: see :func:`masks_from_det`.
 
     Raises:
-        ValueError: another number of masks than of predictions.
+        ValueError: the number of masks differs from that of predictions.
 
     Example:
         >>> import numpy as np
@@ -93,7 +98,7 @@ def det_with_masks(
         raise ValueError(f'expected one mask per prediction, {len(instances)}, got {len(masks)}.')
     old_scores = instances.get('scores')
     device = old_scores.device if isinstance(old_scores, torch.Tensor) else 'cpu'
-    kept = {name: _known_to_numpy(value) for name, value in instances.items() if name != 'masks'}
+    kept = {name: _without_bfloat16(value) for name, value in instances.items() if name != 'masks'}
     replaced = InstanceData(metainfo=instances.metainfo, **kept)
     replaced.masks = torch.from_numpy(np.ascontiguousarray(masks, dtype=bool)).to(device)
     if scores is not None:
@@ -118,10 +123,10 @@ def label_map_from_seg(sample: BaseDataElement) -> np.ndarray:
 
 
 def seg_with_label_map(sample: BaseDataElement, label_map: np.ndarray) -> BaseDataElement:
-    """A copy of a ``SegDataSample`` with another predicted label map, (H, W) integers; logits are not changed.
+    """A copy of a ``SegDataSample`` with another predicted label map, (H, W) integer; logits are not changed.
 
     Raises:
-        ValueError: another size than the prediction's.
+        ValueError: the size differs from the prediction's.
 
     Example:
         >>> import numpy as np
@@ -151,10 +156,10 @@ def panoptic_map_from_det(sample: BaseDataElement) -> np.ndarray:
 
 
 def det_with_panoptic_map(sample: BaseDataElement, panoptic_map: np.ndarray) -> BaseDataElement:
-    """A copy of a ``DetDataSample`` with another predicted panoptic map, (H, W) integers.
+    """A copy of a ``DetDataSample`` with another predicted panoptic map, (H, W) integer.
 
     Raises:
-        ValueError: another size than the prediction's.
+        ValueError: the size differs from the prediction's.
 
     Example:
         >>> import numpy as np
@@ -192,7 +197,7 @@ def _instances(sample: BaseDataElement, field: str, wanted: str, source: str) ->
 
 
 def _stack(masks: Any, size_hw: tuple[int, int]) -> np.ndarray:
-    """Masks as one array; an empty list has the size of the image."""
+    """Stack masks to one array; for an empty list it has the size of the image."""
     if hasattr(masks, 'to_ndarray'):
         masks = masks.to_ndarray()
     if not isinstance(masks, list):
@@ -203,7 +208,7 @@ def _stack(masks: Any, size_hw: tuple[int, int]) -> np.ndarray:
     ]
     shapes = sorted({plane.shape for plane in planes})
     if len(shapes) > 1:
-        raise ValueError(f'expected masks of one size, the size of the image, got {shapes}.')
+        raise ValueError(f'expected masks of the same size, the size of the image, got {shapes}.')
     return np.stack(planes) if planes else np.zeros((0, *size_hw), bool)
 
 
@@ -236,16 +241,16 @@ def _with_map(sample: BaseDataElement, field: str, label_map: np.ndarray) -> Bas
 
 
 def _map_key(pixels: PixelData) -> str:
-    """MMSegmentation keeps maps under 'data', MMDetection under 'sem_seg'."""
+    """Key of the map: 'data' in MMSegmentation, 'sem_seg' in MMDetection."""
     return 'data' if 'data' in pixels else 'sem_seg'
 
 
-def _known_to_numpy(value: Any) -> Any:
+def _without_bfloat16(value: Any) -> Any:
     return value.float() if isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16 else value
 
 
 def _array(values: torch.Tensor | np.ndarray, dtype: type | None = None) -> np.ndarray:
     if isinstance(values, torch.Tensor):
-        values = _known_to_numpy(values.detach()).cpu().numpy()
+        values = _without_bfloat16(values.detach()).cpu().numpy()
     values = np.asarray(values)
     return values if dtype is None else values.astype(dtype)

@@ -1,4 +1,4 @@
-"""Prompt of one object. Legend: P points, m the side of the model's mask prompts."""
+"""Prompt of one object for promptable models. Legend: P points, m the side of the model's mask prompts."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ POSITIVE, NEGATIVE, NO_POINT, BOX_CORNERS = 1, 0, -1, (2, 3)
 
 @dataclass(frozen=True)
 class ObjectPrompt:
-    """Points (a box is two of them) and an optional mask, as inputs of a promptable segmentation model.
+    """Prompt of one object: points, of which a box has two, and an optional mask.
 
     Attributes:
-        point_coords: (P, 2) float32, (x, y) pixels of the model's input; P at least 1.
+        point_coords: (P, 2) float32, (x, y) in pixels of the model's input; P is at least 1.
         point_labels: (P,) int32: 1 positive, 0 negative, 2 and 3 the corners of a box, -1 no point.
         mask_input: (1, m, m) float32 logits, or None.
     """
@@ -33,16 +33,18 @@ class ObjectPrompt:
         box: Any = None,
         mask_input: Any = None,
     ) -> ObjectPrompt:
-        """A prompt from whatever holds numbers: a box becomes two points before the others, a mask alone gets a point
-        of label -1, since the prompts of a SAM 2 that tracks always have points.
+        """Build a prompt from lists, arrays or tensors.
+
+        A box becomes two points before the others. A mask alone gets a point with label -1, since prompts of SAM 2 in
+        tracking always have points.
 
         Args:
-            points, labels: (P, 2) and (P,), together.
+            points, labels: (P, 2) and (P,), given together.
             box: (4,), (x1, y1, x2, y2).
-            mask_input: (1, m, m).
+            mask_input: (1, m, m) logits.
 
         Raises:
-            ValueError: no prompt at all, points without labels, other shapes, NaN, or an unknown label.
+            ValueError: an empty prompt, points without labels, wrong shapes, NaN, or an unknown label.
         """
         if (points is None) != (labels is None):
             raise ValueError('points and labels must be given together.')
@@ -72,7 +74,7 @@ class ObjectPrompt:
                 raise ValueError('the prompt is empty: give points with labels, a box or a mask.')
             coords, kinds = torch.zeros(1, 2), torch.tensor([NO_POINT], dtype=torch.int32)
         if not coords.isfinite().all() or (mask_input is not None and not mask_input.isfinite().all()):
-            raise ValueError('the prompt holds NaN or infinite values; expected pixels and logits.')
+            raise ValueError('the prompt contains NaN or infinite values; expected pixels and logits.')
         return cls(coords, kinds, mask_input)
 
     def scaled(self, scale_x: float, scale_y: float) -> ObjectPrompt:
@@ -80,7 +82,7 @@ class ObjectPrompt:
         return replace(self, point_coords=self.point_coords * self.point_coords.new_tensor([scale_x, scale_y]))
 
     def to(self, device: Any = None, *_: Any, **__: Any) -> ObjectPrompt:
-        """The same on another device; types stay."""
+        """The same prompt on another device; other arguments of ``Tensor.to`` are ignored."""
         return ObjectPrompt(
             self.point_coords.to(device),
             self.point_labels.to(device),

@@ -1,4 +1,4 @@
-"""Data sample of masks, for datasets, models and metrics."""
+"""Data sample with coarse, ground-truth and refined masks, for datasets, models and metrics."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from mmengine.structures import BaseDataElement
 class RefineDataSample(BaseDataElement):
     """Masks of one image. Legend: N masks, H and W in pixels.
 
-    Metainfo, as far as known: ``img_path``, ``img_id``, ``ori_shape`` (H, W), ``source`` (name of the dataset) and
-    ``kind`` ('real' or 'simulated' coarse masks, say).
+    Metainfo, all optional: ``img_path``, ``img_id``, ``ori_shape`` (H, W), ``source`` (name of the dataset) and
+    ``kind`` (kind of coarse masks, such as 'real' or 'simulated').
 
-    Data fields, each absent until somebody sets it:
-        coarse_masks: (N, H, W) bool array or tensor (training: (1, S, S) uint8 tensor), what is to be refined.
+    Data fields, all optional:
+        coarse_masks: (N, H, W) bool array or tensor; in training (1, S, S) uint8 tensor.
         gt_masks: the same shape, the ground truth.
-        refined_masks: the same shape, the refiner's answer after its gate.
-        labels: (N,) int64 category indices.
-        scores: (N,) float32 in [0, 1], the refiner's estimates of the quality of ``refined_masks``.
+        refined_masks: the same shape, the refined masks after the gate.
+        labels: (N,) int64, class indices.
+        scores: (N,) float32 in [0, 1], the refiner's estimates of the IoU of ``refined_masks``.
         accepted: (N,) bool, the gate's decisions.
-        gate_features: what the gate saw, (N,) float64 by name.
+        gate_features: the gate's features, (N,) float64 by name.
     """

@@ -15,17 +15,17 @@ class RefineResult:
     Legend: N masks, H and W the size of the image in pixels.
 
     Attributes:
-        masks: (N, H, W) bool; where ``accepted`` is False these are the coarse masks.
-        scores: (N,) float32 in [0, 1], the refiner's own estimate of the quality of what is in ``masks``, as IoU with
-            the ground truth. Where it has no estimate of a coarse mask that was kept, the proposal's score times the
-            IoU of the two; 0 for empty masks.
-        accepted: (N,) bool, what the gate decided: True, the proposal; False, the coarse mask was kept.
-        coarse_masks: (N, H, W) bool, the masks that were given.
-        reasons: N short texts: why the coarse mask was kept, '' where the proposal was accepted.
-        proposals: (N, H, W) bool, what the refiner proposed, accepted or not; default: ``masks``.
-        proposal_scores: (N,) float32 in [0, 1], its estimate of their quality; default: ``scores``.
-        features: what the gate saw of each mask, (N,) float64 by name, see :mod:`mmrefine.core.gate`; NaN for masks
-            that the refiner did not process.
+        masks: (N, H, W) bool, the proposals where ``accepted``, else the coarse masks.
+        scores: (N,) float32 in [0, 1], the refiner's estimate of the IoU of ``masks`` with the ground truth. For a
+            coarse mask that was kept and that the refiner does not rate, the proposal's score times the IoU of the two;
+            0 for empty masks.
+        accepted: (N,) bool, the gate's decisions: False where the coarse mask was kept.
+        coarse_masks: (N, H, W) bool, the input masks.
+        reasons: N strings: why the coarse mask was kept, '' where the proposal was accepted.
+        proposals: (N, H, W) bool, the refiner's proposals, accepted or not; default: ``masks``.
+        proposal_scores: (N,) float32 in [0, 1], the refiner's estimate of their IoU; default: ``scores``.
+        features: features of the gate, (N,) float64 by name, see :mod:`mmrefine.core.gate`; NaN for masks that the
+            refiner did not process.
     """
 
     masks: np.ndarray
@@ -48,5 +48,5 @@ class RefineResult:
 
     @property
     def changed_px(self) -> np.ndarray:
-        """(N,) int64: how many pixels of each mask differ from the coarse one."""
+        """(N,) int64: number of pixels in which each mask differs from its coarse mask."""
         return np.count_nonzero(self.masks != self.coarse_masks, axis=(1, 2))

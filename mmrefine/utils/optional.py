@@ -7,19 +7,18 @@ from types import ModuleType
 
 
 def require(module: str, install: str, purpose: str = '') -> ModuleType:
-    """Imports an optional module.
+    """Import an optional module.
 
     Args:
-        module: Dotted name, such as ``'sam2.build_sam'``.
-        install: The command that installs it, such as ``'pip install "mmrefine[sam2]"'``.
-        purpose: What needs it, such as ``'SAM2Refiner'``; named in the error.
+        module: dotted name, such as ``'sam2.build_sam'``.
+        install: command that installs it, such as ``'pip install "mmrefine[sam2]"'``.
+        purpose: what needs it, such as ``'SAM2Refiner'``, for the error message.
 
     Returns:
-        The imported module.
+        the imported module.
 
     Raises:
-        ImportError: If the module's package is not installed. An error inside an installed package passes through
-            unchanged: another install would not cure it.
+        ImportError: the package is not installed. Import errors inside an installed package are not changed.
 
     Example:
         >>> require('json', 'pip install json').__name__

@@ -1,4 +1,4 @@
-"""Paths of configs, tools and `model-index.yml` in all kinds of installation."""
+"""Paths of configs, tools and `model-index.yml` in installed packages and checkouts."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def mim_root() -> Path:
-    """Returns the folder that holds ``configs/``, ``tools/`` and ``model-index.yml``.
+    """The folder that contains ``configs/``, ``tools/`` and ``model-index.yml``.
 
-    That is ``mmrefine/.mim`` in an installed package (a wheel carries copies, an editable install links) and the
-    repository itself when it is used from a bare checkout.
+    This is ``mmrefine/.mim`` in an installed package (with copies in a wheel, links in an editable install), and the
+    root of the repository if the package is not installed.
 
     Raises:
-        FileNotFoundError: If neither is there: the package was not built by its own ``setup.py``.
+        FileNotFoundError: neither exists, because the package was not built by its ``setup.py``.
 
     Example:
         >>> (mim_root() / 'configs').is_dir()
@@ -30,17 +30,17 @@ def mim_root() -> Path:
 
 
 def find_config(name: str | Path) -> Path:
-    """Finds a config file by path or by its name under ``configs/``.
+    """Find a config file by its path, or by its name under ``configs/``.
 
     Args:
-        name: A path to an existing file, or a path relative to ``configs/`` with or without ``.py``, such as
+        name: path of an existing file, or a path relative to ``configs/`` with or without ``.py``, such as
             ``'segrefiner/segrefiner_tiny'``.
 
     Returns:
-        Path of an existing config file.
+        path of an existing config file.
 
     Raises:
-        FileNotFoundError: If there is no such file in either place.
+        FileNotFoundError: there is no such file.
 
     Example:
         >>> find_config('segrefiner/segrefiner_tiny_folder').name

@@ -1,10 +1,10 @@
-"""Wording of numbers."""
+"""Formatting of counts."""
 
 from __future__ import annotations
 
 
 def counted(number: int, noun: str) -> str:
-    """'1 image', '2 images'.
+    """Format a count with its noun: '1 image', '2 images'.
 
     Example:
         >>> counted(1, 'image'), counted(2, 'image')

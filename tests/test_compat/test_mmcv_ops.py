@@ -1,4 +1,4 @@
-"""The stand-in against mmcv's compiled ops and torchvision.
+"""The replacement against mmcv's compiled ops and torchvision.
 
 `tests/data/mmcv_ops_reference.npz` holds seeded inputs and what the C++ CPU ops of mmcv 2.1.0 answered to them.
 """
@@ -110,7 +110,7 @@ def test_says_once_in_the_log_what_it_did(run_python):
     result = run_python(code)
     assert result.returncode == 0, result.stderr
     log = result.stdout.partition('not yet')[2] + result.stderr
-    assert log.count('mmrefine stands in with torchvision') == 1
+    assert log.count('mmrefine provides nms and RoIAlign') == 1
 
 
 def test_steps_aside_for_real_ops(tmp_path, run_python):
@@ -122,7 +122,7 @@ def test_steps_aside_for_real_ops(tmp_path, run_python):
     )
     result = run_python(code)
     assert result.stdout.strip() == '1', result.stderr
-    assert 'stands in' not in result.stderr
+    assert 'mmrefine provides' not in result.stderr
 
 
 def test_config_entry_installs_it(tmp_path, run_python):
