@@ -1,4 +1,4 @@
-"""Datasets and samplers of trainings."""
+"""Datasets and samplers for training refiners."""
 
 from mmrefine.datasets.mask_datasets import CocoMaskDataset, MaskFolderDataset, MixtureDataset
 from mmrefine.datasets.samplers import SequentialShareSampler

@@ -1,7 +1,7 @@
-"""Datasets of images with ground-truth masks: COCO-format files, and folders of images and masks.
+"""Datasets of images with ground-truth masks: COCO files, and folders of images and masks.
 
-Every sample carries ``rng``, a generator that follows from the dataset's seed and the sample's index alone; transforms
-draw from it, so a sample is the same whoever loads it: any number of workers or processes, before or after a resume.
+Every sample has ``rng``, a random generator that depends only on the dataset's seed and the sample's index. Transforms
+draw from it, so that samples do not depend on the number of workers or processes, or on resuming.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mmrefine.registry import DATASETS
 
 
 class _SeededDataset(BaseDataset):
-    """Base of datasets whose samples carry their own random generator; see the subclasses for the arguments."""
+    """Base class of datasets whose samples have their own random generator; see the subclasses for the arguments."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class _SeededDataset(BaseDataset):
         **kwargs: Any,
     ):
         if split is not None and (set(split) != {'modulo', 'keep'} or not isinstance(split['keep'], Sequence)):
-            raise ValueError(f'split must be such as dict(modulo=5, keep=[0]), got {split!r}.')
+            raise ValueError(f'split must be a dict such as dict(modulo=5, keep=[0]), got {split!r}.')
         self.seed, self.source, self.kind, self.split = seed, source, kind, split
         super().__init__(*args, **kwargs)
 
@@ -56,25 +56,28 @@ class _SeededDataset(BaseDataset):
         return self.draw(idx, np.random.default_rng([self.seed, idx]))
 
     def draw(self, idx: int, rng: np.random.Generator) -> Any:
-        """Sample ``idx`` with all its random draws from ``rng``."""
+        """Sample ``idx``, with ``rng`` as the source of all randomness."""
         self.full_init()
         return self.pipeline({**self.get_data_info(idx), 'rng': rng})
 
 
 @DATASETS.register_module()
 class CocoMaskDataset(_SeededDataset):
-    """Masks of a COCO-format file (COCO, LVIS, or one's own), without those marked ``iscrowd``.
+    """Dataset of a COCO annotation file (also LVIS), without crowds.
 
-    Annotations that cannot be used are left out with a warning.
+    Annotations that cannot be used are skipped with a warning.
 
     Args:
         ann_file: COCO JSON; segmentations are polygons or RLE.
-        data_prefix: ``dict(img=folder)``. LVIS files that give a ``coco_url`` instead of a ``file_name`` work too.
-        per: 'object', one sample per annotation, for training; 'image', one per image with all its masks.
-        min_area: annotations under it are left out, in pixels.
-        seed: with the index, it decides all draws of a sample.
-        source: the dataset's name in reports; default: the stem of the annotation file.
+        data_prefix: ``dict(img=folder)``. LVIS files with ``coco_url`` instead of ``file_name`` work too.
+        per: 'object': one sample per annotation, for training; 'image': one sample per image with all its masks.
+        min_area: minimum area of annotations in pixels.
+        seed: seed of the samples' random generators.
+        source: name of the dataset in reports; default: the stem of the annotation file.
         kind, split: see :class:`MaskFolderDataset`.
+
+    Raises:
+        ValueError: the file is not a COCO annotation file, or an argument is invalid.
     """
 
     def __init__(
@@ -135,26 +138,26 @@ class CocoMaskDataset(_SeededDataset):
 
 @DATASETS.register_module()
 class MaskFolderDataset(_SeededDataset):
-    """A folder of images and a folder of binary masks with the same names (suffixes may differ).
+    """Dataset of a folder of images and a folder of binary masks with the same names (suffixes may differ).
 
-    With a third folder, of coarse masks as a model made them, every sample has ``coarse_masks`` (1, H, W) bool before
-    the first transform; images without a file there are left out.
+    With a third folder of coarse masks, such as a model's predictions, samples have ``coarse_masks`` (1, H, W) bool
+    before the first transform; images without a coarse mask are skipped.
 
     Args:
-        data_prefix: ``dict(img=folder, mask=folder)``, and ``coarse=folder`` for given coarse masks: PNG, binary or
-            8-bit probabilities. All are searched recursively.
-        suffixes: ``dict(img='.jpg', mask='.png')`` where they lie in one folder; default: all that images have.
-        coarse_threshold: min and max probability at which a given coarse mask is cut, drawn per sample.
-        min_coarse_iou: given coarse masks, cut at 0.5, with a lower IoU with the ground truth are left out.
-        seed: with the index, it decides all draws of a sample.
-        source: the dataset's name in reports; default: the name of the folder that holds the images' one.
-        kind: what the coarse masks are in reports, such as 'real' or 'simulated'.
-        split: ``dict(modulo=5, keep=[0])`` keeps the images whose name without suffix has a SHA-256 of 0 modulo 5: a
-            split that does not depend on what else there is.
+        data_prefix: ``dict(img=folder, mask=folder)`` and optionally ``coarse=folder`` for coarse masks (PNG, binary or
+            8-bit probabilities). Folders are searched recursively.
+        suffixes: ``dict(img='.jpg', mask='.png')`` if both are in one folder; default: all suffixes of images.
+        coarse_threshold: min and max threshold of coarse probabilities, drawn uniformly for each sample.
+        min_coarse_iou: minimum IoU of coarse masks, thresholded at 0.5, with the ground truth.
+        seed: seed of the samples' random generators.
+        source: name of the dataset in reports; default: the parent folder of the images' folder.
+        kind: kind of coarse masks in reports, such as 'real' or 'simulated'.
+        split: ``dict(modulo=5, keep=[0])`` keeps images for which the SHA-256 of the name without suffix, modulo 5, is
+            0. Such a split does not depend on other images.
 
     Raises:
-        FileNotFoundError: a folder that is none.
-        ValueError: images and masks that do not match, or an argument that does not fit.
+        FileNotFoundError: a folder does not exist.
+        ValueError: images and masks do not match, or an argument is invalid.
     """
 
     def __init__(
@@ -177,8 +180,8 @@ class MaskFolderDataset(_SeededDataset):
         unmatched = sorted(str(name) for name in images.keys() ^ masks.keys())
         if unmatched or not images:
             raise ValueError(
-                f'every image needs a mask of the same name and vice versa; {len(images)} images, {len(masks)} masks '
-                f'were found, without a partner: {unmatched[:5]}.'
+                f'every image needs a mask of the same name and vice versa, got {len(images)} images and {len(masks)} '
+                f'masks; without a match: {unmatched[:5]}.'
             )
         source = self.source or Path(self.data_prefix['img']).parent.name
         data_list = [
@@ -193,7 +196,7 @@ class MaskFolderDataset(_SeededDataset):
         if 'coarse' in self.data_prefix:
             data_list = self._with_coarse_masks(data_list)
         elif self.min_coarse_iou:
-            raise ValueError("min_coarse_iou needs given coarse masks, data_prefix['coarse'].")
+            raise ValueError("min_coarse_iou needs coarse masks, data_prefix['coarse'].")
         print_log(f'{source}: {len(data_list)} images with masks in {self.data_prefix["img"]}', logger='current')
         return data_list
 
@@ -220,8 +223,8 @@ class MaskFolderDataset(_SeededDataset):
         unknown = sorted(str(name) for name in coarse.keys() - {Path(info['img_id']) for info in data_list})
         if unknown or not coarse:
             raise ValueError(
-                f"data_prefix['coarse'] = {self.data_prefix['coarse']} must hold coarse masks with the names of the "
-                f'images in {self.data_prefix["img"]}; found {len(coarse)}, without an image: {unknown[:5]}.'
+                f"data_prefix['coarse'] = {self.data_prefix['coarse']} must contain coarse masks with the names of "
+                f'images in {self.data_prefix["img"]}, got {len(coarse)} masks; without an image: {unknown[:5]}.'
             )
         return [
             {**info, 'coarse_path': str(coarse[Path(info['img_id'])])}
@@ -230,10 +233,10 @@ class MaskFolderDataset(_SeededDataset):
         ]
 
     def _list(self, role: str) -> dict[Path, Path]:
-        """Files of one role by their name without suffix, relative to the role's folder."""
+        """Files of a role by their relative path without suffix."""
         folder = Path(self.data_prefix.get(role, ''))
         if not folder.is_dir():
-            raise FileNotFoundError(f"data_prefix['{role}'] must be a folder, {folder} is none.")
+            raise FileNotFoundError(f"data_prefix['{role}'] must be a folder, but {folder} is not.")
         suffixes = (self.suffixes[role],) if role in self.suffixes else IMAGE_SUFFIXES
         return {Path(name).with_suffix(''): path for name, path in find_files(folder, suffixes).items()}
 
@@ -242,7 +245,7 @@ def _coarse_iou(info: dict) -> float:
     coarse = read_mask_file(info['coarse_path']).probabilities() >= MASK_THRESHOLD
     gt = read_mask_file(info['instances'][0]['mask_path']).binary()
     if coarse.shape != gt.shape:
-        raise ValueError(f'coarse mask {info["coarse_path"]} is {coarse.shape} (H, W) but its ground truth {gt.shape}.')
+        raise ValueError(f'coarse mask {info["coarse_path"]} must have the size {gt.shape}, got {coarse.shape} (H, W).')
     return binary_iou(coarse, gt)
 
 
@@ -252,17 +255,21 @@ def _hash(name: str) -> int:
 
 @DATASETS.register_module()
 class MixtureDataset:
-    """Endless draws from several datasets in given proportions.
+    """Mixture of datasets, from which samples are drawn with given weights.
 
-    Draw k follows from ``seed`` and k alone, also which dataset and which sample it takes. Samples that cannot be read
-    are left out with a warning, see :class:`~mmrefine.datasets.skipped_samples.SkippedSamples`.
+    Sample k, including its dataset and index, depends only on ``seed`` and k. Samples that cannot be read are skipped
+    with a warning, see :class:`~mmrefine.datasets.skipped_samples.SkippedSamples`.
 
     Args:
         datasets: configs or datasets of this module.
-        weights: relative frequency of each.
-        length: how many draws there are; more than training will ever use.
-        seed: decides all draws.
-        max_refetch: how many further samples are tried when a pipeline gives None (no usable object in the crop).
+        weights: relative frequency of each dataset.
+        length: number of samples, by default more than any training needs.
+        seed: random seed.
+        max_refetch: maximum number of samples that are tried if a pipeline returns None (no usable object).
+        lazy_init: do not load annotations yet.
+
+    Raises:
+        ValueError: the number of weights differs from that of datasets.
     """
 
     def __init__(
@@ -306,5 +313,5 @@ class MixtureDataset:
             if sample is not None:
                 return sample
         raise RuntimeError(
-            f'{self.max_refetch} samples in a row gave no usable object; check the datasets and min_area.'
+            f'{self.max_refetch} consecutive samples had no usable object; check the datasets and min_area.'
         )

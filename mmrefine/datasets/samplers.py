@@ -1,4 +1,4 @@
-"""Samplers that resume where training stopped."""
+"""Sampler with which training resumes at the next sample."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mmrefine.registry import DATA_SAMPLERS
 
 @DATA_SAMPLERS.register_module()
 class SequentialShareSampler(Sampler):
-    """Sampler of the indices ``start``, ``start`` + 1, ... for all processes in turn; the dataset does the shuffling.
+    """Sampler that distributes consecutive indices to processes in turn, without shuffling.
 
     Args:
-        dataset: an endless dataset such as :class:`~mmrefine.datasets.MixtureDataset`.
-        seed: taken for mmengine's sake; the order does not depend on it.
-        start: how many indices each process leaves out; see :class:`~mmrefine.engine.FastForwardHook`.
+        dataset: a dataset of random samples such as :class:`~mmrefine.datasets.MixtureDataset`.
+        seed: ignored; mmengine passes it.
+        start: number of indices that each process skips; see :class:`~mmrefine.engine.FastForwardHook`.
     """
 
     def __init__(self, dataset: Sized, seed: int | None = None, start: int = 0):
@@ -32,4 +32,4 @@ class SequentialShareSampler(Sampler):
         return self.length // self.world_size
 
     def set_epoch(self, epoch: int) -> None:
-        """Nothing depends on the epoch."""
+        """Does nothing: the order does not depend on the epoch."""

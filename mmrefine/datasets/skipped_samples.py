@@ -1,4 +1,4 @@
-"""Unusable samples of a dataset: each is skipped with a warning, too many end the training."""
+"""Skipping of unusable samples with a warning; too many raise an error."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class BrokenSampleError(ValueError):
 
 
 class SkippedSamples:
-    """Counter of skipped samples, with one warning for each.
+    """Counter of skipped samples, which logs a warning for each.
 
     Args:
-        what: the kind of samples, in the plural.
-        limit: how many may be skipped, as long as they exceed a twentieth of all.
+        what: name of the samples in the plural.
+        limit: number of samples that may be skipped; more are allowed up to 5 % of all samples.
     """
 
     def __init__(self, what: str, limit: int = _LIMIT):
@@ -40,8 +40,8 @@ class SkippedSamples:
         if name in self._names:
             return
         self._names.add(name)
-        print_log(f'{name} is left out: {reason}', logger='current', level=logging.WARNING)
+        print_log(f'{name} is skipped: {reason}', logger='current', level=logging.WARNING)
         if len(self._names) > max(self.limit, _LIMIT_SHARE * self._num_seen):
             raise RuntimeError(
-                f'{len(self._names)} {self.what} cannot be used, the last one {name}: {reason} Repair the dataset.'
+                f'{len(self._names)} {self.what} cannot be used; repair the dataset. The last one is {name}: {reason}'
             )

@@ -1,7 +1,8 @@
-"""Dataset of MMDetection for weighted pseudo labels; needs ``custom_imports = dict(imports=[...])`` in the config.
+"""MMDetection dataset for weighted pseudo labels.
 
-The file is COCO's with a ``weight`` in [0, 1] in every annotation, as tools/dataset_converters/pseudo_labels_to_coco.py
-writes it. Mix with human annotations: ``ConcatDataset`` of both and MMDetection's ``MultiSourceSampler``.
+A config needs ``custom_imports = dict(imports=['mmrefine.datasets.weighted_coco'])``. The annotation file is in COCO's
+format with a ``weight`` in [0, 1] for every annotation, as tools/dataset_converters/pseudo_labels_to_coco.py writes it.
+To mix them with human annotations, use ``ConcatDataset`` and MMDetection's ``MultiSourceSampler``.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ from mmdet.datasets.transforms import PackDetInputs  # noqa: E402
 
 @DATASETS.register_module()
 class WeightedCocoDataset(CocoDataset):
-    """MMDetection's ``CocoDataset`` whose instances have a ``weight``, 1 where the file gives none.
+    """MMDetection's ``CocoDataset`` with a ``weight`` for each instance, by default 1.
 
     Raises:
         ValueError: a weight is not in [0, 1].
     """
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
-        """As in MMDetection, which drops unusable instances; the others get their weights."""
+        """Parse an image; unusable instances are dropped as in MMDetection, the others get their weights."""
         info = super().parse_data_info({**raw_data_info, 'raw_ann_info': []})
         for annotation in raw_data_info['raw_ann_info']:
             weight = annotation.get('weight', 1.0)
             if not 0 <= weight <= 1:
                 raise ValueError(
-                    f'{self.ann_file}: annotation {annotation["id"]} has the weight {weight}; expected one in [0, 1].'
+                    f'{self.ann_file}: annotation {annotation["id"]} must have a weight in [0, 1], got {weight}.'
                 )
             parsed = super().parse_data_info({**raw_data_info, 'raw_ann_info': [annotation]})
             info['instances'].extend({**instance, 'weight': weight} for instance in parsed['instances'])
@@ -46,7 +47,7 @@ class PackWeightedInputs(PackDetInputs):
     """MMDetection's ``PackDetInputs`` with ``gt_instances.weights``, (N,) float32.
 
     Raises:
-        ValueError: transforms before it have dropped instances, as crops do.
+        ValueError: earlier transforms have dropped instances, as crops do.
     """
 
     mapping_table = {**PackDetInputs.mapping_table, 'gt_weights': 'weights'}

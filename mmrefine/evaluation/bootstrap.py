@@ -14,23 +14,23 @@ def paired_bootstrap(
     seed: int = 0,
     images: Sequence[object] | None = None,
 ) -> tuple[float, float]:
-    """Percentile confidence interval of the mean gain over images, by resampling images with replacement.
+    """Bootstrap percentile interval of a mean gain; images are resampled with replacement.
 
-    The pairing is in the gains: one number per image or mask, its score after less its score before.
+    It is paired because gains are differences: one number per image or mask, its score after refinement minus before.
 
     Args:
         gains: finite numbers.
-        confidence: in (0, 1).
-        resamples: how many times the images are drawn.
-        seed: of the draws.
-        images: the image of each gain, where several masks have one: its masks, which are not independent cases, are
-            drawn together. None: every gain is an image.
+        confidence: confidence level in (0, 1).
+        resamples: number of resamples.
+        seed: random seed.
+        images: image of each gain; masks of an image are not independent and are resampled together. None: every gain
+            is an image.
 
     Returns:
-        Lower and upper end.
+        lower and upper end of the interval.
 
     Raises:
-        ValueError: there are no gains, some are not finite, or another argument does not fit.
+        ValueError: there are no gains, some are not finite, or another argument is invalid.
 
     Example:
         >>> paired_bootstrap([0.25, 0.25, 0.25])
@@ -42,7 +42,7 @@ def paired_bootstrap(
     if not 0 < confidence < 1:
         raise ValueError(f'confidence must lie between 0 and 1, got {confidence}.')
     if images is not None and len(images) != gains.size:
-        raise ValueError(f'images must name the image of each of the {gains.size} gains, got {len(images)} names.')
+        raise ValueError(f'images must have one element for each of the {gains.size} gains, got {len(images)}.')
     totals, counts = gains, np.ones(gains.size)
     if images is not None:
         _, image_of = np.unique([str(image) for image in images], return_inverse=True)

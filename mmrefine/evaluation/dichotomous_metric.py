@@ -1,4 +1,4 @@
-"""Metrics of dichotomous and salient object segmentation (DIS5K, ECSSD, …), by PySODMetrics."""
+"""Metrics of dichotomous and salient object segmentation (DIS5K, ECSSD, ...) by PySODMetrics."""
 
 from __future__ import annotations
 
@@ -26,17 +26,20 @@ METRIC_NAMES = ('max_f', 'weighted_f', 'mae', 's', 'max_e', 'mean_e', 'hce')
 class DichotomousMetric(BaseMetric):
     """Max F, weighted F, MAE, S, max and mean E, and HCE of coarse and refined masks.
 
-    Reads data samples as :class:`~mmrefine.evaluation.RefineMetric` does; every mask is an image of its own. The keys
-    are ``coarse/<metric>`` and ``refined/<metric>``, and ``<group>/coarse/…`` by group. HCE, the number of clicks and
-    polygon points that mending a mask would take (IS-Net, ECCV 2022), counts; all others lie in [0, 1].
+    Reads data samples like :class:`~mmrefine.evaluation.RefineMetric`; every mask counts as an image. The keys are
+    ``coarse/<metric>`` and ``refined/<metric>``, and for groups ``<group>/coarse/<metric>`` etc. HCE (human correction
+    efforts; IS-Net, ECCV 2022) is the number of clicks and polygon points needed to correct a mask; the other metrics
+    are in [0, 1].
 
-    Masks have two levels, so that the curves over thresholds, whose best point max F and max E are, have one point that
-    says anything.
+    Masks are binary, so that max F and max E, the maxima over thresholds, are those of the single mask.
 
     Args:
-        group_by: field of the data samples that names their group, such as ``'source'``.
-        hce: HCE takes seconds for a large mask; False leaves it out.
-        collect_device, prefix: as for every metric.
+        group_by: field of the data samples that is the name of their group, such as ``'source'``.
+        hce: whether to compute HCE, which takes seconds for a large mask.
+        collect_device, prefix: see mmengine's ``BaseMetric``.
+
+    Raises:
+        ImportError: PySODMetrics is not installed.
     """
 
     def __init__(
@@ -51,7 +54,7 @@ class DichotomousMetric(BaseMetric):
         require('py_sod_metrics', _INSTALL, 'DichotomousMetric')
 
     def process(self, data_batch: object, data_samples: Sequence[dict | BaseDataElement]) -> None:
-        """Evaluate a batch; one entry per sample is kept."""
+        """Evaluate a batch; keeps one entry per sample."""
         for sample in data_samples:
             fields = sample.to_dict() if isinstance(sample, BaseDataElement) else sample
             gt = _planes(read_masks(fields, 'gt_masks'))
@@ -94,7 +97,7 @@ class DichotomousMetric(BaseMetric):
         found = {}
         for name in names:
             with warnings.catch_warnings():
-                warnings.simplefilter('ignore')  # of a successor of Fmeasure, with another default of beta
+                warnings.simplefilter('ignore')  # Fmeasure is deprecated, but its successor has another default of beta
                 metric = getattr(sod, name)()
             metric.step(pred, gt)
             found.update(metric.get_results())
@@ -110,5 +113,5 @@ class DichotomousMetric(BaseMetric):
 
 
 def _planes(masks: np.ndarray) -> np.ndarray:
-    """(N, H, W) bool of (N, H, W) or (H, W)."""
+    """Convert (N, H, W) or (H, W) masks to (N, H, W) bool."""
     return masks.reshape(-1, *masks.shape[-2:]) > 0

@@ -1,13 +1,13 @@
-"""Metrics of masks against the ground truth. Legend: N masks, H and W the size of the image in pixels.
+"""Mask metrics: IoU, boundary IoU, mBA. Legend: N masks, H and W the size of the image in pixels.
 
-Every metric takes ``pred`` and ``gt`` of one shape, (N, H, W) or (H, W), bool (or what
-:func:`mmrefine.core.checks.binarize` takes), and returns (N,) float64 or one float, in [0, 1] or NaN:
+Every metric takes ``pred`` and ``gt`` of the same shape, (N, H, W) or (H, W), bool (or any dtype that
+:func:`mmrefine.core.checks.binarize` accepts), and returns (N,) float64 or one float, in [0, 1] or NaN:
 
 ============ ================== ============= =======================
 metric       both masks empty   one is empty  ``gt`` fills the image
 ============ ================== ============= =======================
-IoU          1, nothing wrong   0             as usual
-boundary IoU 1, nothing wrong   0             as usual
+IoU          1                  0             as usual
+boundary IoU 1                  0             as usual
 mBA          NaN                NaN if ``gt`` NaN: there is no boundary
 ============ ================== ============= =======================
 """
@@ -24,9 +24,9 @@ from mmrefine.core.iou import binary_iou
 
 
 def mask_overlap(pred: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels of the intersection and of the union, each (N,) int64, or 0-dimensional for a single pair.
+    """Numbers of pixels of intersection and union, each (N,) int64, or 0-dimensional for a single pair.
 
-    Sums of these over a dataset give its pooled IoU, the figure that CascadePSP and SegRefiner print for BIG.
+    Their sums over a dataset give the pooled IoU, which CascadePSP and SegRefiner report for BIG.
 
     Example:
         >>> import numpy as np
@@ -40,7 +40,7 @@ def mask_overlap(pred: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def mask_iou(pred: np.ndarray, gt: np.ndarray) -> np.ndarray | float:
-    """Intersection over union per mask; 1 where both masks are empty (0 / 0, for which SAM-HQ's code gives NaN).
+    """IoU of each mask; 1 where both masks are empty (the code of HQ-SAM returns NaN).
 
     Example:
         >>> import numpy as np
@@ -55,13 +55,11 @@ def mask_iou(pred: np.ndarray, gt: np.ndarray) -> np.ndarray | float:
 
 
 def boundary_iou(pred: np.ndarray, gt: np.ndarray, dilation_ratio: float = 0.02) -> np.ndarray | float:
-    """IoU of the inner boundary bands, whose width is a share of the image's diagonal.
-
-    Source: Boundary IoU (Cheng et al., CVPR 2021). 1 where both masks are empty, as for :func:`mask_iou`.
+    """Boundary IoU (Cheng et al., CVPR 2021): IoU of the inner boundary bands; 1 where both masks are empty.
 
     Args:
         pred, gt: (N, H, W) or (H, W) bool.
-        dilation_ratio: width of the band over the diagonal; 0.02 for COCO-like images, 0.005 for Cityscapes.
+        dilation_ratio: width of the band as a fraction of the image diagonal; 0.02 for COCO, 0.005 for Cityscapes.
 
     Example:
         >>> import numpy as np
@@ -73,14 +71,13 @@ def boundary_iou(pred: np.ndarray, gt: np.ndarray, dilation_ratio: float = 0.02)
         >>> float(boundary_iou(shifted, gt)) < float(mask_iou(shifted, gt))
         True
     """
-
     intersection_px, union_px = boundary_overlap(pred, gt, dilation_ratio)
     values = np.divide(intersection_px, union_px, out=np.ones(np.shape(union_px)), where=union_px > 0)
     return values if values.ndim else float(values)
 
 
 def boundary_overlap(pred: np.ndarray, gt: np.ndarray, dilation_ratio: float = 0.02) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels of the intersection and of the union of boundary bands, as :func:`mask_overlap` counts those of masks.
+    """Numbers of pixels of intersection and union of boundary bands; shapes as in :func:`mask_overlap`.
 
     Args:
         pred, gt, dilation_ratio: see :func:`boundary_iou`.
@@ -98,7 +95,7 @@ def boundary_overlap(pred: np.ndarray, gt: np.ndarray, dilation_ratio: float = 0
     width_px = band_width(gt.shape[1:], dilation_ratio)
     counts = np.zeros((2, len(gt)), np.int64)
     for k, (pred_mask, gt_mask) in enumerate(zip(pred, gt, strict=True)):
-        box = bounding_slices(pred_mask | gt_mask)  # outside it both are empty, so the bands of the crops are the same
+        box = bounding_slices(pred_mask | gt_mask)  # both are empty outside, so the bands are the same
         if gt_mask[box].size:
             first, second = boundary_band(pred_mask[box], width_px), boundary_band(gt_mask[box], width_px)
             counts[:, k] = np.count_nonzero(first & second), np.count_nonzero(first | second)
@@ -106,10 +103,10 @@ def boundary_overlap(pred: np.ndarray, gt: np.ndarray, dilation_ratio: float = 0
 
 
 def mean_boundary_accuracy(pred: np.ndarray, gt: np.ndarray) -> np.ndarray | float:
-    """Mean boundary accuracy (mBA): share of correct pixels near the ground-truth boundary, averaged over five radii.
+    """Mean boundary accuracy (mBA): fraction of correct pixels near the ground-truth boundary, mean over five radii.
 
     Source: CascadePSP (Cheng et al., CVPR 2020), with the radii of :func:`mmrefine.core.boundary.mba_radii`.
-    NaN where the ground truth has no boundary: it is empty, or fills the image.
+    NaN where the ground truth has no boundary because it is empty or fills the image.
 
     Example:
         >>> import numpy as np
@@ -122,17 +119,20 @@ def mean_boundary_accuracy(pred: np.ndarray, gt: np.ndarray) -> np.ndarray | flo
 
 
 def label_boundary_accuracy(pred: np.ndarray, gt: np.ndarray, ignore_label: int | None = None) -> float:
-    """mBA of a label map: the rings around all its classes, without the pixels that the ground truth ignores.
+    """mBA of a label map: near the boundaries of all classes, without pixels that are void in the ground truth.
 
-    The released multi-class metric takes the ignored pixels of the rings off the number of right pixels whether or not
-    the prediction agreed there, which makes its value fall with what is predicted in void; ours does not look at them.
+    The code released with CascadePSP subtracts void pixels from the number of correct pixels whether or not the
+    prediction is void there, so that its value depends on predictions in void. Here void pixels are ignored.
 
     Args:
         pred, gt: (H, W) integer label maps.
-        ignore_label: the void label of ``gt``; the pixels of other labels beside it do count.
+        ignore_label: void label of ``gt``; boundaries between void and other labels count.
 
     Returns:
-        A share in [0, 1]; NaN where there is no boundary.
+        accuracy in [0, 1]; NaN if there is no boundary.
+
+    Raises:
+        TypeError, ValueError: the label maps are not integer, or their shapes differ.
 
     Example:
         >>> import numpy as np
@@ -143,9 +143,9 @@ def label_boundary_accuracy(pred: np.ndarray, gt: np.ndarray, ignore_label: int 
     for name, labels in (('pred', pred), ('gt', gt)):
         if not isinstance(labels, np.ndarray) or not np.issubdtype(labels.dtype, np.integer):
             kind = getattr(labels, 'dtype', type(labels).__name__)
-            raise TypeError(f'{name} must be a numpy label map of integers, got {kind}.')
+            raise TypeError(f'{name} must be an integer numpy array, got {kind}.')
     if pred.shape != gt.shape or gt.ndim != 2:
-        raise ValueError(f'pred and gt must be label maps of one shape (H, W), got {pred.shape} and {gt.shape}.')
+        raise ValueError(f'pred and gt must be label maps of the same shape (H, W), got {pred.shape} and {gt.shape}.')
     valid = np.ones(gt.shape, bool) if ignore_label is None else gt != ignore_label
     return _mean_share(pred == gt, lambda radius_px: boundary_ring(gt, radius_px) & valid, mba_radii(gt.shape))
 
@@ -157,24 +157,25 @@ MASK_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray | float]] 
 }
 _POOLED = {'iou': ('union_px', mask_overlap), 'boundary_iou': ('boundary_union_px', boundary_overlap)}
 POOLING_WEIGHTS = {name: weight for name, (weight, _) in _POOLED.items()}
-"""Measures that can be pooled over a dataset, all intersections over all unions, and the name of their weights."""
+"""Metrics that can be pooled over a dataset (sum of intersections over sum of unions), and the names of their weights.
+"""
 
 
 def evaluate_masks(
     pred: np.ndarray, gt: np.ndarray, metrics: Sequence[str] = tuple(MASK_METRICS)
 ) -> dict[str, np.ndarray]:
-    """Several metrics of N masks at once, as :func:`mmrefine.evaluation.summarize_refinement` takes them.
+    """Several metrics of N masks, as input of :func:`mmrefine.evaluation.summarize_refinement`.
 
     Args:
         pred, gt: (N, H, W) bool, or (H, W) for N = 1.
-        metrics: names out of ``MASK_METRICS``.
+        metrics: names from ``MASK_METRICS``.
 
     Returns:
         (N,) float64 for each name; with ``'iou'`` also ``'union_px'`` and with ``'boundary_iou'`` also
-        ``'boundary_union_px'``, the masks' weights where these are pooled over a dataset.
+        ``'boundary_union_px'``, the weights of masks in pooled metrics.
 
     Raises:
-        ValueError: an unknown metric, or masks of different sizes.
+        TypeError, ValueError: an unknown metric, invalid masks, or masks of different shapes.
 
     Example:
         >>> import numpy as np
@@ -193,10 +194,14 @@ def evaluate_masks(
 
 
 def check_metrics(metrics: Sequence[str]) -> None:
-    """Refuse unknown names and an empty list."""
+    """Check names of metrics.
+
+    Raises:
+        ValueError: a name is unknown, or there is none.
+    """
     unknown = [name for name in metrics if name not in MASK_METRICS]
     if unknown or not metrics or isinstance(metrics, str):
-        raise ValueError(f'metrics must be a list of names out of {list(MASK_METRICS)}, got {metrics!r}.')
+        raise ValueError(f'metrics must be a list of names from {list(MASK_METRICS)}, got {metrics!r}.')
 
 
 def _check_pair(pred: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -225,10 +230,10 @@ def _mba(pred: np.ndarray, gt: np.ndarray) -> float:
 
 
 def _mean_share(correct: np.ndarray, ring: Callable[[int], np.ndarray], radii: Iterable[int]) -> float:
-    """Mean over the radii of the share of correct pixels in the ring; NaN if the ring is empty."""
+    """Mean over radii of the fraction of correct pixels in the ring; NaN if a ring is empty."""
     shares = {}
     for radius_px in radii:
-        if radius_px not in shares:  # most radii of an image of usual size coincide
+        if radius_px not in shares:  # in small images radii coincide
             in_ring = correct[ring(radius_px)]
             shares[radius_px] = in_ring.mean() if in_ring.size else float('nan')
     return float(np.mean([shares[radius_px] for radius_px in radii]))

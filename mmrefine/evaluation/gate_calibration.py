@@ -1,7 +1,7 @@
-"""Calibration of the do-no-harm gate on masks with ground truth. Legend: N masks, F features.
+"""Calibration of the gate on masks with ground truth. Legend: N masks, F features.
 
-The gate's logistic model estimates the probability that a change is for the better. It is fitted on the masks that
-changed for better or worse; those that hardly changed teach nothing, and let no threshold do harm.
+The gate's logistic model estimates the probability that a proposal is better than the coarse mask. It is fitted on
+masks whose IoU changed by more than the harm tolerance; other masks are irrelevant for harm and win rates.
 """
 
 from __future__ import annotations
@@ -16,21 +16,20 @@ from scipy.optimize import minimize
 from mmrefine.core.gate import FEATURES, QualityGate, logistic_input
 from mmrefine.evaluation.summary import HARM_TOLERANCE
 
-# Of standardized weights, as much as this many masks have to say: few masks make no bold model.
-_PENALTY_MASKS = 3.0
+_PENALTY_MASKS = 3.0  # L2 penalty of standardized weights, as a number of masks
 _MIN_CHANGED = 10
-_MIN_HARMED = 8  # too few harmed masks to estimate a share below
+_MIN_HARMED = 8  # with fewer harmed masks the harm rate of a group is not estimated
 
 
 @dataclass(frozen=True)
 class GateData:
-    """Features of proposals, and coarse and refined IoU of each.
+    """Features and gains of proposals.
 
     Attributes:
         features: (N,) each by name, see :mod:`mmrefine.core.gate`; without NaN.
-        gains: (N,), IoU of the proposal less that of the coarse mask.
-        groups: N names of groups, each of which the gate is to serve.
-        images: N names, of images or of their folders; a cross-validation never splits the masks of one.
+        gains: (N,), IoU of the proposal minus IoU of the coarse mask.
+        groups: (N,) names of groups, for each of which the gate must meet its bounds.
+        images: (N,) names of images or folders, whose masks are in the same fold of a cross-validation.
     """
 
     features: Mapping[str, np.ndarray]
@@ -47,31 +46,30 @@ class GateData:
 
     @classmethod
     def from_records(cls, records: Sequence[Mapping], group_by: str | None = None, by_folder: bool = False) -> GateData:
-        """From the ``per_mask_file`` that :class:`~mmrefine.evaluation.RefineMetric` writes without a gate.
+        """Read the ``per_mask_file`` that :class:`~mmrefine.evaluation.RefineMetric` has written without a gate.
 
-        Masks without features, such as too small ones, are left out.
+        Masks without features, such as very small ones, are skipped.
 
         Args:
-            records: one per mask.
-            group_by: the column of the groups; None: 'kind' where there is one, else all masks are one group.
-            by_folder: whether a cross-validation keeps the images of one folder together, not only the masks of one
-                image.
+            records: one record per mask.
+            group_by: column of the groups; None: 'kind' if there is one, else all masks are one group.
+            by_folder: keep all images of a folder in the same fold, and not only all masks of an image.
 
         Raises:
-            ValueError: columns are missing, a gate was at work, or there are too few masks to learn from.
+            ValueError: columns are missing, a gate was active, or there are too few masks.
         """
         names = [name for name in FEATURES if records and name in records[0]]
         for column in ('coarse_iou', 'refined_iou', 'score', 'agreement', *([group_by] if group_by else [])):
             if not records or column not in records[0]:
                 got = sorted(records[0]) if records else 'no masks'
                 raise ValueError(
-                    f'a calibration needs masks with {column}, as mmrefine test CONFIG WEIGHTS --no-gate --per-mask '
-                    f'FILE writes them; got {got}.'
+                    f'calibration needs masks with {column}, as written by mmrefine test CONFIG WEIGHTS --no-gate '
+                    f'--per-mask FILE, got {got}.'
                 )
         group_by = group_by or ('kind' if 'kind' in records[0] else None)
         complete = [record for record in records if all(_is_number(record[name]) for name in names)]
         if any(str(record.get('accepted')) == 'False' and float(record['area_ratio']) > 0 for record in complete):
-            raise ValueError('some proposals were refused: a gate was active; run mmrefine test with --no-gate.')
+            raise ValueError('some proposals were rejected by a gate; run mmrefine test with --no-gate.')
         unit = os.path.dirname if by_folder else str
         data = cls(
             {name: np.array([float(record[name]) for record in complete]) for name in names},
@@ -82,21 +80,21 @@ class GateData:
         won, harmed = np.count_nonzero(data.gains > HARM_TOLERANCE), np.count_nonzero(data.gains < -HARM_TOLERANCE)
         if min(won, harmed) == 0 or won + harmed < _MIN_CHANGED:
             raise ValueError(
-                f'calibration needs proposals that won and others that did harm, at least {_MIN_CHANGED} together; '
-                f'{won} of {len(data)} won and {harmed} did harm: give more masks.'
+                f'calibration needs at least {_MIN_CHANGED} proposals that gained or lost over one point of IoU, and '
+                f'some of both; of {len(data)} masks {won} gained and {harmed} lost: give more masks.'
             )
         return data
 
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """Gain and harm at one threshold, in one group of masks.
+    """Gain and harm of a group of masks at one threshold.
 
     Attributes:
         threshold: minimum probability.
-        taken: share of proposals that are taken.
-        harm, win: shares of masks that lose and gain over one IoU point.
-        gain: mean gain.
+        taken: fraction of proposals that are accepted.
+        harm, win: fractions of masks that lose or gain over one point of IoU.
+        gain: mean gain of IoU.
     """
 
     threshold: float
@@ -108,7 +106,7 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A fitted gate and its results on held-out masks.
+    """A fitted gate with cross-validated results.
 
     Attributes:
         gate: the gate.
@@ -135,8 +133,8 @@ def calibrate(
 ) -> Calibration:
     """Fit a gate and choose its threshold, by cross-validation unless it is fitted to other masks.
 
-    Of all thresholds within both bounds in every group the lowest is taken, which accepts most; where there is none,
-    the one that exceeds them least. A group with hardly any harmed masks is held to the bound on the gain alone.
+    The threshold is the lowest one that meets both bounds in every group, or else the one that exceeds them least. The
+    bound on harm does not apply to groups with very few harmed masks.
 
     Args:
         data: all proposals.
@@ -178,7 +176,7 @@ def calibrate(
 
 
 def risk_coverage(probabilities: np.ndarray, gains: np.ndarray) -> list[OperatingPoint]:
-    """Gain and harm at every threshold; the first point, threshold 0, is without a gate."""
+    """Operating points at all thresholds; the first, threshold 0, is without a gate."""
     thresholds = [0.0, *np.unique(probabilities).tolist()]
     return [_point(threshold, probabilities >= threshold, gains) for threshold in thresholds]
 
@@ -195,7 +193,7 @@ def _point(threshold: float, taken: np.ndarray, gains: np.ndarray) -> OperatingP
 
 
 def _choose(probabilities: np.ndarray, data: GateData, max_harm: float, max_gain_lost: float) -> tuple[float, float]:
-    """The threshold, and the slack of the group that has the least: 0 is on a bound, 1 perfect, negative beyond it."""
+    """The threshold, and the smallest slack of all groups: 1 is perfect, 0 is on a bound, negative exceeds it."""
     slack = np.full(201, np.inf)
     thresholds = np.quantile(probabilities, np.linspace(0, 1, len(slack)))
     for group in set(data.groups.tolist()):
@@ -208,13 +206,13 @@ def _choose(probabilities: np.ndarray, data: GateData, max_harm: float, max_gain
             lost = max(free.gain - point.gain, 0) / max(free.gain, 1e-6)
             slack[index] = min(slack[index], 1 - lost / max_gain_lost)
     best = int(np.argmax(slack >= 0)) if slack.max() >= 0 else int(np.argmax(slack))
-    # Between two masks, not on one.
+    # Halfway between two masks.
     below = probabilities[probabilities < thresholds[best]]
     return (float(thresholds[best] + below.max()) / 2 if len(below) else 0.0), float(slack[best])
 
 
 def _fit(inputs: np.ndarray, gains: np.ndarray) -> tuple[np.ndarray, float]:
-    """Weights (F,) and bias of the logistic model, with a small penalty on standardized weights."""
+    """Fit weights (F,) and bias of the logistic model, with a small L2 penalty on standardized weights."""
     changed = np.abs(gains) > HARM_TOLERANCE
     inputs, sign = inputs[changed], np.sign(gains[changed])
     mean, spread = inputs.mean(axis=0), inputs.std(axis=0) + 1e-9
@@ -240,11 +238,11 @@ def _inputs(data: GateData, names: Iterable[str]) -> np.ndarray:
 
 
 def _folds(images: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """(N,) int: the fold of each mask; images are assigned in a random order."""
+    """(N,) int, the fold of each mask; images are assigned in random order."""
     names, image_of = np.unique(images, return_inverse=True)
     if len(names) < folds:
         raise ValueError(
-            f'a cross-validation in {folds} parts needs at least as many images, or folders of them, got {len(names)}.'
+            f'cross-validation with {folds} folds needs at least as many images, or folders of them, got {len(names)}.'
         )
     return np.random.default_rng(seed).permutation(len(names))[image_of] % folds
 

@@ -18,24 +18,24 @@ _POSITIVE = 1
 
 
 def simulated_prompt(mask: np.ndarray, prompt: str | int, seed: int, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Simulated user prompt for an object: its tight box, or clicks on it.
+    """Simulate a user prompt for an object: its tight box, or clicks on it.
 
-    Clicks are drawn evenly from the pixels of the object, as HQ-SAM (NeurIPS 2023) evaluates. They follow from
-    ``seed``, ``name`` and the mask alone, and few clicks are the first of many: scores then differ by the number of
-    clicks, not by luck.
+    Clicks are uniformly distributed over the object, as in the evaluation of HQ-SAM (NeurIPS 2023). They depend only on
+    ``seed``, ``name`` and the mask. n clicks are the first n of any larger number, so that scores for different numbers
+    of clicks are comparable.
 
     Args:
         mask: (H, W) bool, the ground truth.
-        prompt: 'box', or how many clicks.
-        seed: of the evaluation.
-        name: of the image (and of the object, if it has several).
+        prompt: 'box', or the number of clicks.
+        seed: seed of the evaluation.
+        name: name of the image (and of the object, if there are several).
 
     Returns:
-        points (P, 2) float32, and labels (P,) int32: 1 for clicks; 2 and 3 for the first and last pixel of a box, which
-        is how SAM 2 takes boxes.
+        points (P, 2) float32, and labels (P,) int32: 1 for clicks; 2 and 3 for the first and last pixel of a box, as
+        in SAM 2.
 
     Raises:
-        ValueError: the mask is empty, or there is no such prompt.
+        ValueError: the mask is empty, or the prompt is unknown.
 
     Example:
         >>> import numpy as np
@@ -61,20 +61,20 @@ def simulated_prompt(mask: np.ndarray, prompt: str | int, seed: int, name: str) 
 
 
 def mean_of_sets(summaries: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """The plain mean over datasets of each score, as HQ-SAM and SAM2Refiner report it; numbers of masks are added.
+    """Unweighted mean of each score over datasets, as reported by HQ-SAM and SAM2Refiner; ``num_masks`` is summed.
 
     Args:
-        summaries: of each set, as :func:`mmrefine.evaluation.summarize_refinement` returns them.
+        summaries: summary of each dataset, see :func:`mmrefine.evaluation.summarize_refinement`.
 
     Raises:
-        ValueError: there is no set.
+        ValueError: there is no dataset.
 
     Example:
         >>> mean_of_sets({'DIS': {'iou': 0.5, 'num_masks': 2}, 'COIFT': {'iou': 0.75, 'num_masks': 3}})
         {'iou': 0.625, 'num_masks': 5}
     """
     if not summaries:
-        raise ValueError('summaries must hold at least one dataset, got none.')
+        raise ValueError('summaries must contain at least one dataset, got none.')
     sets = list(summaries.values())
     means = {key: float(np.mean([scores[key] for scores in sets])) for key in sets[0]}
     return {**means, 'num_masks': sum(scores['num_masks'] for scores in sets)}

@@ -1,4 +1,4 @@
-"""mIoU of label maps: IoU of each label over a whole dataset, and their mean."""
+"""mIoU of label maps: IoU of each label over a dataset, and their mean."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ _NUM_LABELS = 2**16
 
 
 class LabelMapScore:
-    """IoU of every label over all images together, and its mean (mIoU).
+    """IoU of each label over all images, and its mean (mIoU).
 
-    Pixels that are void on either side are not judged; what share of the known ground truth was judged says
-    :attr:`labelled_share`.
+    Pixels that are void in either map are ignored; :attr:`labelled_share` tells how many are evaluated.
 
     Args:
-        void: the label of pixels that are not to be judged.
+        void: label of ignored pixels; None if there is none.
     """
 
     def __init__(self, void: int | None = VOID):
         self.void = void
-        # How many judged pixels have a label by both, by the label map, by the ground truth.
+        # Numbers of evaluated pixels with each label: in both maps, in the label map, in the ground truth.
         self._both_px, self._given_px, self._gt_px = np.zeros((3, _NUM_LABELS), np.int64)
         self._known_px = 0
 
@@ -29,16 +28,16 @@ class LabelMapScore:
         """Add an image.
 
         Args:
-            given, gt: (H, W) integers in 0..65535.
+            given, gt: (H, W) integer label maps with labels in 0..65535.
 
         Raises:
-            ValueError: other sizes or labels.
+            ValueError: sizes differ, or labels are out of range.
         """
         if given.shape != gt.shape:
-            raise ValueError(f'label map and ground truth must have one size, got {given.shape} and {gt.shape} (H, W).')
+            raise ValueError(f'label map and ground truth must have the same size, got {given.shape} and {gt.shape}.')
         known = np.ones(gt.shape, bool) if self.void is None else gt != self.void
-        judged = known if self.void is None else known & (given != self.void)
-        given, gt = given[judged].astype(np.int64), gt[judged].astype(np.int64)
+        valid = known if self.void is None else known & (given != self.void)
+        given, gt = given[valid].astype(np.int64), gt[valid].astype(np.int64)
         if given.size and not (0 <= min(given.min(), gt.min()) and max(given.max(), gt.max()) < _NUM_LABELS):
             raise ValueError(f'labels must lie in 0..{_NUM_LABELS - 1}.')
         self._known_px += np.count_nonzero(known)
@@ -48,7 +47,7 @@ class LabelMapScore:
 
     @property
     def iou(self) -> dict[int, float]:
-        """IoU of every label that occurs on either side."""
+        """IoU of every label that occurs in either map."""
         union_px = self._given_px + self._gt_px - self._both_px
         return {int(label): float(self._both_px[label] / union_px[label]) for label in np.flatnonzero(union_px)}
 
@@ -60,5 +59,5 @@ class LabelMapScore:
 
     @property
     def labelled_share(self) -> float:
-        """Share of the pixels with ground truth that were evaluated; NaN if there are none."""
+        """Fraction of the pixels with ground truth that are evaluated; NaN if there are none."""
         return float(self._gt_px.sum() / self._known_px) if self._known_px else float('nan')

@@ -1,7 +1,7 @@
-"""Average precision of instance masks and of their boundaries, against COCO's or LVIS's annotations.
+"""Mask AP and boundary AP with COCO's or LVIS's annotations.
 
-Boundary AP (Boundary IoU, Cheng et al., CVPR 2021) matches by the smaller one of mask IoU and boundary IoU; all else is
-the protocol of pycocotools, or of lvis, where a class counts only on images on which it was looked for.
+Boundary AP (Cheng et al., CVPR 2021) matches by the minimum of mask IoU and boundary IoU. Otherwise the protocol is
+that of pycocotools, or that of lvis, where a class is evaluated only on images for which it was annotated.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ DILATION_RATIO = 0.02
 def mask_ap(
     annotations: str | os.PathLike, results: Sequence[dict], *, federated: bool = False, boundary: bool = True
 ) -> dict[str, float]:
-    """Mask AP of a results list.
+    """Mask AP and boundary AP of a results list.
 
     Args:
-        annotations: COCO annotation file; with ``federated`` one of LVIS, such as
-            ``tools/dataset_converters/lvis_to_coco.py`` makes.
-        results: COCO results, each with ``image_id``, ``category_id``, ``segmentation`` (RLE) and ``score``.
-        federated: the protocol of LVIS, up to 300 results per image; otherwise that of COCO, up to 100.
-        boundary: whether to measure boundary AP too.
+        annotations: COCO annotation file; with ``federated`` an LVIS annotation file, such as one written by
+            ``tools/dataset_converters/lvis_to_coco.py``.
+        results: COCO results with ``image_id``, ``category_id``, ``segmentation`` (RLE) and ``score``.
+        federated: use the protocol of LVIS with up to 300 results per image, instead of COCO's with up to 100.
+        boundary: whether to compute boundary AP.
 
     Returns:
-        ``mask_AP``, ``mask_AP50``, ``mask_AP75``, and ``boundary_…`` likewise, in [0, 1]; -1 without an annotation.
+        ``mask_AP``, ``mask_AP50``, ``mask_AP75``, and the same with ``boundary_``, in [0, 1]; -1 without annotations.
 
     Raises:
-        ImportError: ``federated`` without the package lvis.
+        ImportError: ``federated`` is set and the package lvis is not installed.
 
     Example:
         >>> import numpy as np
@@ -60,7 +60,7 @@ def mask_ap(
         1.0
     """
     evaluate = _evaluate_lvis if federated else _evaluate_coco
-    # The packages report on the standard output, and write into the results that they are given.
+    # The packages print to standard output, and modify the results.
     with contextlib.redirect_stdout(io.StringIO()):
         sides = {'mask': evaluate(str(annotations), [dict(result) for result in results], False)}
         if boundary:
@@ -103,7 +103,7 @@ class _BoundaryCOCOeval(COCOeval):
 
 
 def _with_boundaries(ious: Any, gt: list[dict], dt: list[dict], max_dets: int | None = None) -> Any:
-    """The smaller one of mask IoU (D, G) and boundary IoU, results in falling order of scores as in the packages."""
+    """Minimum of mask IoU (D, G) and boundary IoU, with results sorted by decreasing score as in the packages."""
     if not len(ious):
         return ious
     order = np.argsort([-result['score'] for result in dt], kind='mergesort')[:max_dets]
@@ -115,7 +115,7 @@ def _with_boundaries(ious: Any, gt: list[dict], dt: list[dict], max_dets: int | 
 def _band(record: dict) -> dict:
     """RLE of the boundary band of an annotation or result; cached in it."""
     if '_band' not in record:
-        mask = coco_mask.decode(record['segmentation']).astype(bool)  # RLE: both packages have converted polygons
+        mask = coco_mask.decode(record['segmentation']).astype(bool)  # both packages convert polygons to RLE
         band = boundary_band(mask, band_width(mask.shape, DILATION_RATIO))
         record['_band'] = coco_mask.encode(np.asfortranarray(band, dtype=np.uint8))
     return record['_band']

@@ -1,4 +1,4 @@
-"""Mask AP and boundary AP as a metric of mmengine."""
+"""mmengine metric for mask AP and boundary AP."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from mmrefine.registry import METRICS
 
 @METRICS.register_module()
 class MaskAPMetric(BaseMetric):
-    """AP of predicted instance masks and of their boundaries, see :func:`~mmrefine.evaluation.mask_ap.mask_ap`.
+    """Mask AP and boundary AP of predicted instances, see :func:`~mmrefine.evaluation.mask_ap.mask_ap`.
 
-    Under :class:`~mmrefine.evaluation.RefineEvaluator` it is measured before and after refinement.
+    :class:`~mmrefine.evaluation.RefineEvaluator` reports it before and after refinement.
 
     Args:
-        ann_file: annotations of the images that are predicted.
-        federated: by the protocol of LVIS.
-        category_ids: id of each class in the order of the model's labels; default: COCO's 80.
-        collect_device, prefix: as for every metric.
+        ann_file: annotation file of the images.
+        federated: use the protocol of LVIS.
+        category_ids: category id of each class in the order of the model's labels; None: COCO's 80 classes.
+        collect_device, prefix: see mmengine's ``BaseMetric``.
     """
 
     default_prefix = 'ap'
@@ -43,7 +43,7 @@ class MaskAPMetric(BaseMetric):
         self.category_ids = tuple(COCO_SYNSETS if category_ids is None else category_ids)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict | BaseDataElement]) -> None:
-        """Keep the predictions of a batch, masks as RLE."""
+        """Store the predictions of a batch, with masks as RLE."""
         for sample in data_samples:
             fields = sample.to_dict() if isinstance(sample, BaseDataElement) else sample
             found = fields['pred_instances']

@@ -1,4 +1,4 @@
-"""Evaluator for test-time refinement with both the usual metrics and metrics of matched masks."""
+"""Evaluator for test-time refinement with the metrics of a config and metrics of matched masks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mmrefine.registry import EVALUATOR
 
 @EVALUATOR.register_module()
 class MatchedMaskEvaluator(RefineEvaluator):
-    """:class:`RefineEvaluator` that reports :class:`MatchedMaskMetric` too, which needs both sides of a mask at once.
+    """:class:`RefineEvaluator` that also reports :class:`MatchedMaskMetric`, which compares coarse and refined masks.
 
     Args:
-        metrics: as for :class:`RefineEvaluator`.
+        metrics: see :class:`RefineEvaluator`.
         matched: keyword arguments of :class:`MatchedMaskMetric`.
     """
 
@@ -27,10 +27,10 @@ class MatchedMaskEvaluator(RefineEvaluator):
         self.matched = Evaluator([MatchedMaskMetric(**(matched or {}))])
 
     def process(self, data_samples: Sequence[BaseDataElement | dict], data_batch: Any = None) -> None:
-        """As :class:`RefineEvaluator`."""
+        """Process a batch."""
         super().process(data_samples, data_batch)
         self.matched.process(data_samples, data_batch)
 
     def evaluate(self, size: int) -> dict[str, Any]:
-        """All metrics, those of matched masks last."""
+        """All metrics; those of matched masks come last."""
         return {**super().evaluate(size), **self.matched.evaluate(size)}

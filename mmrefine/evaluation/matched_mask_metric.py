@@ -1,4 +1,4 @@
-"""Metric of coarse and refined predictions, matched to the ground truth."""
+"""Metric of coarse and refined predictions that are matched with the ground truth."""
 
 from __future__ import annotations
 
@@ -23,19 +23,18 @@ def match_masks(
     gt_labels: np.ndarray,
     min_iou: float = 0.5,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Greedy matching: in the order of scores, each prediction is assigned the nearest free object of its class.
+    """Greedy matching: by decreasing score, each prediction is matched with the free object of its class with max IoU.
 
-    Legend: N predictions, M objects, H and W in pixels. The nearest is the one with the highest mask IoU; this is how
-    COCO's AP matches at one threshold.
+    COCO's AP matches in the same way at one threshold. Legend: N predictions, M objects, K matches, H and W in pixels.
 
     Args:
         masks, gt_masks: (N, H, W) and (M, H, W) bool.
         labels, gt_labels: (N,) and (M,) class indices.
-        scores: (N,) confidences.
-        min_iou: minimum IoU of a pair.
+        scores: (N,) confidence.
+        min_iou: minimum IoU of a match.
 
     Returns:
-        Indices of the matched predictions and of their objects, both (K,) int64.
+        indices of the matched predictions and of their objects, both (K,) int64.
 
     Example:
         >>> import numpy as np
@@ -60,22 +59,22 @@ def match_masks(
 
 @METRICS.register_module()
 class MatchedMaskMetric(RefineMetric):
-    """IoU, boundary IoU and mBA of predictions before and after refinement, their gain, and the harm rate.
+    """IoU, boundary IoU and mBA of predictions before and after refinement, gain and harm rate.
 
-    For models of MMDetection and MMSegmentation under ``RefineHook``, by way of ``MatchedMaskEvaluator``: reads the
-    refined prediction from the data sample, the coarse one from its ``coarse``, and the ground truth from
+    For models of MMDetection and MMSegmentation with ``RefineHook``, used by ``MatchedMaskEvaluator``. Reads the
+    refined prediction from the data sample, the coarse prediction from its ``coarse``, and the ground truth from
     ``gt_instances`` with masks (``LoadAnnotations`` with ``with_mask=True`` after ``Resize``), from ``gt_sem_seg``, or
-    from both for panoptic maps (``LoadPanopticAnnotations``). Of a clip it measures every frame.
+    from both for panoptic maps (``LoadPanopticAnnotations``). All frames of a clip are evaluated.
 
-    Instances and panoptic segments are matched by :func:`match_masks`, coarse against the ground truth, so that what
-    refinement spoils counts as harm; objects that were not found do not count. Of a label map every class of the ground
-    truth is one mask. Pixels to be ignored do not count in maps.
+    Coarse instances and panoptic segments are matched with the ground truth by :func:`match_masks`, so that harm by
+    refinement is counted; objects that are not matched are ignored. In label maps, every class of the ground truth is
+    one mask. Void pixels of maps are ignored.
 
     Args:
         min_iou: minimum IoU of a coarse instance with its object.
         ignore_index: void label of ``gt_sem_seg``.
-        classes: class indices of label maps that count, such as ``[1]`` to leave out a background; None: all.
-        kwargs: as for :class:`RefineMetric`; ``group_by='labels'`` groups by class.
+        classes: class indices of label maps that are evaluated, such as ``[1]`` to exclude background 0; None: all.
+        kwargs: see :class:`RefineMetric`; ``group_by='labels'`` groups by class.
     """
 
     def __init__(
@@ -90,7 +89,7 @@ class MatchedMaskMetric(RefineMetric):
         super().process(data_batch, [_joined(images) for images in pairs])
 
     def _pairs(self, sample: Mapping[str, Any]) -> dict:
-        """What :class:`RefineMetric` reads, of one image."""
+        """Fields of one image for :class:`RefineMetric`."""
         coarse = sample['coarse']
         common = {key: sample[key] for key in ('img_path', 'img_id') if key in sample}
         if 'pred_sem_seg' in sample:
@@ -100,7 +99,7 @@ class MatchedMaskMetric(RefineMetric):
         return {**common, **self._instance_pairs(coarse, sample)}
 
     def _instance_pairs(self, coarse: Mapping[str, Any], sample: Mapping[str, Any]) -> dict:
-        gt_masks, gt_labels = _true_instances(sample)
+        gt_masks, gt_labels = _gt_instances(sample)
         field = 'pred_instances' if 'pred_instances' in coarse else 'pred_track_instances'
         before, after = coarse[field], sample[field]
         return self._matched(
@@ -108,14 +107,14 @@ class MatchedMaskMetric(RefineMetric):
         )
 
     def _panoptic_pairs(self, coarse: Mapping[str, Any], sample: Mapping[str, Any]) -> dict:
-        """Segments, the larger first, and things and stuff of the ground truth, without the pixels to be ignored."""
+        """Match segments, the largest first, with things and stuff of the ground truth, without void pixels."""
         if 'gt_sem_seg' not in sample or not (self.dataset_meta or {}).get('classes'):
             raise ValueError(
-                'MatchedMaskMetric measures panoptic maps by gt_instances and gt_sem_seg, and the classes of the '
-                "dataset's metainfo; put LoadPanopticAnnotations after Resize into the pipeline."
+                'MatchedMaskMetric needs gt_instances, gt_sem_seg and the classes in the metainfo of the dataset for '
+                'panoptic maps; add LoadPanopticAnnotations after Resize to the pipeline.'
             )
         classes = self.dataset_meta['classes']
-        gt_masks, gt_labels = _true_instances(sample)
+        gt_masks, gt_labels = _gt_instances(sample)
         gt_map = _label_map(sample['gt_sem_seg'])
         valid = gt_map != self.ignore_index
         things = {classes.index(name) for name in self.dataset_meta.get('thing_classes', ())} | set(gt_labels.tolist())
@@ -152,7 +151,7 @@ class MatchedMaskMetric(RefineMetric):
 
     def _label_map_pairs(self, coarse: Mapping[str, Any], sample: Mapping[str, Any]) -> dict:
         if 'gt_sem_seg' not in sample:
-            raise ValueError('MatchedMaskMetric needs gt_sem_seg; put LoadAnnotations after Resize into the pipeline.')
+            raise ValueError('MatchedMaskMetric needs gt_sem_seg; add LoadAnnotations after Resize to the pipeline.')
         gt = _label_map(sample['gt_sem_seg'])
         valid = gt != self.ignore_index
         labels = np.unique(gt[valid])
@@ -168,16 +167,16 @@ class MatchedMaskMetric(RefineMetric):
 
 
 def _images(sample: Mapping[str, Any]) -> list[dict]:
-    """The sample, or the frames of a clip, each with its ``coarse`` part.
+    """The sample, or the frames of a clip, each with its ``coarse`` prediction.
 
     Raises:
-        ValueError: there is none: no RefineHook was at work.
+        ValueError: there is none, because RefineHook was not used.
     """
     coarse = sample.get('coarse')
     if coarse is None:
         raise ValueError(
-            'MatchedMaskMetric compares coarse with refined predictions, but a data sample has no "coarse"; use it '
-            f'with RefineHook and MatchedMaskEvaluator. The sample has {sorted(sample)}.'
+            f'MatchedMaskMetric needs "coarse" in every data sample, got {sorted(sample)}; use it with RefineHook and '
+            'MatchedMaskEvaluator.'
         )
     frames = sample.get('video_data_samples')
     if frames is None:
@@ -187,13 +186,13 @@ def _images(sample: Mapping[str, Any]) -> list[dict]:
 
 
 def _joined(frames: Sequence[dict]) -> dict:
-    """One record of all frames of a clip, named after the first."""
+    """Join the frames of a clip to one record, with the name of the first."""
     first = frames[0]
     arrays = [key for key, value in first.items() if isinstance(value, np.ndarray)]
     return {**first, **{key: np.concatenate([frame[key] for frame in frames]) for key in arrays}}
 
 
-def _true_instances(sample: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+def _gt_instances(sample: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Masks (M, H, W) bool and labels (M,) of the ground truth.
 
     Raises:
@@ -202,8 +201,8 @@ def _true_instances(sample: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     gt = sample.get('gt_instances')
     if gt is None or 'masks' not in gt:
         raise ValueError(
-            'MatchedMaskMetric needs gt_instances.masks; put LoadAnnotations(with_bbox=True, with_mask=True) after '
-            'Resize into the pipeline.'
+            'MatchedMaskMetric needs gt_instances.masks; add LoadAnnotations(with_bbox=True, with_mask=True) after '
+            'Resize to the pipeline.'
         )
     return _masks(gt), _array(gt['labels'])
 
@@ -222,7 +221,7 @@ def _masks(instances: Mapping[str, Any]) -> np.ndarray:
 
 
 def _label_map(pixels: Mapping[str, Any]) -> np.ndarray:
-    """MMSegmentation keeps maps under 'data', MMDetection under 'sem_seg'."""
+    """Label map of a PixelData: 'data' in MMSegmentation, 'sem_seg' in MMDetection."""
     return _array(pixels['data' if 'data' in pixels else 'sem_seg']).squeeze(0)
 
 

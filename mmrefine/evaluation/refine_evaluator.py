@@ -1,4 +1,4 @@
-"""Evaluator of any metrics before and after test-time refinement, in one pass over the data."""
+"""Evaluator that reports metrics before and after test-time refinement, in one pass over the data."""
 
 from __future__ import annotations
 
@@ -14,44 +14,41 @@ from mmengine.structures import BaseDataElement
 
 from mmrefine.registry import EVALUATOR
 
-# Where metrics of mmengine, MMDetection and MMSegmentation write to.
+# Arguments of metrics of mmengine, MMDetection and MMSegmentation that are output paths.
 _OUTPUTS = ('outfile_prefix', 'output_dir', 'out_file_path')
-
-
-# In keys of MMDetection's metrics of boxes: CocoMetric and LVISMetric with 'bbox', 'proposal', 'proposal_fast'; others.
+# Parts of the keys of MMDetection's box metrics: CocoMetric and LVISMetric with 'bbox' or 'proposal', and others.
 _OF_BOXES = ('bbox', 'proposal', '/AR', 'pascal_voc/', 'openimages/', 'crowd_human/')
 
 
 @EVALUATOR.register_module()
 class RefineEvaluator(Evaluator):
-    """Evaluator of ``refined/<key>``, ``coarse/<key>`` and ``gain/<key>`` for every key of its metrics.
+    """Evaluator that reports ``refined/<key>``, ``coarse/<key>`` and ``gain/<key>`` for every key of its metrics.
 
-    Every metric is built twice, and one of the two gets the predictions before
-    :class:`~mmrefine.engine.RefineHook`; what it writes to files goes to names that end in ``_coarse``. ``accepted`` is
-    the share of the masks given to the refiner that it replaced. To keep the best checkpoint by refined masks write for
-    example ``save_best='refined/coco/segm_mAP'``.
+    Every metric is built twice, for refined predictions and for those before :class:`~mmrefine.engine.RefineHook`;
+    files of the latter have names ending in ``_coarse``. ``accepted`` is the fraction of masks replaced. To keep
+    the checkpoint with the best refined masks, set for example ``save_best='refined/coco/segm_mAP'``.
 
     Args:
-        metrics: config of a metric, or a list of such.
+        metrics: config of a metric, or a list of configs.
 
     Raises:
-        TypeError: a metric that is not a config.
+        TypeError: a metric is not a config.
     """
 
     def __init__(self, metrics: Mapping | Sequence[Mapping]):
         metrics = [metrics] if isinstance(metrics, Mapping) else metrics
         if not isinstance(metrics, Sequence) or not all(isinstance(metric, Mapping) for metric in metrics):
             raise TypeError(
-                'RefineEvaluator builds every metric twice and needs their configs, such as '
+                'RefineEvaluator builds every metric twice and needs configs, such as '
                 f"[dict(type='CocoMetric', ...)], got {metrics!r}."
             )
         super().__init__(metrics)
-        self.coarse = Evaluator([_writing_elsewhere(metric) for metric in metrics])
+        self.coarse = Evaluator([_with_coarse_outputs(metric) for metric in metrics])
         self.accepted = _AcceptedShare()
 
     @property
     def dataset_meta(self) -> dict | None:
-        """Meta information of the dataset, which its metrics get too."""
+        """Metainfo of the dataset, which is passed on to the metrics."""
         return self._dataset_meta
 
     @dataset_meta.setter
@@ -60,10 +57,10 @@ class RefineEvaluator(Evaluator):
         self.coarse.dataset_meta = dataset_meta
 
     def process(self, data_samples: Sequence[BaseDataElement | dict], data_batch: Any = None) -> None:
-        """Hand refined and coarse predictions of a batch to their metrics.
+        """Process refined and coarse predictions of a batch.
 
         Raises:
-            ValueError: a sample without ``coarse``: no RefineHook was at work.
+            ValueError: a sample has no ``coarse``, because RefineHook was not used.
         """
         refined, coarse = [], []
         for sample in data_samples:
@@ -71,7 +68,7 @@ class RefineEvaluator(Evaluator):
             before = fields.pop('coarse', None)
             if before is None:
                 raise ValueError(
-                    'RefineEvaluator got a prediction without its coarse masks; it is used with RefineHook: add '
+                    'RefineEvaluator needs RefineHook, got a prediction without coarse masks; add '
                     "custom_hooks = [dict(type='mmrefine.RefineHook', refiner=...)]."
                 )
             self.accepted.process(data_batch, [before])
@@ -81,8 +78,8 @@ class RefineEvaluator(Evaluator):
         super().process(refined, data_batch)
 
     def evaluate(self, size: int) -> dict[str, Any]:
-        """All metrics; refined ones come first, for ``save_best='auto'`` takes the first, and those of boxes last."""
-        print_log('Metrics of the coarse masks, as the model predicts them:', logger='current')
+        """All metrics, refined masks first and boxes last, because ``save_best='auto'`` uses the first."""
+        print_log('Metrics of the coarse masks, as predicted by the model:', logger='current')
         coarse = self.coarse.evaluate(size)
         print_log('Metrics of the refined masks:', logger='current')
         refined = super().evaluate(size)
@@ -101,7 +98,7 @@ class RefineEvaluator(Evaluator):
 
 
 class _AcceptedShare(BaseMetric):
-    """Share of masks given to the refiner that it replaced; NaN without any."""
+    """Fraction of masks that were replaced; NaN if no mask was refined."""
 
     default_prefix = ''
 
@@ -114,12 +111,12 @@ class _AcceptedShare(BaseMetric):
 
 
 def _is_of_boxes(key: str) -> bool:
-    """Whether a metric, by its key, is of boxes or proposals, which refinement does not change."""
+    """Whether a key is that of a metric of boxes or proposals, which refinement does not change."""
     return any(text in key for text in _OF_BOXES)
 
 
-def _writing_elsewhere(metric: Mapping) -> dict:
-    """The config of a metric with other names for the files it writes."""
+def _with_coarse_outputs(metric: Mapping) -> dict:
+    """Config of a metric whose output files have names ending in ``_coarse``."""
     renamed = dict(metric)
     for key in _OUTPUTS:
         if renamed.get(key) is not None:

@@ -1,4 +1,4 @@
-"""Metric of coarse and refined masks against the ground truth, for mmengine's validation and test loops."""
+"""mmengine metric that compares coarse and refined masks with the ground truth."""
 
 from __future__ import annotations
 
@@ -26,28 +26,31 @@ _SIDES = ('coarse', 'refined')
 
 @METRICS.register_module()
 class RefineMetric(BaseMetric):
-    """Mean of each metric before and after refinement, its gain with a 95 % interval, harm, win and kept rates.
+    """Mean metrics before and after refinement, gains with 95 % intervals, harm, win and kept rates.
 
-    Reads ``gt_masks``, ``coarse_masks`` and ``refined_masks``, each (N, H, W) or (H, W), arrays or tensors, from every
-    data sample, and keeps only the numbers: memory does not grow with the size of the masks. Where samples have them,
-    the gate's decisions ``accepted`` (N,), ``scores`` (N,) and ``gate_features``, a dict of (N,), are read too.
+    Reads ``gt_masks``, ``coarse_masks`` and ``refined_masks``, (N, H, W) or (H, W) arrays or tensors, from every data
+    sample, and optionally the gate's decisions ``accepted`` (N,), ``scores`` (N,) and ``gate_features``, a dict of
+    (N,). Only numbers are stored, no masks.
 
-    The metrics are the flat keys of :func:`mmrefine.evaluation.summarize_refinement` and
-    :func:`~mmrefine.evaluation.gain_intervals`, such as ``refined/iou`` or ``harm_rate``, and with ``group_by`` the
-    same again as ``<group>/<key>``. To keep the best checkpoint by one of them write
+    Results have the keys of :func:`mmrefine.evaluation.summarize_refinement` and
+    :func:`~mmrefine.evaluation.gain_intervals`, such as ``refined/iou`` or ``harm_rate``, and with ``group_by`` also
+    ``<group>/<key>``. To keep the best checkpoint, use for example
     ``CheckpointHook(save_best='refined/boundary_iou', rule='greater')``.
 
     Args:
-        metric: names out of ``'iou'``, ``'boundary_iou'``, ``'mba'``; not ``metrics``, which mmengine reads as the
-            config of an evaluator.
-        group_by: field of the data samples whose value names a group: one value for the sample, such as its ``source``,
-            or N values, such as its ``labels``; or several fields from the widest to the narrowest, such as
-            ``('kind', 'source')``, see :func:`~mmrefine.evaluation.summarize_by_group`.
-        per_mask_file: where to write the numbers of every mask, ``.csv`` or ``.json`` (a list of records); overwritten
-            by each evaluation, undefined values are left empty (CSV) or null (JSON). Its form is what
-            ``tools/analysis_tools/calibrate_gate.py`` reads.
-        collect_device: ``'cpu'`` or ``'gpu'``, how ranks exchange results.
-        prefix: put before every key.
+        metric: some of ``'iou'``, ``'boundary_iou'``, ``'mba'``. (mmengine would take ``metrics`` for the config of an
+            evaluator.)
+        group_by: field of the data samples with the name of the group: one value, such as ``source``, or N values, such
+            as ``labels``; or several fields from the widest to the narrowest, such as ``('kind', 'source')``, see
+            :func:`~mmrefine.evaluation.summarize_by_group`.
+        per_mask_file: ``.csv`` or ``.json`` file (a list of records) for the metrics of every mask, overwritten by each
+            evaluation; undefined values are empty (CSV) or null (JSON). Input of
+            ``tools/analysis_tools/calibrate_gate.py``.
+        collect_device: device with which processes exchange results, ``'cpu'`` or ``'gpu'``.
+        prefix: prefix of all keys.
+
+    Raises:
+        ValueError: a metric is unknown, or ``per_mask_file`` has another suffix.
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class RefineMetric(BaseMetric):
         self.per_mask_file = None if per_mask_file is None else Path(per_mask_file)
 
     def process(self, data_batch: object, data_samples: Sequence[dict | BaseDataElement]) -> None:
-        """Evaluate a batch; one entry per sample is kept, as mmengine drops the padding of a sampler by their count."""
+        """Evaluate a batch; stores one entry per sample, so that mmengine can drop the padding of samplers."""
         for sample in data_samples:
             fields = sample.to_dict() if isinstance(sample, BaseDataElement) else sample
             gt = read_masks(fields, 'gt_masks')
@@ -83,7 +86,7 @@ class RefineMetric(BaseMetric):
             self.results.append(entry)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        """Summarise the results of all ranks, log them as a table, and write the per-mask file."""
+        """Summarize the results of all processes, log them as a table, and write the per-mask file."""
         names = (*self.metrics, *(POOLING_WEIGHTS[name] for name in self.metrics if name in POOLING_WEIGHTS))
         coarse, refined = (
             {name: np.concatenate([np.zeros(0), *(entry['masks'][side][name] for entry in results)]) for name in names}
@@ -124,7 +127,7 @@ class RefineMetric(BaseMetric):
         return ['img_path', 'mask', *self.group_by, *(f'{side}_{name}' for name in self.metrics for side in _SIDES)]
 
     def _records(self, entry: dict) -> list[dict]:
-        """One flat record per mask of a sample; ``mask`` is its index there."""
+        """One record for each mask of a sample; ``mask`` is its index."""
         records = []
         for index in range(len(entry['masks']['coarse'][self.metrics[0]])):
             values = [float(entry['masks'][side][name][index]) for name in self.metrics for side in _SIDES]
@@ -135,9 +138,9 @@ class RefineMetric(BaseMetric):
 
 
 def _values(fields: dict, field: str, num_masks: int) -> list[str]:
-    """Values of one field of a data sample, one per mask."""
+    """Values of a field of a data sample, one for each mask."""
     if fields.get(field) is None:
-        raise ValueError(f'group_by={field!r}: a data sample has no such field, it has {sorted(fields)}.')
+        raise ValueError(f'group_by={field!r}: expected this field in every data sample, got {sorted(fields)}.')
     value = fields[field]
     if isinstance(value, (torch.Tensor, np.ndarray)):
         value = value.tolist()
@@ -149,14 +152,14 @@ def _values(fields: dict, field: str, num_masks: int) -> list[str]:
 
 
 def _gate_columns(fields: dict, num_masks: int) -> dict[str, list]:
-    """Decisions, scores and features of the gate, one column each, as far as the sample has them."""
+    """Decisions, scores and features of the gate as columns, if the sample has them."""
     columns = {'accepted': fields.get('accepted'), 'score': fields.get('scores'), **(fields.get('gate_features') or {})}
     gate_columns = {
         name: np.atleast_1d(np.asarray(column)).tolist() for name, column in columns.items() if column is not None
     }
     wrong = {name: len(column) for name, column in gate_columns.items() if len(column) != num_masks}
     if wrong:
-        raise ValueError(f'a data sample has {num_masks} masks but other numbers of gate values: {wrong}.')
+        raise ValueError(f'expected {num_masks} gate values for {num_masks} masks of a data sample, got {wrong}.')
     return gate_columns
 
 
@@ -168,7 +171,7 @@ def read_masks(fields: dict, key: str) -> np.ndarray:
     masks = fields.get(key)
     if masks is None:
         raise ValueError(
-            f'RefineMetric needs coarse_masks, gt_masks and refined_masks in every data sample; {key} is missing, '
-            f'there are {sorted(fields)}.'
+            f'RefineMetric needs coarse_masks, gt_masks and refined_masks in every data sample; {key} is missing in '
+            f'{sorted(fields)}.'
         )
     return masks.detach().cpu().numpy() if isinstance(masks, torch.Tensor) else masks

@@ -1,4 +1,4 @@
-"""Summaries of coarse against refined masks: mean gains, win and harm rates."""
+"""Summaries of refinement: mean metrics of coarse and refined masks, gains, win and harm rates."""
 
 from __future__ import annotations
 
@@ -37,24 +37,23 @@ def summarize_refinement(
 ) -> dict[str, float]:
     """Means, gains, harm and win rates of N masks.
 
-    A mask whose value is NaN on one side or both (mBA without a boundary) is left out of that metric, so a gain is
-    always the difference of the two means.
+    Masks for which a metric is NaN before or after refinement (mBA without a boundary) are excluded from that metric,
+    so that a gain is always the difference of the two means.
 
     Args:
-        coarse, refined: for each metric N values, as :func:`mmrefine.evaluation.evaluate_masks` returns them.
-        harm_tolerance: a mask was harmed if its value fell by more than this, and won if it rose by more.
-        accepted: for each mask whether the gate let the proposal through, where that is known.
+        coarse, refined: N values for each metric, as returned by :func:`mmrefine.evaluation.evaluate_masks`.
+        harm_tolerance: a mask is harmed if its value falls by more than this, and wins if it rises by more.
+        accepted: the gate's decision for each mask, if known.
 
     Returns:
-        Flat keys: ``coarse/<metric>``, ``refined/<metric>`` and ``gain/<metric>``, means over masks;
-        ``harm_rate`` and ``win_rate``, the shares of masks whose IoU fell and rose, and ``harm_rate/<metric>`` and
-        ``win_rate/<metric>`` for every other metric; where ``union_px`` or ``boundary_union_px`` is given also
-        ``*/pooled_iou`` or ``*/pooled_boundary_iou``, all intersections over all unions; with ``accepted``
-        ``kept_rate``, the share of coarse masks that the gate kept; ``num_masks``. Without a defined value all but
-        ``num_masks`` are NaN.
+        ``coarse/<metric>``, ``refined/<metric>`` and ``gain/<metric>``, means over masks; ``harm_rate`` and
+        ``win_rate``, the fractions of masks whose IoU falls or rises, and ``harm_rate/<metric>`` and
+        ``win_rate/<metric>`` for other metrics; with ``union_px`` or ``boundary_union_px`` also ``*/pooled_iou`` or
+        ``*/pooled_boundary_iou``, the sum of intersections over the sum of unions; with ``accepted`` also
+        ``kept_rate``, the fraction of coarse masks that the gate kept; ``num_masks``. Undefined values are NaN.
 
     Raises:
-        ValueError: the two sides do not hold the same metrics of the same number of masks.
+        ValueError: coarse and refined differ in metrics or in the number of masks.
 
     Example:
         >>> coarse, refined = {'iou': [0.50, 0.75]}, {'iou': [0.75, 0.75]}
@@ -83,15 +82,15 @@ def gain_intervals(
     images: Sequence[object] | None = None,
     confidence: float = 0.95,
 ) -> dict[str, float]:
-    """Confidence intervals of the mean gains, by :func:`~mmrefine.evaluation.paired_bootstrap` over images.
+    """Confidence intervals of mean gains, by :func:`~mmrefine.evaluation.paired_bootstrap` over images.
 
     Args:
-        coarse, refined: as for :func:`summarize_refinement`.
-        images: the image of each mask; None: every mask is a case of its own.
-        confidence: in (0, 1).
+        coarse, refined: see :func:`summarize_refinement`.
+        images: image of each mask; None: masks are resampled independently.
+        confidence: confidence level in (0, 1).
 
     Returns:
-        ``gain_low/<metric>`` and ``gain_high/<metric>``; NaN where no value is defined.
+        ``gain_low/<metric>`` and ``gain_high/<metric>``; NaN if no value is defined.
 
     Example:
         >>> coarse, refined = {'iou': [0.50, 0.75]}, {'iou': [0.75, 0.75]}
@@ -122,14 +121,14 @@ def summarize_by_group(
     accepted: Sequence[bool] | None = None,
     images: Sequence[object] | None = None,
 ) -> dict[str, dict[str, float]]:
-    """One summary for each group of masks, in the order of the groups' names.
+    """Summary of each group of masks, sorted by name.
 
     Args:
-        coarse, refined, harm_tolerance, accepted: as for :func:`summarize_refinement`.
-        groups: for each of the N masks the group it belongs to, such as the dataset's or the category's name; or a
-            tuple of such from the widest to the narrowest, ``('real', 'davis')``: groups are then named
-            ``real/davis``, and every wider group has a line ``real/all`` behind its members.
-        images: the image of each mask; with it the summaries have the keys of :func:`gain_intervals` too.
+        coarse, refined, harm_tolerance, accepted: see :func:`summarize_refinement`.
+        groups: group of each of the N masks, such as the name of the dataset or category; or a tuple of names from the
+            widest to the narrowest group, such as ``('real', 'davis')``: then there is a summary ``real/davis``, and
+            ``real/all`` for the wider group after its members.
+        images: image of each mask; if given, summaries also have the keys of :func:`gain_intervals`.
 
     Example:
         >>> coarse, refined = {'iou': [0.50, 0.75]}, {'iou': [0.75, 0.75]}
@@ -146,7 +145,7 @@ def summarize_by_group(
             members.setdefault(path[:depth], []).append(index)
     deepest = max(map(len, paths), default=0)
     summaries = {}
-    # A wider group comes after all that begin with its name.
+    # A wider group comes after its members.
     for path in sorted(members, key=lambda path: (*((0, name) for name in path), (1, ''))):
         name = '/'.join(path if len(path) == deepest else (*path, 'all'))
         summaries[name] = _summarize_part(columns, np.array(members[path]), harm_tolerance, accepted, images)
@@ -154,13 +153,13 @@ def summarize_by_group(
 
 
 def format_scores_table(summaries: Mapping[str, Mapping[str, float]], title: str = 'group') -> str:
-    """A table in Markdown: a line per summary, for each metric coarse, refined and gain in percent.
+    """Markdown table with a row for each summary: coarse, refined and gain of each metric in percent.
 
-    Gains have their 95 % interval in brackets where the summaries hold one.
+    If the summaries contain intervals, gains are followed by their 95 % interval in brackets.
 
     Args:
-        summaries: name of the line to summary, as :func:`summarize_by_group` returns them.
-        title: what the names are.
+        summaries: summaries by name, as returned by :func:`summarize_by_group`.
+        title: header of the column of names.
 
     Example:
         >>> coarse, refined = {'iou': [0.50, 0.75]}, {'iou': [0.75, 0.75]}
@@ -188,7 +187,7 @@ def format_scores_table(summaries: Mapping[str, Mapping[str, float]], title: str
 
 
 def print_scores_table(summaries: Mapping[str, Mapping[str, float]], title: str = 'group') -> None:
-    """Print what :func:`format_scores_table` returns.
+    """Print the table of :func:`format_scores_table`.
 
     Example:
         >>> coarse, refined = {'iou': [0.50, 0.75]}, {'iou': [0.75, 0.75]}
@@ -219,7 +218,7 @@ def _summarize_part(
     accepted: Sequence[bool] | None,
     images: Sequence[object] | None,
 ) -> dict[str, float]:
-    """The summary of the masks whose indices are ``part``."""
+    """Summary of the masks with the indices ``part``."""
     coarse, refined = ({name: pair[side][part] for name, pair in columns.items()} for side in (0, 1))
     part_accepted = None if accepted is None else np.asarray(accepted, bool)[part]
     summary = summarize_refinement(coarse, refined, harm_tolerance, part_accepted)
@@ -239,7 +238,7 @@ def _num_masks(columns: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> int:
 
 def _check_length(name: str, values: Sequence[object], num_masks: int) -> None:
     if len(values) != num_masks:
-        raise ValueError(f'{name} must hold one value for each of the {num_masks} masks, got {len(values)}.')
+        raise ValueError(f'{name} must contain one value for each of the {num_masks} masks, got {len(values)}.')
 
 
 def _check_columns(
@@ -247,18 +246,18 @@ def _check_columns(
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Pairs of (N,) float64 arrays, coarse and refined, by metric."""
     if not coarse or set(coarse) != set(refined):
-        raise ValueError(f'coarse and refined must hold the same metrics, got {list(coarse)} and {list(refined)}.')
+        raise ValueError(f'coarse and refined must contain the same metrics, got {list(coarse)} and {list(refined)}.')
     columns = {name: (np.asarray(coarse[name], np.float64), np.asarray(refined[name], np.float64)) for name in coarse}
     shapes = {values.shape for pair in columns.values() for values in pair}
     if len(shapes) != 1 or len(next(iter(shapes))) != 1:
-        raise ValueError(f'every metric must hold one value for each of N masks, got shapes {sorted(shapes)}.')
+        raise ValueError(f'every metric must contain one value for each of N masks, got shapes {sorted(shapes)}.')
     return columns
 
 
 def _summarize_metric(name: str, coarse: np.ndarray, refined: np.ndarray, harm_tolerance: float) -> dict[str, float]:
     defined = ~np.isnan(coarse) & ~np.isnan(refined)
     coarse, refined = coarse[defined], refined[defined]
-    # A change of exactly the tolerance is neither harm nor win, whatever the last bits of the two values say.
+    # A change of exactly the tolerance is neither harm nor win, whatever the rounding.
     tolerance = harm_tolerance + 1e-9
     suffix = '' if name == 'iou' else f'/{name}'
     scores = _side_by_side(name, _mean(coarse), _mean(refined))

@@ -1,4 +1,4 @@
-"""Metrics of video object segmentation: DAVIS's J and F, their statistics over a clip, means over a dataset's objects.
+"""Metrics of video object segmentation: J and F of DAVIS, statistics over a clip, means over the objects of a dataset.
 
 Legend: T frames of an object, H and W in pixels. Sources: DAVIS (Perazzi et al., CVPR 2016, section 5) and the 2017
 evaluation toolkit; LVOS (Hong et al., ICCV 2023; v2, 2024) and its toolkit.
@@ -22,7 +22,7 @@ _DECAY_BINS = 4
 
 
 def region_similarity(pred: np.ndarray, gt: np.ndarray) -> np.ndarray | float:
-    """DAVIS's J: the IoU of each frame, 1 where both masks are empty. Shapes (T, H, W) or (H, W), bool.
+    """J of DAVIS: IoU of each frame, 1 where both masks are empty. Shapes are (T, H, W) or (H, W), bool.
 
     Example:
         >>> import numpy as np
@@ -34,20 +34,20 @@ def region_similarity(pred: np.ndarray, gt: np.ndarray) -> np.ndarray | float:
 
 
 def contour_accuracy(pred: np.ndarray, gt: np.ndarray, bound_th: float = BOUND_TH) -> np.ndarray | float:
-    """DAVIS's F: harmonic mean of precision and recall of the contours, matched within a share of the diagonal.
+    """F of DAVIS: harmonic mean of precision and recall of contour pixels, matched within a tolerance.
 
-    A contour pixel is right if one of the other contour lies within ``ceil(bound_th * diagonal)`` pixels. 1 where both
-    masks are empty, 0 where one is.
+    A contour pixel is matched if the other contour has a pixel within ``ceil(bound_th * diagonal)`` pixels. 1 where
+    both masks are empty, 0 where one is.
 
     Args:
         pred, gt: (T, H, W) or (H, W) bool.
-        bound_th: share of the diagonal below 1; from 1 on a distance in pixels.
+        bound_th: tolerance as a fraction of the image diagonal if below 1, otherwise in pixels.
 
     Returns:
         (T,) float64, or one float, in [0, 1].
 
     Raises:
-        TypeError, ValueError: masks that do not fit each other, or a tolerance that is not positive.
+        TypeError, ValueError: masks are not bool or differ in shape, or the tolerance is not positive.
 
     Example:
         >>> import numpy as np
@@ -57,24 +57,24 @@ def contour_accuracy(pred: np.ndarray, gt: np.ndarray, bound_th: float = BOUND_T
         (1.0, 0.0)
     """
     if not (bound_th > 0 and math.isfinite(bound_th)):
-        raise ValueError(f'bound_th must be a positive share of the diagonal or a number of pixels, got {bound_th}.')
+        raise ValueError(f'bound_th must be a positive fraction of the diagonal or number of pixels, got {bound_th}.')
     for name, masks in (('pred', pred), ('gt', gt)):
         if not isinstance(masks, np.ndarray) or masks.dtype != bool:
             raise TypeError(
                 f'{name} must be a numpy array of bool, got {getattr(masks, "dtype", type(masks).__name__)}.'
             )
     if pred.shape != gt.shape or gt.ndim not in (2, 3):
-        raise ValueError(f'pred and gt must have one shape (T, H, W) or (H, W), got {pred.shape} and {gt.shape}.')
+        raise ValueError(f'pred and gt must have the same shape (T, H, W) or (H, W), got {pred.shape} and {gt.shape}.')
     if gt.ndim == 3:
         return np.array([_f_measure(p, g, bound_th) for p, g in zip(pred, gt, strict=True)], np.float64)
     return _f_measure(pred, gt, bound_th)
 
 
 def contour_map(mask: np.ndarray) -> np.ndarray:
-    """One-pixel contour: pixels that differ from their right, lower or lower right neighbour.
+    """Contour of one pixel width: pixels that differ from their right, lower or lower right neighbour.
 
-    So a contour lies half a pixel towards the origin, and the last row and column are compared along the border only:
-    an object that touches the border has no contour there.
+    Contours are therefore shifted by half a pixel towards the origin, and an object that touches the image border has
+    no contour there.
     """
     padded = np.pad(mask, ((0, 1), (0, 1)), mode='edge')
     right, below, diagonal = padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
@@ -84,7 +84,7 @@ def contour_map(mask: np.ndarray) -> np.ndarray:
 def _f_measure(pred: np.ndarray, gt: np.ndarray, bound_th: float) -> float:
     radius_px = int(bound_th) if bound_th >= 1 else math.ceil(bound_th * math.hypot(*gt.shape))
     contours = [contour_map(pred), contour_map(gt)]
-    box = bounding_slices(contours[0] | contours[1])  # no contour pixel outside: matches within it are all matches
+    box = bounding_slices(contours[0] | contours[1])  # there are no contour pixels outside
     contours = [contour[box] for contour in contours]
     counts = [np.count_nonzero(contour) for contour in contours]
     if 0 in counts:
@@ -99,11 +99,11 @@ def _f_measure(pred: np.ndarray, gt: np.ndarray, bound_th: float) -> float:
 
 @dataclass(frozen=True)
 class ObjectScores:
-    """Scores of one object of one clip.
+    """J and F of one object of a clip.
 
     Attributes:
-        clip, object_id: which.
-        j, f: (T,) values of its frames.
+        clip, object_id: the clip and the object.
+        j, f: (T,) values of the frames.
     """
 
     clip: str
@@ -113,15 +113,15 @@ class ObjectScores:
 
     @property
     def deviation(self) -> float:
-        """LVOS's V: standard deviation of (J + F) / 2 over the frames."""
+        """V of LVOS: standard deviation of (J + F) / 2 over the frames."""
         return float(np.std((self.j + self.f) / 2))
 
 
 def track_statistics(values: Sequence[float]) -> dict[str, float]:
     """Mean, recall and decay of a metric over the frames of a clip.
 
-    Recall is the share of frames above 0.5. Decay is the mean of the first quarter less that of the last one, quarters
-    that share their border frames as in the toolkit; unlike there, clips of more than 256 frames do not overflow.
+    Recall is the fraction of frames above 0.5. Decay is the mean of the first quarter minus that of the last; quarters
+    share their border frames as in the toolkit, but clips of more than 256 frames do not overflow.
 
     Raises:
         ValueError: there is no frame.
@@ -132,7 +132,7 @@ def track_statistics(values: Sequence[float]) -> dict[str, float]:
     """
     values = np.asarray(values, np.float64)
     if not values.size:
-        raise ValueError('a clip must have at least one evaluated frame; DAVIS leaves out the first and the last.')
+        raise ValueError('a clip must have at least one evaluated frame; DAVIS excludes the first and the last.')
     borders = np.round(np.linspace(1, len(values), _DECAY_BINS + 1) + 1e-10).astype(int) - 1
     first, last = values[borders[0] : borders[1] + 1], values[borders[-2] : borders[-1] + 1]
     recall = float((values > _RECALL_THRESHOLD).mean())
@@ -140,7 +140,7 @@ def track_statistics(values: Sequence[float]) -> dict[str, float]:
 
 
 def summarize_davis(objects: Sequence[ObjectScores]) -> dict[str, float]:
-    """DAVIS's table: every object counts once, whatever its clip. Keys ``J&F``, ``J_mean``, ``F_decay``, ...
+    """Scores of DAVIS, means over all objects: ``J&F``, ``J_mean``, ``J_recall``, ``J_decay``, ``F_mean``, ...
 
     Raises:
         ValueError: there is no object.
@@ -162,14 +162,14 @@ def summarize_davis(objects: Sequence[ObjectScores]) -> dict[str, float]:
 
 
 def summarize_lvos(objects: Sequence[ObjectScores], unseen: Collection[str] = ()) -> dict[str, float]:
-    """LVOS's table: means over objects, and with v2's list of unseen clips also of the seen and the unseen apart.
+    """Scores of LVOS, means over all objects, and with v2's list of unseen clips also over seen and unseen ones.
 
-    With seen and unseen, ``J&F`` is the mean of the four values J and F of the two groups, so both weigh the same
-    however many objects they have; v1, which knows no groups, takes the mean of J and F.
+    With seen and unseen clips (v2), ``J&F`` is the mean of J and F of the two groups, which have equal weight;
+    otherwise (v1) it is the mean of J and F.
 
     Args:
-        objects: of all clips.
-        unseen: names of the clips whose categories do not occur in training.
+        objects: scores of all objects of all clips.
+        unseen: names of clips whose categories do not occur in training.
 
     Raises:
         ValueError: there is no object, or one group has none.
@@ -189,7 +189,7 @@ def summarize_lvos(objects: Sequence[ObjectScores], unseen: Collection[str] = ()
         }
         for name, members in groups.items():
             if not members:
-                raise ValueError(f'none of the clips is {name}: the list of unseen clips belongs to another dataset.')
+                raise ValueError(f'no clip is {name}; check that the list of unseen clips belongs to this dataset.')
             scores |= {f'{key}_{name}': value for key, value in _group_means(members).items()}
         return {'J&F': float(np.mean([scores[f'{key}_{name}'] for key in 'JF' for name in groups])), **scores}
     return {'J&F': (scores['J'] + scores['F']) / 2, **scores}
@@ -205,4 +205,4 @@ def _group_means(objects: Sequence[ObjectScores]) -> dict[str, float]:
 
 def _check_any(objects: Sequence[ObjectScores]) -> None:
     if not objects:
-        raise ValueError('there is no object to summarize.')
+        raise ValueError('expected scores of at least one object, got none.')

@@ -117,7 +117,7 @@ def test_folders(tmp_path):
     with pytest.raises(ValueError, match=r'x.jpg has no usable mask: .*x.png is 30x20 \(HxW\) but the image is 20x30'):
         dataset[0]
     (tmp_path / 'masks/sub/x.png').rename(tmp_path / 'masks/y.png')
-    with pytest.raises(ValueError, match=r"1 images, 1 masks were found, without a partner: \['sub/x', 'y'\]"):
+    with pytest.raises(ValueError, match=r"got 1 images and 1 masks; without a match: \['sub/x', 'y'\]"):
         MaskFolderDataset(data_prefix=prefix, pipeline=LOAD)
     with pytest.raises(FileNotFoundError, match=r"data_prefix\['mask'\] must be a folder"):
         MaskFolderDataset(data_prefix={**prefix, 'mask': str(tmp_path / 'nowhere')}, pipeline=LOAD)
@@ -151,7 +151,7 @@ def test_given_coarse_masks(given):
     np.testing.assert_array_equal(samples['good'].coarse_masks, samples['good'].gt_masks)
     better = MaskFolderDataset(data_prefix=given, pipeline=LOAD, min_coarse_iou=0.3)
     assert [info['img_id'] for info in better] == ['good', 'soft']
-    with pytest.raises(ValueError, match='min_coarse_iou needs given coarse masks'):
+    with pytest.raises(ValueError, match='min_coarse_iou needs coarse masks'):
         MaskFolderDataset(data_prefix={role: given[role] for role in ('img', 'mask')}, min_coarse_iou=0.3)
 
 
@@ -179,7 +179,7 @@ def test_splits_by_name_are_apart_and_complete(given):
     ]
     assert sorted(parts[0] + parts[1]) == ['good', 'soft', 'wrong'] and not set(parts[0]) & set(parts[1])
     assert set(parts[0]) == {'good'}  # printf NAME | sha256sum
-    with pytest.raises(ValueError, match=r'split must be such as dict\(modulo=5, keep=\[0\]\)'):
+    with pytest.raises(ValueError, match=r'split must be a dict such as dict\(modulo=5, keep=\[0\]\)'):
         MaskFolderDataset(data_prefix=given, split={'fold': 1})
 
 
@@ -226,7 +226,7 @@ def test_a_source_without_usable_objects_is_named(coco):
     path, _ = coco
     hopeless = [*LOAD, {'type': 'mmrefine.ObjectWindow', 'min_side': 1000}]
     dataset = MixtureDataset([coco_dataset(path, pipeline=hopeless)], [1], length=4, max_refetch=5)
-    with pytest.raises(RuntimeError, match='5 samples in a row gave no usable object'):
+    with pytest.raises(RuntimeError, match='5 consecutive samples had no usable object'):
         dataset[0]
     with pytest.raises(ValueError, match='one weight per dataset, got 1 and 2'):
         MixtureDataset([coco_dataset(path)], [1, 2])
@@ -269,7 +269,7 @@ def test_one_annotation_that_cannot_be_used_is_left_out_with_one_warning(coco, w
     dataset = coco_dataset(path, per='image', min_area=10)
     for _ in range(2):
         np.testing.assert_array_equal(dataset[0]['gt_masks'], masks[:2])
-    assert len([line for line in warnings if 'is left out' in line]) == 1
+    assert len([line for line in warnings if 'is skipped' in line]) == 1
 
 
 def test_boxes_without_a_mask_are_no_objects_and_no_mistakes(coco, warnings):
@@ -314,11 +314,11 @@ def test_a_broken_image_in_the_middle_is_left_out_with_a_warning(coco, warnings)
     (path.parent / 'a.png').write_bytes((path.parent / 'a.png').read_bytes()[:500])
     assert [mixture[k]['img_id'] for k in range(20)] == [2] * 20
     assert [mixture[k]['gt_masks'].sum() for k in range(3)] == [mixture[k]['gt_masks'].sum() for k in range(3)]
-    assert len(warnings) == 1 and 'a.png is left out: image' in warnings[0] and 'damaged or truncated' in warnings[0]
+    assert len(warnings) == 1 and 'a.png is skipped: image' in warnings[0] and 'damaged or truncated' in warnings[0]
     with pytest.raises(ValueError, match='damaged or truncated'):
         coco_dataset(path)[0]  # outside of a training nothing is replaced
     (path.parent / 'b.png').unlink()
-    with pytest.raises(RuntimeError, match='100 samples in a row gave no usable object'):
+    with pytest.raises(RuntimeError, match='100 consecutive samples had no usable object'):
         mixture[0]
 
 
@@ -328,7 +328,9 @@ def test_too_many_broken_images_end_a_training(warnings):
     for k in (0, 1, 2, 2, 1):
         skipped.skip(f'{k}.png', 'broken.')
     assert len(warnings) == 3
-    with pytest.raises(RuntimeError, match='4 images cannot be used, the last one 3.png: broken. Repair the dataset.'):
+    with pytest.raises(
+        RuntimeError, match='4 images cannot be used; repair the dataset. The last one is 3.png: broken'
+    ):
         skipped.skip('3.png', 'broken.')
     many = SkippedSamples('images', limit=3)
     many.count_usable(1000)

@@ -321,7 +321,7 @@ def test_bad_coarse_masks_are_refused(scenes):
         (
             sample_of(scenes, 0),
             dict(path='coco.json', category_ids=[1]),
-            r'\[2\], not among the category_ids',
+            r'\[2\] that are not in category_ids',
         ),
         (sample_of(scenes, 0), dict(path='cams', kind='cams'), 'expected "keys" .* beside "high_res"'),
         (sample_of(scenes, 1), dict(path='cams', kind='cams'), 'scene_1.npy: scores contain NaN'),
@@ -376,13 +376,13 @@ def test_changed_images_are_refused(scenes, refine):
     sample = {**sample_of(scenes), 'coarse_masks': scenes.coarse[0]}
     np.testing.assert_array_equal(step(dict(sample))['refined_masks'], scenes.true[0])
     for changed in (sample['img'][:, ::-1], sample['img'][:-1], np.roll(sample['img'], 5, axis=1)):
-        with pytest.raises(ValueError, match='put RefineMasks before everything that resizes'):
+        with pytest.raises(ValueError, match='put RefineMasks before transforms that resize'):
             step({**sample, 'img': changed})
     with pytest.raises(ValueError, match='before RandomFlip'):
         step({**sample, 'flip': True})
     with pytest.raises(ValueError, match='masks must have the size of the image'):
         step({**sample, 'coarse_masks': scenes.coarse[0, :, :-1]})
-    with pytest.raises(ValueError, match='the sample has no coarse_masks'):
+    with pytest.raises(ValueError, match='expected coarse_masks in the sample'):
         step({'img_path': sample['img_path']})
 
 

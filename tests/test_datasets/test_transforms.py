@@ -111,7 +111,7 @@ def test_composites_keep_the_object_and_replace_the_ground(tmp_path):
     assert (image[inside] == 255).all() and (image[outside] == (0, 255, 0)).all()
     unchanged = PasteOnBackground(str(tmp_path), prob=0.0)(scene())
     np.testing.assert_array_equal(unchanged['img'], scene()['img'])
-    with pytest.raises(FileNotFoundError, match='must hold .jpg or .png images'):
+    with pytest.raises(FileNotFoundError, match='must contain .jpg or .png images'):
         PasteOnBackground(str(tmp_path / 'nothing'))
 
 
@@ -143,7 +143,7 @@ def test_simulated_masks_follow_a_measured_error_model(tmp_path):
     # Grown by 0.1 * sqrt(30 * 40) = 3.5 px on sides of 30 and 40; rounded corners take a little.
     growth = np.count_nonzero(from_file['coarse_masks']) / np.count_nonzero(from_file['gt_masks'])
     assert growth == pytest.approx(37 * 47 / (30 * 40), abs=0.06)
-    with pytest.raises(ValueError, match='takes simulators or error_model, got both'):
+    with pytest.raises(ValueError, match='needs either simulators or error_model, got both'):
         SimulateCoarseMasks(simulators=['shift'], error_model=model.to_dict())
 
 

@@ -71,7 +71,7 @@ def test_transforms_that_drop_instances_are_refused(tmp_path):
 def test_weights_out_of_range(tmp_path):
     content = write_images(tmp_path, 1)
     content['annotations'][1]['weight'] = 1.5
-    with pytest.raises(ValueError, match='annotation 2 has the weight 1.5'):
+    with pytest.raises(ValueError, match='annotation 2 must have a weight in .0, 1., got 1.5'):
         dataset(tmp_path, content)
 
 

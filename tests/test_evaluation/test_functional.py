@@ -195,12 +195,12 @@ class TestRefusals:
             mask_iou(squares(1), torch.ones(1, 10, 10, dtype=torch.bool))
         with pytest.raises(ValueError, match='integer masks must be binary'):
             mask_iou(squares(1) * 3, squares(1))
-        with pytest.raises(TypeError, match='pred must be a numpy label map of integers, got float64'):
+        with pytest.raises(TypeError, match='pred must be an integer numpy array, got float64'):
             label_boundary_accuracy(np.zeros((3, 3)), np.zeros((3, 3), int))
 
     def test_unknown_metrics(self) -> None:
         for metrics in (['iou', 'dice'], [], 'iou'):
-            with pytest.raises(ValueError, match="list of names out of .*'boundary_iou'"):
+            with pytest.raises(ValueError, match="list of names from .*'boundary_iou'"):
                 evaluate_masks(squares(1), squares(1), metrics)
 
 

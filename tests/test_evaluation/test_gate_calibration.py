@@ -112,7 +112,7 @@ def test_masks_that_teach_nothing_are_refused() -> None:
     with pytest.raises(ValueError, match='a gate was active'):
         GateData.from_records(gated)
     good = [record for record in records() if record['refined_iou'] > 0.5]
-    with pytest.raises(ValueError, match='0 did harm: give more masks'):
+    with pytest.raises(ValueError, match='0 lost: give more masks'):
         GateData.from_records(good)
     unasked = records()
     unasked[0]['score'] = None
@@ -125,5 +125,5 @@ def test_images_of_one_folder_stay_together() -> None:
     data = GateData.from_records(made, by_folder=True)
     assert set(data.images) == {'0', '1', '2'}
     assert calibrate(data, folds=3).feasible
-    with pytest.raises(ValueError, match='in 5 parts needs at least as many images, or folders of them, got 3'):
+    with pytest.raises(ValueError, match='with 5 folds needs at least as many images, or folders of them, got 3'):
         calibrate(data)

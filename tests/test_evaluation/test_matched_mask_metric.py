@@ -120,14 +120,14 @@ def test_things_and_stuff_of_panoptic_maps():
     assert metrics['2/coarse/iou'] == pytest.approx((ground - 380) / (ground + 20))
     assert metrics['2/refined/iou'] == pytest.approx((ground - 380) / ground)
     metric.dataset_meta = None
-    with pytest.raises(ValueError, match='panoptic maps by gt_instances and gt_sem_seg.*put LoadPanopticAnnotations'):
+    with pytest.raises(ValueError, match='gt_instances, gt_sem_seg and the classes.*add LoadPanopticAnnotations'):
         metric.process(None, [image])
 
 
 def test_errors_say_what_is_missing():
     metric = MatchedMaskMetric()
     prediction = instances(squares((0, 8)), [0], [0.9])
-    with pytest.raises(ValueError, match='no "coarse"'):
+    with pytest.raises(ValueError, match='needs "coarse"'):
         metric.process(None, [sample(pred_instances=prediction)])
     coarse = BaseDataElement(pred_instances=prediction)
     with pytest.raises(ValueError, match='with_mask=True'):

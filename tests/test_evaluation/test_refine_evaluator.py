@@ -175,9 +175,9 @@ def test_mean_iou_before_and_after(data, tmp_path):
 
 
 def test_what_it_cannot_do(data, detections):
-    with pytest.raises(TypeError, match='builds every metric twice and needs their configs'):
+    with pytest.raises(TypeError, match='builds every metric twice and needs configs'):
         RefineEvaluator([Evaluator([])])
     sample = detections[0].new()
     sample.pop('coarse')
-    with pytest.raises(ValueError, match='without its coarse masks; it is used with RefineHook'):
+    with pytest.raises(ValueError, match='needs RefineHook, got a prediction without coarse masks'):
         evaluate(RefineEvaluator(coco_metric(data)), [sample])

@@ -138,7 +138,7 @@ def test_file_of_single_masks_holds_what_the_gate_saw(samples, tmp_path) -> None
     assert [first[key] for key in ('source', 'labels', 'accepted', 'agreement')] == ['duts', '3', True, 0.75]
     assert second['agreement'] is None and third['agreement'] is None and third['accepted'] is None
     samples[0].accepted = np.array([True])
-    with pytest.raises(ValueError, match=r"has 2 masks but other numbers of gate values: \{'accepted': 1\}"):
+    with pytest.raises(ValueError, match=r"expected 2 gate values for 2 masks of a data sample, got \{'accepted': 1\}"):
         evaluate(RefineMetric(['iou']), samples)
 
 
@@ -155,7 +155,7 @@ def test_refusals(samples) -> None:
         RefineMetric(per_mask_file='masks.txt')
     with pytest.raises(ValueError, match=r"list of names .* got \['dice'\]"):
         RefineMetric(['dice'])
-    with pytest.raises(ValueError, match="group_by='camera': a data sample has no such field"):
+    with pytest.raises(ValueError, match="group_by='camera': expected this field in every data sample"):
         evaluate(RefineMetric(group_by='camera'), samples)
     samples[0].labels = torch.tensor([1, 2, 3])
     with pytest.raises(ValueError, match='expected one value or 2, got 3'):

@@ -68,7 +68,7 @@ def test_undefined_values_are_left_out_on_both_sides() -> None:
 def test_what_the_gate_kept_is_counted() -> None:
     values = {'iou': [0.5, 0.6, 0.7, 0.8]}
     assert summarize_refinement(values, values, accepted=[True, False, True, True])['kept_rate'] == 0.25
-    with pytest.raises(ValueError, match='accepted must hold one value for each of the 4 masks, got 1'):
+    with pytest.raises(ValueError, match='accepted must contain one value for each of the 4 masks, got 1'):
         summarize_refinement(values, values, accepted=[True])
 
 

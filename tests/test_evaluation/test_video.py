@@ -90,7 +90,7 @@ def test_bad_masks():
     gt = box(1, 1, 3, 3)
     with pytest.raises(TypeError, match='bool'):
         contour_accuracy(gt.astype(np.uint8), gt)
-    with pytest.raises(ValueError, match='one shape'):
+    with pytest.raises(ValueError, match='same shape'):
         contour_accuracy(gt[:50], gt)
     with pytest.raises(ValueError, match='bound_th'):
         contour_accuracy(gt, gt, bound_th=0)

@@ -1,4 +1,4 @@
-"""Steps of data pipelines: loading, coarse-mask simulation, refinement, cropping, augmentation, packing."""
+"""Data transforms: loading, simulation of coarse masks, refinement, cropping, augmentation, packing."""
 
 from mmrefine.datasets.transforms.augment import PasteOnBackground, PhotometricJitter, RandomMaskFlip
 from mmrefine.datasets.transforms.coarse import SimulateCoarseMasks

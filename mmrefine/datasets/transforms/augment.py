@@ -1,4 +1,4 @@
-"""Augmentation of object crops. All draws come from ``results['rng']``."""
+"""Augmentation of object crops. All randomness comes from ``results['rng']``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from mmrefine.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class RandomMaskFlip(BaseTransform):
-    """Mirror image and masks left to right.
+    """Flip image and masks horizontally.
 
     Args:
-        prob: probability.
+        prob: probability of a flip.
     """
 
     def __init__(self, prob: float = 0.5):
@@ -37,8 +37,8 @@ class PhotometricJitter(BaseTransform):
     """Photometric augmentation: gain, gamma and offset per channel, saturation, blur, noise and JPEG artefacts.
 
     Args:
-        strength: 0 leaves the image alone, 1 is strong.
-        prob: probability of each of the last three.
+        strength: strength of the changes of colours; 0 for none, 1 for strong ones.
+        prob: probability of each of blur, noise and JPEG artefacts.
     """
 
     def __init__(self, strength: float = 0.5, prob: float = 0.15):
@@ -71,14 +71,17 @@ class PasteOnBackground(BaseTransform):
     """Copy-paste augmentation: the object on another image.
 
     Args:
-        background_dir: folder of images, searched recursively for JPEG and PNG.
-        prob: probability.
+        background_dir: folder of images, searched recursively for JPEG and PNG files.
+        prob: probability of a new background.
+
+    Raises:
+        FileNotFoundError: the folder has no images.
     """
 
     def __init__(self, background_dir: str, prob: float = 0.25):
         self.paths = sorted(str(path) for path in Path(background_dir).rglob('*') if path.suffix in ('.jpg', '.png'))
         if not self.paths:
-            raise FileNotFoundError(f'background_dir must hold .jpg or .png images, {background_dir} has none.')
+            raise FileNotFoundError(f'background_dir must contain .jpg or .png images, but {background_dir} has none.')
         self.prob = prob
 
     def transform(self, results: dict) -> dict:
@@ -93,7 +96,7 @@ class PasteOnBackground(BaseTransform):
         y = rng.integers(background.shape[0] - height + 1)
         x = rng.integers(background.shape[1] - width + 1)
         background = background[y : y + height, x : x + width]
-        # A thin rim of the old background would give the contour away: pull it in by a pixel, then feather.
+        # A thin rim of the old background would reveal the contour: erode the mask by a pixel, then feather it.
         mask = cv2.erode(results['gt_masks'][0].astype(np.uint8), np.ones((3, 3), np.uint8))
         if not mask.any():
             return results

@@ -1,4 +1,4 @@
-"""Coarse masks for training and for validation."""
+"""Simulation of coarse masks for training and validation."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from mmrefine.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class SimulateCoarseMasks(BaseTransform):
-    """``gt_masks`` -> ``coarse_masks``, by simulators or by the errors of a real model.
+    """Simulate ``coarse_masks`` from ``gt_masks``, with simulators or with measured errors.
 
     Args:
         simulators, iou_range: see :func:`~mmrefine.core.coarse_masks.simulate_coarse_mask`.
-        error_model: instead of both, simulate the errors of a model, see
-            :class:`~mmrefine.core.error_model.MaskErrorModel`; a JSON file of
-            ``tools/analysis_tools/measure_mask_errors.py``, or its content.
+        error_model: use measured errors instead, see :class:`~mmrefine.core.error_model.MaskErrorModel`: a JSON file
+            written by ``tools/analysis_tools/measure_mask_errors.py``, or its content.
 
     Raises:
         ValueError: both simulators and an error model are given, or the file is not an error model.
@@ -34,7 +33,7 @@ class SimulateCoarseMasks(BaseTransform):
         error_model: str | dict | None = None,
     ):
         if simulators is not None and error_model is not None:
-            raise ValueError('SimulateCoarseMasks takes simulators or error_model, got both; leave one out.')
+            raise ValueError('SimulateCoarseMasks needs either simulators or error_model, got both.')
         self.simulators, self.iou_range = simulators, tuple(iou_range)
         read = MaskErrorModel.from_dict if isinstance(error_model, dict) else read_error_model
         self.error_model = None if error_model is None else read(error_model)

@@ -1,5 +1,6 @@
-"""Training of interactive segmentation: the size of the model, prompts, packing. All draws come from
-``results['rng']``; a transform that is left without an object returns None.
+"""Transforms for training interactive segmentation: resizing to the model's input, prompts, packing.
+
+All randomness comes from ``results['rng']``; a transform returns None if no object is left.
 """
 
 from __future__ import annotations
@@ -18,23 +19,23 @@ from mmrefine.structures import ObjectPrompt
 _KINDS = ('box', 'points', 'mask')
 
 
-def _resize(picture: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
+def _resize(array: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
     """Resize an image, or a bool mask with a threshold of 0.5."""
-    smaller = size_wh[0] * size_wh[1] < picture.shape[0] * picture.shape[1]
+    smaller = size_wh[0] * size_wh[1] < array.shape[0] * array.shape[1]
     method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    if picture.dtype == bool:
-        return cv2.resize(picture.astype(np.float32), size_wh, interpolation=method) >= 0.5
-    return cv2.resize(picture, size_wh, interpolation=method)
+    if array.dtype == bool:
+        return cv2.resize(array.astype(np.float32), size_wh, interpolation=method) >= 0.5
+    return cv2.resize(array, size_wh, interpolation=method)
 
 
 @TRANSFORMS.register_module()
 class LargeScaleJitter(BaseTransform):
-    """Image and masks at a random scale on a square canvas: a crop where they are larger, padding where smaller.
+    """Resize image and masks by a random scale, then crop or pad them to a square.
 
     Args:
-        size: side of the canvas.
-        scale: min and max size of the longer side, in sides of the canvas.
-        pad_value: of the image; masks are padded with background.
+        size: side of the square in pixels.
+        scale: min and max length of the resized longer side, relative to ``size``.
+        pad_value: padding value of the image; masks are padded with background.
     """
 
     def __init__(self, size: int, scale: tuple[float, float] = (0.1, 2.0), pad_value: int = 128):
@@ -51,19 +52,19 @@ class LargeScaleJitter(BaseTransform):
         results['gt_masks'] = np.stack(masks)
         return results if all(mask.any() for mask in masks) else None
 
-    def _to_input(self, picture: np.ndarray, value: int) -> np.ndarray:
-        canvas = np.full((self.size, self.size, *picture.shape[2:]), value, picture.dtype)
-        canvas[: picture.shape[0], : picture.shape[1]] = picture
+    def _to_input(self, array: np.ndarray, value: int) -> np.ndarray:
+        canvas = np.full((self.size, self.size, *array.shape[2:]), value, array.dtype)
+        canvas[: array.shape[0], : array.shape[1]] = array
         return canvas
 
 
 @TRANSFORMS.register_module()
 class SquareResize(BaseTransform):
-    """Stretch the image to a square, as SAM 2 does, together with a prompt if there is one.
+    """Stretch image and masks to a square, as SAM 2 does, and scale the prompt if there is one.
 
     Args:
-        size: side of the square.
-        keep_masks: leave the masks at the size of the original, to measure against them.
+        size: side of the square in pixels.
+        keep_masks: keep masks at the original size, for evaluation.
     """
 
     def __init__(self, size: int, keep_masks: bool = False):
@@ -82,10 +83,10 @@ class SquareResize(BaseTransform):
 
 @TRANSFORMS.register_module()
 class SamplePrompts(BaseTransform):
-    """``gt_masks`` (1, H, W) -> ``prompt``, one of several kinds with equal probability.
+    """Sample a ``prompt`` from ``gt_masks`` (1, H, W), of one of several kinds with equal probability.
 
     Args:
-        kinds: out of 'box', 'points' and 'mask'.
+        kinds: some of 'box', 'points' and 'mask'.
         box_noise: see :func:`~mmrefine.core.prompt_sampling.noisy_box`; HQ-SAM trains with 0.
         num_points, positive_share: see :func:`~mmrefine.core.prompt_sampling.random_points`; HQ-SAM trains with
             (10, 10) and 1.
@@ -113,7 +114,7 @@ class SamplePrompts(BaseTransform):
     def transform(self, results: dict) -> dict | None:
         rng, masks = results['rng'], results['gt_masks']
         if len(masks) != 1:
-            raise ValueError(f'a prompt belongs to one object, got {len(masks)} masks; take one sample per object.')
+            raise ValueError(f'a prompt needs exactly one mask, got {len(masks)}; use per="object" in the dataset.')
         if not masks[0].any():
             return None
         kind = self.kinds[rng.integers(len(self.kinds))]
@@ -129,7 +130,7 @@ class SamplePrompts(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PackInteractiveInputs(PackRefineInputs):
-    """As :class:`PackRefineInputs`, with the sample's ``prompt``."""
+    """:class:`PackRefineInputs` that also packs the ``prompt``."""
 
     def transform(self, results: dict) -> dict:
         packed = super().transform(results)

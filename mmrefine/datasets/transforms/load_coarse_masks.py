@@ -1,4 +1,4 @@
-"""Loading of coarse masks from files. Legend: N masks, H and W in pixels."""
+"""Transform that loads coarse masks from files. Legend: N masks, H and W in pixels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FIELDS = ('coarse_masks', 'gt_masks', 'gt_seg_map')
 
 
 class _Loaded(NamedTuple):
-    """Masks (N, H, W) bool, category ids (N,) int64, crowd marks (N,) bool."""
+    """Masks (N, H, W) bool, category ids (N,) int64, crowd flags (N,) bool."""
 
     masks: np.ndarray
     categories: np.ndarray
@@ -36,30 +36,31 @@ class _Loaded(NamedTuple):
 
 @TRANSFORMS.register_module()
 class LoadCoarseMasks(BaseTransform):
-    """Load coarse masks; to be used after the step that loads the image.
+    """Load coarse masks; must come after the transform that loads the image.
 
-    A file belongs to the image of its name, whose folders may go on to the left: ``a/1.png`` to ``photos/a/1.jpg``.
-    COCO results, which have no names, go by ``img_id``. Annotations that cannot be used are left out with a warning.
+    A file matches the image with the same path, which may have more parent folders: ``a/1.png`` matches
+    ``photos/a/1.jpg``. COCO results are matched by ``img_id``. Annotations that cannot be used are skipped with a
+    warning.
 
     Args:
-        path: COCO annotations or results (RLE or polygons), a PNG file or a folder of them, or of activation maps.
-        kind: of other files than COCO's: ``'masks'``, binary PNG; ``'labels'``, PNG label maps; ``'cams'``, class
+        path: COCO annotations or results (RLE or polygons), a PNG file, a folder of PNG files, or activation maps.
+        kind: kind of files that are not COCO: ``'masks'``, binary PNG; ``'labels'``, PNG label maps; ``'cams'``, class
             activation maps, which become label maps with 0 for the background and k + 1 for class k.
-        into: ``'coarse_masks'`` with ``labels``, their category ids; ``'gt_masks'`` with boxes and labels, as
-            MMDetection loads them, without the empty masks; or ``'gt_seg_map'``, as MMSegmentation loads label maps.
-            The regions of label maps are the masks of the first two.
-        category_ids: category ids, or labels of label maps, in the order of the classes: labels are places in it.
-            None: labels are the ids themselves, which MMDetection cannot use. A binary mask has the id 1.
-        score_thr: of COCO results, masks of a lower score are left out; a record without a score counts as 1.
-        cam_threshold: what scores less is background.
-        cam_names: how a tool calls its activation maps, keyword arguments of
+        into: ``'coarse_masks'`` with ``labels``; ``'gt_masks'`` with boxes and labels, as loaded by MMDetection,
+            without empty masks; or ``'gt_seg_map'``, as loaded by MMSegmentation. For the first two, label maps are
+            split into regions.
+        category_ids: category ids, or labels of label maps, in the order of the classes; labels are indices into it.
+            None: labels are the ids, which MMDetection cannot use. Binary masks have the id 1.
+        score_thr: minimum score of COCO results; records without a score are kept.
+        cam_threshold: pixels of activation maps with lower scores are background.
+        cam_names: keys and class numbering of activation maps, keyword arguments of
             :class:`~mmrefine.files.activation_maps.MapNames`.
-        ignore_label, background_label: of label maps; None if there is none.
+        ignore_label, background_label: void and background label of label maps; None if there is none.
 
     Raises:
         FileNotFoundError: ``path`` does not exist.
-        ValueError: an argument that does not fit; an image without a file; masks of another size than their image; an
-            unknown category; a file that is damaged or of another kind.
+        ValueError: an argument is invalid, an image has no file, masks do not have the size of their image, a category
+            is unknown, or a file is damaged.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class LoadCoarseMasks(BaseTransform):
         if into == 'gt_seg_map' and kind == 'masks':
             raise ValueError("gt_seg_map is made from label maps or activation maps: kind must be 'labels' or 'cams'.")
         if score_thr and Path(path).suffix.lower() != '.json':
-            raise ValueError(f'score_thr needs COCO results, which have scores; {path} is none.')
+            raise ValueError(f'score_thr needs COCO results, which have scores, got {path}.')
         if not Path(path).exists():
             raise FileNotFoundError(f'coarse masks {path} do not exist.')
         self.path, self.kind, self.into = Path(path), kind, into
@@ -91,7 +92,7 @@ class LoadCoarseMasks(BaseTransform):
         self.ignore_label, self.background_label = ignore_label, background_label
         self.coco = CocoFile(path) if self.path.suffix.lower() == '.json' else None
         if self.coco is not None and kind != 'masks':
-            raise ValueError(f"the COCO file {path} holds masks: kind must be 'masks', got {kind!r}.")
+            raise ValueError(f"kind must be 'masks' for the COCO file {path}, got {kind!r}.")
         self._by_name = self._list_names()
         self._skipped = SkippedSamples('masks')
 
@@ -121,7 +122,7 @@ class LoadCoarseMasks(BaseTransform):
             found = self._by_name.get('/'.join(parts[start:]))
             if found is not None:
                 return found
-        raise ValueError(f'{img_path} has no coarse masks in {self.path}: no file there has the name of the image.')
+        raise ValueError(f'{img_path} has no coarse masks in {self.path}: names must match.')
 
     def _load(self, results: dict, size_hw: tuple[int, int]) -> _Loaded:
         if self.coco is not None:
@@ -167,12 +168,12 @@ class LoadCoarseMasks(BaseTransform):
             return categories
         unknown = set(categories.tolist()) - self.classes.keys()
         if unknown:
-            raise ValueError(f'{self.path} has masks of the categories {sorted(unknown)}, not among the category_ids.')
+            raise ValueError(f'{self.path} has masks of categories {sorted(unknown)} that are not in category_ids.')
         return np.array([self.classes[item] for item in categories.tolist()], np.int64)
 
 
 def _put_instances(results: dict, loaded: _Loaded, labels: np.ndarray) -> None:
-    """What MMDetection's LoadAnnotations gives."""
+    """Set the fields of MMDetection's LoadAnnotations."""
     mask_structures, box_structures = (
         require(f'mmdet.structures.{name}', 'pip install mmdet', 'LoadCoarseMasks into gt_masks')
         for name in ('mask', 'bbox')
@@ -186,7 +187,7 @@ def _put_instances(results: dict, loaded: _Loaded, labels: np.ndarray) -> None:
 
 
 def _put_label_map(results: dict, label_map: np.ndarray) -> None:
-    """What MMSegmentation's LoadAnnotations gives."""
+    """Set the fields of MMSegmentation's LoadAnnotations."""
     if results.get('reduce_zero_label') or results.get('label_map'):
         raise ValueError(
             'LoadCoarseMasks does not convert labels: the dataset must have reduce_zero_label=False and all classes.'

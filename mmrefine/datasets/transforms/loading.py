@@ -1,4 +1,4 @@
-"""Loading of images and masks."""
+"""Transforms that load images and ground-truth masks."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from mmrefine.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class LoadRGBImage(BaseTransform):
-    """``img_path`` -> ``img`` (H, W, 3) uint8 RGB.
+    """Load the image ``img_path`` to ``img``, (H, W, 3) uint8 RGB.
 
     Raises:
-        BrokenSampleError: it cannot be read.
+        BrokenSampleError: the image cannot be read.
     """
 
     def transform(self, results: dict) -> dict:
@@ -31,12 +31,12 @@ class LoadRGBImage(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadTrueMasks(BaseTransform):
-    """``instances`` (COCO segmentations or mask files) -> ``gt_masks`` (N, H, W) bool and ``labels`` (N,) int64.
+    """Load ground-truth masks: ``instances`` (COCO segmentations or mask files) to ``gt_masks`` and ``labels``.
 
-    Masks that cannot be used are left out with a warning.
+    ``gt_masks`` are (N, H, W) bool, ``labels`` (N,) int64. Masks that cannot be used are skipped with a warning.
 
     Raises:
-        BrokenSampleError: none of them can.
+        BrokenSampleError: none of the masks can be used.
     """
 
     def __init__(self):

@@ -1,4 +1,4 @@
-"""Crops for training. All draws come from ``results['rng']``; a transform that finds no usable object returns None."""
+"""Crops for training. Randomness comes from ``results['rng']``; transforms return None without a usable object."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmrefine.registry import TRANSFORMS
 
 
 def _cut(results: dict, box_xyxy: np.ndarray, size_wh: tuple[int, int] | None = None, antialias: bool = True) -> dict:
-    """Crop and resize the image and all masks, by area or bilinear, with a threshold of 0.5 for masks."""
+    """Crop and resize image and masks, by area or bilinear; masks are thresholded at 0.5."""
     x1, y1, x2, y2 = (int(value) for value in box_xyxy)
     size_wh = size_wh or (x2 - x1, y2 - y1)
     smaller = size_wh[0] * size_wh[1] < (x2 - x1) * (y2 - y1)
@@ -30,7 +30,7 @@ def _cut(results: dict, box_xyxy: np.ndarray, size_wh: tuple[int, int] | None = 
 
 @TRANSFORMS.register_module()
 class ChooseObject(BaseTransform):
-    """Keep one random object of an image's ``instances``; to be used before the step that decodes masks."""
+    """Keep one random object of ``instances``; must come before the transform that loads masks."""
 
     def transform(self, results: dict) -> dict | None:
         instances = results['instances']
@@ -42,13 +42,13 @@ class ChooseObject(BaseTransform):
 
 @TRANSFORMS.register_module()
 class ObjectWindow(BaseTransform):
-    """Crop of a large window around the object, in which coarse masks are simulated; resized where it is too large.
+    """Crop a large window around the object, in which coarse masks are simulated.
 
     Args:
-        margin_ratio: context on each side, as a share of the object's mean side.
-        max_side: longest side of the window, in pixels; larger windows are resized.
-        min_side: objects with a shorter side are left out.
-        min_fill: objects that fill less of their box are left out (scattered regions).
+        margin_ratio: margin on each side, as a fraction of the object's mean side.
+        max_side: maximum side of the window in pixels; larger windows are downsampled.
+        min_side: minimum shorter side of the object in pixels.
+        min_fill: minimum fraction of its box that the object fills, to exclude scattered regions.
     """
 
     def __init__(self, margin_ratio: float = 0.6, max_side: int = 288, min_side: int = 12, min_fill: float = 0.1):
@@ -69,11 +69,11 @@ class ObjectWindow(BaseTransform):
 
 @TRANSFORMS.register_module()
 class CoarseMaskCrop(BaseTransform):
-    """Crop around the coarse mask with jittered margins, resized to the square input of the network.
+    """Crop around the coarse mask with a random margin, resized to the square input of the network.
 
     Args:
-        size: S in pixels.
-        margin_ratio: min and max margin on each side, as a share of the coarse mask's mean side.
+        size: side of the network's input in pixels.
+        margin_ratio: min and max margin on each side, as a fraction of the coarse mask's mean side.
     """
 
     def __init__(self, size: int, margin_ratio: tuple[float, float] = (0.1, 0.35)):
@@ -89,13 +89,13 @@ class CoarseMaskCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomObjectCrop(BaseTransform):
-    """Random crop that holds the whole object, ``margin_px`` wider and higher than it; see :mod:`core.object_crop`.
+    """Random crop that contains the whole object, see :func:`~mmrefine.core.object_crop.random_object_crop`.
 
     Args:
-        size: side of the square that the crop is resized to.
-        margin_px: total margin along each axis, in pixels; None: each side of the crop is drawn evenly between the
-            object and the border of the image.
-        antialias: whether crops are made smaller by area; False: bilinear, as the published models see them.
+        size: side of the square to which the crop is resized.
+        margin_px: total margin along each axis in pixels; None: each side of the crop is uniformly distributed between
+            the object and the image border.
+        antialias: whether crops are downsampled by area; False: bilinear, as for the published models.
     """
 
     def __init__(self, size: int, margin_px: int | None = 40, antialias: bool = True):
@@ -109,7 +109,7 @@ class RandomObjectCrop(BaseTransform):
         if self.margin_px is None:
             x1, y1, x2, y2 = box
             low, high = (0, 0, x2, y2), (x1, y1, size_hw[1], size_hw[0])
-            # As released: the object's first column and row, and the image's last, are no sides unless they are one.
+            # As in the released code, the upper end of each range is excluded unless the range has one value.
             crop = results['rng'].integers(low, np.maximum(high, np.add(low, 1)))
         else:
             crop = random_object_crop(box, size_hw, self.margin_px, results['rng'])
@@ -118,10 +118,10 @@ class RandomObjectCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class MixedPatchCrop(BaseTransform):
-    """Patch at native resolution, uniform among those with foreground and background in the ground truth.
+    """Random patch at native resolution that contains foreground and background of the ground truth.
 
     Args:
-        size: side in pixels; images smaller than it are padded with their border's colours, masks with background.
+        size: side of the patch in pixels; smaller images are padded by replicating the border, masks with background.
     """
 
     def __init__(self, size: int):

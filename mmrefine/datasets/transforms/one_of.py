@@ -12,14 +12,14 @@ from mmrefine.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class OneOf(BaseTransform):
-    """Run one of several pipelines, drawn from ``results['rng']``.
+    """Run one of several pipelines, chosen with ``results['rng']``.
 
     Args:
-        pipelines: each a list of transforms.
-        weights: relative frequency of each; None: all alike.
+        pipelines: lists of transforms.
+        weights: relative frequency of each pipeline; None: equal.
 
     Raises:
-        ValueError: not one weight, a number of 0 or more, per pipeline.
+        ValueError: the weights are negative or all 0, or their number differs from that of pipelines.
     """
 
     def __init__(self, pipelines: Sequence[Sequence[dict]], weights: Sequence[float] | None = None):

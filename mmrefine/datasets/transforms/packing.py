@@ -17,9 +17,9 @@ class PackRefineInputs(BaseTransform):
     """Pack a sample as ``dict(inputs=(3, H, W) uint8 RGB tensor, data_samples=RefineDataSample)``.
 
     Args:
-        tensors: masks as uint8 tensors and a ``seed`` for the model's own draws, for training; otherwise bool
-            arrays.
-        meta_keys: keys of the sample's metainfo, as far as they are present.
+        tensors: pack masks as uint8 tensors, and a ``seed`` for the model's random numbers, for training; otherwise
+            masks are bool arrays.
+        meta_keys: keys to copy to the metainfo, if they are present.
     """
 
     def __init__(self, tensors: bool = False, meta_keys: tuple[str, ...] = _META_KEYS):

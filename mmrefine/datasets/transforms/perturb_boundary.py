@@ -1,4 +1,4 @@
-"""Coarse masks by boundary perturbation alone, as SegRefiner is trained on (NeurIPS 2023, implementation details)."""
+"""Coarse masks by boundary perturbation, as in the training of SegRefiner (NeurIPS 2023, implementation details)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from mmrefine.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class PerturbBoundary(BaseTransform):
-    """``gt_masks`` -> ``coarse_masks`` on the current image; to be used before cropping to perturb the whole mask.
+    """Perturb ``gt_masks`` to ``coarse_masks``; use it before cropping to perturb whole masks.
 
-    Unlike ``SimulateCoarseMasks`` it takes every draw, also of a small or thin object that is nearly lost.
+    Unlike ``SimulateCoarseMasks`` it accepts every result, even if a small or thin object is nearly lost.
 
     Args:
         iou_target: see :func:`~mmrefine.core.boundary_perturbation.perturb_boundary`.
-        fill_prob: how often the mask's holes, and all else within its outer contours, are filled before.
-        prob: how often there is a new coarse mask at all; otherwise the sample keeps the one that it has.
+        fill_prob: probability that holes of the mask are filled first.
+        prob: probability of a new coarse mask; otherwise existing coarse masks stay.
     """
 
     def __init__(self, iou_target: float = 0.8, fill_prob: float = 0.0, prob: float = 1.0):

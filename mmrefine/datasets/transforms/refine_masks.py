@@ -1,4 +1,4 @@
-"""Refinement as a transform of data pipelines of this package, MMDetection or MMSegmentation."""
+"""Transform that refines masks, for pipelines of this package, MMDetection or MMSegmentation."""
 
 from __future__ import annotations
 
@@ -21,46 +21,46 @@ from mmrefine.structures import RefineResult
 from mmrefine.utils import require
 
 _FIELDS = ('coarse_masks', 'gt_masks', 'gt_seg_map')
-# Two decoders differ by one or two grey levels on average, two images or a mirrored one by tens.
+# Image decoders differ by one or two grey levels on average, different or flipped images by tens.
 _SAME_IMAGE_LEVELS = 3
 _FIRST_REPORT = 100  # masks
 
 
 @TRANSFORMS.register_module()
 class RefineMasks(BaseTransform):
-    """Refine the masks of a sample, optionally with a cache on disk, which later epochs read.
+    """Refine the masks of a sample, optionally with a cache on disk.
 
-    The image is read again from ``img_path``, so that the order of channels and the loader do not matter. The step
-    belongs before anything that resizes, crops, mirrors or recolours.
+    The image is read again from ``img_path``, so that channel order and loader do not matter. This transform must come
+    before transforms that resize, crop, flip or change colours.
 
     ========================= ==========================================================================================
-    ``field``                 what happens
+    ``field``                 effect
     ========================= ==========================================================================================
     ``'coarse_masks'``        (N, H, W) masks of this package; adds ``refined_masks``, ``scores`` and ``accepted``.
-    ``'gt_masks'``            (N, H, W) or MMDetection's ``BitmapMasks`` and ``PolygonMasks``, which become
-                              ``BitmapMasks``: refined in their place, and ``gt_bboxes`` with them. Instances marked in
-                              ``gt_ignore_flags`` stay, and so do the boxes of empty masks.
-    ``'gt_seg_map'``          (H, W) label map of MMSegmentation: split into regions, refined and merged in its place.
+    ``'gt_masks'``            (N, H, W), or MMDetection's ``BitmapMasks`` and ``PolygonMasks``, which become
+                              ``BitmapMasks``; replaces them and updates ``gt_bboxes``. Instances with
+                              ``gt_ignore_flags`` and boxes of empty masks are not changed.
+    ``'gt_seg_map'``          (H, W) label map of MMSegmentation; replaced by the label map with refined regions.
     ========================= ==========================================================================================
+
+    In all cases ``accepted`` (N,) bool is set, the gate's decisions by mask, or by region of the label map. Their sum
+    is logged after 100 masks and whenever the number of masks has doubled.
 
     Args:
         model: name of a bundled model, or the config of a refiner, see
             :func:`~mmrefine.models.model_zoo.build_refiner`.
-        checkpoint: its weights.
-        field: one of the above.
-        cache_dir: folder of results, shared by epochs, workers, processes and trainings; None: no cache. Results are
-            found by the content of the image, the coarse masks, the refiner's config and its weights.
-        ignore_label: of label maps, void, which is not changed; None if there is none.
-        background_label: of label maps, which is not refined; None if every label is an object.
-        ignore_band: of label maps, void takes the pixels whose label refinement changed.
-        device: where the refiner runs; workers of a DataLoader cannot use a GPU.
-        seed: of the refiner's random draws.
-
-    In addition to the masks, ``accepted`` (N,) bool marks those that were replaced, by mask or by region of the label
-    map; the log has their sum, after 100 masks and whenever their number has doubled.
+        checkpoint: weights of the refiner.
+        field: the field to refine, see above.
+        cache_dir: folder of the cache, which epochs, workers, processes and trainings can share; None: no cache. Its
+            key consists of the image, the coarse masks, and the refiner's config, weights and seed.
+        ignore_label: void label of label maps, which is not changed; None if there is none.
+        background_label: background label of label maps, which is not refined; None if every label is an object.
+        ignore_band: set pixels whose label has changed to ``ignore_label``.
+        device: device of the refiner; workers of a DataLoader cannot use a GPU.
+        seed: random seed of the refiner.
 
     Raises:
-        ValueError: an unknown field, masks of another size than the image, an image that was changed before.
+        ValueError: an unknown field, masks that do not have the size of the image, or a changed image.
     """
 
     def __init__(
@@ -90,9 +90,9 @@ class RefineMasks(BaseTransform):
     def transform(self, results: dict) -> dict:
         for key in (self.field, 'img_path'):
             if key not in results:
-                raise ValueError(f'RefineMasks: the sample has no {key}, it has {sorted(results)}.')
+                raise ValueError(f'RefineMasks: expected {key} in the sample, got {sorted(results)}.')
         if results.get('flip'):
-            raise ValueError('RefineMasks: the sample was mirrored; put RefineMasks before RandomFlip.')
+            raise ValueError('RefineMasks: the sample was flipped; put RefineMasks before RandomFlip.')
         if self.field == 'gt_seg_map':
             self._refine_label_map(results)
         elif self.field == 'gt_masks':
@@ -131,7 +131,7 @@ class RefineMasks(BaseTransform):
             results['gt_masks'] = refined
 
     def _refine(self, results: dict, masks: np.ndarray) -> RefineResult:
-        """Result for the masks of a sample, from the cache if possible."""
+        """Refine the masks of a sample, or read the result from the cache."""
         masks = check_masks(masks, masks.shape[-2:])
         key = None if self.cache is None else self.cache.key(results['img_path'], masks)
         result = None if key is None else self.cache.get(key, masks)
@@ -143,12 +143,12 @@ class RefineMasks(BaseTransform):
         return result
 
     def _report(self, result: RefineResult) -> None:
-        """Log how many masks the gate has accepted so far, at growing intervals."""
+        """Log the number of accepted masks at increasing intervals."""
         self._num_masks += len(result.accepted)
         self._num_accepted += int(result.accepted.sum())
         if self._num_masks >= self._next_report:
             print_log(
-                f'RefineMasks: {self._num_accepted} of {self._num_masks} masks were replaced, the others kept.',
+                f'RefineMasks: {self._num_accepted} of {self._num_masks} masks were replaced, the others were kept.',
                 logger='current',
             )
             self._next_report = 2 * self._num_masks
@@ -157,7 +157,7 @@ class RefineMasks(BaseTransform):
         image = read_image(results['img_path'])
         if 'img' in results:
             _check_unchanged(results['img'], image, results['img_path'])
-        if self._refiner is None:  # every worker has its own, and only those that need one
+        if self._refiner is None:  # built lazily in each worker that needs it
             self._refiner = build_refiner(self.model, self.checkpoint, self.device)
         return self._refiner.refine(image, masks, generator=torch.Generator().manual_seed(self.seed))
 
@@ -168,26 +168,28 @@ class RefineMasks(BaseTransform):
 
 
 def _size_of(masks: object) -> tuple[int, int]:
-    """(H, W) of masks of any kind."""
+    """(H, W) of masks of any type."""
     return (masks.height, masks.width) if hasattr(masks, 'height') else masks.shape[-2:]
 
 
 def _replace_boxes(boxes: object, boxes_xyxy: np.ndarray, chosen: np.ndarray) -> object:
-    """Boxes, (N, 4) xyxy or MMDetection's of that form, with those of the chosen masks."""
+    """Replace boxes, (N, 4) xyxy or MMDetection's HorizontalBoxes, by those of the chosen masks."""
     if isinstance(boxes, np.ndarray):
         return np.where(chosen[:, None], boxes_xyxy, boxes).astype(boxes.dtype)
     if type(boxes).__name__ != 'HorizontalBoxes':
         got = type(boxes).__name__
-        raise ValueError(
-            f"RefineMasks supports horizontal boxes only, the sample has {got}; load them with box_type='hbox'."
-        )
+        raise ValueError(f"RefineMasks needs horizontal boxes, got {got}; load them with box_type='hbox'.")
     replaced = boxes.clone()
     replaced.tensor[torch.from_numpy(chosen)] = torch.from_numpy(boxes_xyxy[chosen]).to(replaced.tensor)
     return replaced
 
 
 def _check_unchanged(image: np.ndarray, file_image: np.ndarray, path: str) -> None:
-    """Refuse an image that is no longer that of its file; the order of channels does not count."""
+    """Check that an image equals its file, in any channel order.
+
+    Raises:
+        ValueError: it differs.
+    """
     is_same = image.shape == file_image.shape
     if is_same:
         difference = image.mean(axis=2, dtype=np.float32) - file_image.mean(axis=2, dtype=np.float32)
@@ -195,5 +197,5 @@ def _check_unchanged(image: np.ndarray, file_image: np.ndarray, path: str) -> No
     if not is_same:
         raise ValueError(
             f'RefineMasks: the image of the sample, {image.shape}, differs from {path}, {file_image.shape}; put '
-            'RefineMasks before everything that resizes, crops, mirrors or recolours.'
+            'RefineMasks before transforms that resize, crop, flip or change colours.'
         )
