@@ -18,10 +18,8 @@ from mmrefine.models.model_zoo import build_refiner, load_config
 from mmrefine.models.refiners import BaseRefiner
 
 DEFAULT_CANDIDATES = ('segrefiner_tiny',)
-# Fewer masks with ground truth than this are joined by copies with measured errors.
-_ENOUGH = 40
-# Without ground truth: masks on which all candidates agree so far stand in for it.
-_MIN_AGREEMENT = 0.8
+_MIN_MASKS = 40  # fewer masks with ground truth are supplemented by copies with simulated errors
+_MIN_AGREEMENT = 0.8  # minimum IoU of all candidates with their majority, where that replaces ground truth
 _CHOSEN = ': chosen by mmrefine pick'
 
 
