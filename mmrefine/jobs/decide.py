@@ -98,7 +98,7 @@ def _read_state(out: str | os.PathLike, name: str) -> dict:
 
 
 def _no_results(out: str | os.PathLike) -> FileNotFoundError:
-    return FileNotFoundError(f'{out} holds no results of a job over images; give its --out.')
+    return FileNotFoundError(f'{out} contains no results of a job on images; give the --out of the job.')
 
 
 def save_arguments(state: Path, paths: Mapping[str, Any], options: FormatOptions, **more: Any) -> None:

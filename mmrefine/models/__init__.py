@@ -1,4 +1,4 @@
-"""Refiners and the networks and losses that they are made of."""
+"""Refiners, and the networks and losses that they consist of."""
 
 from mmrefine.models import (  # noqa: F401  (fill the registry)
     backends,

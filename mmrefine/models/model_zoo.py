@@ -1,4 +1,4 @@
-"""Building of refiners by name, config and checkpoint."""
+"""Building of refiners from names, configs and checkpoints."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class BundledModel:
     """A model whose weights are part of the package.
 
     Attributes:
-        config: its config, relative to ``configs/``.
-        weights: its weights, in ``mmrefine/models/weights/``.
+        config: path of its config, relative to ``configs/``.
+        weights: name of its weights in ``mmrefine/models/weights/``.
     """
 
     config: str
@@ -51,14 +51,15 @@ def build_refiner(
 
     Args:
         model: name of a bundled model; or a config file (see :func:`mmrefine.utils.find_config`), a
-            :class:`mmengine.config.Config` or a dict, either with the refiner under ``model`` or the refiner's own.
-        checkpoint: weights, a state dict or a checkpoint of mmengine, in any floating-point precision. None: those
-            of the bundled model, or the config's ``load_from``.
-        device: such as ``'cpu'`` or ``'cuda:1'``; None: a GPU where there is one.
+            :class:`mmengine.config.Config` or a dict, with the refiner under ``model``, or the config of the refiner.
+        checkpoint: file with a state dict or a checkpoint of mmengine, in any floating-point precision. None: weights
+            of the bundled model, or ``load_from`` of the config.
+        device: such as ``'cpu'`` or ``'cuda:1'``; None: a GPU if there is one.
 
     Raises:
-        FileNotFoundError: no such config or checkpoint.
-        ValueError: unknown model, no refiner, the checkpoint of another model, a damaged one, no such device.
+        FileNotFoundError: the config or checkpoint does not exist.
+        ValueError: the model is unknown or not a refiner, the checkpoint is damaged or does not match, or the device is
+            not available.
 
     Example:
         >>> refiner = build_refiner('segrefiner_tiny', device='cpu')
@@ -74,11 +75,11 @@ def build_refiner(
         refiner_config = refiner_class.config_for_checkpoint(refiner_config)
     refiner = MODELS.build(refiner_config)
     if not isinstance(refiner, BaseRefiner):
-        raise ValueError(f'the config must be of a refiner, a subclass of BaseRefiner, got {type(refiner).__name__}.')
+        raise ValueError(f'the config must describe a refiner (BaseRefiner), got {type(refiner).__name__}.')
     if checkpoint is not None:
         load_weights(refiner, checkpoint)
     elif any(True for _ in refiner.parameters()):
-        print_log('no checkpoint was given: the weights are as the config initializes them', logger='current')
+        print_log('no checkpoint was given: weights are initialized by the config', logger='current')
     return refiner.to(device).eval()
 
 
@@ -106,13 +107,13 @@ def read_config(path: str | os.PathLike) -> Config:
     """Load a config file; YAML tags, which could run code, are refused.
 
     Raises:
-        ValueError: it cannot be read, and why.
+        ValueError: it cannot be read.
     """
-    with _YAML_LOCK:  # mmengine's choice of a loader is one for the whole process
+    with _YAML_LOCK:  # mmengine's YAML loader is global
         loader, yaml_handler.Loader = yaml_handler.Loader, yaml.SafeLoader
         try:
             return Config.fromfile(path)
-        except (Exception, SystemExit) as error:  # a config is a program: anything can go wrong in it
+        except (Exception, SystemExit) as error:  # a config is a program, which can raise anything
             text = ' '.join(str(error).split())
             raise ValueError(f'config {path} cannot be read ({type(error).__name__}: {text}).') from error
         finally:
@@ -133,11 +134,11 @@ def _class_of(refiner_config: Mapping) -> type:
 
 
 def load_weights(refiner: BaseRefiner, checkpoint: str | os.PathLike) -> None:
-    """Load a state dict or a checkpoint of mmengine into a refiner; all parameters must be present and fit.
+    """Load a state dict or a checkpoint of mmengine into a refiner (strict).
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it holds other things than weights, or those of another model; or it is damaged.
+        ValueError: it is damaged, or does not contain weights of this refiner.
 
     Example:
         >>> refiner = build_refiner('segrefiner_tiny', device='cpu')
@@ -146,28 +147,28 @@ def load_weights(refiner: BaseRefiner, checkpoint: str | os.PathLike) -> None:
     weights = read_weights(checkpoint)
     wanted = refiner.state_dict()
     other = mismatched_keys(wanted, weights)
-    # Not strict, so that a refiner may drop what it knows to be of no use before the rest is compared.
+    # Not strict, because refiners may drop keys before the rest is compared below.
     fitting = {name: value for name, value in weights.items() if name not in other}
     try:
         missing, unexpected = refiner.load_state_dict(fitting, strict=False)
-    except RuntimeError as error:  # arrays of other shapes, under names that the refiner translates
+    except RuntimeError as error:  # mismatched shapes under keys that the refiner renames
         reasons = [line.strip() for line in str(error).splitlines()[1:]] or [str(error)]
         raise ValueError(
-            f'checkpoint {checkpoint} belongs to another model than the {type(refiner).__name__} of the config: '
+            f'checkpoint {checkpoint} does not match the {type(refiner).__name__} of the config: '
             f'{shorten_list(reasons)} Give the config that the checkpoint was trained with.'
         ) from error
     broken = [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise ValueError(
-            f'checkpoint {checkpoint} holds NaN or infinite weights ({shorten_list(broken)}): its training has failed; '
-            'take an earlier one.'
+            f'checkpoint {checkpoint} contains NaN or infinite weights ({shorten_list(broken)}), its training has '
+            'failed; use an earlier one.'
         )
     differences = describe_key_mismatch(
         [name for name in missing if name not in weights], unexpected, list(other.values())
     )
     if differences:
         raise ValueError(
-            f'checkpoint {checkpoint} belongs to another model than the {type(refiner).__name__} of the config, which '
+            f'checkpoint {checkpoint} does not match the {type(refiner).__name__} of the config, which '
             f'has {len(wanted)} arrays: {differences}. Give the config that the checkpoint was trained with.'
         )
 
@@ -185,7 +186,7 @@ def find_checkpoint(name: str | os.PathLike) -> str:
 
 
 def read_weights(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
-    """The arrays of a bundled model or of a file, see :func:`~mmrefine.models.state_dicts.read_state_dict`."""
+    """State dict of a bundled model or of a file, see :func:`~mmrefine.models.state_dicts.read_state_dict`."""
     return read_state_dict(find_checkpoint(checkpoint))
 
 
@@ -198,5 +199,5 @@ def pick_device(device: str | torch.device | None) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f'device {str(device)!r} cannot be used here ({reason}); "cpu" always works.') from error
+        raise ValueError(f'device {str(device)!r} is not available ({reason}); use "cpu".') from error
     return device

@@ -1,4 +1,4 @@
-"""Safe reading of state dicts, and comparison of their keys and shapes with a model."""
+"""Safe reading of state dicts, and comparison of their keys and shapes with those of a model."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _NAMED = 3
 
 
 def read_state_dict(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
-    """Read the arrays of a checkpoint by name, on the CPU, without running code from the file.
+    """Read the state dict of a checkpoint to the CPU, without running code in the file.
 
     Raises:
-        FileNotFoundError, PermissionError: there is no such file, or it may not be read.
-        ValueError: no checkpoint, a damaged one, or one that holds other things than arrays.
+        FileNotFoundError, PermissionError: the file does not exist, or is not readable.
+        ValueError: it is not a checkpoint, is damaged, or contains anything but tensors.
     """
     if not Path(checkpoint).is_file():
         raise FileNotFoundError(f'checkpoint {checkpoint} does not exist.')
@@ -31,26 +31,26 @@ def read_state_dict(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
         content = torch.load(checkpoint, map_location='cpu', weights_only=True)
     except PermissionError:
         raise
-    except Exception as error:  # a foreign or damaged file can fail anywhere in the reader, as OSError where it is cut
-        # Today's checkpoints are zip files, in which damage is found before anything is unpickled.
+    except Exception as error:  # damaged files can fail anywhere in the reader, truncated ones with OSError
+        # Current checkpoints are zip files, in which damage is detected before anything is unpickled.
         if isinstance(error, UnpicklingError) and is_zipfile(checkpoint):
             raise ValueError(
-                f'checkpoint {checkpoint} holds Python objects besides arrays, which could run code; save its state '
-                'dict alone.'
+                f'checkpoint {checkpoint} contains Python objects besides tensors, which could run code; save only '
+                'its state dict.'
             ) from error
-        raise ValueError(f'{checkpoint} is not a PyTorch checkpoint, or a damaged one.') from error
-    # mmengine keeps weights under 'state_dict', the published SAM 2 files under 'model'.
+        raise ValueError(f'{checkpoint} is not a PyTorch checkpoint, or it is damaged.') from error
+    # The key is 'state_dict' in checkpoints of mmengine, 'model' in those of SAM 2.
     weights = content.get('state_dict', content.get('model', content)) if isinstance(content, dict) else None
     if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
         found = shorten_list(list(content)) if isinstance(content, dict) else type(content).__name__
-        raise ValueError(f'checkpoint {checkpoint} holds no weights: expected a state dict, found {found}.')
+        raise ValueError(f'checkpoint {checkpoint} contains no weights: expected a state dict, got {found}.')
     if all(name.startswith('module.') for name in weights):
         weights = {name.removeprefix('module.'): value for name, value in weights.items()}
     return dict(weights)
 
 
 def weights_digest(weights: Mapping[str, Tensor]) -> str:
-    """SHA-256 of arrays and their names."""
+    """SHA-256 of a state dict."""
     digest = hashlib.sha256()
     for name, array in sorted(weights.items()):
         digest.update(f'{name} {array.dtype} {tuple(array.shape)}'.encode())
@@ -59,7 +59,7 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
 
 
 def mismatched_keys(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str, str]:
-    """Keys of arrays that have different shapes in two state dicts, with a description of both shapes."""
+    """Keys with different shapes in two state dicts, with a description of both shapes."""
     return {
         name: f'{name} {tuple(given[name].shape)} instead of {tuple(value.shape)}'
         for name, value in wanted.items()
@@ -70,10 +70,11 @@ def mismatched_keys(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -
 def differences(
     wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], optional: Collection[str] = frozenset()
 ) -> str:
-    """Description of missing, unexpected and mismatched keys; '' if there are none.
+    """Describe missing, unexpected and mismatched keys; '' if there are none.
 
     Args:
-        optional: names of wanted ones that may be missing.
+        wanted, given: state dicts of the model and of the checkpoint.
+        optional: keys that may be missing.
     """
     missing = sorted(wanted.keys() - given.keys() - set(optional))
     unexpected = sorted(given.keys() - wanted.keys())
@@ -81,11 +82,11 @@ def differences(
 
 
 def describe_key_mismatch(missing: Sequence[str], unexpected: Sequence[str], other: Sequence[str]) -> str:
-    """Description of missing, unexpected and mismatched keys of a model's weights; '' if there are none."""
+    """Describe lists of missing, unexpected and mismatched keys; '' if all are empty."""
     kinds = (('missing', missing), ('unexpected', unexpected), ('of another shape', other))
     return ', '.join(f'{len(names)} {kind} ({shorten_list(names)})' for kind, names in kinds if names)
 
 
 def shorten_list(names: Sequence[object]) -> str:
-    """The first names of a list."""
+    """The first names of a list as text."""
     return ', '.join(map(str, names[:_NAMED])) + (', …' if len(names) > _NAMED else '')

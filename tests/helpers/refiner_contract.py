@@ -147,5 +147,5 @@ class RefinerContract:
             refiner.refine(photograph(), np.ones((50, 128), bool))
         with pytest.raises(ValueError, match='NaN'):
             refiner.refine(photograph(), np.full((96, 128), np.nan))
-        with pytest.raises(ValueError, match=r'one value per mask, \(3,\), got shape \(2,\)'):
+        with pytest.raises(ValueError, match=r'shape \(3,\), one value per mask, got \(2,\)'):
             refiner.refine(photograph(), rough_masks(), labels=np.zeros(2, int))

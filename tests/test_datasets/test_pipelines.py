@@ -325,7 +325,7 @@ def test_bad_coarse_masks_are_refused(scenes):
         ),
         (sample_of(scenes, 0), dict(path='cams', kind='cams'), 'expected "keys" .* beside "high_res"'),
         (sample_of(scenes, 1), dict(path='cams', kind='cams'), 'scene_1.npy: scores contain NaN'),
-        (sample_of(scenes, 2), dict(path='cams', kind='cams'), 'maps are 40x30 .* image 40x60'),
+        (sample_of(scenes, 2), dict(path='cams', kind='cams'), 'maps are 40x30 .* image is 40x60'),
     ):
         load = LoadCoarseMasks(**{**options, 'path': folder / options['path']})
         with pytest.raises(ValueError, match=message):

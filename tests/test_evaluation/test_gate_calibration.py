@@ -109,7 +109,7 @@ def test_masks_that_teach_nothing_are_refused() -> None:
         GateData.from_records([{'coarse_iou': 1}])
     gated = records()
     gated[3]['accepted'] = 'False'
-    with pytest.raises(ValueError, match='a gate was active'):
+    with pytest.raises(ValueError, match='rejected by a gate'):
         GateData.from_records(gated)
     good = [record for record in records() if record['refined_iou'] > 0.5]
     with pytest.raises(ValueError, match='0 lost: give more masks'):

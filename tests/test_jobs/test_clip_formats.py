@@ -261,7 +261,7 @@ def test_files_that_do_not_fit(tmp_path):
     ):
         with pytest.raises(error, match=message):
             open_clips(tmp_path / name, tmp_path / 'frames')
-    for content, message in ((short, 'must be a list of 3, one per frame .*, got 1 of them'), (empty, 'has no mask')):
+    for content, message in ((short, 'must be a list of 3, .* got 1 of them'), (empty, 'has no mask')):
         source = open_clips(write_json(tmp_path / 'a.json', content), tmp_path / 'frames')
         with pytest.raises(ValueError, match=message):
             source.open(source.tasks[0])

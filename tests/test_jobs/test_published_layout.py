@@ -34,5 +34,5 @@ def test_other_arrays_are_still_refused(published):
     content = torch.load(published, weights_only=True)
     content['state_dict']['backbone.conv1.weight'] = torch.zeros(1)
     torch.save(content, published)
-    with pytest.raises(ValueError, match=r'belongs to another model .* 1 unexpected \(backbone.conv1.weight\)'):
+    with pytest.raises(ValueError, match=r'does not match .* 1 unexpected \(backbone.conv1.weight\)'):
         build_refiner(CONFIG, published, device='cpu')

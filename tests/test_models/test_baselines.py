@@ -118,7 +118,7 @@ def test_cascade_psp_with_the_weights_of_another_network(tmp_path, monkeypatch, 
     package = pytest.importorskip('segmentation_refinement.models.psp.pspnet')
     monkeypatch.setattr(package, 'RefinementModule', FollowsItsInput)
     torch.save({name: torch.ones(3)}, tmp_path / 'model')
-    with pytest.raises(ValueError, match='model belongs to another model than the CascadePSP of the config'):
+    with pytest.raises(ValueError, match='model does not match the CascadePSP of the config'):
         build_refiner({'type': 'CascadePSP'}, tmp_path / 'model', 'cpu')
     torch.save({name: torch.tensor(2.0)}, tmp_path / 'model')
     assert build_refiner({'type': 'CascadePSP'}, tmp_path / 'model', 'cpu').network.scale == 2

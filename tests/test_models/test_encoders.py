@@ -52,7 +52,7 @@ def test_weights_of_a_file_by_timms_names(tmp_path):
 
 def test_weights_of_another_model_are_refused(tmp_path):
     torch.save(timm.create_model('resnet18').state_dict(), tmp_path / 'resnet18.pth')
-    with pytest.raises(ValueError, match=r"does not hold the weights of the timm model 'tf_efficientnet_lite0'"):
+    with pytest.raises(ValueError, match=r"does not contain weights of the timm model 'tf_efficientnet_lite0'"):
         MODELS.build({**LITE0, 'weights': str(tmp_path / 'resnet18.pth')})
 
 

@@ -88,7 +88,7 @@ def test_checkpoint_of_another_model(tmp_path: Path, weights: dict) -> None:
     with pytest.raises(ValueError) as refusal:
         load_weights(refiner, save(other, tmp_path / 'w.pth'))
     message = str(refusal.value)
-    assert 'w.pth belongs to another model than the SegRefiner of the config' in message
+    assert 'w.pth does not match the SegRefiner of the config' in message
     assert f'1 missing ({names[0]})' in message and '1 unexpected (head.weight)' in message
     assert f'1 of another shape ({names[1]} (3, 5) instead of {tuple(weights[names[1]].shape)})' in message
     with pytest.raises(ValueError, match=rf'{len(weights)} missing \(.*, …\), 1 unexpected \(threshold\)'):
@@ -104,7 +104,7 @@ def test_configs_that_are_none(tmp_path: Path) -> None:
     (tmp_path / 'leaves.py').write_text('raise SystemExit(0)\n', encoding='utf-8')
     with pytest.raises(ValueError, match='leaves.py cannot be read .SystemExit: 0'):
         build_refiner(tmp_path / 'leaves.py')
-    with pytest.raises(ValueError, match='must be of a refiner, a subclass of BaseRefiner, got DenoiseUNet'):
+    with pytest.raises(ValueError, match='must describe a refiner .BaseRefiner., got DenoiseUNet'):
         build_refiner(SMALL['denoiser'])
 
 

@@ -110,7 +110,7 @@ def test_learns_to_follow_the_image():
 
 
 def test_widths_must_fit_the_encoder():
-    with pytest.raises(ValueError, match='one width per level of the encoder, 5, got 2'):
+    with pytest.raises(ValueError, match='one value for each of 5 encoder levels, got 2'):
         build(denoiser={'type': 'PyramidDenoiser', 'in_channels': 6, 'widths': (32, 32)})
 
 

@@ -173,8 +173,8 @@ def test_the_photograph_has_room_for_other_masks() -> None:
 @pytest.mark.parametrize(
     ('answer', 'message'),
     [
-        (lambda masks: None, 'must answer a list of 1 proposals, one per image, got NoneType'),
-        (lambda masks: [], 'must answer a list of 1 proposals, one per image, got 0 of them'),
+        (lambda masks: None, 'must return a list of 1 proposals, one per image, got NoneType'),
+        (lambda masks: [], 'must return a list of 1 proposals, one per image, got 0 of them'),
         (lambda masks: ['ab'], 'masks proposed by Wrong must be bool .2, 8, 9. .N, H, W., got NoneType'),
         (lambda masks: [(masks[:1], np.ones(1))], r'must be bool \(2, 8, 9\) \(N, H, W\), got bool \(1, 8, 9\)'),
         (lambda masks: [(masks[:, 1:], np.ones(2))], r'got bool \(2, 7, 9\)'),

@@ -33,10 +33,10 @@ def test_files_that_are_no_checkpoint(tmp_path: Path, weights: dict) -> None:
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], whole[:-100], b'', b'some text\n', b'\x89PNG\r\n', b'{"a": 1}'):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match='w.pth is not a PyTorch checkpoint, or a damaged one'):
+        with pytest.raises(ValueError, match='w.pth is not a PyTorch checkpoint, or it is damaged'):
             read_state_dict(path)
     for content in ([1, 2], {'meta': 1}, {}, {'state_dict': {}}):
-        with pytest.raises(ValueError, match='w.pth holds no weights: expected a state dict'):
+        with pytest.raises(ValueError, match='w.pth contains no weights: expected a state dict'):
             read_state_dict(save(content, path))
     with pytest.raises(FileNotFoundError, match='checkpoint .*nowhere.pth does not exist'):
         read_state_dict(tmp_path / 'nowhere.pth')
@@ -54,7 +54,7 @@ class _Trap:
 
 def test_code_in_a_checkpoint_is_not_run(tmp_path: Path, weights: dict) -> None:
     checkpoint = save({'state_dict': weights, 'meta': _Trap(tmp_path / 'trapped')}, tmp_path / 'w.pth')
-    with pytest.raises(ValueError, match='Python objects besides arrays, which could run code'):
+    with pytest.raises(ValueError, match='Python objects besides tensors, which could run code'):
         read_state_dict(checkpoint)
     assert not (tmp_path / 'trapped').exists()
 

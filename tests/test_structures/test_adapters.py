@@ -71,7 +71,7 @@ def test_rle_that_cannot_be_used(det):
 @pytest.mark.parametrize(
     ('given', 'sentence'),
     [
-        (masks()[0], r'expected shape \(N, H, W\), one mask per prediction, got \(6, 8\)'),
+        (masks()[0], r'expected shape \(N, H, W\) with one mask per prediction, got \(6, 8\)'),
         (torch.from_numpy(masks()[:, None]), r'expected shape \(N, H, W\) .* got \(2, 1, 6, 8\)'),
         ([encode_rle(masks()[0]), encode_rle(masks()[1, :, :5])], r'same size, .* got \[\(6, 5\), \(6, 8\)\]'),
         ([masks()[0], masks()[1, :5]], r'same size, .* got \[\(5, 8\), \(6, 8\)\]'),

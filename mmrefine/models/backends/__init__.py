@@ -1,4 +1,4 @@
-"""Promptable segmentation models behind one interface; their packages are imported when one is built."""
+"""Promptable segmentation models with a common interface; their packages are imported when a model is built."""
 
 from mmrefine.models.backends.base_backend import PromptBackend, PromptFeatures
 from mmrefine.models.backends.feature_cache import FeatureCache

@@ -27,9 +27,9 @@ class PromptFeatures:
     """Features of one image.
 
     Attributes:
-        frame: where the image lies in the model's input.
-        embedding: (C, h, w), the image embedding that prompts attend to.
-        extras: further inputs of the backend's decoder, by name, without a batch axis.
+        frame: position of the image in the model's input.
+        embedding: (C, h, w), the image embedding.
+        extras: further inputs of the backend's decoder by name, without a batch axis.
     """
 
     frame: InputFrame
@@ -37,7 +37,7 @@ class PromptFeatures:
     extras: Mapping[str, Tensor] = field(default_factory=dict)
 
     def to(self, *args, **kwargs) -> PromptFeatures:
-        """The same with all tensors moved or cast, as :meth:`torch.Tensor.to`."""
+        """Move or cast all tensors, see :meth:`torch.Tensor.to`."""
         return replace(
             self,
             embedding=self.embedding.to(*args, **kwargs),
@@ -46,11 +46,11 @@ class PromptFeatures:
 
 
 class PromptBackend(nn.Module, metaclass=ABCMeta):
-    """Promptable segmentation model with frozen weights, always in evaluation mode, without state.
+    """Base class of promptable segmentation models: stateless, with frozen weights, always in evaluation mode.
 
     Attributes:
         input_hw: size of the model's input in pixels.
-        prompt_hw: size of its mask prompts, which is that of its output logits.
+        prompt_hw: size of mask prompts and of output logits.
         segmenter: name of the attribute with the package's model.
     """
 
@@ -78,9 +78,9 @@ class PromptBackend(nn.Module, metaclass=ABCMeta):
         """Decode N prompts of one image.
 
         Args:
-            features: of :meth:`encode`.
+            features: features from :meth:`encode`.
             points: (N, P, 2), (x, y) pixels of the image.
-            labels: (N, P), 1 for the object, 0 for the background, -1 for no point.
+            labels: (N, P), 1 positive, 0 negative, -1 no point.
             boxes: (N, 4), (x1, y1, x2, y2) pixels of the image.
             mask_inputs: (N, 1, *prompt_hw) logits.
 
@@ -88,7 +88,7 @@ class PromptBackend(nn.Module, metaclass=ABCMeta):
             mask logits (N, M, *prompt_hw) and predicted IoU (N, M).
 
         Raises:
-            ValueError: no prompt at all, or points without labels.
+            ValueError: there is no prompt, or points have no labels.
         """
 
     @property
@@ -110,9 +110,9 @@ class PromptBackend(nn.Module, metaclass=ABCMeta):
         return F.interpolate(logits, frame.image_hw, mode='bilinear', align_corners=False)[:, 0]
 
     def fingerprint(self) -> str:
-        """Digest of everything that determines the features of an image: the weights, and how they are run.
+        """Digest of everything that features of an image depend on: weights and settings.
 
-        The head that predicts IoU has no part in them, and may be adapted.
+        The IoU head is excluded: it does not change features, and may be adapted.
         """
         head = {id(tensor) for tensor in self.iou_head.state_dict(keep_vars=True).values()}
         others = {name: array for name, array in self.state_dict(keep_vars=True).items() if id(array) not in head}

@@ -26,9 +26,9 @@ class OfficialCheckpoint:
     """A published checkpoint.
 
     Attributes:
-        url: where it comes from.
-        size: in bytes, if known.
-        md5: its digest, if known.
+        url: its URL.
+        size: its size in bytes, if known.
+        md5: its MD5 digest, if known.
     """
 
     url: str
@@ -66,13 +66,12 @@ def fetch_checkpoint(source: str | os.PathLike) -> Path:
     """Local path of a checkpoint, which is downloaded if necessary.
 
     Args:
-        source: a path, or an http(s) address: the file is then looked for in torch's cache directory
-            (``torch.hub.get_dir()``, which ``TORCH_HOME`` moves) and downloaded where it is not there. Size and digest
-            are checked each time.
+        source: a path, or a URL: the file is then downloaded to torch's cache directory (``torch.hub.get_dir()``, set
+            by ``TORCH_HOME``) unless it is there. Size and digest are verified each time.
 
     Raises:
-        FileNotFoundError: no such file, or it cannot be downloaded.
-        ValueError: what was downloaded or found in the cache is not the published file.
+        FileNotFoundError: the file does not exist, or cannot be downloaded.
+        ValueError: the file is not the published one.
     """
     source = os.fspath(source)
     if not source.startswith(('https://', 'http://')):
@@ -90,15 +89,15 @@ def fetch_checkpoint(source: str | os.PathLike) -> Path:
 
 
 def load_checkpoint(model: nn.Module, source: str | os.PathLike) -> None:
-    """Load weights into a model; every array must be present and of the right shape.
+    """Load weights into a model (strict).
 
     Args:
-        model: of the same architecture.
+        model: a model of the same architecture.
         source: see :func:`fetch_checkpoint`.
 
     Raises:
         FileNotFoundError, ValueError: see :func:`fetch_checkpoint` and
-            :func:`~mmrefine.models.state_dicts.read_state_dict`; or the weights are those of another architecture.
+            :func:`~mmrefine.models.state_dicts.read_state_dict`; or keys are missing, unexpected or mismatched.
     """
     path = fetch_checkpoint(source)
     weights = read_state_dict(path)
@@ -112,14 +111,14 @@ def load_checkpoint(model: nn.Module, source: str | os.PathLike) -> None:
 
 
 def _cache_name(url: str) -> str:
-    """Last part of a URL, with a digest of the URL unless it is a published one."""
+    """Last part of a URL, with a digest of the URL unless it is that of a published checkpoint."""
     name = Path(urlparse(url).path)
     mark = '' if url in _OFFICIAL else f'-{hashlib.sha256(url.encode()).hexdigest()[:8]}'
     return f'{name.stem}{mark}{name.suffix}'
 
 
 def _download(official: OfficialCheckpoint, target: Path) -> None:
-    """Download to a temporary file, verify it, rename it, and write its digest beside it."""
+    """Download to a temporary file, verify it, rename it, and store its digest."""
     advice = f'download it from {official.url} and put it at {target}, or give the path of your copy as checkpoint'
     try:
         with whole_path(target, shared=True) as part:
@@ -139,7 +138,7 @@ def _digest_path(target: Path) -> Path:
 
 
 def _difference(official: OfficialCheckpoint, path: Path) -> str:
-    """Difference of a file from the published or downloaded one; '' if none is known."""
+    """How a file differs from the published or downloaded one; '' if no difference is known."""
     size = path.stat().st_size
     if official.size is not None and size != official.size:
         return f'has {size} bytes instead of {official.size}: it is incomplete, or another file'

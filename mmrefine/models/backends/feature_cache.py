@@ -21,18 +21,18 @@ _EMBEDDING, _KEY = 'embedding', 'key'
 class FeatureCache:
     """Cache folder of features in half precision, one file per image and model.
 
-    A file's name is the digest of the image's pixels and of all that decides its features; it is written under another
-    name first, so that processes may share a folder. What is read last stays longest. A file that cannot be read is
-    computed again. Features are the same whether they come from the cache or not: both go through half precision.
+    The name of a file is a digest of the image and of everything that its features depend on. Files are written
+    atomically, so that processes can share a folder. Files that cannot be read are computed again. Features are
+    always rounded to half precision, whether they come from the cache or not.
 
     Args:
-        folder: made if need be.
-        max_bytes: the files used longest ago are deleted above this size of all files together.
+        folder: folder of the cache, created if necessary.
+        max_bytes: maximum total size; the least recently used files are deleted.
     """
 
     def __init__(self, folder: str | os.PathLike, max_bytes: int = 10 * 2**30):
         if max_bytes <= 0:
-            raise ValueError(f'max_bytes must be positive, got {max_bytes}; to use no cache leave it out.')
+            raise ValueError(f'max_bytes must be positive, got {max_bytes}; use cache=None for no cache.')
         self.folder = Path(folder)
         self.max_bytes = max_bytes
         self._known: tuple[tuple[int, int], str] | None = None
@@ -46,7 +46,7 @@ class FeatureCache:
             maps = {_EMBEDDING: features.embedding, **features.extras}
             maps = {name: values.to(torch.float16) for name, values in maps.items()}
             if not all(values.isfinite().all() for values in maps.values()):
-                return features  # too large for half precision: not kept
+                return features  # out of the range of half precision: not cached
             self._write(path, maps)
         maps = {name: values.to(backend.device, torch.float32) for name, values in maps.items()}
         return PromptFeatures(backend.frame(image.shape[:2]), maps.pop(_EMBEDDING), maps)
@@ -57,7 +57,7 @@ class FeatureCache:
         return self.folder / f'{digest.hexdigest()}.npz'
 
     def _fingerprint(self, backend: PromptBackend) -> str:
-        """Fingerprint of the backend, computed again only after its weights were changed."""
+        """Fingerprint of the backend, which is computed again only after its weights have changed."""
         state = id(backend), sum(parameter._version for parameter in backend.parameters())
         if self._known is None or self._known[0] != state:
             self._known = state, backend.fingerprint()

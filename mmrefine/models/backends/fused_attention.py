@@ -12,11 +12,11 @@ _BIAS_BYTES = 256 * 2**20
 class FusedAttention(nn.Module):
     """Multi-head attention over (B, h, w, C) with decomposed relative positions.
 
-    The positions enter as an additive mask of the fused kernel. As that mask has a row per query and a column per key,
-    heads are computed a few at a time where it would be large.
+    Relative positions are the additive attention mask of the fused kernel. Its size is the number of queries times the
+    number of keys, so heads are computed a few at a time if it is large.
 
     Args:
-        attention: the package's module; its parameters are shared, under the same names.
+        attention: the package's module, whose parameters are shared under the same names.
     """
 
     def __init__(self, attention: nn.Module):
@@ -54,7 +54,7 @@ def fuse_attention(encoder: nn.Module) -> None:
 def _relative(table: Tensor, size: int) -> Tensor:
     """(size, size, C): the entry of a table of 2 size - 1 offsets for every pair of positions."""
     if len(table) != 2 * size - 1:
-        raise ValueError(f'the encoder was built for another input size: {len(table)} offsets for {size} positions.')
+        raise ValueError(f'expected {2 * size - 1} relative positions for {size} cells, got {len(table)}.')
     position = torch.arange(size, device=table.device)
     return table[position[:, None] - position[None, :] + size - 1]
 

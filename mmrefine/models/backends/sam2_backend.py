@@ -26,11 +26,11 @@ class SAM2Backend(PromptBackend):
     """SAM 2 with a Hiera encoder; images are stretched to a square.
 
     Args:
-        config: one of the package's own, 'sam2' or 'sam2.1' and the size: 'sam2.1_hiera_t' ('s', 'b+', 'l').
-        checkpoint: path or address of the weights, see
+        config: config of the sam2 package, such as 'sam2.1_hiera_t' ('sam2' or 'sam2.1'; 't', 's', 'b+' or 'l').
+        checkpoint: path or URL of the weights, see
             :func:`~mmrefine.models.backends.checkpoints.fetch_checkpoint`; None: random weights.
-        overrides: of the config, in hydra's syntax.
-        encoder_dtype: 'float32'; or 'bfloat16' or 'float16', in which the encoder runs under autocast.
+        overrides: overrides of the config in hydra's syntax.
+        encoder_dtype: 'float32', or 'bfloat16' or 'float16' for autocast of the encoder.
     """
 
     segmenter = 'sam2'
@@ -87,7 +87,7 @@ class SAM2Backend(PromptBackend):
         mask_inputs: np.ndarray | None = None,
     ) -> tuple[Tensor, Tensor]:
         self._check_prompts(points, labels, boxes, mask_inputs)
-        if boxes is not None:  # SAM 2 takes a box as two points of their own labels, before the others
+        if boxes is not None:  # in SAM 2 a box is two points with labels of their own, before other points
             corners = boxes.reshape(-1, 2, 2)
             corner_labels = np.broadcast_to(_BOX_CORNERS, (len(boxes), 2))
             points = corners if points is None else np.concatenate([corners, points], axis=1)

@@ -43,13 +43,13 @@ class SAMBackend(PromptBackend):
     """SAM with a ViT encoder.
 
     Args:
-        arch: 'vit_b', 'vit_l' or 'vit_h'; or the sizes of another SAM: ``embed_dim``, ``depth``, ``num_heads`` and
-            ``global_attn_indexes`` of the encoder, and any of ``image_size``, ``patch_size``, ``mlp_ratio``,
+        arch: 'vit_b', 'vit_l' or 'vit_h'; or a dict of sizes with ``embed_dim``, ``depth``, ``num_heads`` and
+            ``global_attn_indexes`` of the encoder, and optionally ``image_size``, ``patch_size``, ``mlp_ratio``,
             ``window_size``, ``prompt_dim``, ``decoder_heads``, ``decoder_mlp_dim`` and ``iou_head_dim``.
-        checkpoint: path or address of the weights, see
+        checkpoint: path or URL of the weights, see
             :func:`~mmrefine.models.backends.checkpoints.fetch_checkpoint`; None: random weights.
-        encoder_dtype: 'float32'; or 'bfloat16' or 'float16', in which the encoder runs under autocast.
-        fused: whether the encoder's attention uses PyTorch's fused kernel; features agree up to rounding.
+        encoder_dtype: 'float32', or 'bfloat16' or 'float16' for autocast of the encoder.
+        fused: whether the encoder uses PyTorch's fused attention; except for rounding, features are the same.
     """
 
     segmenter = 'sam'
@@ -191,5 +191,5 @@ def _resolve(arch: str | Mapping[str, Any]) -> dict[str, Any]:
     unknown = sorted(arch.keys() - _SIZES.keys() - _ENCODERS['vit_b'].keys())
     missing = sorted(_ENCODERS['vit_b'].keys() - arch.keys())
     if unknown or missing:
-        raise ValueError(f'the sizes of a SAM lack {missing or "nothing"} and have the unknown {unknown or "nothing"}.')
+        raise ValueError(f'arch lacks the sizes {missing or "(none)"} and has the unknown sizes {unknown or "(none)"}.')
     return {**_SIZES, **arch}

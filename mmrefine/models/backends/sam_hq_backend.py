@@ -15,10 +15,10 @@ from mmrefine.registry import MODELS
 
 @MODELS.register_module()
 class SAMHQBackend(SAMBackend):
-    """HQ-SAM: every output of SAM plus the logits of the high-quality token, as its authors add them.
+    """HQ-SAM: to each output of SAM, the logits of the high-quality token are added, as by its authors.
 
-    Arguments as :class:`SAMBackend`. What the package fuses for every prompt, the early ViT features with the
-    embedding, is done once per image here and kept with the features.
+    Arguments are those of :class:`SAMBackend`. The package fuses early ViT features with the embedding for every
+    prompt; here this is done once per image, and stored with the features.
     """
 
     package, install = 'segment_anything_hq', 'pip install segment-anything-hq timm'

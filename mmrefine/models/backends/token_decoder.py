@@ -1,14 +1,14 @@
-"""segment-anything's mask decoder with its own weights, reordered for many masks of one image.
+"""segment-anything's mask decoder with the same weights, optimized for many masks of one image.
 
-The package keeps feature maps as images; here they stay rows of tokens, which changes no number beyond rounding:
+The package stores feature maps as images; here they are sequences of tokens. Except for rounding, results are the same:
 
-- convolutions of kernel and stride 2, and their transposes, are matrix products over tokens, and only the finished
-  logits are put back into pixel order;
-- what the positions of the image contribute to queries and keys is the same for all masks, so it is computed once;
-- the three projections of the image tokens in a layer are one product, and in the first layer only the part that
-  differs between masks, the 16 channels of the mask prompt, is projected for each.
+- convolutions with kernel and stride 2, and their transposes, are matrix products over tokens, and only the final
+  logits are reordered to pixels;
+- the contribution of image positions to queries and keys is the same for all masks and is computed once;
+- the three projections of image tokens in a layer are one product, and in the first layer only the part that differs
+  between masks, the 16 channels of the mask prompt, is projected for each mask.
 
-Legend: N masks, T prompt tokens, L = h w image tokens, C channels, D channels inside of an attention, M outputs.
+Legend: N masks, T prompt tokens, L = h w image tokens, C channels, D channels inside an attention layer, M outputs.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def decode_masks(
     prompts: nn.Module,
     decoder: nn.Module,
 ) -> tuple[Tensor, Tensor]:
-    """Multimask outputs of a SAM for N prompts of one image, or for one prompt of each of N images.
+    """Multimask outputs of SAM for N prompts of one image, or for one prompt of each of N images.
 
     Args:
-        embedding: (C, h, w) of the image, or (N, C, h, w).
+        embedding: (C, h, w), the image embedding, or (N, C, h, w).
         positions: (1, C, h, w), the prompt encoder's dense positions.
         sparse: (N, T, C), the embedded points and boxes.
         mask_inputs: (N, 1, 4h, 4w) logits, or None.
@@ -57,7 +57,7 @@ def decode_masks(
 
 
 def mask_tokens(mask_inputs: Tensor, layers: nn.Sequential) -> tuple[Tensor, nn.Conv2d]:
-    """Mask prompts (N, 1, 4h, 4w) as tokens (N, L, 16), and the 1x1 convolution that would expand them to C."""
+    """Mask prompts (N, 1, 4h, 4w) as tokens (N, L, 16), and the 1x1 convolution that expands them to C channels."""
     first, norm1, act1, second, norm2, act2, expand = layers
     count, _, height, width = mask_inputs.shape
     cells = mask_inputs.view(count, height // 4, 2, 2, width // 4, 2, 2)  # token row, outer, inner; the same in columns
@@ -73,9 +73,9 @@ def two_way(
     """The two-way transformer on prompt tokens (N, T, C) and image tokens.
 
     Args:
-        image: (L, C), what all masks share, or (N, L, C).
+        image: image tokens, (L, C) if all masks share them, or (N, L, C).
         positions: (L, C).
-        private: of :func:`mask_tokens`, what the masks add to ``image``; or None.
+        private: output of :func:`mask_tokens`, which is added to ``image``; or None.
 
     Returns:
         prompt tokens (N, T, C) and image tokens (N, L, C).
@@ -107,7 +107,7 @@ def two_way(
 
 
 def _fuse(*projections: tuple[nn.Linear, Tensor | None]) -> tuple[Tensor, Tensor]:
-    """One weight for several projections of the image tokens, and what positions and biases add to them, (L, D)."""
+    """One weight for several projections of image tokens, and the contribution of positions and biases, (L, D)."""
     length = next(len(positions) for _, positions in projections if positions is not None)
     position_codes = [
         layer.bias.expand(length, -1) if positions is None else layer(positions) for layer, positions in projections
@@ -130,7 +130,7 @@ def _first_projection(
 
 
 def upscaled(image: Tensor, layers: nn.Sequential) -> Tensor:
-    """Image tokens (N, L, C) upscaled four times, as (N, L, 16, C / 8): the pixels of a token, outer before inner."""
+    """Upscale image tokens (N, L, C) four times to (N, L, 16, C / 8), the pixels of each token, outer before inner."""
     first, norm, act1, second, act2 = layers
     x = act1(_norm(_sub_pixels(image, first), norm))
     return act2(_sub_pixels(x, second).flatten(2, 3))
@@ -147,7 +147,7 @@ def _norm(x: Tensor, norm: nn.Module) -> Tensor:
 
 
 def _sub_pixels(x: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
-    """A transposed convolution of kernel and stride 2: (..., C_in) to the four pixels of a token, (..., 4, C_out)."""
+    """Transposed convolution with kernel and stride 2: (..., C_in) to the four pixels of a token, (..., 4, C_out)."""
     weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)
     return F.linear(x, weight, layer.bias.repeat(4)).unflatten(-1, (4, -1))
 

@@ -1,4 +1,4 @@
-"""Networks that predict the ground-truth mask from a partly coarse one."""
+"""Denoising networks, which predict the ground-truth mask from a partly coarse mask."""
 
 from mmrefine.models.denoisers.denoise_unet import DenoiseUNet
 from mmrefine.models.denoisers.pyramid_denoiser import PyramidDenoiser

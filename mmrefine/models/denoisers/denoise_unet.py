@@ -19,12 +19,12 @@ _NORM_GROUPS = 32
 
 
 class ResBlock(nn.Module):
-    """Residual block of two normalized 3x3 convolutions, conditioned on the timestep's embedding.
+    """Residual block of two normalized 3x3 convolutions, conditioned on the timestep embedding.
 
     Args:
-        in_channels, out_channels: widths, multiples of 32.
-        embed_channels: width of the step embedding.
-        dropout: probability before the second convolution.
+        in_channels, out_channels: numbers of channels, multiples of 32.
+        embed_channels: channels of the timestep embedding.
+        dropout: dropout probability before the second convolution.
     """
 
     def __init__(self, in_channels: int, out_channels: int, embed_channels: int, dropout: float = 0.0):
@@ -63,7 +63,7 @@ class AttentionBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch, channels, h, w = x.shape
         flat = x.reshape(batch, channels, h * w)
-        # Channels lie as heads of (query, key, value), the layout of the published weights.
+        # Channels are ordered as heads of (query, key, value), as in the published weights.
         heads = self.qkv(self.norm(flat)).reshape(batch, self.num_heads, 3, channels // self.num_heads, h * w)
         query, key, value = heads.transpose(-1, -2).unbind(2)
         mixed = F.scaled_dot_product_attention(query, key, value)
@@ -72,7 +72,7 @@ class AttentionBlock(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Half the resolution by a strided convolution."""
+    """Downsampling by two with a strided convolution."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -83,7 +83,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Twice the resolution by nearest neighbours and a convolution."""
+    """Upsampling by two with nearest neighbours and a convolution."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -94,7 +94,7 @@ class Upsample(nn.Module):
 
 
 class StepSequential(nn.Sequential):
-    """Sequence that passes the timestep's embedding to its residual blocks."""
+    """``Sequential`` that passes the timestep embedding to its residual blocks."""
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         for layer in self:
@@ -104,23 +104,23 @@ class StepSequential(nn.Sequential):
 
 @MODELS.register_module()
 class DenoiseUNet(BaseModule):
-    """U-Net from an image, a partly coarse mask and the timestep to logits of the ground-truth mask.
+    """U-Net that predicts logits of the ground-truth mask from an image, a partly coarse mask and the timestep.
 
-    The defaults are the published network: 118,604,673 parameters, 256 x 256 input.
+    The defaults are those of the published network, with 118,604,673 parameters and 256 x 256 input.
 
     Args:
-        in_channels: image, mask and any further input channels.
+        in_channels: channels of image, mask and further inputs.
         out_channels: logits per pixel.
-        model_channels: width of the first level, a multiple of 32.
-        channel_mult: width of each level as a multiple of ``model_channels``.
+        model_channels: channels of the first level, a multiple of 32.
+        channel_mult: channels of each level as multiples of ``model_channels``.
         num_res_blocks: residual blocks per level.
         num_heads: attention heads.
-        attention_strides: strides (relative to the first level) at which there is self-attention.
+        attention_strides: strides, relative to the first level, at which there is self-attention.
         num_steps: number T of timesteps, the size of the learned embedding.
-        dropout: probability in the residual blocks.
-        patch_size: pixels per side that are folded into the channels before the first level and unfolded after the
-            last: a cheap way to a large input for small models. 1 is the published network.
-        init_cfg: as in mmengine.
+        dropout: dropout probability in the residual blocks.
+        patch_size: side of the patches that are folded into channels before the first level and unfolded after the
+            last, for small models with a large input. 1 in the published network.
+        init_cfg: see mmengine's ``BaseModule``.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ class DenoiseUNet(BaseModule):
         return F.pixel_shuffle(self.out(self.features(x, t)[-1]), self.patch_size)
 
     def features(self, x: Tensor, t: Tensor) -> list[Tensor]:
-        """Decoder features of every level, from the coarsest to the finest, from which logits are computed."""
+        """Decoder features of all levels, from the coarsest to the finest, from which logits are computed."""
         if x.shape[1] != self.in_channels or x.shape[2] % self.stride or x.shape[3] % self.stride:
             raise ValueError(
                 f'DenoiseUNet expects (B, {self.in_channels}, h, w) with h and w multiples of {self.stride}, '

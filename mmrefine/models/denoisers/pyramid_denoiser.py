@@ -1,4 +1,4 @@
-"""A light denoiser on the features of an image encoder: the encoder runs once per crop, this network once per timestep.
+"""Light denoiser on the features of an image encoder, which runs once per crop, and this network once per timestep.
 
 Legend: B masks, h and w the network's input size in pixels, C channels. Levels go from fine (stride 2) to coarse.
 """
@@ -18,7 +18,7 @@ _STRIDE = 2
 
 
 class _ResBlock(nn.Module):
-    """Residual block of two convolutions with batch norm, scaled and shifted between them by the timestep."""
+    """Residual block of two convolutions with batch norm, with scale and shift between them by the timestep."""
 
     def __init__(self, channels: int, embed_channels: int):
         super().__init__()
@@ -39,15 +39,16 @@ class _ResBlock(nn.Module):
 
 @MODELS.register_module()
 class PyramidDenoiser(BaseModule):
-    """A small U-Net over the partly coarse mask that adds the image encoder's features at every level of its encoder.
+    """Small U-Net on the partly coarse mask, to which the image encoder's features are added at every level.
 
     Args:
-        in_channels: of the full-resolution input: RGB, mask and cues.
+        in_channels: channels of the full-resolution input: RGB, mask and cues.
         feature_channels: channels of the encoder's levels, at strides 2, 4, 8, ...
-        widths: channels of the U-Net's levels, as many.
-        attention_levels: how many of the coarsest levels have self-attention with ``num_heads`` heads.
+        widths: channels of the U-Net's levels, one for each level of the encoder.
+        attention_levels: number of the coarsest levels that have self-attention.
+        num_heads: attention heads.
         num_steps: number T of timesteps.
-        embed_channels: width of the embedding of the timestep.
+        embed_channels: channels of the timestep embedding.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class PyramidDenoiser(BaseModule):
         super().__init__(init_cfg)
         if len(feature_channels) != len(widths):
             raise ValueError(
-                f'widths must give one width per level of the encoder, {len(feature_channels)}, got {len(widths)}.'
+                f'widths must have one value for each of {len(feature_channels)} encoder levels, got {len(widths)}.'
             )
         self.time_embed = nn.Embedding(num_steps, embed_channels)
         self.stem = nn.Conv2d(in_channels * _STRIDE**2, widths[0], 3, padding=1)

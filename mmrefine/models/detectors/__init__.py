@@ -1,6 +1,7 @@
-"""Components for MMDetection's models; import this module in a config, ``custom_imports = dict(imports=[...])``.
+"""Components for MMDetection's models.
 
-Unlike the rest of the package they are subclasses of MMDetection's, so they are imported when asked for and not before.
+They are subclasses of MMDetection's classes and therefore not imported with the rest of the package: a config needs
+``custom_imports = dict(imports=['mmrefine.models.detectors'])``.
 """
 
 from mmrefine.compat import setup

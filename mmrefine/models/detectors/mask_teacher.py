@@ -1,7 +1,7 @@
 """Teacher-student training for instance segmentation, with refined masks of the teacher as pseudo labels.
 
-Legend: B images, N instances of one, H and W the size of a view in pixels. A view is the image as a branch of the
-pipeline has resized, flipped or rotated it; its ``homography_matrix`` leads from the image to the view.
+Legend: B images, N instances of one, H and W the size of a view in pixels. A view is the image after the augmentation
+of a branch of the pipeline; its ``homography_matrix`` maps the image to the view.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class PseudoLabelStats(NamedTuple):
     """Statistics of the pseudo labels of one batch.
 
     Attributes:
-        num_labels: pseudo labels of the student.
-        mean_quality: of these, the refiner's mean quality estimate; 0 without any.
-        best_score: highest confidence of any of the teacher's predictions; 0 without any.
+        num_labels: number of pseudo labels for the student.
+        mean_quality: mean of the refiner's quality estimates of these; 0 without any.
+        best_score: maximum confidence of the teacher's predictions; 0 without any.
     """
 
     num_labels: int
@@ -43,24 +43,24 @@ class PseudoLabelStats(NamedTuple):
 
 @MODELS.register_module()
 class MaskTeacher(SemiBaseDetector):
-    """MMDetection's semi-supervised framework with refined pseudo masks.
+    """Semi-supervised detector (MMDetection's framework) with refined pseudo masks.
 
-    The teacher predicts on its view of an unlabelled image. What is certain enough is refined against that view,
-    sorted by :class:`~mmrefine.core.pseudo_labels.PseudoLabelFilter`, and warped into the student's view, which may be
-    flipped, scaled or rotated against the teacher's. Boxes are those of the warped masks. The quality estimate is the
-    instance's weight, which :class:`WeightedFCNMaskHead` uses and other heads leave alone.
+    The teacher predicts on its view of an unlabelled image. Predictions with sufficient confidence are refined on that
+    view, filtered by :class:`~mmrefine.core.pseudo_labels.PseudoLabelFilter`, and warped to the student's view, which
+    may be flipped, scaled or rotated. Boxes are those of the warped masks. The refiner's quality estimate is the weight
+    of the instance, which :class:`WeightedFCNMaskHead` uses and other heads ignore.
 
-    The refiner is not part of the model: it is neither trained, nor averaged, nor in checkpoints.
+    The refiner is not part of the model: it is neither trained nor averaged nor saved in checkpoints.
 
     Args:
-        detector: config of a detector with masks, such as Mask R-CNN, SOLOv2 or RTMDet-Ins; of it are made teacher and
-            student.
-        refiner: name of a bundled model, or the config of a refiner; None: masks stay as the teacher predicts them.
+        detector: config of an instance segmenter such as Mask R-CNN, SOLOv2 or RTMDet-Ins, for teacher and student.
+        refiner: name of a bundled model, or the config of a refiner; None: masks are not refined.
         label_filter: keyword arguments of :class:`~mmrefine.core.pseudo_labels.PseudoLabelFilter`.
-        semi_train_cfg: ``sup_weight``, ``unsup_weight`` and ``freeze_teacher`` of MMDetection's framework.
+        semi_train_cfg: ``sup_weight``, ``unsup_weight`` and ``freeze_teacher``, see MMDetection's ``SemiBaseDetector``.
         semi_test_cfg: ``predict_on``, ``'teacher'`` or ``'student'``.
-        data_preprocessor: MMDetection's ``MultiBranchDataPreprocessor``; images must come as BGR, as OpenMMLab loads.
-        init_cfg: as in mmengine.
+        data_preprocessor: MMDetection's ``MultiBranchDataPreprocessor``; images must be loaded as BGR, OpenMMLab's
+            default.
+        init_cfg: see mmengine's ``BaseModule``.
 
     Attributes:
         last_pseudo_labels: :class:`PseudoLabelStats` of the last batch; None before the first.
@@ -79,7 +79,7 @@ class MaskTeacher(SemiBaseDetector):
         super().__init__(
             detector, ConfigDict(semi_train_cfg or {}), ConfigDict(semi_test_cfg or {}), data_preprocessor, init_cfg
         )
-        # Past nn.Module's own bookkeeping, which would train, save and average it.
+        # Not registered as a submodule, which would be trained, saved and averaged.
         object.__setattr__(self, 'refiner', None if refiner is None else build_refiner(refiner, device='cpu'))
         self.label_filter = PseudoLabelFilter(**(label_filter or {}))
         self.last_pseudo_labels: PseudoLabelStats | None = None
@@ -88,18 +88,18 @@ class MaskTeacher(SemiBaseDetector):
     def get_pseudo_instances(
         self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]
     ) -> tuple[list[DetDataSample], dict]:
-        """Predictions of the teacher, refined and sorted, in the teacher's view.
+        """Predictions of the teacher, refined and filtered, in the teacher's view.
 
         Args:
-            batch_inputs: (B, 3, H, W), as the data preprocessor gives them.
-            batch_data_samples: one per image.
+            batch_inputs: (B, 3, H, W), output of the data preprocessor.
+            batch_data_samples: one data sample per image.
 
         Returns:
-            The samples, with ``gt_instances``: ``masks`` (N, H, W) bool array, ``labels``, ``scores``, ``weights`` and
-            ``ignored``; and the ``best_score`` of all predictions.
+            the samples with ``gt_instances``: ``masks`` (N, H, W) bool array, ``labels``, ``scores``, ``weights`` and
+            ``ignored``; and ``best_score``, the maximum confidence of all predictions.
 
         Raises:
-            ValueError: the teacher predicts no masks, or masks of another size than its view.
+            ValueError: the teacher predicts no masks, or masks that do not have the size of its view.
         """
         self.teacher.eval()
         views = [_as_original(sample) for sample in batch_data_samples]
@@ -115,14 +115,14 @@ class MaskTeacher(SemiBaseDetector):
     def project_pseudo_instances(
         self, batch_pseudo_instances: list[DetDataSample], batch_data_samples: list[DetDataSample]
     ) -> list[DetDataSample]:
-        """The teacher's instances in the students' views, without those that are out of view.
+        """Warp the teacher's instances to the student's views; instances outside the view are dropped.
 
         Args:
-            batch_pseudo_instances: from :meth:`get_pseudo_instances`.
+            batch_pseudo_instances: output of :meth:`get_pseudo_instances`.
             batch_data_samples: the same images in the student's view.
 
         Returns:
-            The students' samples, with ``gt_instances`` (``bboxes``, ``labels``, ``scores``, ``weights`` and ``masks``)
+            the student's samples with ``gt_instances`` (``bboxes``, ``labels``, ``scores``, ``weights`` and ``masks``)
             and ``ignored_instances``.
         """
         for teacher, student in zip(batch_pseudo_instances, batch_data_samples, strict=True):
@@ -147,7 +147,7 @@ class MaskTeacher(SemiBaseDetector):
     def loss_by_pseudo_instances(
         self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], batch_info: dict | None = None
     ) -> dict:
-        """The student's losses on the pseudo labels, times ``unsup_weight``, or times 0 if there are none."""
+        """Losses of the student on pseudo labels, times ``unsup_weight``, or times 0 if there are none."""
         weights = torch.cat([sample.gt_instances.weights for sample in batch_data_samples])
         self.last_pseudo_labels = PseudoLabelStats(
             len(weights), weights.mean().item() if len(weights) else 0.0, (batch_info or {}).get('best_score', 0.0)
@@ -157,7 +157,7 @@ class MaskTeacher(SemiBaseDetector):
         return rename_loss_dict('unsup_', reweight_loss_dict(losses, unsup_weight))
 
     def _candidates(self, sample: DetDataSample) -> InstanceData:
-        """Predictions that can become labels or be ignored; the others need no refinement."""
+        """Predictions that can become pseudo labels or ignored objects; only these are refined."""
         instances = sample.pred_instances
         if 'masks' not in instances:
             raise ValueError(
@@ -173,7 +173,7 @@ class MaskTeacher(SemiBaseDetector):
         return instances[instances.scores >= (self.label_filter.min_score if minimum is None else minimum)]
 
     def _refine(self, images: list[np.ndarray], candidates: list[InstanceData]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Refined masks and quality estimates of every image, (N, H, W) bool and (N,)."""
+        """Refined masks (N, H, W) bool and quality estimates (N,) of each image."""
         coarse = [
             instances.masks.cpu().numpy().astype(bool).reshape(-1, *image.shape[:2])
             for instances, image in zip(candidates, images, strict=True)
@@ -185,7 +185,7 @@ class MaskTeacher(SemiBaseDetector):
         return [(result.masks, result.scores) for result in results]
 
     def _sorted(self, instances: InstanceData, masks: np.ndarray, qualities: np.ndarray) -> InstanceData:
-        """Candidates that pass the filter, with ``ignored`` for those in the ignore band."""
+        """Candidates that pass the filter, with ``ignored`` for ignored objects."""
         coarse = instances.masks.cpu().numpy().astype(bool).reshape(masks.shape)
         areas_px = np.count_nonzero(masks, axis=(1, 2))
         scores = instances.scores.cpu().numpy()
@@ -201,7 +201,7 @@ class MaskTeacher(SemiBaseDetector):
         )
 
     def _view_image(self, inputs: Tensor, size_hw: tuple[int, int]) -> np.ndarray:
-        """A teacher's view, (H, W, 3) uint8 RGB, of its (3, H, W) input to the network."""
+        """Image of a teacher's view, (H, W, 3) uint8 RGB, from its (3, H, W) network input."""
         preprocessor = self.data_preprocessor.data_preprocessor
         if preprocessor._enable_normalize:
             inputs = inputs * preprocessor.std + preprocessor.mean
@@ -212,10 +212,10 @@ class MaskTeacher(SemiBaseDetector):
 
 
 def _as_original(sample: DetDataSample) -> DetDataSample:
-    """The sample of a view as if the view were the original image.
+    """The sample of a view with the view as the original image.
 
-    Without rescaling heads differ (SOLOv2 predicts in the original size, RTMDet-Ins in that of the padded batch); with
-    it all predict in the size of the original, here the view.
+    Without rescaling, sizes of predicted masks differ between heads (SOLOv2: original size, RTMDet-Ins: padded batch);
+    with rescaling, all heads predict in the original size, here that of the view.
     """
     view = sample.new()
     view.set_metainfo({'ori_shape': sample.img_shape[:2], 'scale_factor': (1.0, 1.0)})
@@ -223,7 +223,7 @@ def _as_original(sample: DetDataSample) -> DetDataSample:
 
 
 def _padded(masks: np.ndarray, sample: DetDataSample) -> BitmapMasks:
-    """Masks (N, H, W) of a view as MMDetection's, padded like the images of the batch, as some heads expect."""
+    """Masks (N, H, W) of a view as ``BitmapMasks``, padded like the images of the batch, as some heads expect."""
     return BitmapMasks(masks, *masks.shape[1:]).pad(sample.batch_input_shape, pad_val=0)
 
 
@@ -231,7 +231,7 @@ def _homography(sample: DetDataSample) -> np.ndarray:
     matrix = sample.metainfo.get('homography_matrix')
     if matrix is None:
         raise ValueError(
-            "a view of an unlabelled image has no homography_matrix; put 'homography_matrix' into the meta_keys of "
-            'PackDetInputs, after Resize, in the pipelines of teacher and student.'
+            "a view of an unlabelled image has no homography_matrix; add 'homography_matrix' to the meta_keys of "
+            'PackDetInputs in the pipelines of teacher and student.'
         )
     return np.asarray(matrix)

@@ -1,4 +1,4 @@
-"""Mask R-CNN's mask head with a loss weight per instance."""
+"""Mask head of Mask R-CNN with a loss weight for each instance."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from mmrefine.registry import MODELS
 class WeightedFCNMaskHead(FCNMaskHead):
     """MMDetection's ``FCNMaskHead`` with the loss of each instance weighted by ``gt_instances.weights``, in [0, 1].
 
-    The loss is the sum over RoIs of weight x mean binary cross entropy, over the number of RoIs: an instance of weight
-    0 teaches nothing about masks, and a batch of weight 1 is trained as MMDetection trains it. Instances of images
-    without weights, such as human annotations, weigh 1. Losses of boxes and classes are not weighted.
+    The loss is the mean over RoIs of weight times mean binary cross-entropy; with weights of 1 it is MMDetection's.
+    Instances of images without weights, such as human annotations, have weight 1. Losses of boxes and classes are not
+    weighted.
 
     Args:
-        kwargs: as for ``FCNMaskHead``; ``loss_mask`` must be its cross entropy.
+        kwargs: see ``FCNMaskHead``; ``loss_mask`` must be its binary cross-entropy.
+
+    Raises:
+        ValueError: ``loss_mask`` is another loss.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -35,13 +38,13 @@ class WeightedFCNMaskHead(FCNMaskHead):
     def loss_and_target(
         self, mask_preds: Tensor, sampling_results: list, batch_gt_instances: list, rcnn_train_cfg: dict
     ) -> dict:
-        """As MMDetection's.
+        """Mask loss and targets, see MMDetection's ``FCNMaskHead.loss_and_target``.
 
         Args:
             mask_preds: (R, num_classes, h, w) logits of R positive RoIs.
-            sampling_results: per image, which RoI belongs to which instance.
-            batch_gt_instances: per image, with ``masks`` and perhaps ``weights``.
-            rcnn_train_cfg: with the ``mask_size``.
+            sampling_results: assignment of RoIs to instances, for each image.
+            batch_gt_instances: instances with ``masks`` and optionally ``weights``, for each image.
+            rcnn_train_cfg: config with ``mask_size``.
         """
         targets = self.get_targets(sampling_results, batch_gt_instances, rcnn_train_cfg)
         if not len(mask_preds):
@@ -61,7 +64,7 @@ class WeightedFCNMaskHead(FCNMaskHead):
 
 
 def _weights(instances: Any, assigned: Tensor, like: Tensor) -> Tensor:
-    """Weight of every positive RoI of an image."""
+    """Weights of the positive RoIs of an image."""
     if 'weights' not in instances:
         return like.new_ones(len(assigned))
     return instances.weights.to(like)[assigned]

@@ -1,4 +1,4 @@
-"""Pretrained image encoders, run once per crop."""
+"""Pretrained image encoders, which run once per crop."""
 
 from mmrefine.models.encoders.timm_encoder import TimmEncoder
 

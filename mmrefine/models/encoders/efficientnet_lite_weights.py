@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-# The parts of a block of the package, with and without an expanding convolution.
+# Names of the layers of a block in the package, with and without an expansion convolution.
 _EXPANDING = {
     '_expand_conv': 'conv_pw', '_bn0': 'bn1', '_depthwise_conv': 'conv_dw', '_bn1': 'bn2', '_project_conv': 'conv_pwl',
     '_bn2': 'bn3',
@@ -13,11 +13,11 @@ _SEPARABLE = {'_depthwise_conv': 'conv_dw', '_bn1': 'bn1', '_project_conv': 'con
 
 
 def efficientnet_lite_to_timm(state: dict[str, Tensor], backbone: nn.Module) -> dict[str, Tensor]:
-    """Rename the arrays of the stem and the blocks; head and classifier are left out.
+    """Rename the keys of stem and blocks; head and classifier are dropped.
 
     Args:
-        state: arrays by the names of the package, whose blocks are numbered through.
-        backbone: timm's ``tf_efficientnet_lite*``, whose blocks are numbered stage by stage.
+        state: state dict with the names of the package, which numbers blocks consecutively.
+        backbone: timm's ``tf_efficientnet_lite*``, which numbers blocks by stage.
 
     Raises:
         ValueError: the backbone has fewer blocks than the weights.

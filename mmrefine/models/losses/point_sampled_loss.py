@@ -1,7 +1,7 @@
-"""Mask losses on importance-sampled points (PointRend, CVPR 2020), as HQ-SAM is trained with.
+"""Mask losses on importance-sampled points (PointRend, CVPR 2020), as in the training of HQ-SAM.
 
-Legend: B masks, N points of a mask, h and w of the prediction, H and W of the ground truth. Points are (x, y) in [0,
-1] over the whole picture, so that prediction and ground truth may differ in size.
+Legend: B masks, N points of a mask, h and w of the prediction, H and W of the ground truth. Points are (x, y) relative
+to the size, in [0, 1], so that prediction and ground truth may differ in size.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mmrefine.registry import MODELS
 def sample_at(maps: Tensor, points: Tensor) -> Tensor:
     """Bilinear samples (B, N) of (B, 1, h, w) maps at points (B, N, 2).
 
-    Beyond a map is 0, so that samples fade within half a pixel of its border, as they do in HQ-SAM's training.
+    Maps are padded with 0, so that samples fade within half a pixel of the border, as in the training of HQ-SAM.
     """
     grid = 2 * points[:, :, None] - 1
     return F.grid_sample(maps, grid, mode='bilinear', align_corners=False)[:, 0, :, 0]
@@ -32,14 +32,14 @@ def uncertain_points(
     importance_sample_ratio: float,
     generators: Sequence[torch.Generator] | None = None,
 ) -> Tensor:
-    """PointRend's importance sampling: random points, a share of them the most uncertain (logit nearest to 0).
+    """PointRend's importance sampling: random points, a fraction of which are the most uncertain (logit nearest to 0).
 
     Args:
         logits: (B, 1, h, w).
-        num_points: N.
-        oversample_ratio: candidates per point.
-        importance_sample_ratio: share of N that is chosen among the candidates; the others are drawn uniformly.
-        generators: one per mask, on the CPU: draws then do not depend on the rest of the batch.
+        num_points: number N of points.
+        oversample_ratio: number of candidates divided by N.
+        importance_sample_ratio: fraction of the N points that are the most uncertain candidates; the others are random.
+        generators: a CPU generator for each mask, so that its points do not depend on the rest of the batch.
 
     Returns:
         (B, N, 2).
@@ -64,16 +64,16 @@ def bce_and_dice(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 @MODELS.register_module()
 class PointSampledMaskLoss(nn.Module):
-    """Cross-entropy and dice of masks, on sampled points or on all pixels.
+    """Binary cross-entropy and dice loss, on sampled points or on all pixels.
 
     Args:
-        num_points: N; HQ-SAM's 12,544 for inputs of 1024, 2,048 are enough up to 256.
+        num_points: number N of points; 12,544 in HQ-SAM, for inputs of 1024 px.
         oversample_ratio, importance_sample_ratio: see :func:`uncertain_points`.
-        mode: 'points'; or 'full', all pixels of the ground truth.
-        bce_weight, dice_weight: factors.
+        mode: 'points', or 'full' for all pixels of the ground truth.
+        bce_weight, dice_weight: weights of the two losses.
 
     Raises:
-        ValueError: an unknown mode, or a share or factor out of its range.
+        ValueError: an unknown mode, or a number out of range.
     """
 
     def __init__(
@@ -104,7 +104,8 @@ class PointSampledMaskLoss(nn.Module):
     def forward(
         self, logits: Tensor, target: Tensor, generators: Sequence[torch.Generator] | None = None
     ) -> dict[str, Tensor]:
-        """
+        """Compute the losses.
+
         Args:
             logits: (B, 1, h, w).
             target: (B, 1, H, W), 0 and 1.

@@ -1,4 +1,4 @@
-"""Ranking loss for the predicted IoU of a segmentation model's outputs."""
+"""Ranking loss on the predicted IoU of a promptable segmenter's outputs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from mmrefine.registry import MODELS
 
 @MODELS.register_module()
 class IoURankingLoss(nn.Module):
-    """Margin ranking loss between the best output and every other one (SAMRefiner, section 3.4).
+    """Margin ranking loss between the best output and every other output (SAMRefiner, section 3.4).
 
-    The mean over masks of the sum over their other outputs of max(0, predicted_other - predicted_best + margin).
+    Mean over masks of the sum over other outputs of max(0, predicted_other - predicted_best + margin).
 
     Args:
-        margin: by which the best shall lead.
-        loss_weight: factor of the loss.
+        margin: margin of the best output.
+        loss_weight: weight of the loss.
     """
 
     def __init__(self, margin: float = 0.02, loss_weight: float = 1.0):
@@ -26,13 +26,11 @@ class IoURankingLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, predicted: Tensor, quality: Tensor) -> Tensor:
-        """
+        """Compute the loss, a scalar.
+
         Args:
             predicted: (N, M) predicted IoU of M outputs for N masks; N and M - 1 at least 1.
-            quality: (N, M) what decides which output is the best; of equals the first.
-
-        Returns:
-            scalar.
+            quality: (N, M) quality of the outputs, by which the best one is chosen; ties go to the first.
         """
         best = quality.argmax(dim=1, keepdim=True)
         lead = predicted.gather(1, best) - predicted

@@ -1,4 +1,4 @@
-"""Refiners, one file each."""
+"""Refiners, one module each."""
 
 from mmrefine.models.refiners.base_refiner import BaseRefiner, Proposal, RefineInput
 from mmrefine.models.refiners.cascade_psp import CascadePSP

@@ -19,14 +19,14 @@ from mmrefine.structures import RefineDataSample, RefineResult
 
 @dataclass(frozen=True)
 class RefineInput:
-    """One image and its coarse masks. Legend: N masks, H and W in pixels.
+    """Input of a refiner: an image and its coarse masks. Legend: N masks, H and W in pixels.
 
     Attributes:
         image: (H, W, 3) uint8 RGB.
         masks: (N, H, W) or (H, W); bool, binary integers, or float probabilities in [0, 1].
-        labels: (N,) int category indices, if the refiner uses them.
-        scores: (N,) float confidences of the coarse masks, if the refiner uses them.
-        generator: source of this image's random draws on the CPU; None: seed 0, so that a call can be repeated.
+        labels: (N,) int class indices, if the refiner uses them.
+        scores: (N,) float confidence of the coarse masks, if the refiner uses it.
+        generator: CPU generator of the random numbers for this image; None: one with seed 0.
     """
 
     image: np.ndarray
@@ -41,10 +41,10 @@ class Proposal(NamedTuple):
 
     Attributes:
         masks: (N, H, W) bool.
-        scores: (N,) estimates of their quality (IoU with the ground truth), in [0, 1].
-        coarse_scores: (N,) estimates of the quality of the coarse masks by the same means, where the refiner has any.
+        scores: (N,) estimated IoU of the proposals with the ground truth, in [0, 1].
+        coarse_scores: (N,) the same estimate for the coarse masks, if the refiner provides it.
         evidence: further features for the gate, (N,) each by name, see :mod:`mmrefine.core.gate`.
-        refusals: N texts: why the refiner has no proposal for a mask, which then stays; '' where it has one.
+        refusals: N strings: why there is no proposal for a mask, whose coarse mask is then kept; '' if there is one.
     """
 
     masks: np.ndarray
@@ -55,14 +55,14 @@ class Proposal(NamedTuple):
 
 
 class BaseRefiner(BaseModel, metaclass=ABCMeta):
-    """Base refiner: from an image and coarse masks to refined masks with quality scores.
+    """Base class of refiners, which refine the coarse masks of an image and rate the refined masks.
 
-    Subclasses write :meth:`_refine_batch`; the checks, the empty cases and the gate are here. Masks that are empty, and
-    masks of images without any, never reach the subclass.
+    Subclasses implement :meth:`_refine_batch`; this class validates inputs and proposals, and applies the gate. Empty
+    masks, and images without masks, are not passed to the subclass.
 
     Args:
         gate: keyword arguments of :class:`~mmrefine.core.gate.QualityGate`; None accepts every non-empty proposal.
-        data_preprocessor, init_cfg: as in mmengine.
+        data_preprocessor, init_cfg: see mmengine's ``BaseModel``.
     """
 
     def __init__(self, gate: dict | None = None, data_preprocessor: dict | None = None, init_cfg: dict | None = None):
@@ -71,14 +71,14 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
 
     @classmethod
     def config_for_checkpoint(cls, config: dict) -> dict:
-        """Config without the pretrained weights that a checkpoint, which is loaded afterwards, contains."""
+        """Config without pretrained weights that a checkpoint, loaded later, replaces."""
         return config
 
     def with_gate(self, gate: bool | Mapping) -> BaseRefiner:
         """Shallow copy of this refiner with another gate and the same weights.
 
         Args:
-            gate: True, unchanged; False, no gate; or settings of :class:`~mmrefine.core.gate.QualityGate` to change.
+            gate: True: this refiner's gate; False: no gate; a dict: this refiner's gate with these settings changed.
         """
         resolved = resolve_gate(self.gate, gate)
         if resolved == self.gate:
@@ -104,13 +104,13 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
         """Refine the masks of one image; the arguments are those of :class:`RefineInput`.
 
         Raises:
-            TypeError, ValueError: image or masks are not as in :class:`RefineInput`.
+            TypeError, ValueError: image or masks are invalid, see :class:`RefineInput`.
         """
         return self.refine_batch([RefineInput(image, masks, labels, scores, generator)])[0]
 
     @torch.no_grad()
     def refine_batch(self, inputs: Sequence[RefineInput]) -> list[RefineResult]:
-        """Refine the masks of several images together; no result depends on what else is in the batch."""
+        """Refine the masks of several images; results do not depend on what else is in the batch."""
         checked = [self._check(item) for item in inputs]
         kept = [_not_empty(item.masks) for item in checked]
         work = [
@@ -140,17 +140,16 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
         """Propose refined masks.
 
         Args:
-            inputs: checked; every one has at least one mask, every mask a pixel, masks are (N, H, W) bool, and the
-                generator is set.
+            inputs: validated inputs; N is at least 1, masks are (N, H, W) bool and not empty, the generator is set.
         """
 
     def predict(self, inputs: Sequence[torch.Tensor], data_samples: Sequence[RefineDataSample]) -> list:
         """mmengine's ``mode='predict'``: refine ``coarse_masks`` of each sample.
 
         Args:
-            inputs: per image a (3, H, W) uint8 RGB tensor.
-            data_samples: with ``coarse_masks``; ``refined_masks``, ``scores``, ``accepted`` and ``gate_features`` are
-                added.
+            inputs: (3, H, W) uint8 RGB tensor for each image.
+            data_samples: samples with ``coarse_masks``; ``refined_masks``, ``scores``, ``accepted`` and
+                ``gate_features`` are added.
         """
         items = [
             RefineInput(
@@ -177,16 +176,16 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
             if value is not None:
                 value = np.asarray(value)
                 if value.shape != (len(masks),):
-                    raise ValueError(f'{name} must hold one value per mask, ({len(masks)},), got shape {value.shape}.')
+                    raise ValueError(f'{name} must have shape ({len(masks)},), one value per mask, got {value.shape}.')
             arrays[name] = value
         return RefineInput(image, masks, **arrays, generator=item.generator)
 
     def _check_proposals(self, proposals: Sequence[Proposal], inputs: Sequence[RefineInput]) -> Sequence[Proposal]:
-        """Refuse what a subclass must not answer."""
+        """Validate the proposals of a subclass."""
         name = type(self).__name__
         if not isinstance(proposals, (list, tuple)) or len(proposals) != len(inputs):
             count = f'{len(proposals)} of them' if isinstance(proposals, (list, tuple)) else type(proposals).__name__
-            raise ValueError(f'{name} must answer a list of {len(inputs)} proposals, one per image, got {count}.')
+            raise ValueError(f'{name} must return a list of {len(inputs)} proposals, one per image, got {count}.')
         for proposal, item in zip(proposals, inputs, strict=True):
             masks, scores = (
                 proposal[:2] if isinstance(proposal, tuple) and len(proposal) >= 2 else (None, type(proposal).__name__)
@@ -200,7 +199,7 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
         return proposals
 
     def _assemble(self, coarse: np.ndarray, keep: np.ndarray, proposal: Proposal | None) -> RefineResult:
-        """Put the proposals back among the empty masks and let the gate decide."""
+        """Insert empty masks again, and apply the gate."""
         coarse = coarse.copy()
         masks, proposals = coarse.copy(), coarse
         scores, proposal_scores = np.zeros((2, len(coarse)), np.float32)
@@ -232,7 +231,7 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
         return RefineResult(masks, scores, accepted, coarse, tuple(reasons), proposals, proposal_scores, features)
 
     def _gate_reasons(self, features: Mapping[str, np.ndarray], refusals: Sequence[str]) -> list[str]:
-        """Why coarse masks are kept: the refiner's own reason, or the gate's; '' for those that are replaced."""
+        """Reasons for keeping coarse masks, by the refiner or the gate; '' for accepted proposals."""
         gate = self.gate or QualityGate()
         return [
             refusal or gate.judge({name: float(values[index]) for name, values in features.items()})
@@ -241,5 +240,5 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
 
 
 def _not_empty(masks: np.ndarray) -> np.ndarray:
-    """(N,) bool of (N, H, W) bool masks; mask by mask, since ``any`` over two axes does not stop early."""
+    """(N,) bool: which of (N, H, W) masks are not empty; a loop, because ``any`` over two axes does not stop early."""
     return np.array([mask.any() for mask in masks], bool)

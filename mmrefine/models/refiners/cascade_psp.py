@@ -15,20 +15,18 @@ _INSTALL = 'pip install "mmrefine[cascade_psp]"'
 
 @MODELS.register_module()
 class CascadePSP(CropRefiner):
-    """CascadePSP: the authors' network with their global and local steps; weights are loaded from a file.
-
-    Their released ``model`` is a state dict with names ``module.*``: give it as the checkpoint.
+    """CascadePSP: the authors' network with its global and local steps; needs the released weights as checkpoint.
 
     Args:
-        side: L of the package, the length at which the network sees the crop and its tiles, in pixels, over 64.
-        fast: the global step alone.
-        **kwargs: of :class:`CropRefiner`.
+        side: ``L`` of the package, side of the network's input for the crop and its tiles in pixels, above 64.
+        fast: only the global step.
+        **kwargs: arguments of :class:`CropRefiner`.
     """
 
     def __init__(self, side: int = 900, fast: bool = False, **kwargs) -> None:
         super().__init__(**kwargs)
         if side <= 65:
-            raise ValueError(f'side must be over 65 px, since tiles overlap by half and 32 px, got {side}.')
+            raise ValueError(f'side must be above 65 px, because tiles overlap by side / 2 + 32 px, got {side}.')
         self.side, self.fast = side, fast
         self.network = require('segmentation_refinement.models.psp.pspnet', _INSTALL, 'CascadePSP').RefinementModule()
         self.register_buffer('mean', torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
@@ -45,7 +43,7 @@ class CascadePSP(CropRefiner):
 
 
 def _rename_released(module: torch.nn.Module, state_dict: dict, prefix: str, *_: object) -> None:
-    """The released names are those of the network alone, with or without DataParallel's ``module.``."""
+    """Rename the released keys, which are those of the network, with or without DataParallel's ``module.``."""
     for name in list(state_dict):
         own = name.removeprefix(prefix).removeprefix('module.')
         if not own.startswith('network.'):

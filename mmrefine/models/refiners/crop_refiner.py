@@ -1,4 +1,4 @@
-"""Base of refiners that predict probabilities on a crop around each mask. Legend: h, w the crop's size in pixels."""
+"""Base class of refiners that predict probabilities on a crop around each mask. Legend: h, w the crop in pixels."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from mmrefine.models.refiners.base_refiner import BaseRefiner, Proposal, RefineI
 
 
 class CropRefiner(BaseRefiner):
-    """Base refiner of one crop per mask; proposals are empty outside of the crop.
+    """Base class of refiners with one crop per mask; proposals are empty outside the crop.
 
-    Subclasses write :meth:`_probabilities`. Scores are the IoU that these probabilities promise, see
+    Subclasses implement :meth:`_probabilities`. Scores are the expected IoU given the probabilities, see
     :func:`~mmrefine.core.expected_iou.expected_iou`.
 
     Args:
-        margin_px, margin_ratio: context around the coarse mask's box, see :func:`~mmrefine.core.crops.pad_boxes`.
-        max_side: longer crops are worked on at this length in pixels; None: always at native resolution.
+        margin_px, margin_ratio: margin around the coarse mask's box, see :func:`~mmrefine.core.crops.pad_boxes`.
+        max_side: maximum side of the crop in pixels, to which longer crops are downsampled; None: native resolution.
         gate: see :class:`BaseRefiner`.
     """
 
@@ -39,14 +39,14 @@ class CropRefiner(BaseRefiner):
         self.margin_px, self.margin_ratio, self.max_side = margin_px, margin_ratio, max_side
 
     def forward(self, inputs: Sequence, data_samples: Sequence, mode: str = 'predict') -> list:
-        """mmengine's ``mode='predict'`` alone."""
+        """mmengine's forward pass; only ``mode='predict'`` is supported."""
         if mode != 'predict':
             raise ValueError(f"{type(self).__name__} supports mode='predict' only, got {mode!r}.")
         return self.predict(inputs, data_samples)
 
     @abstractmethod
     def _probabilities(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """Probabilities of the object.
+        """Predict foreground probabilities.
 
         Args:
             image: (h, w, 3) uint8 RGB.
@@ -75,14 +75,14 @@ class CropRefiner(BaseRefiner):
         return Proposal(masks, scores, coarse_scores, {'sharpness': sharpness})
 
     def _at_most_max_side(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """Probabilities (h, w) of a crop, computed at a smaller size if it is too large."""
+        """Probabilities (h, w) of a crop, computed on a downsampled crop if it is too large."""
         height, width = mask.shape
         if self.max_side is None or max(height, width) <= self.max_side:
             return self._probabilities(image.copy(), mask)
         ratio = self.max_side / max(height, width)
         size = (max(round(width * ratio), 1), max(round(height * ratio), 1))
         small_mask = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) >= 0.5
-        if not small_mask.any():  # thinner than a pixel of that size
+        if not small_mask.any():  # thinner than a pixel after downsampling
             return mask.astype(np.float32)
         small = self._probabilities(cv2.resize(image, size, interpolation=cv2.INTER_AREA), small_mask)
         return cv2.resize(small.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR).clip(0, 1)

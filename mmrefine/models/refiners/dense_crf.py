@@ -14,12 +14,13 @@ class DenseCRF(CropRefiner):
     """Dense CRF, a baseline without weights; see :mod:`mmrefine.core.dense_crf`.
 
     Args:
-        confidence: probability with which the coarse mask is right at a pixel, in (0.5, 1).
-        spatial_weight, spatial_sigma_px: of the smoothness kernel.
-        bilateral_weight, bilateral_sigma_px, bilateral_sigma_rgb: of the appearance kernel; colours in 0..255. Its grid
-            has about ``(256 / bilateral_sigma_rgb) ** 3`` cells per square of ``bilateral_sigma_px``.
-        steps: of the mean field.
-        max_side, **kwargs: of :class:`CropRefiner`.
+        confidence: probability that the coarse mask is correct at a pixel, in (0.5, 1).
+        spatial_weight, spatial_sigma_px: weight and standard deviation of the smoothness kernel.
+        bilateral_weight, bilateral_sigma_px, bilateral_sigma_rgb: weight and standard deviations of the appearance
+            kernel, with colours in 0..255. Its grid has about ``(256 / bilateral_sigma_rgb) ** 3`` cells per square of
+            ``bilateral_sigma_px``.
+        steps: number of mean-field updates.
+        max_side, **kwargs: arguments of :class:`CropRefiner`.
     """
 
     def __init__(

@@ -13,15 +13,15 @@ from mmrefine.registry import MODELS
 class GrabCut(CropRefiner):
     """GrabCut, a baseline without weights: colour models of object and background, graph cut near the boundary.
 
-    GrabCut has no probabilities: where it differs from the coarse mask its label has the probability ``trust``.
+    GrabCut predicts no probabilities: where it differs from the coarse mask, the probability of its label is ``trust``.
     OpenCV's random numbers are seeded for each mask.
 
     Args:
-        band_ratio: how far from the coarse boundary labels may change, as a share of the square root of the mask's
-            area.
-        steps: rounds of colour models and cut.
-        trust: in [0.5, 1].
-        **kwargs: of :class:`CropRefiner`.
+        band_ratio: width of the band on both sides of the coarse boundary in which labels may change, as a fraction of
+            the square root of the mask's area.
+        steps: number of iterations.
+        trust: see above, in [0.5, 1].
+        **kwargs: arguments of :class:`CropRefiner`.
     """
 
     def __init__(self, band_ratio: float = 0.15, steps: int = 5, trust: float = 0.6, **kwargs) -> None:
@@ -35,7 +35,7 @@ class GrabCut(CropRefiner):
 
     def _probabilities(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         if mask.all():
-            return mask.astype(np.float32)  # no ground whose colours could be learned
+            return mask.astype(np.float32)  # there is no background for a colour model
         inside = mask.astype(np.uint8)
         band_px = max(self.band_ratio * mask.sum() ** 0.5, 2)
         depth = cv2.distanceTransform(inside, cv2.DIST_L2, 5) + cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)

@@ -1,4 +1,4 @@
-"""Guided filter (He, Sun and Tang, TPAMI 2013), by which the mask follows the edges of the image."""
+"""Guided filter (He, Sun and Tang, TPAMI 2013), which aligns the mask with edges of the image."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class GuidedFilter(CropRefiner):
     """Guided filter, a baseline without weights; see :func:`~mmrefine.core.guided_filter.guided_filter`.
 
     Args:
-        radius_px, eps: of the filter, for colours in [0, 1].
-        **kwargs: of :class:`CropRefiner`.
+        radius_px, eps: parameters of the filter, for colours in [0, 1].
+        **kwargs: arguments of :class:`CropRefiner`.
     """
 
     def __init__(self, radius_px: int = 8, eps: float = 1e-4, **kwargs) -> None:

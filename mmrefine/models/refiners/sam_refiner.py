@@ -37,13 +37,13 @@ _STABILITY_OFFSET = 1.0
 
 @dataclass(frozen=True)
 class _Predictions:
-    """Outputs of one round for n masks of (H, W), and quality estimates from them.
+    """Outputs of one iteration for n masks of (H, W), and quality estimates from them.
 
     Attributes:
-        before, after: (n, H, W) bool.
+        before, after: (n, H, W) bool, masks before and after the iteration.
         logits: (n, H, W).
-        predicted_iou: (n,), by the backend.
-        first_probs: (n, H, W), the probabilities of the first round; only if requested.
+        predicted_iou: (n,), IoU predicted by the backend.
+        first_probs: (n, H, W), probabilities of the first iteration; only if needed.
     """
 
     before: np.ndarray
@@ -76,29 +76,28 @@ _QUALITIES = {
 
 @MODELS.register_module()
 class SAMRefiner(BaseRefiner):
-    """SAMRefiner: prompts from every coarse mask, replaced by the best output of the model; ``iters`` rounds.
+    """SAMRefiner: every coarse mask is turned into prompts and replaced by the best output of the model, iteratively.
 
-    A mask that a round leaves as it was is done. Its rounds are the same with and without others beside it, up to the
-    rounding of the backend's batched arithmetic. A state dict has the names of the backend's published checkpoints.
+    Iterations stop when a mask does not change. Except for rounding, results do not depend on other masks in the batch.
+    State dicts have the keys of the backend's published checkpoints.
 
     Args:
         backend: a :class:`~mmrefine.models.backends.PromptBackend`, or its config.
-        iters: most rounds; 5 in the authors' code, 1 in the paper.
-        use_point, use_box, use_mask: which prompts are given.
-        negative_point: whether points have a negative beside the positive one.
+        iters: maximum number of iterations; 5 in the authors' code, 1 in the paper.
+        use_point, use_box, use_mask: which prompts are used.
+        negative_point: whether point prompts include a negative point.
         margin: lambda of the context-aware elastic box, in [0, 1); 0, as in the authors' code, keeps the tight box.
-        gamma: of the Gaussian-style mask; 0: uniform weights.
-        strength: logit of the mask prompt; masks whose box was expanded get 1.
-        choose: which of the backend's outputs replaces the mask: that of the highest 'predicted_iou', as in the
-            paper; that of the highest 'coarse_iou', with the mask that was prompted; or the 'first', whichever it is.
+        gamma: parameter of the Gaussian-style mask; 0: uniform weights.
+        strength: logit of the mask prompt; 1 is used for masks whose box was expanded.
+        choose: which output of the backend is used: 'predicted_iou', the one with the highest predicted IoU, as in the
+            paper; 'coarse_iou', the one with the highest IoU with the prompting mask; or 'first'.
         distance: 'chamfer' or 'euclidean', see :func:`~mmrefine.core.prompts.distance_fields`.
-        quality: what the score of a mask is the product of: 'predicted_iou' by the backend; 'stability', the IoU of
-            the masks cut at logits of +1 and -1; 'agreement', the IoU with the mask before the last round;
-            'expected_iou', by the probabilities of the first round. With the last one the coarse masks are judged in
-            the same way, which the gate's ``min_gain`` needs.
-        window: keyword arguments of :func:`~mmrefine.core.crops.pad_boxes`: the backend gets a window around each
-            coarse mask instead of the image. For small models and small objects; one encoding per mask.
-        chunk_size: masks decoded together; default: 4 on a CPU, 64 elsewhere. Bounds the memory.
+        quality: factors of the score: 'predicted_iou' by the backend; 'stability', the IoU of the masks thresholded at
+            logits +1 and -1; 'agreement', the IoU with the mask before the last iteration; 'expected_iou' by the
+            probabilities of the first iteration, which also rates coarse masks, as the gate's ``min_gain`` requires.
+        window: keyword arguments of :func:`~mmrefine.core.crops.pad_boxes`: encode a window around each coarse mask
+            instead of the image, for small models and small objects.
+        chunk_size: number of masks that are decoded together, which bounds memory; None: 4 on a CPU, 64 on a GPU.
         cache: keyword arguments of :class:`~mmrefine.models.backends.FeatureCache`; None: no cache.
         released_behaviour: see :mod:`mmrefine.core.prompts`.
         gate, data_preprocessor, init_cfg: see :class:`BaseRefiner`.
@@ -135,7 +134,7 @@ class SAMRefiner(BaseRefiner):
         if choose not in _CHOICES:
             raise ValueError(f'choose must be one of {_CHOICES}, got {choose!r}.')
         if not quality or set(quality) - _QUALITIES.keys():
-            raise ValueError(f'quality must name some of {tuple(_QUALITIES)}, got {tuple(quality)}.')
+            raise ValueError(f'quality must be some of {tuple(_QUALITIES)}, got {tuple(quality)}.')
         self.backend = backend if isinstance(backend, PromptBackend) else MODELS.build(backend)
         self.iters = iters
         self.use_point, self.use_box, self.use_mask = use_point, use_box, use_mask
@@ -153,18 +152,18 @@ class SAMRefiner(BaseRefiner):
 
     @classmethod
     def config_for_checkpoint(cls, config: dict) -> dict:
-        """Config without the backend's own checkpoint, which the other one replaces."""
+        """Config without the backend's checkpoint, which the refiner's checkpoint replaces."""
         backend = config['backend']
         return {**config, 'backend': {**backend, 'checkpoint': None}} if 'checkpoint' in backend else config
 
     def forward(self, inputs: Sequence[Tensor], data_samples: Sequence, mode: str = 'predict') -> list:
-        """mmengine's ``mode='predict'``; there is nothing to train, see :class:`SAMRefinerPP`."""
+        """mmengine's forward pass; only ``mode='predict'``, since only :class:`SAMRefinerPP` is trained."""
         if mode != 'predict':
             raise ValueError(f"{type(self).__name__} supports mode='predict' only, got {mode!r}.")
         return self.predict(inputs, data_samples)
 
     def encode(self, image: np.ndarray) -> PromptFeatures:
-        """Features of (H, W, 3) uint8 RGB, from the cache where there is one."""
+        """Features of an (H, W, 3) uint8 RGB image, from the cache if there is one."""
         return self.cache.encode(self.backend, image) if self.cache else self.backend.encode(image)
 
     # ---- refining ---------------------------------------------------------------------------------------------------
@@ -174,7 +173,7 @@ class SAMRefiner(BaseRefiner):
         return [refine(item.image, item.masks) for item in inputs]
 
     def _refine_windows(self, image: np.ndarray, masks: np.ndarray) -> Proposal:
-        """Refine every mask in its own window, outside of which nothing can change."""
+        """Refine each mask in its window; it is empty outside."""
         refined, (scores, coarse_scores) = np.zeros_like(masks), np.zeros((2, len(masks)), np.float32)
         judges_coarse = 'expected_iou' in self.quality
         for index, (x1, y1, x2, y2) in enumerate(pad_boxes(mask_boxes(masks), image.shape[:2], **self.window)):
@@ -194,7 +193,7 @@ class SAMRefiner(BaseRefiner):
         return Proposal(masks, scores, coarse_scores if 'expected_iou' in self.quality else None)
 
     def _refine_chunk(self, features: PromptFeatures, coarse: np.ndarray) -> Proposal:
-        """Run the rounds for some masks of one image, without those that are done."""
+        """Run iterations for some masks of one image until they are done."""
         masks = coarse.copy()
         scores, coarse_scores = np.zeros((2, len(masks)), np.float32)
         active, first_probs = np.arange(len(masks)), None
@@ -203,7 +202,7 @@ class SAMRefiner(BaseRefiner):
             logits, predicted_iou = self._round(features, before)
             masks[active] = (logits > MASK_THRESHOLD).cpu().numpy()
             if 'expected_iou' in self.quality and first_probs is None:
-                # Judged by the first round: later ones have seen their own answer as a prompt and believe it.
+                # By the first iteration, because later ones are overconfident about their own prompts.
                 first_probs = logits.sigmoid()
                 coarse_scores[:] = _expected_iou(coarse, first_probs)
             predictions = _Predictions(
@@ -219,7 +218,7 @@ class SAMRefiner(BaseRefiner):
         return self.chunk_size or (_CHUNK_CPU if self.device.type == 'cpu' else _CHUNK_GPU)
 
     def _done(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-        """(n,) bool: whether a further round would change nothing, or the mask is empty."""
+        """(n,) bool: whether the mask is empty, or another iteration would not change it."""
         settled = ~(before != after).any(axis=(1, 2))
         return settled if self.released_behaviour else settled | ~after.any(axis=(1, 2))
 
@@ -277,7 +276,7 @@ class SAMRefiner(BaseRefiner):
 
 
 def _to_published_names(module: SAMRefiner, state: dict[str, Tensor], prefix: str, metadata: dict) -> None:
-    """Rename the backend's arrays as in its published checkpoints."""
+    """Rename the backend's keys to those of its published checkpoints."""
     ours = f'{prefix}backend.{module.backend.segmenter}.'
     for name in [name for name in state if name.startswith(ours)]:
         state[prefix + name.removeprefix(ours)] = state.pop(name)

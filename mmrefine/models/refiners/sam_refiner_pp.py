@@ -1,4 +1,4 @@
-"""SAMRefiner++: IoU head adapted to a dataset with its coarse masks alone (ICLR 2025, section 3.4).
+"""SAMRefiner++: adaptation of the IoU head to a dataset by its coarse masks (ICLR 2025, section 3.4).
 
 Legend: N masks of one image, M outputs of the backend per prompt, R the rank.
 """
@@ -36,7 +36,7 @@ class LowRankUpdate(nn.Module):
 
 
 class AdaptedLinear(nn.Module):
-    """Frozen linear layer with a trained update."""
+    """Frozen linear layer with a trained low-rank update."""
 
     def __init__(self, linear: nn.Linear, update: LowRankUpdate):
         super().__init__()
@@ -50,14 +50,14 @@ class AdaptedLinear(nn.Module):
 class SAMRefinerPP(SAMRefiner):
     """SAMRefiner with an adapted IoU head, which selects among the outputs.
 
-    Trained is a low-rank update of the last layer of the head that predicts IoU, and nothing else. Of the outputs for
-    the box of a coarse mask, the one nearest to that mask shall rank first: no annotation is needed. Its state dict
-    contains the update alone, which fits any backend of that size.
+    Only a low-rank update of the last layer of the IoU head is trained. Its target needs no annotations: among the
+    outputs for the box of a coarse mask, the one with the highest IoU with that mask should rank first. State dicts
+    contain only the update.
 
     Args:
-        rank, alpha: of the update; the paper's 4 and 1 make 1,040 parameters for SAM.
-        loss: of the predicted IoU and the IoU with the coarse mask, both (N, M).
-        kwargs: of :class:`SAMRefiner`.
+        rank, alpha: rank and scale of the update; 4 and 1 in the paper, which gives 1,040 parameters for SAM.
+        loss: config of the loss on predicted IoU and IoU with the coarse mask, both (N, M).
+        kwargs: arguments of :class:`SAMRefiner`.
     """
 
     def __init__(self, *args: Any, rank: int = 4, alpha: float = 1.0, loss: dict | None = None, **kwargs: Any):
@@ -71,7 +71,7 @@ class SAMRefinerPP(SAMRefiner):
 
     @classmethod
     def config_for_checkpoint(cls, config: dict) -> dict:
-        """The config itself, since a checkpoint holds the update only and the backend has its own."""
+        """The config itself, because a checkpoint contains only the update and the backend needs its own."""
         return config
 
     def forward(
@@ -80,8 +80,8 @@ class SAMRefinerPP(SAMRefiner):
         """mmengine's modes 'loss' and 'predict'.
 
         Args:
-            inputs: per image a (3, H, W) uint8 RGB tensor.
-            data_samples: with ``coarse_masks`` (N, H, W); empty masks are left out.
+            inputs: (3, H, W) uint8 RGB tensor for each image.
+            data_samples: samples with ``coarse_masks`` (N, H, W); empty masks are skipped.
         """
         if mode == 'predict':
             return self.predict(inputs, data_samples)
@@ -95,7 +95,7 @@ class SAMRefinerPP(SAMRefiner):
         return {'loss_rank': self.ranking_loss(predicted, quality), 'top1': hit.float().mean()}
 
     def _ranks(self, image: Tensor, sample: RefineDataSample) -> tuple[Tensor, Tensor]:
-        """Predicted IoU and IoU with the coarse mask of the outputs for the boxes of one image, (N, M) each."""
+        """Predicted IoU, and IoU with the coarse mask, of the outputs for the boxes of one image, (N, M) each."""
         features = self.encode(image.permute(1, 2, 0).cpu().numpy())
         masks = np.asarray(sample.coarse_masks) > 0
         masks = masks[masks.any(axis=(1, 2))]
@@ -111,7 +111,7 @@ class SAMRefinerPP(SAMRefiner):
 
     @torch.no_grad()
     def top1(self, image: np.ndarray, coarse: np.ndarray, gt: np.ndarray) -> np.ndarray:
-        """Whether the output that ranks first in the first round is the one nearest to the ground truth.
+        """Whether the output that ranks first in the first iteration has the highest IoU with the ground truth.
 
         Args:
             image: (H, W, 3) uint8 RGB.
@@ -145,5 +145,5 @@ def _keep_trained(module: nn.Module, state: dict[str, Tensor], prefix: str, meta
 
 
 def _miss_trained_only(module: nn.Module, incompatible: Any) -> None:
-    """Do not report what :func:`_keep_trained` left out as missing."""
+    """Do not report keys that :func:`_keep_trained` removed as missing."""
     incompatible.missing_keys[:] = [name for name in incompatible.missing_keys if 'backend' not in name.split('.')]

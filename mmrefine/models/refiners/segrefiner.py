@@ -54,29 +54,28 @@ class SegRefiner(BaseRefiner):
     """SegRefiner on object crops of a fixed size, which are pasted back (the paper's LR model).
 
     Args:
-        denoiser: config of the denoising network; its ``in_channels`` are 3 (RGB), 1 (mask) and one per cue.
-        encoder: config of an image encoder that runs once per crop and whose ``channels`` the denoiser takes as
-            ``feature_channels``; None, as in the paper: the denoiser sees the image by itself.
+        denoiser: config of the denoising network, whose ``in_channels`` are 3 (RGB), 1 (mask) and one per cue.
+        encoder: config of an image encoder that runs once per crop, and whose ``channels`` are ``feature_channels`` of
+            the denoiser; None, as in the paper: there is no encoder.
         schedule: keyword arguments of :class:`~mmrefine.core.diffusion.DiffusionSchedule`.
-        input_size: S.
-        margin_px, margin_ratio: context around the coarse mask's box, see :func:`~mmrefine.core.crops.pad_boxes`.
-        min_area: coarse masks under this area in pixels come back unchanged, with score 0.
-        cues: keyword arguments of :func:`~mmrefine.core.colour_cue.colour_cue`, one further input channel each.
+        input_size: side S of the network's input.
+        margin_px, margin_ratio: margin around the coarse mask's box, see :func:`~mmrefine.core.crops.pad_boxes`.
+        min_area: smaller coarse masks, in pixels, are kept with score 0.
+        cues: keyword arguments of :func:`~mmrefine.core.colour_cue.colour_cue` for each cue.
         steps: timesteps of the reverse process, descending; None: all of T-1 .. 0, as in the paper.
         confidence_power: see :meth:`mmrefine.core.diffusion.DiffusionSchedule.step`.
-        window_steps: for masks whose crop is larger than ``window_ratio`` times S, timesteps that are run again on
-            windows of S pixels at native resolution along the refined contour, the idea of the paper's HR model;
-            ``()``: no windows.
+        window_steps: timesteps for windows of S pixels at native resolution along the refined contour, if the crop is
+            larger than ``window_ratio`` times S, as in the paper's HR model; ``()``: no windows.
         window_ratio: see ``window_steps``.
-        only_connected: drop components of a refined mask that share no pixel with the coarse mask, since refinement
-            does not find other objects; not in the paper.
-        final_step_prob: in training, the probability of t = T-1, at which the network sees the coarse mask alone;
-            otherwise t is uniform, as always in the paper (0).
+        only_connected: drop components of a refined mask that do not overlap the coarse mask; not in the paper.
+        final_step_prob: probability of t = T-1 in training, at which the network sees the coarse mask only; otherwise t
+            is uniformly distributed, as in the paper (0).
         losses: losses on the logits by name.
-        max_batch: masks in one pass of the network; 0 for no bound. Results do not depend on it beyond rounding.
-        antialias: low-pass filter when crops are made smaller; the published models were trained without.
+        max_batch: maximum number of masks in a batch of the network; 0: no limit. Except for rounding, results do not
+            depend on it.
+        antialias: low-pass filter when crops are downsampled; False for the published models.
         paste_border: see :func:`~mmrefine.core.crops.paste`.
-        mean, std: of the RGB channels.
+        mean, std: mean and standard deviation of the RGB channels.
         gate, data_preprocessor, init_cfg: see :class:`BaseRefiner`.
     """
 
@@ -140,13 +139,13 @@ class SegRefiner(BaseRefiner):
 
     @staticmethod
     def _drop_published_kernels(state_dict: dict, prefix: str, *args) -> None:
-        """Drop the constant Sobel kernels of the loss from published checkpoints."""
+        """Drop the constant Sobel kernels of the loss in published checkpoints."""
         for axis in 'xy':
             state_dict.pop(f'{prefix}loss_texture.sobel.conv_{axis}.weight', None)
 
     @classmethod
     def config_for_checkpoint(cls, config: dict) -> dict:
-        """The config without the pretrained weights of the encoder, which the checkpoint holds."""
+        """Config without the pretrained weights of the encoder, which the checkpoint contains."""
         encoder = config.get('encoder')
         if encoder is None:
             return config
@@ -194,8 +193,8 @@ class SegRefiner(BaseRefiner):
         """mmengine's three modes.
 
         Args:
-            inputs: 'loss' and 'tensor': B uint8 crops (3, S, S); 'predict': whole images (3, H, W) uint8.
-            data_samples: 'loss': ``coarse_masks`` and ``gt_masks`` (1, S, S), and ``seed`` for the draws.
+            inputs: 'loss' and 'tensor': B uint8 crops (3, S, S); 'predict': images (3, H, W) uint8.
+            data_samples: 'loss': ``coarse_masks`` and ``gt_masks`` (1, S, S), and a random ``seed``.
             mode: 'loss', 'predict', or 'tensor' (logits at t = T-1).
         """
         if mode == 'predict':
@@ -215,7 +214,7 @@ class SegRefiner(BaseRefiner):
     def loss(
         self, condition: Condition, coarse: Tensor, target: Tensor, timesteps: Tensor, uniform: Tensor
     ) -> dict[str, Tensor]:
-        """Losses of one batch, with all random draws given.
+        """Losses of one batch, given all random numbers.
 
         Args:
             condition: see :meth:`condition`.
@@ -232,7 +231,7 @@ class SegRefiner(BaseRefiner):
         return losses
 
     def _training_draws(self, seeds: Sequence[int | None], size_hw: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Timesteps (B,) and uniform noise (B, 1, h, w), each sample's from its own seed."""
+        """Timesteps (B,) and uniform random numbers (B, 1, h, w), from the seed of each sample."""
         timesteps, noise = [], []
         for seed in seeds:
             generator = None if seed is None else torch.Generator().manual_seed(seed)
@@ -263,7 +262,7 @@ class SegRefiner(BaseRefiner):
                 target[:] = False
                 target[y1:y2, x1:x2] = (paste(refined, job.box_xyxy, self.paste_border) >= 0.5).numpy()
                 self._finish(inputs[job.image], job, target)
-                # From the first timestep: later predictions have seen their own samples and are overconfident.
+                # From the first timestep, because later predictions are overconfident about their own samples.
                 proposal.scores[job.mask] = float(expected_iou(denoised.result[index, 0] >= 0.5, first_probs))
                 proposal.coarse_scores[job.mask] = float(expected_iou(coarse[index, 0] >= 0.5, first_probs))
                 proposal.evidence['sharpness'][job.mask] = float(sharpness[index])
@@ -271,7 +270,7 @@ class SegRefiner(BaseRefiner):
         return proposals
 
     def _no_proposal(self, masks: np.ndarray) -> Proposal:
-        """Initial proposal: the coarse masks with score 0, and reasons for those that are too small."""
+        """Initial proposals: the coarse masks with score 0, and refusals of those that are too small."""
         areas_px = np.count_nonzero(masks, axis=(1, 2))
         refusals = [
             f'coarse mask is too small: {area_px} px, needs {self.min_area:g}' if area_px < self.min_area else ''
@@ -282,7 +281,7 @@ class SegRefiner(BaseRefiner):
         return Proposal(masks.copy(), scores, coarse_scores, evidence, refusals)
 
     def _jobs(self, inputs: Sequence[RefineInput]) -> Iterator[_CropJob]:
-        """One job per mask that is large enough, each with a generator of its own."""
+        """A job with its own generator for each mask that is large enough."""
         for image_index, item in enumerate(inputs):
             boxes = pad_boxes(mask_boxes(item.masks), item.image.shape[:2], self.margin_px, self.margin_ratio)
             areas_px = np.count_nonzero(item.masks, axis=(1, 2))
@@ -292,7 +291,7 @@ class SegRefiner(BaseRefiner):
                     yield _CropJob(image_index, mask_index, box, torch.Generator().manual_seed(seed))
 
     def _crop(self, item: RefineInput, job: _CropJob) -> tuple[Tensor, Tensor]:
-        """The image (3, S, S) in 0..255 and the mask (1, S, S), 0 or 1, of one job."""
+        """Image (3, S, S) in 0..255 and mask (1, S, S), 0 or 1, of a job."""
         x1, y1, x2, y2 = job.box_xyxy
         local_box = np.array([0, 0, x2 - x1, y2 - y1])
         image = torch.from_numpy(item.image[y1:y2, x1:x2].copy()).permute(2, 0, 1)
@@ -301,9 +300,9 @@ class SegRefiner(BaseRefiner):
         return image, (crop_resize(mask, local_box, self.input_size) >= 0.5).float()
 
     def _finish(self, item: RefineInput, job: _CropJob, mask: np.ndarray) -> None:
-        """Post-process (H, W) ``mask`` in place: windows where it is large, and connected components."""
+        """Post-process ``mask`` (H, W) in place: windows if it is large, and connected components."""
         x1, y1, x2, y2 = job.box_xyxy
-        # All windows lie in here, so that memory follows the object and not the image.
+        # This box contains all windows, so that memory depends on the object and not on the image.
         box = pad_boxes(job.box_xyxy[None], item.image.shape[:2], margin_px=self.input_size // 2)[0]
         region = (slice(box[1], box[3]), slice(box[0], box[2]))
         if self.window_steps and max(x2 - x1, y2 - y1) > self.window_ratio * self.input_size:
@@ -312,7 +311,7 @@ class SegRefiner(BaseRefiner):
             mask[region] = components_on(mask[region], item.masks[job.mask][region])
 
     def _refine_windows(self, image: np.ndarray, mask: np.ndarray, generator: torch.Generator) -> None:
-        """Refine (H, W) ``mask`` in place on windows at native resolution, blended where they overlap."""
+        """Refine ``mask`` (H, W) in place on windows at native resolution, which are blended where they overlap."""
         windows = contour_windows(mask, self.input_size)
         weights = torch.from_numpy(blending_weights(self.input_size))
         total, weight = torch.zeros((2, *mask.shape))
@@ -348,5 +347,5 @@ class SegRefiner(BaseRefiner):
 
     @staticmethod
     def _uniform(shape: Sequence[int], generators: Sequence[torch.Generator]) -> Tensor:
-        """Draws of U(0, 1), (B, *shape): every mask has its own generator, so no result depends on its neighbours."""
+        """Samples of U(0, 1), (B, *shape); each mask has its own generator, so that results are independent."""
         return torch.stack([torch.rand(shape, generator=generator) for generator in generators])

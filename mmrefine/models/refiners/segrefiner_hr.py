@@ -22,22 +22,22 @@ from mmrefine.registry import MODELS
 def uncertain_patches(
     fine_probs: Tensor, size_hw: tuple[int, int], patch: int, fine_prob_thr: float, iou_thr: float
 ) -> np.ndarray:
-    """Patches around the pixels that the global pass left coarse, after non-maximum suppression.
+    """Patches around uncertain pixels of the global pass, after non-maximum suppression.
 
     Args:
         fine_probs: (h, w) probabilities of the fine state after the global pass.
-        size_hw: of the image; along a side shorter than ``patch`` every patch starts at 0.
-        patch: side in pixels.
-        fine_prob_thr: pixels under this share of the maximum probability are uncertain.
-        iou_thr: of two patches that overlap by more, the less uncertain one is dropped.
+        size_hw: size of the image; along a side shorter than ``patch`` patches start at 0.
+        patch: side of the patches in pixels.
+        fine_prob_thr: pixels below this fraction of the maximum probability are uncertain.
+        iou_thr: IoU threshold of the non-maximum suppression.
 
     Returns:
-        (P, 4) int64 xyxy, the least confident first.
+        (P, 4) int64 xyxy, sorted by increasing probability.
     """
     height, width = size_hw
     uncertain = fine_probs < fine_prob_thr * fine_probs.max().item()
     rows, columns = uncertain.nonzero(as_tuple=True)
-    # The centre is the pixel of the image that nearest-neighbour sampling shows at the uncertain pixel.
+    # The centre is the pixel of the image that nearest-neighbour sampling maps to the uncertain pixel.
     centres_xy = torch.stack([columns * width // fine_probs.shape[1], rows * height // fine_probs.shape[0]], dim=1)
     corner = (centres_xy - patch // 2).clamp(min=0)
     limit = torch.tensor([max(width - patch, 0), max(height - patch, 0)], device=corner.device)
@@ -50,12 +50,12 @@ def uncertain_patches(
 class SegRefinerHR(SegRefiner):
     """SegRefiner for large objects and semantic regions at native resolution (section 3.5 and appendix).
 
-    All ``steps`` but the last run on the whole image, resized to S; the last one runs on patches of S pixels at native
-    resolution. Images smaller than a patch are padded for the second stage.
+    All ``steps`` except the last run on the whole image, resized to S; the last one runs on patches of S pixels at
+    native resolution, for which images smaller than a patch are padded.
 
     Args:
         fine_prob_thr, iou_thr: see :func:`uncertain_patches`.
-        global_interpolation: 'nearest', as the published weights were used, or 'bilinear', on the way to S and back.
+        global_interpolation: interpolation to S and back: 'nearest', as with the published weights, or 'bilinear'.
         others: see :class:`SegRefiner`; margins are not used.
     """
 
@@ -98,7 +98,7 @@ class SegRefinerHR(SegRefiner):
         small_image = self._resize(image, (size, size))
         small_mask = (self._resize(coarse, (size, size)) >= 0.5).float()
         small, fine_probs, first = self._reverse(small_image, small_mask, self.steps[:-1], [generator])
-        # From here on every side holds a patch; what is added is cut off again.
+        # Pad to at least the size of a patch; the padding is removed again.
         padding = (0, max(size - size_hw[1], 0), 0, max(size - size_hw[0], 0))
         probabilities = F.pad(self._resize(small, size_hw), padding)[0, 0]
         image = F.pad(image, padding, mode='replicate')
@@ -124,6 +124,6 @@ class SegRefinerHR(SegRefiner):
 
 
 def _cut(tensor: Tensor, box_xyxy: np.ndarray) -> Tensor:
-    """The view of (..., H, W) inside a box."""
+    """View of (..., H, W) inside a box."""
     x1, y1, x2, y2 = box_xyxy
     return tensor[..., y1:y2, x1:x2]

@@ -14,36 +14,33 @@ _FLOWS_KEPT = 4
 
 
 class MaskPropagator(ABC):
-    """Interface of mask propagation to a frame from others."""
+    """Base class of mask propagation to a frame from other frames."""
 
     @abstractmethod
     def propagate(self, frames: Sequence[np.ndarray], known: Mapping[int, np.ndarray], index: int) -> np.ndarray:
-        """Masks of the same objects on frame ``index``.
+        """Propagate masks to frame ``index``.
 
         Args:
-            frames: of the clip, each (H, W, 3) uint8 RGB.
-            known: (N, H, W) bool by frame; ``index`` may be among them, others must.
-            index: the frame.
+            frames: frames of the clip, (H, W, 3) uint8 RGB.
+            known: masks (N, H, W) bool by frame, of at least one frame other than ``index``.
+            index: index of the frame.
 
         Returns:
             (N, H, W) bool.
         """
 
     def reliability(self, frames: Sequence[np.ndarray], known: Mapping[int, np.ndarray], index: int) -> np.ndarray:
-        """Reliability (N,) of :meth:`propagate` per object, as an IoU; smaller differences are within its error.
-
-        Without anything better: 1.
-        """
+        """Reliability (N,) of :meth:`propagate` for each object, as the IoU that its own error allows; by default 1."""
         return np.ones(len(next(iter(known.values()))))
 
-    def start_clip(self) -> None:  # noqa: B027  (most keep nothing)
+    def start_clip(self) -> None:  # noqa: B027  (optional)
         """Reset all state; called at the start of a clip."""
 
 
 class FlowPropagator(MaskPropagator):
-    """Propagation by optical flow, as the majority of all frames; the frame's own mask, if known, breaks ties.
+    """Propagation by optical flow: the pixelwise majority of all frames; ties are as in the frame's own mask, if known.
 
-    Meant for neighbouring frames: beyond a few frames, or behind things that pass, flow is lost.
+    For neighbouring frames, since flow is unreliable over many frames and at occlusions.
     """
 
     def __init__(self):
@@ -53,7 +50,7 @@ class FlowPropagator(MaskPropagator):
         self._flows.clear()
 
     def flow(self, frames: Sequence[np.ndarray], index: int, other: int) -> np.ndarray:
-        """Flow from frame ``index`` to frame ``other``, (H, W, 2); the last few are kept."""
+        """Flow from frame ``index`` to frame ``other``, (H, W, 2); recent flows are cached."""
         key = (index, other)
         if key not in self._flows:
             self._flows[key] = estimate_flow(frames[index], frames[other])
@@ -73,7 +70,7 @@ class FlowPropagator(MaskPropagator):
         return np.stack(masks) if masks else known[others[0]].copy()
 
     def reliability(self, frames: Sequence[np.ndarray], known: Mapping[int, np.ndarray], index: int) -> np.ndarray:
-        """Forward-backward consistency of the flow, the lower one of the frames."""
+        """Forward-backward consistency of the flow, minimum over frames."""
         others = [frame for frame in known if frame != index]
         ious = [
             [

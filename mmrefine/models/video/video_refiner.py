@@ -30,13 +30,13 @@ class FrameResult:
     """The masks of one frame.
 
     Attributes:
-        index: of the frame.
-        masks: (N, H, W) bool, refined.
-        scores: (N,) float in [0, 1], the refiner's estimates of their quality.
-        coarse_masks: (N, H, W) bool, what was given, or propagated where nothing was.
+        index: index of the frame.
+        masks: (N, H, W) bool, the refined masks.
+        scores: (N,) float in [0, 1], the refiner's estimates of their IoU.
+        coarse_masks: (N, H, W) bool, the given masks, or propagated ones where none were given.
         given: (N,) bool, whether the coarse mask was given.
-        restarted: (N,) bool, whether the first result contradicted the neighbouring frames, so that masks propagated
-            from these were refined instead.
+        restarted: (N,) bool, whether the first result contradicted the neighbouring frames, and a mask propagated from
+            them was refined instead.
     """
 
     index: int
@@ -48,39 +48,41 @@ class FrameResult:
 
 
 class VideoRefiner(ABC):
-    """Interface of refiners of clips: coarse masks on some or all frames, refined masks on every frame."""
+    """Base class of refiners of clips, with coarse masks on some or all frames, and refined masks on every frame."""
 
     @abstractmethod
     def refine_clip(self, frames: Sequence[np.ndarray], masks: ClipMasks) -> Iterator[FrameResult]:
-        """Refine a clip; frames are read once, in order, and results come in order with memory for a few frames.
+        """Refine a clip; frames are read once, in order, and only a few are kept in memory.
 
         Args:
-            frames: each (H, W, 3) uint8 RGB, all of one size.
-            masks: of the clip.
+            frames: frames of the clip, (H, W, 3) uint8 RGB, all of the same size.
+            masks: coarse masks of the clip.
 
         Raises:
-            OSError, ValueError: a frame or a mask cannot be read, or they do not fit each other.
+            OSError, ValueError: a frame or a mask cannot be read, or they do not match each other.
         """
 
 
 class FramewiseVideoRefiner(VideoRefiner):
-    """Refine each frame with an image refiner, and again from propagated masks where it contradicts its neighbours.
+    """Refines each frame with an image refiner, and restarts from propagated masks where it contradicts its neighbours.
 
-    Propagation can be wrong, too. So only what differs by more than propagation itself loses is a contradiction, and
-    the second result counts only if the refiner thinks no less of its masks, proposed or kept by the gate, than of the
-    first ones.
+    Propagation can be wrong too. Therefore a result contradicts only if it differs by more than the error of the
+    propagation, and the result of a restart is used only if its score is at least that of the first result.
 
-    A frame about which nothing is given takes the propagated result of the frame before it as its coarse mask; so the
-    masks of a first frame are followed through the clip. That is meant for short clips: nothing brings back an object
-    that was lost.
+    Without coarse masks, a frame gets the propagated result of the previous frame, so that masks of a first frame are
+    tracked through the clip. This is for short clips: lost objects are not recovered.
 
     Args:
-        refiner: for single frames.
-        propagator: carries masks between neighbouring frames; None: :class:`FlowPropagator`.
-        min_agreement: minimum IoU of a frame's refined mask with the propagated one, or the propagator's reliability
-            where that is less; 0 leaves frames alone. Chosen on degraded masks of four DAVIS clips, see docs/video.md.
-        min_support: minimum IoU of the propagated mask with the coarse one; under it neighbours are not believed.
-        seed: of the refiner's random draws, which start again with every frame.
+        refiner: refiner of single frames.
+        propagator: propagates masks between neighbouring frames; None: :class:`FlowPropagator`.
+        min_agreement: minimum IoU of a frame's refined mask with the propagated mask, or the reliability of the
+            propagation if that is lower; 0 refines frames independently. The default was chosen on degraded masks of
+            four DAVIS clips, see docs/video.md.
+        min_support: minimum IoU of the propagated with the coarse mask for a restart.
+        seed: random seed of the refiner, for every frame.
+
+    Raises:
+        ValueError: a minimum outside [0, 1].
     """
 
     def __init__(
