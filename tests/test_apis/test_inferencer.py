@@ -160,7 +160,7 @@ def test_no_masks_give_no_masks(image: np.ndarray) -> None:
 def test_arguments_that_do_not_go_together(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='batch_masks must be at least 1, got 0'):
         RefineInferencer(BrightRefiner(), batch_masks=0)
-    with pytest.raises(ValueError, match='checkpoint can only be given with a config or a model name'):
+    with pytest.raises(ValueError, match='checkpoint needs a config or a model name'):
         RefineInferencer(BrightRefiner(), checkpoint=tmp_path / 'a.pth')
     with pytest.raises(ValueError, match='device \'warp\' cannot be used here .*use "cpu"'):
         RefineInferencer(BrightRefiner(), device='warp')

@@ -143,7 +143,7 @@ def test_pick(scenes: Scenes, gt: str | None) -> None:
     assert picked.name.startswith('good, ') and len(picked.records) == 4
     assert ('ground truth: majority of the candidates' in picked.about) == (gt is None)
     if gt is not None:
-        assert picked.about == '12 masks with ground truth, and 36 drawn with the same errors'
+        assert picked.about == '12 masks with ground truth, and 36 with simulated errors like theirs'
         assert all(len(own) == 48 for own in picked.records.values())
     (scenes.folder / 'best.py').write_text(as_config(picked))
     assert is_config_of_pick(scenes.folder / 'best.py') and not is_config_of_pick(scenes.folder / 'coco.json')
