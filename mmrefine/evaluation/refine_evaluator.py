@@ -17,7 +17,8 @@ from mmrefine.registry import EVALUATOR
 # Arguments of metrics of mmengine, MMDetection and MMSegmentation that are output paths.
 _OUTPUTS = ('outfile_prefix', 'output_dir', 'out_file_path')
 # Parts of the keys of MMDetection's box metrics: CocoMetric and LVISMetric with 'bbox' or 'proposal', and others.
-_OF_BOXES = ('bbox', 'proposal', '/AR', 'pascal_voc/', 'openimages/', 'crowd_human/')
+_OF_BOXES = ('bbox', 'proposal', '/AR', 'pascal_voc/', 'openimages/', 'crowd_human/', 'motchallenge-metric/',
+             'reid-metric/', 'lvis_fixed_ap/', 'dod/', 'refexp/', 'grefcoco/', 'flickr30k/')  # fmt: skip
 
 
 @EVALUATOR.register_module()

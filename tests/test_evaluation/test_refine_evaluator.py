@@ -18,6 +18,7 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from mmrefine import compat
 from mmrefine.core.rle import decode_segmentation
 from mmrefine.evaluation import RefineEvaluator
+from mmrefine.evaluation.refine_evaluator import _is_of_boxes
 from tests.helpers.tiny_openmmlab import CLASSES, SIZE_HW, write_data
 
 
@@ -101,6 +102,19 @@ def test_the_best_checkpoint_is_never_chosen_by_boxes(data, detections, metric):
     assert 'bbox' not in first and 'AR@' not in first
     assert any(key.startswith('refined/coco/bbox') for key in metrics)
     assert first == ('refined/coco/segm_mAP' if 'segm' in metric else 'accepted')
+
+
+def test_every_metric_of_mmdet_is_of_masks_or_of_boxes():
+    compat.setup()
+    pytest.importorskip('mmdet.evaluation')
+    from mmdet.registry import METRICS as METRICS_OF_MMDET
+
+    prefixes = {getattr(metric, 'default_prefix', None) for metric in METRICS_OF_MMDET.module_dict.values()} - {None}
+    of_masks = {'coco', 'lvis', 'cityscapes', 'coco_panoptic', 'youtube_vis'}  # or of both, which their keys tell
+    dumps = {'dump_proposals', 'pl_odvg'}
+    assert of_masks < prefixes
+    for prefix in prefixes - dumps:
+        assert _is_of_boxes(f'refined/{prefix}/mAP') == (prefix not in of_masks), prefix
 
 
 class KeepClips(BaseMetric):

@@ -23,6 +23,7 @@ def test_actors_give_what_one_process_gives_also_if_one_is_killed(
     scenes = make_scenes(COUNT)
     monkeypatch.chdir(scenes.folder)
     job = Job(scenes, repo_root, CONFIG)
-    job.run('--launcher ray', RAY_OVERRIDE_RESOURCES='{"CPU": 4}', RAY_USAGE_STATS_ENABLED='0')
+    ray = {'RAY_OVERRIDE_RESOURCES': '{"CPU": 4}', 'RAY_USAGE_STATS_ENABLED': '0', 'RAY_worker_niceness': '0'}
+    job.run('--launcher ray', **ray)
     assert job.marker.exists()  # an actor was killed
     assert job.written() == job.expected

@@ -104,8 +104,8 @@ class MaskTeacher(SemiBaseDetector):
         self.teacher.eval()
         views = [_as_original(sample) for sample in batch_data_samples]
         predictions = self.teacher.predict(batch_inputs, views, rescale=True)
-        scores = torch.cat([prediction.pred_instances.scores for prediction in predictions])
         candidates = [self._candidates(prediction) for prediction in predictions]
+        scores = torch.cat([prediction.pred_instances.scores for prediction in predictions])
         images = [self._view_image(x, view.img_shape) for x, view in zip(batch_inputs, views, strict=True)]
         refined = self._refine(images, candidates)
         for sample, instances, results in zip(batch_data_samples, candidates, refined, strict=True):
@@ -147,21 +147,32 @@ class MaskTeacher(SemiBaseDetector):
     def loss_by_pseudo_instances(
         self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], batch_info: dict | None = None
     ) -> dict:
-        """Losses of the student on pseudo labels, times ``unsup_weight``, or times 0 if there are none."""
+        """Losses of the student on pseudo labels, times ``unsup_weight``, or times 0 if there are none.
+
+        Raises:
+            ValueError: the student learns from more than instances, such as semantic maps.
+        """
         weights = torch.cat([sample.gt_instances.weights for sample in batch_data_samples])
         self.last_pseudo_labels = PseudoLabelStats(
             len(weights), weights.mean().item() if len(weights) else 0.0, (batch_info or {}).get('best_score', 0.0)
         )
-        losses = self.student.loss(batch_inputs, batch_data_samples)
+        try:
+            losses = self.student.loss(batch_inputs, batch_data_samples)
+        except AttributeError as error:
+            raise ValueError(
+                f'{type(self.student).__name__} learns from more than the boxes, labels and masks of pseudo labels '
+                f'({error}); take a detector without a semantic branch or box supervision.'
+            ) from error
         unsup_weight = self.semi_train_cfg.get('unsup_weight', 1.0) if len(weights) else 0.0
         return rename_loss_dict('unsup_', reweight_loss_dict(losses, unsup_weight))
 
     def _candidates(self, sample: DetDataSample) -> InstanceData:
         """Predictions that can become pseudo labels or ignored objects; only these are refined."""
-        instances = sample.pred_instances
-        if 'masks' not in instances:
+        instances = sample.get('pred_instances')
+        if instances is None or 'masks' not in instances:
+            got = sorted((sample if instances is None else instances).keys())
             raise ValueError(
-                f'MaskTeacher needs a detector that predicts masks, such as Mask R-CNN, got {sorted(instances.keys())}.'
+                f'MaskTeacher needs a detector that predicts masks of instances, such as Mask R-CNN, got {got}.'
             )
         if len(instances) and tuple(instances.masks.shape[1:]) != tuple(sample.img_shape[:2]):
             raise ValueError(

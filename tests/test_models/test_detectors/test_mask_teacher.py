@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.structures import InstanceData
+from mmengine.structures import InstanceData, PixelData
 
 from mmrefine.compat import setup
 
@@ -25,8 +25,10 @@ import mmrefine.models.detectors  # noqa: E402, F401
 from mmrefine.core.rle import decode_segmentation  # noqa: E402
 from tests.helpers import bright_refiner  # noqa: E402, F401
 from tests.helpers.tiny_mask_rcnn import CLASSES, SIZE_HW, VIEW_META, mask_rcnn, write_images  # noqa: E402
+from tests.helpers.tiny_openmmlab import panoptic_fpn  # noqa: E402
 
 BRIGHT = {'type': 'mmrefine.BrightRefiner', 'reach_px': 5}
+EVERYTHING = {'min_score': 0.0, 'min_quality': 0.0, 'min_agreement': 0.0, 'min_area_px': 1}
 
 
 def build(refiner: dict | None = BRIGHT, label_filter: dict | None = None, detector: dict | None = None):
@@ -238,7 +240,7 @@ def test_refiner_is_in_no_checkpoint_and_not_trained():
 def test_a_real_teacher_through_the_whole_step(photograph):
     """Random weights, every prediction taken: shapes and devices of the real path."""
     path, _ = photograph
-    model = build(label_filter={'min_score': 0.0, 'min_quality': 0.0, 'min_agreement': 0.0, 'min_area_px': 1})
+    model = build(label_filter=EVERYTHING)
     losses = model.loss(**multi_branch(model, path))
     assert torch.isfinite(losses['unsup_loss_mask'])
 
@@ -307,9 +309,7 @@ def _shrink(model: ConfigDict) -> None:
 def test_detectors_that_teach(photograph, detector):
     """Real heads on a resized, padded view: masks come in the size of the view, and the student learns."""
     path, _ = photograph
-    model = build(
-        label_filter={'min_score': 0.0, 'min_quality': 0.0, 'min_agreement': 0.0, 'min_area_px': 1}, detector=detector()
-    )
+    model = build(label_filter=EVERYTHING, detector=detector())
     data = multi_branch(model, path, resize(1.3))
     size_hw = data['multi_batch_data_samples']['unsup_teacher'][0].img_shape
     assert size_hw not in (SIZE_HW, data['multi_batch_inputs']['unsup_teacher'].shape[-2:])
@@ -323,6 +323,57 @@ def test_detectors_that_teach(photograph, detector):
     total.backward()
 
 
+def test_a_student_that_needs_semantic_maps(photograph):
+    path, gt = photograph
+    model = build(detector=panoptic_fpn())
+    answer(model, shrunk(gt), [0.9, 0.8])
+    branches = multi_branch(model, path)
+    inputs, teacher = (branches[key]['unsup_student'] for key in ('multi_batch_inputs', 'multi_batch_data_samples'))
+    samples, info = model.get_pseudo_instances(inputs, teacher)
+    samples = model.project_pseudo_instances(samples, samples)
+    with pytest.raises(ValueError, match='PanopticFPN learns from more than .*gt_sem_seg.*without a semantic branch'):
+        model.loss_by_pseudo_instances(inputs, samples, info)
+
+
+FAMILIES = [
+    'cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco',
+    'condinst/condinst_r50_fpn_ms-poly-90k_coco_instance',
+    'htc/htc-without-semantic_r50_fpn_1x_coco',
+    'ms_rcnn/ms-rcnn_r50-caffe_fpn_1x_coco',
+    'point_rend/point-rend_r50-caffe_fpn_ms-1x_coco',
+    'queryinst/queryinst_r50_fpn_1x_coco',
+    'solo/decoupled-solo-light_r50_fpn_3x_coco',
+    'solo/decoupled-solo_r50_fpn_1x_coco',
+    'solo/solo_r50_fpn_1x_coco',
+    'yolact/yolact_r50_1xb8-55e_coco',
+]
+
+
+def without_files(config: ConfigDict) -> None:
+    """No pretrained weights, and every prediction whatever its score."""
+    for key, value in config.items():
+        if key == 'pretrained' or (key == 'init_cfg' and value and 'checkpoint' in value):
+            config[key] = None
+        elif key in ('score_thr', 'filter_thr'):
+            config[key] = 0.0
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, dict):
+                without_files(part)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('config', FAMILIES)
+def test_families_that_teach(photograph, config):
+    """MMDetection's other instance segmentation models in full size, with random weights."""
+    detector = get_config(f'mmdet::{config}.py').model
+    without_files(detector)
+    model = build(BRIGHT, EVERYTHING, detector)
+    losses = model.loss(**multi_branch(model, photograph[0], resize(1.3)))
+    total = sum(sum(v) if isinstance(v, list) else v for k, v in losses.items() if 'loss' in k)
+    total.backward()
+    assert torch.isfinite(total) and model.last_pseudo_labels.num_labels > 0
+
+
 def test_wrong_teachers_and_pipelines(photograph):
     path, gt = photograph
     model = build()
@@ -334,7 +385,17 @@ def test_wrong_teachers_and_pipelines(photograph):
     boxes_only = InstanceData(bboxes=torch.zeros(1, 4), scores=torch.ones(1), labels=torch.zeros(1))
     samples[0].pred_instances = boxes_only
     model.teacher.predict = lambda inputs, samples, rescale: samples
-    with pytest.raises(ValueError, match='detector that predicts masks'):
+    with pytest.raises(ValueError, match=r"predicts masks of instances, .* got \['bboxes', 'labels', 'scores'\]"):
+        model.get_pseudo_instances(inputs, samples)
+
+    def maps_only(inputs, samples, rescale):  # as MaskFormer by default
+        for sample in samples:
+            del sample.pred_instances
+            sample.pred_panoptic_seg = PixelData(sem_seg=torch.zeros(1, *SIZE_HW))
+        return samples
+
+    model.teacher.predict = maps_only
+    with pytest.raises(ValueError, match=r"predicts masks of instances, .* got \[.*'pred_panoptic_seg'\]"):
         model.get_pseudo_instances(inputs, samples)
 
     answer(model, gt, [0.9, 0.8])
