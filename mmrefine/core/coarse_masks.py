@@ -14,6 +14,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from mmrefine.core.boundary_perturbation import perturb_boundary
+from mmrefine.core.iou import binary_iou
 
 Simulator = Callable[[np.ndarray, np.random.Generator, 'np.ndarray | None'], np.ndarray]
 
@@ -221,14 +222,15 @@ SIMULATORS: dict[str, Simulator] = {
 }  # fmt: skip
 
 
+_MAX_STEPS, _MAX_SHORTFALL = 8, 0.05
+
+
 def simulate_coarse_mask(
     mask: np.ndarray,
     rng: np.random.Generator,
     image: np.ndarray | None = None,
     simulators: Sequence[str] | None = None,
     iou_range: tuple[float, float] = (0.5, 1.0),
-    max_draws: int = 8,
-    slack: float = 0.05,
 ) -> np.ndarray:
     """Degrade a mask with randomly chosen simulators until its IoU with the ground truth falls to a random target.
 
@@ -237,9 +239,8 @@ def simulate_coarse_mask(
         rng: random number generator.
         image: (H, W, 3) uint8; simulators that follow colours do nothing without it.
         simulators: names from :data:`SIMULATORS`; None: all.
-        iou_range: min and max of the target, which is uniformly distributed.
-        max_draws: maximum number of simulators that are tried.
-        slack: a step is rejected if the IoU would fall by more than this below the target, or below the range.
+        iou_range: min and max of the target, which is uniformly distributed. A step that would fall below the range, or
+            more than 0.05 below the target, is rejected; at most 8 are tried.
 
     Returns:
         (H, W) bool; the mask itself where it is empty.
@@ -263,13 +264,13 @@ def simulate_coarse_mask(
         return mask.copy()
     low, high = iou_range
     target = rng.uniform(low, high)
-    floor = max(low, target - slack)
+    floor = max(low, target - _MAX_SHORTFALL)
     coarse, iou = mask, 1.0
-    for _ in range(max_draws):
+    for _ in range(_MAX_STEPS):
         if iou <= target:
             break
         candidate = SIMULATORS[names[rng.integers(len(names))]](coarse, rng, image)
-        candidate_iou = np.count_nonzero(candidate & mask) / np.count_nonzero(candidate | mask)
+        candidate_iou = binary_iou(candidate, mask)
         if candidate_iou >= floor:
             coarse, iou = candidate, candidate_iou
     return coarse.copy() if coarse is mask else coarse

@@ -11,9 +11,10 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 _LOG_RANGE = 4.0
+_SIGMA_BINS = 1.0  # of the Gaussian that smooths the histograms along every axis
 
 
-def colour_cue(image: np.ndarray, mask: np.ndarray, bins: int = 16, cells: int = 1, sigma: float = 1.0) -> np.ndarray:
+def colour_cue(image: np.ndarray, mask: np.ndarray, bins: int = 16, cells: int = 1) -> np.ndarray:
     """Log ratio of smoothed foreground and background colour histograms, at every pixel.
 
     Args:
@@ -21,7 +22,6 @@ def colour_cue(image: np.ndarray, mask: np.ndarray, bins: int = 16, cells: int =
         mask: (h, w) bool, the coarse mask.
         bins: histogram bins per colour channel.
         cells: bins along each of y and x.
-        sigma: standard deviation of the Gaussian that smooths the histograms along every axis, in bins.
 
     Returns:
         (h, w) float32 in [-1, 1]: positive where the colour is typical of the foreground, 0 where it tells nothing.
@@ -40,7 +40,8 @@ def colour_cue(image: np.ndarray, mask: np.ndarray, bins: int = 16, cells: int =
     foreground = np.bincount(index, weights=mask.ravel(), minlength=size)
     total = np.bincount(index, minlength=size)
     histograms = np.stack([foreground, total - foreground]).astype(np.float32).reshape(2, *shape)
-    smooth = gaussian_filter(histograms, (0, *(sigma,) * len(shape)), mode='constant', truncate=2.0).reshape(2, -1)
+    sigmas = (0, *(_SIGMA_BINS,) * len(shape))
+    smooth = gaussian_filter(histograms, sigmas, mode='constant', truncate=2.0).reshape(2, -1)
     # Densities instead of counts, so that a small object is not outvoted; 1e-2 avoids the logarithm of 0.
     density = (smooth + 1e-2) / (smooth.sum(axis=1, keepdims=True) + 1e-2 * np.count_nonzero(total))
     ratio = np.log(density[0]) - np.log(density[1])

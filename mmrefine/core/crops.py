@@ -5,6 +5,8 @@ Legend: N masks, H and W the image, S the side of a network crop, all in pixels.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 import torch
@@ -12,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def mask_boxes(masks: np.ndarray) -> np.ndarray:
+def mask_boxes(masks: Iterable[np.ndarray]) -> np.ndarray:
     """(N, 4) int64 tight xyxy boxes of (N, H, W) bool masks, ends exclusive; an empty mask gives zeros.
 
     Example:

@@ -32,9 +32,7 @@ def assemble_quadrants(quadrants: Tensor) -> Tensor:
     return cells.permute(0, 3, 1, 4, 2, 5).reshape(count // 4, channels, 2 * height, 2 * width)
 
 
-def centred_sine_positions(
-    height: int, width: int, channels: int, *, device: torch.device | None = None, temperature: float = 10000.0
-) -> Tensor:
+def centred_sine_positions(height: int, width: int, channels: int, *, device: torch.device | None = None) -> Tensor:
     """Sinusoidal positional encoding of cell centres at (i + 0.5) / n, which is comparable between grid sizes.
 
     The first half of the channels encodes y, the second x; each consists of sines and cosines of 2 pi times the
@@ -44,7 +42,6 @@ def centred_sine_positions(
         height, width: size of the grid.
         channels: number of channels, a multiple of 4.
         device: device of the result.
-        temperature: largest wavelength.
 
     Returns:
         (1, channels, height, width) float32.
@@ -55,7 +52,7 @@ def centred_sine_positions(
     if channels % 4:
         raise ValueError(f'channels must be a multiple of 4, got {channels}.')
     steps = torch.arange(channels // 4, device=device, dtype=torch.float32)
-    wavelengths = temperature ** (4 * steps / channels)
+    wavelengths = 10000.0 ** (4 * steps / channels)
 
     def encode(side: int) -> Tensor:
         positions = (torch.arange(side, device=device, dtype=torch.float32) + 0.5) / side

@@ -12,8 +12,6 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from mmrefine.core.prompts.distance import tight_box
-
 VOID = 255
 SPLITS = ('merged', 'components', 'classes')
 _BLOCK = 512
@@ -108,13 +106,8 @@ def label_regions(
     return regions
 
 
-def regions_of_components(components: np.ndarray, min_area_px: int = 5, merge: bool = True) -> list[np.ndarray]:
-    """Masks of the regions of labelled components (H, W), where 0 is none; see :func:`split_label_map`."""
-    return [np.isin(components, numbers) for numbers, _ in _grouped(components, min_area_px, merge)]
-
-
-def merge_regions(regions: list[np.ndarray]) -> list[np.ndarray]:
-    """Merge regions that probably belong to one object, in one pass over all pairs.
+def merge_regions(boxes: np.ndarray, areas_px: np.ndarray) -> list[list[int]]:
+    """Group regions that probably belong to one object, in one pass over all pairs.
 
     Every pair is visited once, in order, the second index varying fastest; the regions compared are those that the two
     have been merged into so far. Regions of m1 and m2 pixels whose boxes B1 and B2 have the common box B are merged if
@@ -123,37 +116,12 @@ def merge_regions(regions: list[np.ndarray]) -> list[np.ndarray]:
     therefore has area 0, and two regions on one line are always merged.
 
     Args:
-        regions: (H, W) bool masks, none of them empty.
+        boxes: (R, 4) int64 xyxy boxes of the regions, inclusive pixel indices.
+        areas_px: (R,) int64, areas of the regions.
 
     Returns:
-        the merged masks, (H, W) bool.
+        indices of the regions of each object.
     """
-    if not regions:
-        return []
-    boxes = np.array([tight_box(region) for region in regions], np.int64)
-    areas_px = np.array([np.count_nonzero(region) for region in regions], np.int64)
-    return [np.any([regions[member] for member in group], axis=0) for group in _merge(boxes, areas_px)]
-
-
-def _grouped(components: np.ndarray, min_area_px: int, merge: bool) -> Iterator[tuple[list[int], tuple[slice, slice]]]:
-    """Yield the component labels and the box of each region."""
-    boxes = ndimage.find_objects(components)
-    areas_px = np.bincount(components.ravel(), minlength=len(boxes) + 1)[1:]
-    numbers = np.array([index for index, box in enumerate(boxes) if box is not None], np.int64)
-    if len(numbers) > 1:
-        numbers = numbers[areas_px[numbers] >= min_area_px]
-    corners = [
-        (boxes[n][1].start, boxes[n][0].start, boxes[n][1].stop - 1, boxes[n][0].stop - 1) for n in numbers.tolist()
-    ]
-    corners = np.array(corners, np.int64).reshape(-1, 4)
-    for group in _merge(corners, areas_px[numbers]) if merge else [[index] for index in range(len(numbers))]:
-        left, top = corners[group, :2].min(axis=0).tolist()
-        right, bottom = corners[group, 2:].max(axis=0).tolist()
-        yield (numbers[group] + 1).tolist(), (slice(top, bottom + 1), slice(left, right + 1))
-
-
-def _merge(boxes: np.ndarray, areas_px: np.ndarray) -> list[list[int]]:
-    """Groups of components that :func:`merge_regions` joins; (R, 4) boxes of inclusive indices, (R,) areas."""
     boxes, areas_px = boxes.copy(), areas_px.copy()
     owner = np.arange(len(boxes))
     grown: list[int] = []
@@ -190,6 +158,23 @@ def _merge(boxes: np.ndarray, areas_px: np.ndarray) -> list[list[int]]:
         alone_at[region] = len(grown) if len(grown) == grown_before else -1
     order = np.argsort(owner, kind='stable')
     return [group.tolist() for group in np.split(order, np.flatnonzero(np.diff(owner[order])) + 1) if len(group)]
+
+
+def _grouped(components: np.ndarray, min_area_px: int, merge: bool) -> Iterator[tuple[list[int], tuple[slice, slice]]]:
+    """Numbers of the components of each region, and its box."""
+    boxes = ndimage.find_objects(components)
+    areas_px = np.bincount(components.ravel(), minlength=len(boxes) + 1)[1:]
+    numbers = np.array([index for index, box in enumerate(boxes) if box is not None], np.int64)
+    if len(numbers) > 1:
+        numbers = numbers[areas_px[numbers] >= min_area_px]
+    corners = [
+        (boxes[n][1].start, boxes[n][0].start, boxes[n][1].stop - 1, boxes[n][0].stop - 1) for n in numbers.tolist()
+    ]
+    corners = np.array(corners, np.int64).reshape(-1, 4)
+    for group in merge_regions(corners, areas_px[numbers]) if merge else [[index] for index in range(len(numbers))]:
+        left, top = corners[group, :2].min(axis=0).tolist()
+        right, bottom = corners[group, 2:].max(axis=0).tolist()
+        yield (numbers[group] + 1).tolist(), (slice(top, bottom + 1), slice(left, right + 1))
 
 
 def _hull(box: np.ndarray, others: np.ndarray) -> np.ndarray:

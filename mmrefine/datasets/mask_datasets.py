@@ -22,7 +22,7 @@ from mmrefine.datasets.skipped_samples import BrokenSampleError, SkippedSamples
 from mmrefine.files.coco_file import CocoFile, is_crowd, record_problem
 from mmrefine.files.images import IMAGE_SUFFIXES
 from mmrefine.files.mask_files import read_mask_file
-from mmrefine.files.names import find_files, locate
+from mmrefine.files.names import find_files, locate, without_suffix
 from mmrefine.registry import DATASETS
 
 
@@ -157,7 +157,7 @@ class MaskFolderDataset(_SeededDataset):
 
     Raises:
         FileNotFoundError: a folder does not exist.
-        ValueError: images and masks do not match, or an argument is invalid.
+        ValueError: images and masks do not match, two files have the same name, or an argument is invalid.
     """
 
     def __init__(
@@ -238,7 +238,16 @@ class MaskFolderDataset(_SeededDataset):
         if not folder.is_dir():
             raise FileNotFoundError(f"data_prefix['{role}'] must be a folder, but {folder} is not.")
         suffixes = (self.suffixes[role],) if role in self.suffixes else IMAGE_SUFFIXES
-        return {Path(name).with_suffix(''): path for name, path in find_files(folder, suffixes).items()}
+        found: dict[Path, Path] = {}
+        for name, path in find_files(folder, suffixes).items():
+            key = Path(without_suffix(name))
+            if key in found:
+                raise ValueError(
+                    f'{found[key]} and {path} have the same name without suffix; keep one of them, or give the '
+                    f"suffixes, such as suffixes=dict(img='.jpg', mask='.png')."
+                )
+            found[key] = path
+        return found
 
 
 def _coarse_iou(info: dict) -> float:
@@ -279,7 +288,6 @@ class MixtureDataset:
         length: int = 100_000_000,
         seed: int = 0,
         max_refetch: int = 100,
-        lazy_init: bool = False,
     ):
         if len(datasets) != len(weights):
             raise ValueError(f'expected one weight per dataset, got {len(datasets)} and {len(weights)}.')
@@ -288,11 +296,6 @@ class MixtureDataset:
         self.length, self.seed, self.max_refetch = length, seed, max_refetch
         self.metainfo: dict = {}
         self._skipped = SkippedSamples('images')
-        if not lazy_init:
-            self.full_init()
-
-    def full_init(self) -> None:
-        """Load the annotations of all datasets."""
         for dataset in self.datasets:
             dataset.full_init()
 

@@ -24,7 +24,6 @@ from mmrefine.evaluation.seeds import last_metric, paired_interval
 from mmrefine.evaluation.summary import (
     format_scores_table,
     gain_intervals,
-    print_scores_table,
     summarize_by_group,
     summarize_refinement,
 )
@@ -63,7 +62,6 @@ __all__ = [
     'evaluate_masks',
     'paired_bootstrap',
     'paired_interval',
-    'print_scores_table',
     'region_similarity',
     'simulated_prompt',
     'summarize_by_group',

@@ -186,21 +186,6 @@ def format_scores_table(summaries: Mapping[str, Mapping[str, float]], title: str
     return '\n'.join(line.rstrip() for line in console.file.getvalue().splitlines() if line.strip())
 
 
-def print_scores_table(summaries: Mapping[str, Mapping[str, float]], title: str = 'group') -> None:
-    """Print the table of :func:`format_scores_table`.
-
-    Example:
-        >>> coarse, refined = {'iou': [0.50, 0.75]}, {'iou': [0.75, 0.75]}
-        >>> summaries = summarize_by_group(coarse, refined, ['cat', 'dog'])
-        >>> print_scores_table(summaries)
-        | group | masks |                IoU % | harm % | win % |
-        |-------|-------|----------------------|--------|-------|
-        | cat   |     1 | 50.0 -> 75.0 (+25.0) |    0.0 | 100.0 |
-        | dog   |     1 |  75.0 -> 75.0 (+0.0) |    0.0 |   0.0 |
-    """
-    print(format_scores_table(summaries, title))
-
-
 def _format_gain(scores: Mapping[str, float], metric: str) -> str:
     """``coarse -> refined (gain [low, high])`` of one metric, in percent."""
     coarse, refined, gain = (100 * scores[f'{side}/{metric}'] for side in ('coarse', 'refined', 'gain'))

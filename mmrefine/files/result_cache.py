@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mmrefine.files.atomic import whole_file
-from mmrefine.files.digests import file_digest
+from mmrefine.files.digests import digest_of, file_digest, plain
 from mmrefine.structures import RefineResult
 from mmrefine.version import __version__
 
@@ -118,16 +116,4 @@ def refiner_fingerprint(config: Mapping, checkpoint: str | os.PathLike | None, s
         checkpoint: its weights: a file, which is replaced by its content, or a URL.
         seed: its random seed.
     """
-    parts = [__version__, seed, _with_digests(config), _with_digests(None if checkpoint is None else str(checkpoint))]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _with_digests(value: Any) -> Any:
-    """Convert a config to JSON types, with paths of files replaced by digests of their content."""
-    if isinstance(value, Mapping):
-        return {str(key): _with_digests(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_with_digests(item) for item in value]
-    if isinstance(value, str) and Path(value).is_file():
-        return file_digest(value)
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+    return digest_of([__version__, seed, plain(config), plain(None if checkpoint is None else str(checkpoint))])

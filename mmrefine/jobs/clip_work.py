@@ -17,9 +17,10 @@ import numpy as np
 from mmrefine.core.rle import encode_rle
 from mmrefine.core.temporal import flicker_step
 from mmrefine.files.clip_masks import ClipMasks
+from mmrefine.files.digests import digest_of
 from mmrefine.files.names import printable
 from mmrefine.files.video_frames import VideoFrames
-from mmrefine.jobs.fingerprints import Fingerprint, digest_of, fingerprint_value
+from mmrefine.jobs.fingerprints import Fingerprint, fingerprint_value
 from mmrefine.jobs.formats.clips import ClipFormat, ClipTask, ClipWriter, RefinedClip
 from mmrefine.jobs.outputs import OutputFolder
 from mmrefine.jobs.report import versions

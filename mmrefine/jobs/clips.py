@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from mmrefine.apis.inferencer import DEFAULT_MODEL, RefineInferencer
+from mmrefine.files.digests import digest_of, plain
 from mmrefine.jobs.clip_work import ClipRefiners, ClipWork, VideoReport
 from mmrefine.jobs.engine import Job
-from mmrefine.jobs.fingerprints import digest_of, plain
 from mmrefine.jobs.formats import CLIP_WRITERS, open_clips
 from mmrefine.jobs.images import check_launch, config_paths, model_name, refiner_digest
 from mmrefine.jobs.launch.join import join_processes

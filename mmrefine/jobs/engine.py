@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from mmrefine.files.atomic import OutputError, remove_results, whole_file
+from mmrefine.files.digests import digest_of
 from mmrefine.files.manifest import JOB_FOLDER
-from mmrefine.jobs.fingerprints import digest_of
 from mmrefine.jobs.lock import Lock
 from mmrefine.jobs.outputs import OutputFolder, check_apart, check_names
 from mmrefine.jobs.records import Attempts, Records

@@ -5,15 +5,12 @@ A fingerprint is stored as JSON with each result. It does not depend on folders,
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmrefine.files.digests import file_digest
+from mmrefine.files.digests import digest_of, file_digest
 
 
 @dataclass(frozen=True)
@@ -52,22 +49,6 @@ def fingerprint_value(value: Any) -> Fingerprint:
     return Fingerprint(digest, lambda: digest)
 
 
-def digest_of(value: Any) -> str:
-    """SHA-256 of a JSON value, shortened to 128 bits."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def plain(value: Any) -> Any:
-    """Convert a config to JSON values, with paths of files replaced by digests of their content."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, (str, Path)) and (os.path.isabs(value) or _is_file(value)):
-        return file_digest(value) if _is_file(value) and os.path.getsize(value) else 'no content'
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
-
-
 def _stat(path: Path) -> list[int] | None:
     try:
         stat = path.stat()
@@ -81,10 +62,3 @@ def _content(path: Path) -> str | None:
         return file_digest(path) if path.is_file() else None
     except OSError:
         return None
-
-
-def _is_file(value: str | Path) -> bool:
-    try:
-        return Path(value).is_file()
-    except (OSError, ValueError):  # too long for a name, or with a NUL character
-        return False

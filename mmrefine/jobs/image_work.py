@@ -17,9 +17,10 @@ import torch
 from PIL import Image
 
 from mmrefine.apis.inferencer import RefineInferencer
+from mmrefine.files.digests import digest_of
 from mmrefine.files.images import read_image
 from mmrefine.files.names import inside
-from mmrefine.jobs.fingerprints import Fingerprint, digest_of, fingerprint_files, fingerprint_value
+from mmrefine.jobs.fingerprints import Fingerprint, fingerprint_files, fingerprint_value
 from mmrefine.jobs.formats.base import CROWD, CoarseMasks, GroundTruth, GroundTruthMasks, MaskFormat, MaskPair, MaskTask
 from mmrefine.jobs.outputs import OutputFolder
 from mmrefine.jobs.refined_masks import RefinedMask, RefinedMasks, encode_results

@@ -15,9 +15,9 @@ import torch
 from mmrefine.apis.inferencer import DEFAULT_MODEL, RefineInferencer
 from mmrefine.core.regions import SPLITS
 from mmrefine.files.activation_maps import DEFAULT_NAMES, MapNames
+from mmrefine.files.digests import digest_of, plain
 from mmrefine.jobs.decide import save_arguments
 from mmrefine.jobs.engine import Job
-from mmrefine.jobs.fingerprints import digest_of, plain
 from mmrefine.jobs.formats import FormatOptions, open_ground_truth, open_masks
 from mmrefine.jobs.image_work import ImageWork
 from mmrefine.jobs.launch.join import join_processes

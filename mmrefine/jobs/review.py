@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from mmrefine.files.digests import digest_of
 from mmrefine.files.json_stream import read_json
 from mmrefine.files.names import real_path
 from mmrefine.jobs.decide import apply_decisions, reopen
 from mmrefine.jobs.engine import Job
-from mmrefine.jobs.fingerprints import digest_of
 from mmrefine.jobs.formats.base import GroundTruthMasks
 from mmrefine.jobs.image_work import LoadedImage
 from mmrefine.jobs.refined_masks import RefinedMask, RefinedMasks

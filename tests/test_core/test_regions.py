@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from mmrefine.core import regions as regions_module
+from mmrefine.core.prompts import tight_box
 from mmrefine.core.regions import (
     label_regions,
     merge_regions,
     paint_regions,
-    regions_of_components,
     resolve_overlaps,
     split_label_map,
 )
@@ -28,10 +28,19 @@ def expected_regions(reference, number, label):
     return np.unpackbits(reference['masks_packed'][rows], axis=-1, count=reference['label_maps'].shape[2]) > 0
 
 
+def merged(parts: list[np.ndarray]) -> list[np.ndarray]:
+    """What parts are as whole objects."""
+    boxes = np.array([tight_box(part) for part in parts], np.int64).reshape(-1, 4)
+    areas_px = np.array([np.count_nonzero(part) for part in parts], np.int64)
+    return [np.any([parts[index] for index in group], axis=0) for group in merge_regions(boxes, areas_px)]
+
+
 def test_regions_of_recorded_components(reference):
     for (number, label, _), components in zip(reference['n_components'], reference['component_labels'], strict=True):
         expected = expected_regions(reference, number, label)
-        regions = regions_of_components(components)
+        sizes = np.bincount(components.ravel())[1:]
+        parts = [components == number for number in np.flatnonzero((sizes >= 5) | (len(sizes) == 1)) + 1]
+        regions = merged(parts)
         assert len(regions) == len(expected)
         for region, wanted in zip(regions, expected, strict=True):
             np.testing.assert_array_equal(region, wanted)
@@ -61,7 +70,7 @@ def bars(*columns: tuple[int, int], size=(10, 20), rows=slice(2, 8)) -> list[np.
 
 
 def test_neighbours_merge_and_distant_ones_do_not():
-    near, far = merge_regions(bars((0, 6), (7, 13))), merge_regions(bars((0, 3), (15, 18)))
+    near, far = merged(bars((0, 6), (7, 13))), merged(bars((0, 3), (15, 18)))
     assert len(near) == 1 and near[0].sum() == 72
     assert len(far) == 2
 
@@ -73,32 +82,32 @@ def numbers(regions: list[np.ndarray]) -> list[int]:
 
 def test_own_boxes_count_pixels_and_the_hull_is_a_difference_of_indices():
     """Hulls of 3 by 5; two columns count as 12 px each, not as boxes of area 0, and 24 > 0.5 * 15, not 0.5 * 24 * 2."""
-    assert numbers(merge_regions(bars((0, 1), (3, 4)))) == [12]
-    assert len(merge_regions(bars((0, 5), (12, 16), (7, 10), size=(10, 24)))) == 1
-    assert len(merge_regions(bars((13, 14), (1, 2), (4, 5), size=(10, 24)))) == 2
+    assert numbers(merged(bars((0, 1), (3, 4)))) == [12]
+    assert len(merged(bars((0, 5), (12, 16), (7, 10), size=(10, 24)))) == 1
+    assert len(merged(bars((13, 14), (1, 2), (4, 5), size=(10, 24)))) == 2
 
 
 def test_a_region_is_compared_as_it_has_grown():
     """The third bar is too far from the first alone, but not once the first has taken in the second."""
     first, second, third = bars((19, 21), (10, 16), (0, 4), size=(10, 24))
-    assert len(merge_regions([first, third])) == 2
-    assert numbers(merge_regions([first, second, third])) == [72]
+    assert len(merged([first, third])) == 2
+    assert numbers(merged([first, second, third])) == [72]
 
 
 def test_pairs_are_visited_once():
     """The first is near neither of the others; together they would be near it, but then it has had its turn."""
     first, second, third = bars((0, 1), (6, 7), (9, 12), size=(10, 24))
-    assert len(merge_regions([first, second])) == len(merge_regions([first, third])) == 2
-    once = merge_regions([first, second, third])
+    assert len(merged([first, second])) == len(merged([first, third])) == 2
+    once = merged([first, second, third])
     assert numbers(once) == [6, 24]
-    assert len(merge_regions(once)) == 1
+    assert len(merged(once)) == 1
 
 
 def test_a_part_that_was_taken_in_brings_its_region_along():
     """The first takes in the third; the second, whose turn is next, is compared with the third, and so with both."""
     first, second, third = bars((0, 2), (21, 23), (8, 19), size=(10, 24))
-    assert [len(merge_regions([first, other])) for other in (second, third)] == [2, 1]
-    assert numbers(merge_regions([first, second, third])) == [90]
+    assert [len(merged([first, other])) for other in (second, third)] == [2, 1]
+    assert numbers(merged([first, second, third])) == [90]
 
 
 def test_splits():

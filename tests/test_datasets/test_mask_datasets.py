@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import unicodedata
 
 import cv2
 import numpy as np
 import pytest
 from mmengine.dataset import pseudo_collate
 from mmengine.logging import MMLogger
+from PIL import Image
 from pycocotools import mask as coco_mask
 from torch.utils.data import DataLoader
 
@@ -121,6 +123,20 @@ def test_folders(tmp_path):
         MaskFolderDataset(data_prefix=prefix, pipeline=LOAD)
     with pytest.raises(FileNotFoundError, match=r"data_prefix\['mask'\] must be a folder"):
         MaskFolderDataset(data_prefix={**prefix, 'mask': str(tmp_path / 'nowhere')}, pipeline=LOAD)
+
+
+def test_names_of_folders_match_as_those_of_jobs_do(tmp_path):
+    """Composed and decomposed letters are one name; two files of a name are not guessed from."""
+    for folder, name in (('images', unicodedata.normalize('NFD', 'größe.jpg')), ('masks', 'größe.png')):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(np.eye(20, dtype=np.uint8) * 255).save(tmp_path / folder / name)
+    prefix = {'img': str(tmp_path / 'images'), 'mask': str(tmp_path / 'masks')}
+    assert len(MaskFolderDataset(data_prefix=prefix, pipeline=LOAD)) == 1
+    (tmp_path / 'images/größe.png').write_bytes((tmp_path / 'masks/größe.png').read_bytes())
+    with pytest.raises(ValueError, match='have the same name without suffix; keep one of them, or give the suffixes'):
+        MaskFolderDataset(data_prefix=prefix, pipeline=LOAD)
+    chosen = MaskFolderDataset(data_prefix=prefix, pipeline=LOAD, suffixes={'img': '.png'})
+    assert chosen[0]['img_path'].endswith('größe.png')
 
 
 @pytest.fixture

@@ -252,6 +252,21 @@ def test_arrays_keep_type_shape_and_neighbours(scenes):
     assert single.dtype == np.uint8 and np.array_equal(single, scenes.true[1, 0] * 255)
 
 
+def test_arrays_of_grey_levels_are_cut_as_png_files_are(scenes):
+    """Eight bits hold probabilities, sixteen bits 0 and 65535; what comes back has the same foreground."""
+    folder = scenes.folder / 'arrays'
+    folder.mkdir()
+    grey = np.where(scenes.coarse[0], 200, 90).astype(np.uint8)
+    np.save(folder / 'scene_0.npy', grey)
+    np.save(folder / 'scene_1.npy', scenes.coarse[1].astype(np.uint16) * 65535)
+    photos, out = scenes.folder / 'photos', scenes.folder / 'out'
+    report = refine_dataset(photos, folder, out, model=BrightRefiner(), progress=False)
+    assert report.is_clean and report.total['accepted'] == 4
+    for number, level in ((0, 255), (1, 65535)):
+        after = np.load(out / f'masks/scene_{number}.npy')
+        assert np.array_equal(after, scenes.true[number] * level)
+
+
 def test_objects_are_not_unpickled(scenes):
     folder = scenes.folder / 'arrays'
     folder.mkdir()

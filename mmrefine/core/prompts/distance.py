@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -111,36 +111,6 @@ def check_distance(distance: str) -> None:
         raise ValueError(f'distance must be one of {sorted(_DISTANCES)}, got {distance!r}.')
 
 
-def chamfer_distance(masks: np.ndarray) -> np.ndarray:
-    """Chamfer distance of every foreground pixel to the background, with steps of 1 and sqrt(2).
-
-    Computed in float32 by two passes over the rows and two over the columns; ``FAR`` where a mask has no background.
-
-    Args:
-        masks: (N, H, W) bool.
-
-    Returns:
-        (N, H, W) float32, 0 on the background.
-
-    Example:
-        >>> import numpy as np
-        >>> chamfer_distance(np.array([[[0, 1, 1, 1, 0]]], bool)).tolist()
-        [[[0.0, 1.0, 2.0, 1.0, 0.0]]]
-    """
-    return np.stack(_chamfer(list(masks))) if len(masks) else np.zeros(masks.shape, np.float32)
-
-
-def euclidean_distance(masks: np.ndarray) -> np.ndarray:
-    """Euclidean distance of every foreground pixel to the background; shapes as in :func:`chamfer_distance`.
-
-    Example:
-        >>> import numpy as np
-        >>> euclidean_distance(np.array([[[0, 1, 1, 1, 0]]], bool)).tolist()
-        [[[0.0, 1.0, 2.0, 1.0, 0.0]]]
-    """
-    return np.stack(_euclidean(list(masks))) if len(masks) else np.zeros(masks.shape, np.float32)
-
-
 def _chunks_of_like_size(boxes: list[tuple[int, int, int, int]]) -> Iterator[list[int]]:
     """Indices of boxes, grouped by similar size, since all masks of a pass are padded to the largest."""
     order = sorted(range(len(boxes)), key=lambda i: (boxes[i][2] - boxes[i][0]) + (boxes[i][3] - boxes[i][1]))
@@ -160,30 +130,48 @@ def _crop_with_border(
     return crop, (slice(top, top + y2 - y1 + 1), slice(left, left + x2 - x1 + 1))
 
 
-def _euclidean(planes: list[np.ndarray]) -> list[np.ndarray]:
+def euclidean_distance(masks: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Exact distance of every foreground pixel to the background; arguments as :func:`chamfer_distance`.
+
+    Example:
+        >>> import numpy as np
+        >>> euclidean_distance([np.array([[0, 1, 1, 1, 0]], bool)])[0].tolist()
+        [[0.0, 1.0, 2.0, 1.0, 0.0]]
+    """
     return [
-        np.full(plane.shape, FAR)
-        if plane.all()
-        else cv2.distanceTransform(plane.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        for plane in planes
+        np.full(mask.shape, FAR)
+        if mask.all()
+        else cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        for mask in masks
     ]
 
 
-def _chamfer(planes: list[np.ndarray]) -> list[np.ndarray]:
-    """Chamfer distances of masks of any sizes in one batch.
+def chamfer_distance(masks: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Chamfer distance of every foreground pixel to the background, with steps of 1 and sqrt(2).
 
-    Masks are padded with foreground, which changes no distance: a path through the padding is longer than the straight
-    path beside it.
+    Computed in float32 by two passes over the rows and two over the columns, for all masks at once. Masks are padded
+    with foreground, which changes no distance: a path through the padding is longer than the straight path beside it.
+
+    Args:
+        masks: at least one (H, W) bool mask; sizes may differ.
+
+    Returns:
+        (H, W) float32 for each, 0 on the background; ``FAR`` where a mask has no background.
+
+    Example:
+        >>> import numpy as np
+        >>> chamfer_distance([np.array([[0, 1, 1, 1, 0]], bool)])[0].tolist()
+        [[0.0, 1.0, 2.0, 1.0, 0.0]]
     """
-    height, width = np.max([plane.shape for plane in planes], axis=0)
-    field = np.full((height, len(planes), width), FAR)
-    for k, plane in enumerate(planes):
-        field[: plane.shape[0], k, : plane.shape[1]] = np.where(plane, FAR, np.float32(0))
+    height, width = np.max([mask.shape for mask in masks], axis=0)
+    field = np.full((height, len(masks), width), FAR)
+    for k, mask in enumerate(masks):
+        field[: mask.shape[0], k, : mask.shape[1]] = np.where(mask, FAR, np.float32(0))
     _sweep(field)
     field = np.ascontiguousarray(field.transpose(2, 1, 0))
     _sweep(field)
     field = field.transpose(1, 2, 0)
-    return [np.ascontiguousarray(field[k, : plane.shape[0], : plane.shape[1]]) for k, plane in enumerate(planes)]
+    return [np.ascontiguousarray(field[k, : mask.shape[0], : mask.shape[1]]) for k, mask in enumerate(masks)]
 
 
 def _sweep(rows: np.ndarray) -> None:
@@ -203,4 +191,4 @@ def _sweep(rows: np.ndarray) -> None:
             before[:, 1:-1] = rows[y]
 
 
-_DISTANCES = {'chamfer': _chamfer, 'euclidean': _euclidean}
+_DISTANCES = {'chamfer': chamfer_distance, 'euclidean': euclidean_distance}

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mmrefine.core.checks import check_same_size
+from mmrefine.core.checks import binarize, check_same_size
 from mmrefine.files.names import check_readable, find_files
 from mmrefine.jobs.formats.base import FormatOptions, MaskPair, MaskTask, pairs, register_format
 from mmrefine.jobs.formats.exchange import FilePerImage, LazyMasks, NewImage
@@ -57,14 +57,17 @@ class ArrayMasks(FilePerImage):
         check_same_size(f'masks of {self.files[task.key]} are', stack.shape[1:], size_hw)
         labels = arrays.get('labels', np.zeros(0))
         categories = [str(label) for label in labels] if np.shape(labels) == (len(stack),) else None
-        return LazyMasks(size_hw, range(len(stack)), categories, {}, stack, _binary, content=arrays)
+        return LazyMasks(size_hw, range(len(stack)), categories, {}, stack, binarize, content=arrays)
 
     def write(self, task: MaskTask, coarse: LazyMasks, refined: RefinedMasks, out: OutputFolder) -> Iterable[MaskPair]:
         arrays = dict(coarse.content)
         pairs_of_task, stack = list(pairs(coarse, refined)), _stack(arrays[KEY], Path(task.key)).copy()
+        level = 1
+        if stack.dtype.kind in 'iu' and stack.max(initial=0) > 1:
+            full = np.iinfo(stack.dtype).max
+            level = min(255, full) if stack.max() <= 255 else full
         for index, pair in enumerate(pairs_of_task):
             if pair.accepted:
-                level = 255 if stack.dtype.kind in 'iu' and stack.max(initial=0) > 1 else 1
                 stack[index] = pair.refined * level
         arrays[KEY] = stack.reshape(arrays[KEY].shape)
         name = arrays.pop('', KEY)
@@ -90,17 +93,3 @@ def _stack(masks: np.ndarray, path: Path) -> np.ndarray:
     if masks.ndim not in (2, 3) or masks.dtype.kind not in 'biuf':
         raise ValueError(f'masks of {path} must be numbers (N, H, W) or (H, W), got {masks.dtype} {masks.shape}.')
     return masks[None] if masks.ndim == 2 else masks
-
-
-def _binary(mask: np.ndarray) -> np.ndarray:
-    """Convert a mask of any supported dtype to bool."""
-    if mask.dtype == bool:
-        return mask
-    if mask.dtype.kind == 'f':
-        if not np.isfinite(mask).all() or mask.min(initial=0) < 0 or mask.max(initial=0) > 1:
-            raise ValueError('probabilities must be in [0, 1]; apply a sigmoid to logits first.')
-        return mask >= 0.5
-    levels = np.unique(mask)
-    if not np.isin(levels, (0, 1)).all() and not np.isin(levels, (0, 255)).all():
-        raise ValueError(f'integer masks must be 0/1 or 0/255, got {", ".join(map(str, levels[:5]))}.')
-    return mask > 0

@@ -15,8 +15,9 @@ from mmrefine.core.outlines import check_tolerance, to_polygons
 from mmrefine.core.rle import encode_like, is_absent
 from mmrefine.evaluation import mask_iou
 from mmrefine.files.coco_file import NO_IMAGE, CocoFile, is_crowd
+from mmrefine.files.digests import digest_of
 from mmrefine.files.image_table import ImageTable
-from mmrefine.jobs.fingerprints import Fingerprint, digest_of
+from mmrefine.jobs.fingerprints import Fingerprint
 from mmrefine.jobs.formats.base import (
     CROWD,
     CoarseMasks,

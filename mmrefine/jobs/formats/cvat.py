@@ -16,10 +16,10 @@ from defusedxml.ElementTree import DefusedXMLParser, parse
 
 from mmrefine.core.checks import check_same_size
 from mmrefine.core.outlines import to_ring
-from mmrefine.files.digests import file_digest
+from mmrefine.files.digests import digest_of, file_digest
 from mmrefine.files.image_table import ImageTable
 from mmrefine.files.names import check_readable
-from mmrefine.jobs.fingerprints import Fingerprint, digest_of
+from mmrefine.jobs.fingerprints import Fingerprint
 from mmrefine.jobs.formats.base import FormatOptions, GroundTruth, MaskFormat, MaskTask, register_format
 from mmrefine.jobs.formats.exchange import LazyMasks, NewImage, SameFormatGroundTruth, box_crop, paste, polygon_mask
 from mmrefine.jobs.outputs import OutputFolder

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from mmrefine.core.crops import mask_boxes
+from mmrefine.core.iou import binary_iou
 from mmrefine.core.polygons import rasterize
 from mmrefine.files.image_table import ImageTable
 from mmrefine.files.names import find_files
@@ -155,7 +157,7 @@ class SameFormatGroundTruth(GroundTruth):
                 if gt.categories[index] != coarse.categories[position] or index in gt.left_alone:
                     continue
                 other = gt.mask(index)
-                iou = np.count_nonzero(mask & other) / max(np.count_nonzero(mask | other), 1)
+                iou = binary_iou(mask, other)
                 if iou >= best_iou:
                     best, best_iou = other, iou
             return best
@@ -202,7 +204,5 @@ def paste(crop: np.ndarray, left: int, top: int, size_hw: tuple[int, int]) -> np
 
 def box_crop(mask: np.ndarray) -> tuple[np.ndarray, int, int]:
     """Crop a mask to its box; also returns left and top of the box."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return np.zeros((1, 1), bool), 0, 0
-    return mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], int(columns[0]), int(rows[0])
+    left, top, right, bottom = mask_boxes(mask[None])[0].tolist()
+    return mask[top : max(bottom, 1), left : max(right, 1)], left, top

@@ -17,10 +17,10 @@ import numpy as np
 from mmrefine.core.brush_rle import decode_brush, encode_brush
 from mmrefine.core.checks import check_same_size
 from mmrefine.core.outlines import to_ring
-from mmrefine.files.digests import file_digest
+from mmrefine.files.digests import digest_of, file_digest
 from mmrefine.files.image_table import ImageTable
 from mmrefine.files.json_stream import read_json
-from mmrefine.jobs.fingerprints import Fingerprint, digest_of
+from mmrefine.jobs.fingerprints import Fingerprint
 from mmrefine.jobs.formats.base import FormatOptions, GroundTruth, MaskFormat, MaskTask, register_format
 from mmrefine.jobs.formats.exchange import LazyMasks, NewImage, SameFormatGroundTruth, point_pairs, polygon_mask
 from mmrefine.jobs.outputs import OutputFolder

@@ -17,10 +17,11 @@ from mmrefine.core.checks import check_same_size
 from mmrefine.core.rle import decode_segmentation, is_absent
 from mmrefine.files.clip_masks import ClipMasks
 from mmrefine.files.coco_file import is_crowd, is_id, record_problem, url_name
+from mmrefine.files.digests import digest_of
 from mmrefine.files.json_stream import read_json
 from mmrefine.files.names import name_problem
 from mmrefine.files.video_frames import FrameFiles, VideoFrames
-from mmrefine.jobs.fingerprints import Fingerprint, digest_of, fingerprint_files, fingerprint_value
+from mmrefine.jobs.fingerprints import Fingerprint, fingerprint_files, fingerprint_value
 from mmrefine.jobs.formats.clips import (
     ClipFormat,
     ClipTask,

@@ -15,16 +15,18 @@ from mmrefine.models.denoisers.denoise_unet import AttentionBlock
 from mmrefine.registry import MODELS
 
 _STRIDE = 2
+_EMBED_CHANNELS = 128  # of the timestep
+_ATTENTION_LEVELS = 2  # the coarsest
 
 
 class _ResBlock(nn.Module):
     """Residual block of two convolutions with batch norm, with scale and shift between them by the timestep."""
 
-    def __init__(self, channels: int, embed_channels: int):
+    def __init__(self, channels: int):
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(channels)
-        self.embed = nn.Linear(embed_channels, 2 * channels)
+        self.embed = nn.Linear(_EMBED_CHANNELS, 2 * channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(channels)
         nn.init.zeros_(self.embed.weight)
@@ -45,10 +47,8 @@ class PyramidDenoiser(BaseModule):
         in_channels: channels of the full-resolution input: RGB, mask and cues.
         feature_channels: channels of the encoder's levels, at strides 2, 4, 8, ...
         widths: channels of the U-Net's levels, one for each level of the encoder.
-        attention_levels: number of the coarsest levels that have self-attention.
-        num_heads: attention heads.
+        num_heads: attention heads of the two coarsest levels.
         num_steps: number T of timesteps.
-        embed_channels: channels of the timestep embedding.
     """
 
     def __init__(
@@ -56,10 +56,8 @@ class PyramidDenoiser(BaseModule):
         in_channels: int,
         feature_channels: Sequence[int],
         widths: Sequence[int] = (32, 64, 128, 160, 256),
-        attention_levels: int = 2,
         num_heads: int = 4,
         num_steps: int = 6,
-        embed_channels: int = 128,
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
@@ -67,7 +65,7 @@ class PyramidDenoiser(BaseModule):
             raise ValueError(
                 f'widths must have one value for each of {len(feature_channels)} encoder levels, got {len(widths)}.'
             )
-        self.time_embed = nn.Embedding(num_steps, embed_channels)
+        self.time_embed = nn.Embedding(num_steps, _EMBED_CHANNELS)
         self.stem = nn.Conv2d(in_channels * _STRIDE**2, widths[0], 3, padding=1)
         self.laterals = nn.ModuleList(
             nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width))
@@ -75,14 +73,14 @@ class PyramidDenoiser(BaseModule):
         )
         pairs = list(zip(widths, widths[1:], strict=False))
         self.downs = nn.ModuleList(nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in pairs)
-        self.down_blocks = nn.ModuleList(_ResBlock(width, embed_channels) for width in widths[1:])
+        self.down_blocks = nn.ModuleList(_ResBlock(width) for width in widths[1:])
         self.attention = nn.ModuleList(
-            AttentionBlock(width, num_heads) if level >= len(widths) - attention_levels else nn.Identity()
+            AttentionBlock(width, num_heads) if level >= len(widths) - _ATTENTION_LEVELS else nn.Identity()
             for level, width in enumerate(widths)
         )
         self.ups = nn.ModuleList(nn.Conv2d(coarse, fine, 1, bias=False) for fine, coarse in pairs)
         self.up_norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths[:-1])
-        self.up_blocks = nn.ModuleList(_ResBlock(width, embed_channels) for width in widths[:-1])
+        self.up_blocks = nn.ModuleList(_ResBlock(width) for width in widths[:-1])
         self.out = nn.Conv2d(widths[0], _STRIDE**2, 3, padding=1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmrefine.core.checks import IMAGENET_MEAN, IMAGENET_STD
 from mmrefine.core.colour_cue import colour_cue
 from mmrefine.core.components import components_on
 from mmrefine.core.contour_windows import blending_weights, contour_windows
@@ -23,8 +24,7 @@ from mmrefine.models.refiners.base_refiner import BaseRefiner, Proposal, RefineI
 from mmrefine.registry import MODELS
 from mmrefine.structures import RefineDataSample
 
-_IMAGENET_MEAN = (123.675, 116.28, 103.53)
-_IMAGENET_STD = (58.395, 57.12, 57.375)
+_MEAN, _STD = (tuple(255 * value for value in values) for values in (IMAGENET_MEAN, IMAGENET_STD))
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ class SegRefiner(BaseRefiner):
         max_batch: int = 8,
         antialias: bool = False,
         paste_border: str = 'zeros',
-        mean: Sequence[float] = _IMAGENET_MEAN,
-        std: Sequence[float] = _IMAGENET_STD,
+        mean: Sequence[float] = _MEAN,
+        std: Sequence[float] = _STD,
         gate: dict | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,

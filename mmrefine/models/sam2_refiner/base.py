@@ -23,6 +23,7 @@ from mmrefine.utils import require
 _INSTALL = 'pip install "mmrefine[sam2]"'
 _VIDEO = 'sam2.sam2_video_predictor'
 _STRIDE, INPUT_MULTIPLE = 16, 64
+_SMALL_MEMORY_DIM = 16
 
 
 @dataclass(frozen=True)
@@ -137,8 +138,6 @@ def small_overrides(
     embed_dim: int = 16,
     stages: Sequence[int] = (1, 1, 2, 1),
     hidden_dim: int = 32,
-    memory_dim: int = 16,
-    global_blocks: Sequence[int] | None = None,
 ) -> list[str]:
     """Overrides that make the package's 'sam2.1_hiera_t' a model of another size; all its other settings stay.
 
@@ -147,8 +146,6 @@ def small_overrides(
         embed_dim: channels of the encoder's first stage.
         stages: blocks of its four stages.
         hidden_dim: d, a multiple of 16.
-        memory_dim: channels of the memory.
-        global_blocks: blocks of global attention; default: the last of the third stage.
 
     Raises:
         ValueError: ``image_size`` or ``hidden_dim`` is not such a multiple.
@@ -158,12 +155,11 @@ def small_overrides(
     if hidden_dim % 16:
         raise ValueError(f'hidden_dim must be a multiple of 16, got {hidden_dim}.')
     side = image_size // _STRIDE
-    blocks = [sum(stages[:3]) - 1] if global_blocks is None else global_blocks
     values = {
         'image_size': image_size,
         'image_encoder.trunk.embed_dim': embed_dim,
         'image_encoder.trunk.stages': list(stages),
-        'image_encoder.trunk.global_att_blocks': list(blocks),
+        'image_encoder.trunk.global_att_blocks': [sum(stages[:3]) - 1],
         'image_encoder.trunk.window_spec': [8, 4, 4, 2],
         'image_encoder.neck.d_model': hidden_dim,
         'image_encoder.neck.backbone_channel_list': [embed_dim * 2**k for k in (3, 2, 1, 0)],
@@ -173,10 +169,10 @@ def small_overrides(
         'memory_attention.num_layers': 1,
         'memory_attention.layer.d_model': hidden_dim,
         'memory_attention.layer.dim_feedforward': 2 * hidden_dim,
-        'memory_attention.layer.cross_attention.kv_in_dim': memory_dim,
+        'memory_attention.layer.cross_attention.kv_in_dim': _SMALL_MEMORY_DIM,
         'memory_encoder.in_dim': hidden_dim,
-        'memory_encoder.out_dim': memory_dim,
-        'memory_encoder.position_encoding.num_pos_feats': memory_dim,
+        'memory_encoder.out_dim': _SMALL_MEMORY_DIM,
+        'memory_encoder.position_encoding.num_pos_feats': _SMALL_MEMORY_DIM,
         'memory_encoder.position_encoding.warmup_cache': False,
         'memory_encoder.mask_downsampler.embed_dim': hidden_dim,
         'memory_encoder.fuser.layer.dim': hidden_dim,

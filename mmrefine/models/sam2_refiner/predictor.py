@@ -25,6 +25,7 @@ from mmrefine.structures import ObjectPrompt
 from mmrefine.utils import find_config
 
 _MAX_LOGIT = 32.0  # of masks that come back as prompts, as in the package
+_OBJECT_CHUNK = 4  # objects refined together, which bounds the memory
 _PRECISIONS = ('float32', 'bfloat16', 'float16')
 
 
@@ -49,13 +50,12 @@ class SAM2RefinerPredictor:
     Args:
         model: in whatever mode; it is put into evaluation mode.
         precision: 'float32'; or 'bfloat16' or 'float16' autocast, the last not on a CPU.
-        object_chunk: objects refined together, which bounds the memory.
 
     Raises:
         ValueError: an unknown precision, or 'float16' on a CPU.
     """
 
-    def __init__(self, model: SAM2Refiner, precision: str = 'float32', object_chunk: int = 4):
+    def __init__(self, model: SAM2Refiner, precision: str = 'float32'):
         if precision not in _PRECISIONS:
             raise ValueError(f'precision must be one of {_PRECISIONS}, got {precision!r}.')
         self.model = model.eval()
@@ -63,7 +63,6 @@ class SAM2RefinerPredictor:
         if precision == 'float16' and self.device.type == 'cpu':
             raise ValueError("precision 'float16' needs a GPU; use 'bfloat16' or 'float32' on a CPU.")
         self.precision = getattr(torch, precision)
-        self.object_chunk = object_chunk
         self.reset_image()
 
     @classmethod
@@ -171,8 +170,8 @@ class SAM2RefinerPredictor:
         moved = [prompt.scaled(side / width, side / height) for prompt in prompts]
         features = self._features if refine else self._plain
         parts = []
-        for start in range(0, len(moved), self.object_chunk):
-            chunk = moved[start : start + self.object_chunk]
+        for start in range(0, len(moved), _OBJECT_CHUNK):
+            chunk = moved[start : start + _OBJECT_CHUNK]
             with self._autocast():
                 predictions = self.model.decode(features, chunk, [0] * len(chunk), multimask_output, refine)
             parts.append(self._to_image(predictions, return_logits))

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mmrefine.core.crops import mask_boxes
 from mmrefine.core.iou import binary_iou
 from mmrefine.core.outlines import trace
 
@@ -183,13 +184,12 @@ def _crop_box(masks: list[np.ndarray | None], size_hw: tuple[int, int]) -> tuple
     present = [mask for mask in masks if mask is not None and mask.any()]
     if not present:
         return 0, 0, size_hw[1], size_hw[0]
-    rows = np.flatnonzero(np.any([mask.any(axis=1) for mask in present], axis=0))
-    columns = np.flatnonzero(np.any([mask.any(axis=0) for mask in present], axis=0))
-    side = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
-    side = max(_MIN_CROP_PX, round(side * (1 + 2 * _MARGIN)))
+    boxes = mask_boxes(present)
+    first, last = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+    side = max(_MIN_CROP_PX, round((last - first).max() * (1 + 2 * _MARGIN)))
     spans = []
-    for first, last, limit in ((columns[0], columns[-1], size_hw[1]), (rows[0], rows[-1], size_hw[0])):
-        start = int(np.clip((first + last + 1 - side) // 2, 0, max(limit - side, 0)))
+    for low, high, limit in zip(first, last, size_hw[::-1], strict=True):
+        start = int(np.clip((low + high - side) // 2, 0, max(limit - side, 0)))
         spans.append((start, min(start + side, limit)))
     (x1, x2), (y1, y2) = spans
     return x1, y1, x2, y2
