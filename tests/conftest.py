@@ -1,4 +1,4 @@
-"""What every test may use: quiet threads, the reference folder beside the repository, seeded randomness."""
+"""What every test may use: quiet threads, seeded randomness."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import DefaultScope
+
+from mmrefine import compat
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,15 +29,6 @@ torch.set_num_threads(1)
 def repo_root() -> Path:
     """Root of the repository."""
     return REPO_ROOT
-
-
-@pytest.fixture(scope='session')
-def shared_dir() -> Path:
-    """Folder of images and reference numbers beside the repository; the test is skipped where it is absent."""
-    path = REPO_ROOT.parent / 'shared'
-    if not path.is_dir():
-        pytest.skip('needs the folder ../shared beside the repository')
-    return path
 
 
 @pytest.fixture(scope='session')
@@ -70,3 +65,26 @@ def unformatted_config_dumps() -> Iterator[None]:
 def rng() -> np.random.Generator:
     """A numpy generator with a fixed seed."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def own_scope() -> Iterator[None]:
+    """The default scope of a Runner or an inferencer outlives it; other tests shall not meet it."""
+    before = dict(DefaultScope._instance_dict)
+    yield
+    DefaultScope._instance_dict.clear()
+    DefaultScope._instance_dict.update(before)
+
+
+@pytest.fixture(scope='session')
+def det() -> ModuleType:
+    """``mmdet.structures``."""
+    compat.setup()
+    return pytest.importorskip('mmdet.structures')
+
+
+@pytest.fixture(scope='session')
+def seg() -> ModuleType:
+    """``mmseg.structures``."""
+    compat.setup()
+    return pytest.importorskip('mmseg.structures')

@@ -6,6 +6,7 @@ Coordinates are therefore validated first, and parts far outside the image are c
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ def rasterize(polygons: list, size_hw: tuple[int, int]) -> np.ndarray:
     parts = [polygons] if polygons and not any(isinstance(part, list) for part in polygons) else polygons
     kept = [part for part in (_coordinates(part) for part in parts) if len(part) >= 6]
     if not kept and any(parts):
-        raise ValueError(f'{_EXPECTED}, got {_short(polygons)}.')
+        raise ValueError(f'{_EXPECTED}, got {reprlib.repr(polygons)}.')
     clipped = [part for part in (_clip(part, size_hw) for part in kept) if len(part) >= 6]
     if not clipped:
         return np.zeros(size_hw, bool)
@@ -39,15 +40,15 @@ def rasterize(polygons: list, size_hw: tuple[int, int]) -> np.ndarray:
 def _coordinates(part: Any) -> np.ndarray:
     """Validate a polygon: finite numbers, in pairs if it has three points; as float64."""
     if not isinstance(part, list) or (len(part) >= 6 and len(part) % 2):
-        raise ValueError(f'{_EXPECTED}, got {_short(part)}.')
+        raise ValueError(f'{_EXPECTED}, got {reprlib.repr(part)}.')
     if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in part):
-        raise ValueError(f'polygons must hold numbers, got {_short(part)}.')
+        raise ValueError(f'polygons must hold numbers, got {reprlib.repr(part)}.')
     try:
         values = np.array(part, np.float64)
     except OverflowError:  # integers in JSON may have any length
         values = np.full(len(part), np.inf)
     if not np.isfinite(values).all():
-        raise ValueError(f'polygons must hold finite numbers, got {_short(part)}.')
+        raise ValueError(f'polygons must hold finite numbers, got {reprlib.repr(part)}.')
     return values
 
 
@@ -73,8 +74,3 @@ def _clip(part: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
             crossings[crosses, axis] = bound
             points = np.stack([points, crossings], axis=1)[np.stack([inside, crosses], axis=1)]
     return points.reshape(-1)
-
-
-def _short(value: Any) -> str:
-    text = repr(value[:8] if isinstance(value, list) else value)
-    return text if len(text) <= 60 else text[:57] + '...'

@@ -5,6 +5,8 @@ Runs are in column-major order and start with background. Masks are written as R
 
 from __future__ import annotations
 
+import reprlib
+
 import numpy as np
 from pycocotools import mask as coco_mask
 
@@ -32,7 +34,7 @@ def decode_segmentation(segmentation: list | dict, size_hw: tuple[int, int]) -> 
     if isinstance(segmentation, dict) and {'size', 'counts'} <= segmentation.keys():
         return _decode_rle(segmentation, size_hw)
     if not isinstance(segmentation, list):
-        raise ValueError(f'segmentation is neither polygons nor RLE: {_EXPECTED}, got {_short(segmentation)}.')
+        raise ValueError(f'segmentation is neither polygons nor RLE: {_EXPECTED}, got {reprlib.repr(segmentation)}.')
     return rasterize(segmentation, size_hw)
 
 
@@ -89,7 +91,7 @@ def box_of(mask: np.ndarray) -> list[float]:
 def _decode_rle(rle: dict, size_hw: tuple[int, int]) -> np.ndarray:
     size = rle['size']
     if not isinstance(size, (list, tuple)) or len(size) != 2 or not all(_is_count(side) for side in size):
-        raise ValueError(f'RLE cannot be read: {_EXPECTED}, got the size {_short(size)}.')
+        raise ValueError(f'RLE cannot be read: {_EXPECTED}, got the size {reprlib.repr(size)}.')
     check_same_size('RLE is', tuple(map(int, size)), size_hw)
     runs = rle['counts']
     try:
@@ -97,11 +99,11 @@ def _decode_rle(rle: dict, size_hw: tuple[int, int]) -> np.ndarray:
             runs = _decompress(runs)
         fits = all(map(_is_count, runs)) and sum(runs) == size_hw[0] * size_hw[1]
     except (TypeError, ValueError, UnicodeEncodeError) as error:
-        raise ValueError(f'RLE cannot be read: {_EXPECTED}, got counts {_short(rle["counts"])}.') from error
+        raise ValueError(f'RLE cannot be read: {_EXPECTED}, got counts {reprlib.repr(rle["counts"])}.') from error
     if not fits:
         raise ValueError(
             f'RLE is damaged: its runs must be integers that add up to {size_hw[0]} x {size_hw[1]} pixels, '
-            f'got counts {_short(rle["counts"])}.'
+            f'got counts {reprlib.repr(rle["counts"])}.'
         )
     values = np.arange(len(runs)) % 2 == 1
     return np.repeat(values, np.array(runs, np.int64)).reshape(size_hw, order='F')
@@ -135,8 +137,3 @@ def _decompress(counts: str | bytes) -> list[int]:
     numbers[1::2] = np.cumsum(numbers[1::2])
     numbers[2::2] = np.cumsum(numbers[2::2])
     return numbers.tolist()
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + '...'

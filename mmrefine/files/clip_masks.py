@@ -20,6 +20,7 @@ from mmrefine.core.checks import foreground_level
 from mmrefine.core.regions import VOID
 from mmrefine.files.mask_files import MaskFile, read_mask_file
 from mmrefine.files.video_frames import VideoFrames
+from mmrefine.utils import listed
 
 # Minimum of the only level of an object's mask, and of the highest level if there are several.
 _GREY, _WHITE = 128, 250
@@ -127,7 +128,7 @@ class PngClipMasks(ClipMasks):
         self.object_ids = sorted(label for label, count in seen.items() if count and label != VOID)
         if not self.object_ids:
             raise ValueError(
-                f'the masks of {frames.path} are empty: there is only background in {_some(files.values())}.'
+                f'the masks of {frames.path} are empty: there is only background in {listed(files.values())}.'
             )
         self.categories = [None] * len(self.object_ids)
         self.are_prompts = len(frames) > 1 and max(seen[k] for k in self.object_ids) == 1
@@ -151,8 +152,3 @@ class PngClipMasks(ClipMasks):
         file = self._read(self.files[index], index)
         masks = [file.binary()] if self._is_one_object else [file.labels() == label for label in self.object_ids]
         return [None if self.are_prompts and not mask.any() else mask for mask in masks]
-
-
-def _some(values: Any) -> str:
-    values = [str(value) for value in values]
-    return ', '.join(values[:5]) + (', …' if len(values) > 5 else '')

@@ -13,6 +13,7 @@ from PIL import Image
 from mmrefine.core.checks import check_same_size, foreground_level
 from mmrefine.files.images import open_whole
 from mmrefine.files.names import find_files
+from mmrefine.utils import listed
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class MaskFile:
         if cut is None:
             raise ValueError(
                 f'mask {self.path} must be binary (0/1, 0/255, 0/65535) or 8-bit probabilities, got '
-                f'{"palette indices" if self.palette is not None else "values"} {_some(levels)}; '
+                f'{"palette indices" if self.palette is not None else "values"} {listed(levels.tolist())}; '
                 'for label maps use --semantic.'
             )
         return self.values >= cut
@@ -129,10 +130,6 @@ def _single_channel(values: np.ndarray, path: str, has_alpha: bool) -> np.ndarra
             'differ; save masks as greyscale and label maps as class indices.'
         )
     return np.ascontiguousarray(colours[..., 0])
-
-
-def _some(levels: np.ndarray) -> str:
-    return ', '.join(map(str, levels[:6].tolist())) + (', …' if len(levels) > 6 else '')
 
 
 def mask_paths(path: str | os.PathLike) -> dict[str, Path]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from mmrefine.files.images import IMAGE_SUFFIXES, read_image
 from mmrefine.files.names import check_readable, find_files, name_key, real_path
-from mmrefine.utils import counted
+from mmrefine.utils import counted, listed
 
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v')
 _DEFAULT_FPS = 24.0
@@ -326,7 +326,7 @@ def match_frames(
     if not candidates and len(lost) == 1:
         return {0: lost[0]}, []
     if not candidates:
-        some = ', '.join(file.name for file in lost[:5]) + (', …' if len(lost) > 5 else '')
+        some = listed(file.name for file in lost)
         raise ValueError(f'{len(lost)} masks belong to no frame of {clip}: {some}; names must match.')
     unusable = [[None, None, f'{file.name} belongs to no frame; names must match.'] for file in lost]
     for index, (first, *more) in sorted(candidates.items()):

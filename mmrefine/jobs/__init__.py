@@ -1,7 +1,7 @@
 """Resumable refinement of files: whole datasets and video clips."""
 
 from mmrefine.files.atomic import OutputError
-from mmrefine.jobs.clip_work import VideoReport, format_video_report
+from mmrefine.jobs.clip_report import VideoReport, format_video_report
 from mmrefine.jobs.clips import refine_video
 from mmrefine.jobs.images import refine_dataset
 from mmrefine.jobs.launch.processes import LostProcessError

@@ -12,7 +12,8 @@ import torch
 
 from mmrefine.apis.inferencer import DEFAULT_MODEL, RefineInferencer
 from mmrefine.files.digests import digest_of, plain
-from mmrefine.jobs.clip_work import ClipRefiners, ClipWork, VideoReport
+from mmrefine.jobs.clip_report import VideoReport
+from mmrefine.jobs.clip_work import ClipRefiners, ClipWork
 from mmrefine.jobs.engine import Job
 from mmrefine.jobs.formats import CLIP_WRITERS, open_clips
 from mmrefine.jobs.images import check_launch, config_paths, model_name, refiner_digest

@@ -16,9 +16,9 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from mmrefine.models.refiners import BaseRefiner
-from mmrefine.models.state_dicts import describe_key_mismatch, mismatched_keys, read_state_dict, shorten_list
+from mmrefine.models.state_dicts import describe_key_mismatch, mismatched_keys, read_state_dict
 from mmrefine.registry import MODELS
-from mmrefine.utils import find_config
+from mmrefine.utils import find_config, listed
 
 _YAML_LOCK = threading.Lock()
 _WEIGHTS_DIR = Path(__file__).parent / 'weights'
@@ -155,12 +155,12 @@ def load_weights(refiner: BaseRefiner, checkpoint: str | os.PathLike) -> None:
         reasons = [line.strip() for line in str(error).splitlines()[1:]] or [str(error)]
         raise ValueError(
             f'checkpoint {checkpoint} does not match the {type(refiner).__name__} of the config: '
-            f'{shorten_list(reasons)} Give the config that the checkpoint was trained with.'
+            f'{listed(reasons)} Give the config that the checkpoint was trained with.'
         ) from error
     broken = [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise ValueError(
-            f'checkpoint {checkpoint} contains NaN or infinite weights ({shorten_list(broken)}), its training has '
+            f'checkpoint {checkpoint} contains NaN or infinite weights ({listed(broken)}), its training has '
             'failed; use an earlier one.'
         )
     differences = describe_key_mismatch(

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from mmrefine.compat import allow_mmengine_checkpoints
-
-_NAMED = 3
+from mmrefine.utils import listed
 
 
 def read_state_dict(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
@@ -42,7 +41,7 @@ def read_state_dict(checkpoint: str | os.PathLike) -> dict[str, Tensor]:
     # The key is 'state_dict' in checkpoints of mmengine, 'model' in those of SAM 2.
     weights = content.get('state_dict', content.get('model', content)) if isinstance(content, dict) else None
     if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
-        found = shorten_list(list(content)) if isinstance(content, dict) else type(content).__name__
+        found = listed(content) if isinstance(content, dict) else type(content).__name__
         raise ValueError(f'checkpoint {checkpoint} contains no weights: expected a state dict, got {found}.')
     if all(name.startswith('module.') for name in weights):
         weights = {name.removeprefix('module.'): value for name, value in weights.items()}
@@ -84,9 +83,4 @@ def differences(
 def describe_key_mismatch(missing: Sequence[str], unexpected: Sequence[str], other: Sequence[str]) -> str:
     """Describe lists of missing, unexpected and mismatched keys; '' if all are empty."""
     kinds = (('missing', missing), ('unexpected', unexpected), ('of another shape', other))
-    return ', '.join(f'{len(names)} {kind} ({shorten_list(names)})' for kind, names in kinds if names)
-
-
-def shorten_list(names: Sequence[object]) -> str:
-    """The first names of a list as text."""
-    return ', '.join(map(str, names[:_NAMED])) + (', …' if len(names) > _NAMED else '')
+    return ', '.join(f'{len(names)} {kind} ({listed(names)})' for kind, names in kinds if names)

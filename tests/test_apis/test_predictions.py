@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS as ROOT_MODELS
-from mmengine.registry import DefaultScope, init_default_scope
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 
@@ -37,15 +36,6 @@ ANY_GATE = {'min_score': 0.0, 'min_agreement': None}
 @pytest.fixture(scope='module')
 def data(tmp_path_factory) -> Path:
     return write_data(tmp_path_factory.mktemp('scenes') / 'data')
-
-
-@pytest.fixture(autouse=True)
-def own_scope() -> Iterator[None]:
-    """The default scope of a model outlives it; other tests shall not meet it."""
-    before = dict(DefaultScope._instance_dict)
-    yield
-    DefaultScope._instance_dict.clear()
-    DefaultScope._instance_dict.update(before)
 
 
 def saved(config: Config, classes: tuple[str, ...], path: Path) -> tuple[Config, str]:

@@ -10,7 +10,6 @@ import pytest
 import torch
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
-from mmrefine import compat
 from mmrefine.core.crops import fill_boxes, mask_boxes
 from mmrefine.core.selection import MaskSelection
 from mmrefine.engine.prediction_refiner import PredictionRefiner, prompted_by_box
@@ -20,18 +19,6 @@ from tests.helpers.tiny_openmmlab import BrightInBox
 from tests.helpers.tiny_sam import trained_backend
 
 SIZE_HW = (40, 50)
-
-
-@pytest.fixture(scope='module')
-def det():
-    compat.setup()
-    return pytest.importorskip('mmdet.structures')
-
-
-@pytest.fixture(scope='module')
-def seg():
-    compat.setup()
-    return pytest.importorskip('mmseg.structures')
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A small dataset for jobs."""
+"""Small datasets for jobs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.clips import Clips
 from tests.helpers.scenes import Scenes
 
 
@@ -18,3 +19,8 @@ def make_scenes(tmp_path: Path) -> Callable[[int], Scenes]:
 @pytest.fixture
 def scenes(make_scenes: Callable[[int], Scenes]) -> Scenes:
     return make_scenes(5)
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Clips:
+    return Clips(tmp_path, ['a', 'b'])

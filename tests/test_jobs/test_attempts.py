@@ -13,8 +13,8 @@ from mmrefine.jobs import JobReport, refine_dataset, refine_video
 from mmrefine.jobs.shares import ShareRunner
 from mmrefine.models.refiners import RefineInput
 from tests.helpers.bright_refiner import BrightRefiner
+from tests.helpers.clips import Clips
 from tests.helpers.scenes import Scenes, files_of
-from tests.test_jobs.test_video import Clips, clips  # noqa: F401  (a fixture)
 
 
 class Deadly(BrightRefiner):
@@ -143,7 +143,7 @@ def test_an_image_that_cannot_be_read_alive(scenes: Scenes, monkeypatch: pytest.
     assert len(report.failed) == 1
 
 
-def test_a_clip_that_ends_its_process(clips: Clips) -> None:  # noqa: F811
+def test_a_clip_that_ends_its_process(clips: Clips) -> None:
     class DeadlyForB(BrightRefiner):
         def _refine_batch(self, inputs: list[RefineInput]) -> list:
             if (clips.folder / 'out/masks/a').exists():
@@ -158,7 +158,7 @@ def test_a_clip_that_ends_its_process(clips: Clips) -> None:  # noqa: F811
     assert [in_process(run) for _ in range(3)] == [9, 9, 0]
 
 
-def test_clips_killed_once_end_as_if_unbroken(clips: Clips) -> None:  # noqa: F811
+def test_clips_killed_once_end_as_if_unbroken(clips: Clips) -> None:
     class KilledInB(BrightRefiner):
         def _refine_batch(self, inputs: list[RefineInput]) -> list:
             marker = clips.folder / 'marker'

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmrefine.core.palette import voc_palette
 from mmrefine.core.rle import encode_rle
 from mmrefine.jobs.formats import ClipFormat, open_clips
+from tests.helpers.clips import write_maps
 
 SIZE_HW = (20, 30)
 
@@ -29,16 +29,6 @@ def write_frames(folder: Path, count: int = 3) -> Path:
     folder.mkdir(parents=True)
     for index in range(count):
         Image.fromarray(np.zeros((*SIZE_HW, 3), np.uint8)).save(folder / f'{index:05d}.jpg')
-    return folder
-
-
-def write_maps(folder: Path, maps: dict[str, np.ndarray], palette: bool = True) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, values in maps.items():
-        image = Image.fromarray(values)
-        if palette:
-            image.putpalette(voc_palette())
-        image.save(folder / f'{name}.png')
     return folder
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,20 +12,17 @@ from types import SimpleNamespace
 import pytest
 import torch.distributed
 
-from mmrefine.jobs import LostProcessError, refine_dataset
-from mmrefine.jobs.engine import Job as EngineJob
+from mmrefine.jobs import LostProcessError
+from mmrefine.jobs.engine import FragileJob as EngineJob
 from mmrefine.jobs.formats import open_masks
 from mmrefine.jobs.image_work import ImageWork
 from mmrefine.jobs.launch import processes as processes_module
 from mmrefine.jobs.launch.join import join_processes
 from mmrefine.jobs.launch.processes import ProcessGroupMonitor
 from mmrefine.jobs.work import Progress
-from tests.helpers.scenes import Scenes, files_of
+from tests.helpers.fragile_job import COUNT, HANG_S, FragileJob
+from tests.helpers.scenes import Scenes
 
-CONFIG = """
-custom_imports = dict(imports=['tests.helpers.fragile_refiner'])
-model = dict(type='FragileRefiner', marker='{marker}', lives=2, rank=1)
-"""
 # One of two processes, as the tool runs it. Its clock stands still until it has done its share and the other one is
 # gone, which touches the marker: what it does depends on these events, and not on how busy the machine is.
 IMPATIENT = """
@@ -53,82 +48,28 @@ echo "$@" > srun.txt
 while [ "$1" != python ]; do shift; done
 SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_NTASKS=1 SLURM_NODELIST=a exec "$@"
 """
-_HANG_S = 600  # the processes import PyTorch, which takes its time on a busy machine
-COUNT = 24
-
-
-def documented(repo_root: Path, word: str) -> str:
-    """The command of docs/scaling.md that has this word."""
-    lines = (repo_root / 'docs/scaling.md').read_text(encoding='utf-8').split('```')[1].splitlines()
-    return next(line for line in lines if word in line)
-
-
-class Job:
-    """A dataset, a config of a fragile refiner, and what one process makes of it undisturbed; an image is broken."""
-
-    def __init__(self, scenes: Scenes, repo_root: Path, config: str = CONFIG):
-        self.scenes, self.repo_root = scenes, repo_root
-        self.marker, self.config = scenes.folder / 'marker', scenes.folder / 'fragile.py'
-        self.config.write_text(config.format(marker=self.marker))
-        (scenes.folder / 'photos/scene_5.png').write_bytes(b'broken')
-        self.marker.touch()
-        out = scenes.folder / 'unbroken'
-        refine_dataset('photos/', 'coco.json', out, model='fragile.py', device='cpu', progress=False)
-        self.expected = self.written('unbroken')
-        self.marker.unlink()
-
-    def start(self, command: str, **environment: str) -> subprocess.Popen:
-        """A command in a process of its own, with the fragile refiner."""
-        paths = {
-            'PYTHONPATH': str(self.repo_root),
-            'PATH': os.pathsep.join((str(self.scenes.folder), str(Path(sys.executable).parent), os.environ['PATH'])),
-        }
-        command = command.replace(' tools/', f' {self.repo_root}/tools/').replace('mmrefine ', 'python -m mmrefine ', 1)
-        return subprocess.Popen(
-            ['bash', '-c', f'{command} --config fragile.py --device cpu'],
-            cwd=self.scenes.folder,
-            env={**os.environ, **paths, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '', **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, word: str, **environment: str) -> tuple[str, str]:
-        """A documented command to its end: what it printed."""
-        process = self.start(documented(self.repo_root, word), **environment)
-        stdout, stderr = process.communicate(timeout=_HANG_S)
-        if 'current node timed out during startup' in stderr:
-            pytest.skip('Ray gives its own processes half a minute to start, which this machine is too busy for')
-        assert process.returncode == 1, stderr  # an image was skipped
-        told = stdout.count(f'total: {COUNT - 1} images'), stderr.count('skipped scene_5.png')
-        assert told == (1, 1), stderr
-        return stdout, stderr
-
-    def written(self, out: str = 'refined') -> dict[str, bytes]:
-        """Results of the job."""
-        return files_of(self.scenes.folder / out)
 
 
 @pytest.fixture
-def job(make_scenes: Callable[[int], Scenes], repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+def job(make_scenes: Callable[[int], Scenes], repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> FragileJob:
     scenes = make_scenes(COUNT)
     monkeypatch.chdir(scenes.folder)
-    return Job(scenes, repo_root)
+    return FragileJob(scenes, repo_root)
 
 
-def test_two_processes_give_what_one_gives(job: Job) -> None:
+def test_two_processes_give_what_one_gives(job: FragileJob) -> None:
     job.marker.touch()
     _, stderr = job.run('dist_refine.sh')
     assert f'images {COUNT}/{COUNT} ' in stderr
     assert job.written() == job.expected
 
 
-def test_a_killed_process_is_noticed_and_one_process_goes_on(job: Job, free_port: Callable[[], str]) -> None:
+def test_a_killed_process_is_noticed_and_one_process_goes_on(job: FragileJob, free_port: Callable[[], str]) -> None:
     group = {'WORLD_SIZE': '2', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': free_port()}
     command = f'exec python -c "{IMPATIENT}" photos/ coco.json --out refined/ --launcher pytorch'
     first, second = (job.start(command, RANK=rank, LOCAL_RANK=rank, **group) for rank in ('0', '1'))
-    _, stderr = first.communicate(timeout=_HANG_S)
-    second.communicate(timeout=_HANG_S)
+    _, stderr = first.communicate(timeout=HANG_S)
+    second.communicate(timeout=HANG_S)
     assert second.returncode == -9 and first.returncode == 2, stderr
     last_line = stderr.strip().splitlines()[-1]
     assert last_line.startswith('error: process 1 of 2 has not reported for ')
@@ -140,7 +81,7 @@ def test_a_killed_process_is_noticed_and_one_process_goes_on(job: Job, free_port
     assert job.written() == job.expected
 
 
-def test_slurm_starts_the_tool(job: Job, free_port: Callable[[], str]) -> None:
+def test_slurm_starts_the_tool(job: FragileJob, free_port: Callable[[], str]) -> None:
     """As far as a stand-in for ``srun`` shows, which says what Slurm says to the first of its tasks."""
     job.marker.touch()
     (job.scenes.folder / 'srun').write_text(SRUN)

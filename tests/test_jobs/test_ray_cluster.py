@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.fragile_job import COUNT, FragileJob
 from tests.helpers.scenes import Scenes
-from tests.test_jobs.test_processes import COUNT, Job
 
 CONFIG = """
 custom_imports = dict(imports=['tests.helpers.fragile_refiner'])
@@ -22,7 +22,7 @@ def test_actors_give_what_one_process_gives_also_if_one_is_killed(
     pytest.importorskip('ray.data')
     scenes = make_scenes(COUNT)
     monkeypatch.chdir(scenes.folder)
-    job = Job(scenes, repo_root, CONFIG)
+    job = FragileJob(scenes, repo_root, CONFIG)
     ray = {'RAY_OVERRIDE_RESOURCES': '{"CPU": 4}', 'RAY_USAGE_STATS_ENABLED': '0', 'RAY_worker_niceness': '0'}
     job.run('--launcher ray', **ray)
     assert job.marker.exists()  # an actor was killed

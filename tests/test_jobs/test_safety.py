@@ -19,8 +19,8 @@ from mmrefine.jobs.formats.clips import safe_name
 from mmrefine.jobs.lock import Lock
 from mmrefine.jobs.outputs import OutputFolder
 from tests.helpers.bright_refiner import BrightRefiner
+from tests.helpers.clips import COUNT, Clips
 from tests.helpers.scenes import Scenes, run_job
-from tests.test_jobs.test_video import COUNT, Clips, clips  # noqa: F401  (a fixture)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -133,7 +133,7 @@ def refine_clips(made: Clips, frames: Path | str, masks: str, out: str, **more: 
 
 
 @pytest.mark.parametrize('kind', ['absolute', 'parents', 'backslashes', 'drive'])
-def test_names_of_clips_stay_in_the_folder(clips: Clips, kind: str) -> None:  # noqa: F811
+def test_names_of_clips_stay_in_the_folder(clips: Clips, kind: str) -> None:
     """The frames' folder, which such names lead to, and what else is there stay as they are."""
     frames = clips.folder / 'frames'
     (frames / 'a/unrelated.txt').write_text('mine')
@@ -157,7 +157,7 @@ def test_names_of_clips_stay_in_the_folder(clips: Clips, kind: str) -> None:  # 
         assert len([name for name in after if name.startswith('out/masks/')]) == 2 * COUNT
 
 
-def test_clips_are_not_written_over_their_data_set(clips: Clips) -> None:  # noqa: F811
+def test_clips_are_not_written_over_their_data_set(clips: Clips) -> None:
     before = contents(clips.folder)
     for frames, masks, out in (
         ('frames', 'masks', '.'),
@@ -174,7 +174,7 @@ def test_clips_are_not_written_over_their_data_set(clips: Clips) -> None:  # noq
     assert contents(clips.folder) == before
 
 
-def test_an_unrelated_file_in_a_folder_of_results_stays(clips: Clips) -> None:  # noqa: F811
+def test_an_unrelated_file_in_a_folder_of_results_stays(clips: Clips) -> None:
     refine_clips(clips, 'frames', 'masks', 'out')
     (clips.folder / 'out/masks/a/note.txt').write_text('mine')
     refine_clips(clips, 'frames', 'masks', 'out', min_agreement=0.5, overwrite=True)

@@ -18,8 +18,8 @@ from mmrefine.jobs import JobReport, refine_dataset
 from mmrefine.jobs.fingerprints import fingerprint_files
 from mmrefine.jobs.records import Records
 from tests.helpers.bright_refiner import BrightRefiner
+from tests.helpers.clips import COUNT, Clips, scene
 from tests.helpers.scenes import Scenes, files_of
-from tests.test_jobs.test_video import COUNT, Clips, clips, scene  # noqa: F401  (a fixture)
 
 KINDS = ['coco.json', 'masks', 'labels']
 
@@ -354,13 +354,13 @@ def test_other_choices_are_refused_whatever_is_damaged(scenes: Scenes) -> None:
 # ---- clips ----
 
 
-def refined_frames(clips: Clips, **more: object) -> int:  # noqa: F811
+def refined_frames(clips: Clips, **more: object) -> int:
     refiner = BrightRefiner()
     clips.refine(model=refiner, min_agreement=0, **more)
     return len(refiner.batches)
 
 
-def test_changed_frames_and_masks_of_clips(clips: Clips) -> None:  # noqa: F811
+def test_changed_frames_and_masks_of_clips(clips: Clips) -> None:
     assert refined_frames(clips) == 2 * COUNT
     assert refined_frames(clips) == 0
     brighten(clips.folder / 'frames/b/00001.png')
@@ -372,7 +372,7 @@ def test_changed_frames_and_masks_of_clips(clips: Clips) -> None:  # noqa: F811
     assert files_of(clips.folder / 'out') == files_of(clips.folder / 'anew')
 
 
-def test_damaged_results_of_clips(clips: Clips) -> None:  # noqa: F811
+def test_damaged_results_of_clips(clips: Clips) -> None:
     refined_frames(clips)
     good = files_of(clips.folder / 'out')
     (clips.folder / 'out/masks/a/00002.png').unlink()
@@ -381,7 +381,7 @@ def test_damaged_results_of_clips(clips: Clips) -> None:  # noqa: F811
     assert refined_frames(clips) == 0 and files_of(clips.folder / 'out') == good
 
 
-def test_a_changed_record_of_a_clip(clips: Clips) -> None:  # noqa: F811
+def test_a_changed_record_of_a_clip(clips: Clips) -> None:
     assert refined_frames(clips, masks='masks.json') == 2 * COUNT
     content = json.loads((clips.folder / 'masks.json').read_text())
     content['annotations'][0]['segmentations'][1] = None
@@ -389,7 +389,7 @@ def test_a_changed_record_of_a_clip(clips: Clips) -> None:  # noqa: F811
     assert refined_frames(clips, masks='masks.json') == COUNT
 
 
-def test_a_clip_is_added_and_another_damaged(clips: Clips) -> None:  # noqa: F811
+def test_a_clip_is_added_and_another_damaged(clips: Clips) -> None:
     refined_frames(clips)
     for kind in ('frames', 'masks'):
         shutil.copytree(clips.folder / kind / 'a', clips.folder / kind / 'c')
@@ -401,7 +401,7 @@ def test_a_clip_is_added_and_another_damaged(clips: Clips) -> None:  # noqa: F81
 
 
 @pytest.mark.parametrize('name', ['settings.json', 'final.json', 'records.jsonl', 'manifest.jsonl'])
-def test_damaged_memories_of_clips(clips: Clips, name: str) -> None:  # noqa: F811
+def test_damaged_memories_of_clips(clips: Clips, name: str) -> None:
     refined_frames(clips)
     good = files_of(clips.folder / 'out')
     for content in DAMAGE[:3]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from mmrefine.core.palette import voc_palette
 from mmrefine.jobs.video_scores import evaluate_davis, evaluate_lvos
+from tests.helpers.clips import write_maps
 
 SIZE_HW = (30, 40)
 
@@ -23,23 +21,14 @@ def labels(*objects: tuple[int, int]) -> np.ndarray:
     return made
 
 
-def write(folder: Path, maps: dict[str, np.ndarray], palette: bool = True) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, values in maps.items():
-        image = Image.fromarray(values)
-        if palette:
-            image.putpalette(voc_palette())
-        image.save(folder / f'{name}.png')
-
-
 def test_davis_leaves_out_first_and_last(tmp_path):
     """Of five frames the middle three count; objects are those of the first frame, a later label is none."""
     gt = {f'{k:05d}': labels((1, 2), (2, 20), (255, 32) if k else (2, 20)) for k in range(5)}
     made = {name: labels((1, 2), (2, 20)) for name in gt}
     made['00000'] = made['00004'] = labels()
     made['00002'] = labels((1, 7), (2, 20))  # shares 5 of 15 columns with the ground truth: J is 1/3
-    write(tmp_path / 'truth' / 'a', gt)
-    write(tmp_path / 'made' / 'a', made)
+    write_maps(tmp_path / 'truth' / 'a', gt)
+    write_maps(tmp_path / 'made' / 'a', made)
     first, second = evaluate_davis(tmp_path / 'made', tmp_path / 'truth', [])
     assert (first.object_id, second.object_id) == (1, 2)
     assert first.j.tolist() == [1, pytest.approx(1 / 3), 1] and second.j.tolist() == [1, 1, 1]
@@ -48,15 +37,15 @@ def test_davis_leaves_out_first_and_last(tmp_path):
 
 def test_davis_2016_is_binary(tmp_path):
     for kind in ('truth', 'made'):
-        write(tmp_path / kind / 'a', {f'{k:05d}': labels((255, 2)) for k in range(3)}, palette=False)
+        write_maps(tmp_path / kind / 'a', {f'{k:05d}': labels((255, 2)) for k in range(3)}, palette=False)
     assert [item.j.tolist() for item in evaluate_davis(tmp_path / 'made', tmp_path / 'truth', ['a'])] == [[1.0]]
 
 
 def test_lvos_takes_the_range_of_each_object(tmp_path):
     """Frames 1, 6, 11, 16; the second object is there from 6 to before 16."""
     names = ['00000001', '00000006', '00000011', '00000016']
-    write(tmp_path / 'truth' / 'a', {name: labels((1, 2), (2, 20)) for name in names})
-    write(tmp_path / 'made' / 'a', {name: labels((1, 2)) for name in names})
+    write_maps(tmp_path / 'truth' / 'a', {name: labels((1, 2), (2, 20)) for name in names})
+    write_maps(tmp_path / 'made' / 'a', {name: labels((1, 2)) for name in names})
     ranges = {'1': ('1', '17', 4), '2': ('6', '16', 2)}
     objects = {
         key: {'frame_range': {'start': start, 'end': end, 'frame_nums': str(count)}}
@@ -72,14 +61,14 @@ def test_lvos_takes_the_range_of_each_object(tmp_path):
 
 def test_results_that_do_not_fit(tmp_path):
     gt = {f'{k:05d}': labels((1, 2)) for k in range(3)}
-    write(tmp_path / 'truth' / 'a', gt)
-    write(tmp_path / 'made' / 'a', {'00000': labels()})
+    write_maps(tmp_path / 'truth' / 'a', gt)
+    write_maps(tmp_path / 'made' / 'a', {'00000': labels()})
     with pytest.raises(FileNotFoundError, match='00001.png does not exist'):
         evaluate_davis(tmp_path / 'made', tmp_path / 'truth', ['a'])
-    write(tmp_path / 'made' / 'a', {'00001': labels()[:20]})
+    write_maps(tmp_path / 'made' / 'a', {'00001': labels()[:20]})
     with pytest.raises(ValueError, match=r'has the size \(20, 40\)'):
         evaluate_davis(tmp_path / 'made', tmp_path / 'truth', ['a'])
-    write(tmp_path / 'short' / 'a', {'00000': labels((1, 2)), '00001': labels((1, 2))})
+    write_maps(tmp_path / 'short' / 'a', {'00000': labels((1, 2)), '00001': labels((1, 2))})
     with pytest.raises(ValueError, match='2 annotated frames'):
         evaluate_davis(tmp_path / 'made', tmp_path / 'short', ['a'])
     with pytest.raises(FileNotFoundError, match='not a folder'):

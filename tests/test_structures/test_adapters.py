@@ -7,7 +7,6 @@ import pytest
 import torch
 from mmengine.structures import InstanceData, PixelData
 
-from mmrefine import compat
 from mmrefine.core.rle import encode_rle
 from mmrefine.structures import (
     boxes_from_det,
@@ -19,18 +18,6 @@ from mmrefine.structures import (
     seg_with_label_map,
     with_field,
 )
-
-
-@pytest.fixture(scope='module')
-def det():
-    compat.setup()
-    return pytest.importorskip('mmdet.structures')
-
-
-@pytest.fixture(scope='module')
-def seg():
-    compat.setup()
-    return pytest.importorskip('mmseg.structures')
 
 
 def masks(count: int = 2) -> np.ndarray:

@@ -14,7 +14,7 @@ from mmengine.config import Config
 
 from mmrefine.core.gate import QualityGate
 from mmrefine.models.model_zoo import build_refiner
-from tests.test_evaluation.test_gate_calibration import records
+from tests.helpers.gate_records import records
 
 TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/calibrate_gate.py'
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmrefine.cli import refine
 from tests.helpers.scenes import Scenes
 
 
@@ -28,18 +27,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(folder: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Runs the tool's main function in this process."""
-    spec = importlib.util.spec_from_file_location('refine_tool', repo_root / 'tools' / 'refine.py')
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-
-    def run(*arguments: str) -> int:
-        monkeypatch.chdir(folder)
-        monkeypatch.setattr(sys, 'argv', ['refine.py', 'photos', 'cams', '--cam', '--device', 'cpu', *arguments])
-        return tool.main()
-
-    return run
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Runs ``mmrefine refine`` in this process."""
+    monkeypatch.chdir(folder)
+    return lambda *arguments: refine.main(['photos', 'cams', '--cam', '--device', 'cpu', *arguments])
 
 
 def test_best_threshold_pseudo_labels_and_miou(folder: Path, run: Callable, capsys: pytest.CaptureFixture):

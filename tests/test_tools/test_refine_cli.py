@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -16,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mmrefine.cli import refine
 from mmrefine.core.rle import encode_rle
 from mmrefine.models.model_zoo import build_refiner
 
@@ -112,18 +112,10 @@ def start(folder: Path, repo_root: Path) -> Callable[..., subprocess.Popen]:
 
 
 @pytest.fixture
-def run(folder: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Runs the tool's main function in this process."""
-    spec = importlib.util.spec_from_file_location('refine_tool', repo_root / 'tools' / 'refine.py')
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-
-    def run(*arguments: str) -> int:
-        monkeypatch.chdir(folder)
-        monkeypatch.setattr(sys, 'argv', ['refine.py', *arguments])
-        return tool.main()
-
-    return run
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Runs ``mmrefine refine`` in this process."""
+    monkeypatch.chdir(folder)
+    return lambda *arguments: refine.main([*arguments])
 
 
 MODEL = ('--config', 'small.py', '--checkpoint', 'small.pth', '--device', 'cpu')

@@ -10,6 +10,7 @@ from pathlib import Path
 from mmrefine.files.image_table import ImageTable
 from mmrefine.jobs.formats.base import FORMATS, FormatOptions, GroundTruth, MaskFormat, register_format
 from mmrefine.jobs.formats.clips import CLIP_FORMATS, CLIP_WRITERS, ClipFormat
+from mmrefine.utils import listed
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f'{__name__}.{_module.name}')
@@ -75,7 +76,7 @@ def open_masks(
     if source.tasks and not any(task.image_path is not None and task.image_path.exists() for task in source.tasks):
         if source.images.ambiguous:
             raise ValueError(next(iter(source.images.ambiguous.values())))
-        names = ', '.join(task.image for task in source.tasks[:5]) + (', …' if len(source.tasks) > 5 else '')
+        names = listed(task.image for task in source.tasks)
         raise ValueError(
             f'none of the {len(source.tasks)} images named in {masks} is under {images}: looked for {names}. '
             'Names must match, suffixes may differ.'

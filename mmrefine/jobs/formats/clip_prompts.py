@@ -14,6 +14,7 @@ from mmrefine.files.video_frames import VideoFrames, open_frames
 from mmrefine.jobs.fingerprints import Fingerprint, fingerprint_value
 from mmrefine.jobs.formats.clips import ClipTask, register_clip_format
 from mmrefine.jobs.formats.davis import MAX_LABEL, DavisClips, DavisWriter
+from mmrefine.utils import listed
 
 _EXPECTED = (
     'expected {"prompts": [{"clip": name, "frame": name, "object": 1, "points": [[x, y], …], "labels": [1, 0, …], '
@@ -81,7 +82,7 @@ class ClickedObjects(ClipMasks):
             position, frame = self.object_ids.index(record['object']), indices.get(record['frame'])
             points, labels, box = (record.get(name) for name in ('points', 'labels', 'box'))
             if frame is None:
-                some = _some(list(indices))
+                some = listed(indices)
                 problem = f'{frames.path} has no frame {record["frame"]!r}; its frames are {some}.'
             else:
                 problem = _outside([*(points or []), *([box[:2], box[2:]] if box else [])], frames.size_hw)
@@ -129,7 +130,3 @@ def _are_numbers(rows: Any, length: int) -> bool:
         and all(isinstance(row, list) and len(row) == length for row in rows)
         and all(isinstance(value, (int, float)) and not isinstance(value, bool) for row in rows for value in row)
     )
-
-
-def _some(names: list[str]) -> str:
-    return ', '.join(names[:3]) + (', …' if len(names) > 3 else '')

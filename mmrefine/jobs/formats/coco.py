@@ -30,6 +30,7 @@ from mmrefine.jobs.formats.base import (
 )
 from mmrefine.jobs.outputs import OutputFolder
 from mmrefine.jobs.refined_masks import RefinedMask, RefinedMasks
+from mmrefine.utils import listed
 
 _MIN_OVERLAP = 0.25  # minimum IoU of a result with its ground truth
 
@@ -70,7 +71,7 @@ class CocoMasks(MaskFormat):
         known = self.file.images or self.images.ids
         unknown = [image_id for image_id in self.file.image_ids if image_id not in known]
         if known and unknown and len(unknown) == len(self.file.image_ids):
-            some = ', '.join(map(str, unknown[:5])) + (', …' if len(unknown) > 5 else '')
+            some = listed(unknown)
             raise ValueError(
                 f'{self.path} has only masks of unknown images: image_id {some} not among the images of '
                 f'{self.path if self.file.images else self.images.source}.'

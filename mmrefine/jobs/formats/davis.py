@@ -25,6 +25,7 @@ from mmrefine.jobs.formats.clips import (
     unplaced_task,
 )
 from mmrefine.jobs.outputs import OutputFolder
+from mmrefine.utils import listed
 
 MAX_LABEL = 254
 
@@ -75,7 +76,7 @@ class DavisClips(ClipFormat):
         found = {name: self._match(name) for name in self._masks}
         if not any(found.values()):
             raise ValueError(
-                f'none of the clips {_some(self._masks)} with masks under {path} is under {frames}: names must match.'
+                f'none of the clips {listed(self._masks)} with masks under {path} is under {frames}: names must match.'
             )
         clips = enumerate(zip(found.items(), clip_names(list(found)), strict=True))
         self.tasks = [ClipTask(index, pair[0], name, pair) for index, (pair, name) in clips]
@@ -133,8 +134,3 @@ class DavisClips(ClipFormat):
         frames = open_frames(self._frames_path(task), self.allow_gaps)
         files, unusable = match_frames(self._masks[task.source[0]], frames.names, frames.path)
         return frames, PngClipMasks(files, frames, unusable)
-
-
-def _some(values: object) -> str:
-    values = [str(value) for value in values]
-    return ', '.join(values[:5]) + (', …' if len(values) > 5 else '')

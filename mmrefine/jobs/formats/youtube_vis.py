@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import os
+import reprlib
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable
 from pathlib import Path
@@ -16,7 +16,7 @@ from pycocotools import mask as coco_mask
 from mmrefine.core.checks import check_same_size
 from mmrefine.core.rle import decode_segmentation, is_absent
 from mmrefine.files.clip_masks import ClipMasks
-from mmrefine.files.coco_file import is_crowd, is_id, record_problem, url_name
+from mmrefine.files.coco_file import is_crowd, is_id, record_problem
 from mmrefine.files.digests import digest_of
 from mmrefine.files.json_stream import read_json
 from mmrefine.files.names import name_problem
@@ -32,6 +32,7 @@ from mmrefine.jobs.formats.clips import (
     safe_name,
     unplaced_task,
 )
+from mmrefine.jobs.formats.coco_videos import join_objects, with_frames
 from mmrefine.jobs.outputs import OutputFolder
 
 
@@ -151,8 +152,8 @@ class YoutubeVisClips(ClipFormat):
         self.is_coco = isinstance(images, list) and not any('file_names' in video for video in known.values())
         problems: list[str] = []
         if self.is_coco:
-            known, positions = _with_frames(known, images)
-            records, problems = _join_objects(records, known, positions)
+            known, positions = with_frames(known, images)
+            records, problems = join_objects(records, known, positions)
         self.videos = {video_id: _Video(video, video_id in twice) for video_id, video in known.items()}
         categories = described.get('categories')
         categories = categories if isinstance(categories, list) else []
@@ -163,7 +164,9 @@ class YoutubeVisClips(ClipFormat):
             if is_id(video_id) and video_id in self.videos:
                 self._positions[video_id].append(position)
             else:
-                problems.append(f'annotation {position} must have the "video_id" of a video, got {_short(record)}.')
+                problems.append(
+                    f'annotation {position} must have the "video_id" of a video, got {reprlib.repr(record)}.'
+                )
         if problems and not self._positions:
             raise ValueError(f'{path}: no record belongs to a clip: {problems[0]}')
         self.tasks = [
@@ -268,7 +271,7 @@ def _object_problem(record: dict, length: int, categories: Container) -> str:
     """Why an object cannot be used at all; '' if no problem is known."""
     segmentations = record.get('segmentations')
     if not isinstance(segmentations, list) or len(segmentations) != length:
-        came = f'{len(segmentations)} of them' if isinstance(segmentations, list) else _short(segmentations)
+        came = f'{len(segmentations)} of them' if isinstance(segmentations, list) else reprlib.repr(segmentations)
         return f'its "segmentations" must be a list of {length}, null where it is not visible, got {came}.'
     return record_problem(record, categories)
 
@@ -290,58 +293,13 @@ class _Video:
         self.record = record
         names = record.get('file_names')
         if is_twice:
-            self.problem = f'several videos have the id {_short(record["id"])}; ids must be unique.'
+            self.problem = f'several videos have the id {reprlib.repr(record["id"])}; ids must be unique.'
         elif not isinstance(names, list) or not names:
-            self.problem = f'a video must have a list of names as "file_names", got {_short(names)}.'
+            self.problem = f'a video must have a list of names as "file_names", got {reprlib.repr(names)}.'
         else:
             self.problem = next((f'{problem}, in "file_names".' for problem in map(name_problem, names) if problem), '')
         self.names = [] if self.problem else [name.replace('\\', '/') for name in names]
         self.folder = os.path.dirname(self.names[0]) if self.names else ''
-
-
-def _with_frames(videos: dict[Any, dict], images: list) -> tuple[dict[Any, dict], dict[Any, tuple[Any, int]]]:
-    """The videos with names of their frames, and for each usable image its video and position."""
-    members: dict[Any, list[dict]] = defaultdict(list)
-    for image in images:
-        known = image if isinstance(image, dict) else {}
-        frame = known.get('frame_id')
-        is_placed = isinstance(frame, (int, float)) and math.isfinite(frame) and is_id(known.get('id'))
-        if is_placed and is_id(known.get('video_id')) and known['video_id'] in videos:
-            members[known['video_id']].append(known)
-    named, positions = {}, {}
-    for video_id, video in videos.items():
-        frames = sorted(members[video_id], key=lambda image: image['frame_id'])
-        names = [image.get('file_name', url_name(image)) for image in frames]
-        named[video_id] = {**video, 'file_names': names}
-        positions |= {image['id']: (video_id, position) for position, image in enumerate(frames)}
-    return named, positions
-
-
-def _join_objects(
-    annotations: list, videos: dict[Any, dict], positions: dict[Any, tuple[Any, int]]
-) -> tuple[list[dict], list[str]]:
-    """One record per object in the format of YouTube-VIS, and problems of annotations that belong to no object."""
-    objects: dict[tuple, dict] = {}
-    problems, taken = [], set()
-    for number, record in enumerate(annotations):
-        known = record if isinstance(record, dict) else {}
-        track, image_id = known.get('instance_id', known.get('track_id')), known.get('image_id')
-        if not is_id(track) or not is_id(image_id) or image_id not in positions:
-            problems.append(
-                f'annotation {number} must have the "image_id" of an image of a video, and "instance_id" or '
-                f'"track_id", got {_short(record)}.'
-            )
-            continue
-        video_id, position = positions[image_id]
-        if (video_id, track, position) in taken:
-            problems.append(f'annotation {number} is the second of object {_short(track)} on image {_short(image_id)}.')
-            continue
-        taken.add((video_id, track, position))
-        made = {'id': len(objects) + 1, 'video_id': video_id, 'category_id': record.get('category_id')}
-        empty = [None] * len(videos[video_id]['file_names'])
-        known = objects.setdefault((video_id, track), {**made, 'segmentations': empty})
-        known['segmentations'][position] = record.get('segmentation')
-    return list(objects.values()), problems
 
 
 def _declared_hw(video: dict) -> tuple[int, int] | None:
@@ -362,8 +320,3 @@ def _videos(described: Any, path: str | os.PathLike) -> tuple[dict[Any, dict], s
             'results need the annotation file that describes their videos (--videos).'
         )
     return videos, twice
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else text[:57] + '...'
