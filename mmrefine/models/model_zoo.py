@@ -155,12 +155,12 @@ def load_weights(refiner: BaseRefiner, checkpoint: str | os.PathLike) -> None:
         reasons = [line.strip() for line in str(error).splitlines()[1:]] or [str(error)]
         raise ValueError(
             f'checkpoint {checkpoint} does not match the {type(refiner).__name__} of the config: '
-            f'{listed(reasons)} Give the config that the checkpoint was trained with.'
+            f'{listed(reasons, 3)} Give the config that the checkpoint was trained with.'
         ) from error
     broken = [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise ValueError(
-            f'checkpoint {checkpoint} contains NaN or infinite weights ({listed(broken)}), its training has '
+            f'checkpoint {checkpoint} contains NaN or infinite weights ({listed(broken, 3)}), its training has '
             'failed; use an earlier one.'
         )
     differences = describe_key_mismatch(

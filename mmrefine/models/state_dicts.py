@@ -83,4 +83,4 @@ def differences(
 def describe_key_mismatch(missing: Sequence[str], unexpected: Sequence[str], other: Sequence[str]) -> str:
     """Describe lists of missing, unexpected and mismatched keys; '' if all are empty."""
     kinds = (('missing', missing), ('unexpected', unexpected), ('of another shape', other))
-    return ', '.join(f'{len(names)} {kind} ({listed(names)})' for kind, names in kinds if names)
+    return ', '.join(f'{len(names)} {kind} ({listed(names, 3)})' for kind, names in kinds if names)

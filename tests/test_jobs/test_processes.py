@@ -13,7 +13,7 @@ import pytest
 import torch.distributed
 
 from mmrefine.jobs import LostProcessError
-from mmrefine.jobs.engine import FragileJob as EngineJob
+from mmrefine.jobs.engine import Job as EngineJob
 from mmrefine.jobs.formats import open_masks
 from mmrefine.jobs.image_work import ImageWork
 from mmrefine.jobs.launch import processes as processes_module
