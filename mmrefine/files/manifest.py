@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 JOB_FOLDER = '.job'  # internal files of a job
@@ -10,8 +11,8 @@ MANIFEST = 'manifest.jsonl'  # in that folder: names of the results, one per lin
 
 
 def is_job_folder(folder: Path) -> bool:
-    """Whether the folder contains the results of a job."""
-    return (folder / JOB_FOLDER / MANIFEST).exists()
+    """Whether the folder contains the results of a job; False if it cannot be read."""
+    return os.path.exists(folder / JOB_FOLDER / MANIFEST)
 
 
 def read_manifest(folder: Path) -> set[str]:

@@ -26,13 +26,16 @@ def find_files(path: str | os.PathLike, suffixes: Sequence[str]) -> dict[str, Pa
 
     Returns:
         files sorted by path; includes pipes and broken links, reading which fails.
+
+    Raises:
+        PermissionError: a folder cannot be read.
     """
     path = Path(path)
     if not path.is_dir():
         return {path.name: path} if path.suffix.lower() in suffixes else {}
     found = {}
     results = read_manifest(path)
-    for folder, folders, names in os.walk(path):
+    for folder, folders, names in os.walk(path, onerror=_refuse_folder):
         folders[:] = [name for name in folders if not name.startswith('.') and not is_job_folder(Path(folder, name))]
         for name in names:
             if not name.startswith('.') and os.path.splitext(name)[1].lower() in suffixes:
@@ -41,6 +44,10 @@ def find_files(path: str | os.PathLike, suffixes: Sequence[str]) -> dict[str, Pa
     for name in results & found.keys():
         del found[name]
     return dict(sorted(found.items(), key=lambda item: PurePosixPath(item[0])))
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise type(error)(error.errno, f'folder {error.filename} cannot be read: {error.strerror}')
 
 
 def check_readable(path: str | os.PathLike, what: str = 'file') -> Path:

@@ -25,6 +25,21 @@ def touch(folder: Path, *names: str | bytes) -> Path:
     return folder
 
 
+def test_a_folder_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in it would silently be left out."""
+    touch(tmp_path, 'a.png', 'closed/b.png')
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith('closed'):
+            raise PermissionError(13, 'Permission denied', str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, 'scandir', refuse)
+    with pytest.raises(PermissionError, match='folder .*closed cannot be read: Permission denied'):
+        find_files(tmp_path, ('.png',))
+
+
 def test_hidden_files_are_no_images(tmp_path: Path) -> None:
     touch(tmp_path, 'b.jpg', 'a/c.JPG', '._b.jpg', '.a.jpg', '.parts/d.jpg', 'notes.txt', 'a.b/e.jpg')
     assert list(find_files(tmp_path, ('.jpg',))) == ['a/c.JPG', 'a.b/e.jpg', 'b.jpg']

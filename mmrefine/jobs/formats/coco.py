@@ -30,6 +30,7 @@ from mmrefine.jobs.formats.base import (
 )
 from mmrefine.jobs.outputs import OutputFolder
 from mmrefine.jobs.refined_masks import RefinedMask, RefinedMasks
+from mmrefine.jobs.work import short
 from mmrefine.utils import listed
 
 _MIN_OVERLAP = 0.25  # minimum IoU of a result with its ground truth
@@ -216,7 +217,8 @@ class _CocoTasks(Sequence):
         refs = tuple(self._file.records_of(image_id))
         path = None if image is None else self._images.path(image)
         described = self._file.images.get(image_id)
-        label = image or (f'image_id {image_id}' if described is None else described.name)
+        shown = f'image_id {short(image_id, 80)}'
+        label = image or (shown if described is None else described.name)
         if described is None:
             problem = self._images.problems.get(image_id, '') or self._images.ambiguous.get(str(image_id), '')
         else:
@@ -225,7 +227,7 @@ class _CocoTasks(Sequence):
             label = f'records without an image in {self._file.path.name}'
             problem = '"image_id" must be a number or a string.'
         elif self._file.images and described is None:
-            problem = f'image_id {image_id} is not among the images of {self._file.path}.'
+            problem = f'{shown} is not among the images of {self._file.path}.'
         return MaskTask(index % len(self), json.dumps(image_id), label, path, refs, len(refs), problem)
 
 
