@@ -162,6 +162,6 @@ def test_arguments_that_do_not_go_together(tmp_path: Path) -> None:
         RefineInferencer(BrightRefiner(), batch_masks=0)
     with pytest.raises(ValueError, match='checkpoint needs a config or a model name'):
         RefineInferencer(BrightRefiner(), checkpoint=tmp_path / 'a.pth')
-    with pytest.raises(ValueError, match='device \'warp\' cannot be used here .*use "cpu"'):
+    with pytest.raises(ValueError, match='device \'warp\' is not available .*use "cpu"'):
         RefineInferencer(BrightRefiner(), device='warp')
     assert RefineInferencer(BrightRefiner(), device='cpu').refiner.device == torch.device('cpu')

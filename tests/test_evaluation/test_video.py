@@ -130,9 +130,9 @@ def test_lvos_weighs_seen_and_unseen_alike():
     assert summary['J_seen'] == pytest.approx(0.9) and summary['F_unseen'] == pytest.approx(0.2)
     assert summary['J&F'] == pytest.approx((0.9 + 0.7 + 0.4 + 0.2) / 4)
     assert summarize_lvos(objects)['J&F'] == pytest.approx((2.2 / 3 + 1.6 / 3) / 2)
-    with pytest.raises(ValueError, match='none of the clips is unseen'):
+    with pytest.raises(ValueError, match='no clip is unseen'):
         summarize_lvos(objects, {'other'})
-    with pytest.raises(ValueError, match='no object'):
+    with pytest.raises(ValueError, match='at least one object'):
         summarize_davis([])
 
 

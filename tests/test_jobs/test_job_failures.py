@@ -156,7 +156,7 @@ def test_inputs_are_never_overwritten(scenes: Scenes) -> None:
         with pytest.raises(ValueError, match='results would .* the coarse masks .*; choose another --out'):
             run_job(scenes, masks, out, **options)
     scenes.write_json('summary.json', scenes.read_json('coco.json'))
-    with pytest.raises(ValueError, match='summary.json has the name of another file of the job'):
+    with pytest.raises(ValueError, match='summary.json has the same name as another file'):
         run_job(scenes, 'summary.json')
     (scenes.folder / 'summary.json').unlink()
     assert files_of(scenes.folder) == before

@@ -73,4 +73,4 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     assert 'expected IMAGES COARSE GT and --config' in calibrate('images', '--config', 'x.py').stderr
     (tmp_path / 'masks.json').write_text('[]')
     done = calibrate('--per-mask', tmp_path / 'masks.json')
-    assert done.returncode == 1 and done.stderr.startswith('error: a calibration needs masks with coarse_iou')
+    assert done.returncode == 1 and done.stderr.startswith('error: calibration needs masks with coarse_iou')

@@ -159,7 +159,7 @@ def test_skipped_images_are_counted_and_give_status_1(
     assert run('few', 'coarse.json', *MODEL, '--out', 'partly', '--no-gate') == 1
     stdout, stderr = capsys.readouterr()
     assert 'total: 2 images' in stdout
-    assert 'skipped 002.png: few/002.png is not an image file' in stderr
+    assert 'skipped 002.png: few/002.png is not a readable image file' in stderr
     assert f'{COUNT - 2} images skipped.' in stderr
 
 
@@ -174,7 +174,7 @@ def test_skipped_images_are_counted_and_give_status_1(
             'is not a PyTorch checkpoint',
         ),
         (('photos', 'coarse.json', '--config', 'small.py', '--checkpoint', 'gone.pth'), 'gone.pth does not exist'),
-        (('photos', 'coarse.json', *MODEL[:-1], 'warp'), "device 'warp' cannot be used here"),
+        (('photos', 'coarse.json', *MODEL[:-1], 'warp'), "device 'warp' is not available"),
         (('photos', 'coarse.json', *MODEL, '--out', 'small.py/x'), 'cannot be written (Not a directory)'),
         (('photos', 'coarse.json', *MODEL, '--out', '.'), 'would overwrite the coarse masks'),
         (('photos', 'coarse.json', *MODEL, '--gt', 'photos'), 'ground truth must have the format of the masks'),

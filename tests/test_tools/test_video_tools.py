@@ -71,7 +71,7 @@ def test_refine_video(repo_root, clips):
     assert 'a: 3 frames' in done.stdout and 'flicker' in done.stdout
     reports = [line for line in done.stderr.splitlines() if not line.startswith('frames ')]
     assert [line.split(': ')[0] for line in reports] == ['skipped c', 'not used b, frame 00001']
-    assert 'c.mp4 cannot be decoded' in reports[0] and '00001.jpg is not an image file' in reports[1]
+    assert 'c.mp4 cannot be decoded' in reports[0] and '00001.jpg is not a readable image file' in reports[1]
     assert ' frames/s' in done.stderr and '0:00:' in done.stderr  # time left
     assert sorted(path.name for path in (clips / 'out' / 'masks' / 'b').iterdir()) == [f'0000{k}.png' for k in range(3)]
 
