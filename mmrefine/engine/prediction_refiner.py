@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -48,8 +47,7 @@ class PredictionRefiner:
             ``accepted``, the gate's decisions on the selected masks.
 
     Attributes:
-        num_masks, num_accepted: numbers of masks that were refined so far, and of accepted proposals.
-        kept_reasons: number of coarse masks kept, by reason.
+        decisions: for every prediction so far, why each mask that was refined kept its coarse one, '' where it did not.
     """
 
     refiner: BaseRefiner
@@ -59,9 +57,7 @@ class PredictionRefiner:
     fallback: str | None = None
     skipped: frozenset[str] = frozenset()
     keep_coarse: bool = False
-    num_masks: int = 0
-    num_accepted: int = 0
-    kept_reasons: Counter[str] = dataclasses.field(default_factory=Counter)
+    decisions: list[tuple[str, ...]] = dataclasses.field(default_factory=list)
 
     @classmethod
     def from_options(
@@ -125,7 +121,9 @@ class PredictionRefiner:
             return self([clip], images=[images])[0]
         frames = clip.video_data_samples
         images = [None] * len(frames) if images is None else images
+        start = len(self.decisions)
         frames = [self([frame], images=[image])[0] for frame, image in zip(frames, images, strict=True)]
+        self.decisions[start:] = [sum(self.decisions[start:], ())]
         refined = with_field(clip, 'video_data_samples', frames)
         if not self.keep_coarse:
             return refined
@@ -142,17 +140,17 @@ class PredictionRefiner:
     ) -> BaseDataElement:
         """Write refined fields to the prediction of one image; results of fields without selected masks are None."""
         refined, before = prediction, BaseDataElement(accepted=np.zeros(0, bool))
+        reasons: list[str] = []
         for (_, field, chosen), result in refinements:
             masks, scores = field.masks[:0], np.zeros(0, np.float32)
             if result is not None:
                 masks, scores = result.masks, result.scores
                 before.accepted = np.concatenate([before.accepted, result.accepted])
-                self.kept_reasons.update(describe_reason(reason) for reason in result.reasons if reason)
+                reasons += [describe_reason(reason) if reason else '' for reason in result.reasons]
             if self.keep_coarse:
                 before.set_data({field.name: _coarse_field(prediction, field)})
             refined = field.write(refined, chosen, masks, scores)
-        self.num_masks += len(before.accepted)
-        self.num_accepted += int(before.accepted.sum())
+        self.decisions.append(tuple(reasons))
         return with_field(refined, 'coarse', _keep_first_coarse(prediction, before)) if self.keep_coarse else refined
 
     def _refine(

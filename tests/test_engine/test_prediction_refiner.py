@@ -75,7 +75,7 @@ def test_instances(det, photo, coarse, gt):
     np.testing.assert_array_equal(masks_of(second), gt[1:])
     np.testing.assert_array_equal(masks_of(samples[0]), coarse)
     assert first.pred_instances.scores is samples[0].pred_instances.scores and 'coarse' not in first
-    assert (refine.num_masks, refine.num_accepted) == (3, 3)
+    assert refine.decisions == [('', ''), (), ('',)]
 
 
 def test_chosen_masks_alone_are_refined_and_rescored(det, photo, coarse, gt):
@@ -97,7 +97,7 @@ def test_the_gate_keeps_masks_and_is_counted(det, photo, coarse):
     [refined] = refine([detection(det, photo, coarse)])  # IoU 121/225 and 140/252: both refused
     np.testing.assert_array_equal(masks_of(refined), coarse)
     assert refined.coarse.accepted.tolist() == [False, False]
-    assert (refine.num_masks, refine.num_accepted) == (2, 0)
+    assert len(refine.decisions[0]) == 2 and all(refine.decisions[0])
 
 
 def test_refined_twice_the_model_s_masks_are_the_coarse_ones(det, photo, coarse):
@@ -121,7 +121,7 @@ def test_without_a_class_called_background_label_0_is_refined_too(seg, photo, gt
     sample = segmentation(seg, photo, gt[0] * 1 + gt[1] * 2)
     refine = PredictionRefiner(BrightInBox(), classes=('road', 'box', 'disk'))
     [refined] = refine([sample])
-    assert refine.num_masks == 3
+    assert len(refine.decisions[0]) == 3
     assert set(np.unique(refined.pred_sem_seg.data)) <= {0, 1, 2}
 
 
@@ -130,7 +130,7 @@ def test_label_255_is_void_unless_there_are_so_many_classes(seg, photo, gt):
     for count, masks in ((3, 2), (256, 3)):
         refine = PredictionRefiner(BrightInBox(), classes=tuple(map(str, range(count))))
         [refined] = refine([segmentation(seg, photo, label_map)])
-        assert refine.num_masks == masks
+        assert len(refine.decisions[0]) == masks
     # Their own label is claimed by no one else either: void stays in the first case.
     [refined] = PredictionRefiner(BrightInBox(), classes=('a', 'b'))([segmentation(seg, photo, label_map)])
     assert ((refined.pred_sem_seg.data[0].numpy() == 255) == gt[0]).all()

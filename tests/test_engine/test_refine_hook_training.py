@@ -139,7 +139,7 @@ def test_label_maps_are_refined_and_logits_are_left(coarse, refined):
 def test_the_bundled_model_by_its_name(trained_alone, coarse):
     hook = RefineHook('segrefiner_tiny', top_k=1)
     found = predict(trained_alone, hook)
-    assert hook.refiner.gate is not None and hook._refine.num_masks == 3
+    assert hook.refiner.gate is not None and len(hook._refine.decisions) == 3
     offline = PredictionRefiner(build_refiner('segrefiner_tiny', device='cpu'), MaskSelection(top_k=1), CLASSES)
     watch = Watch()
     predict(trained_alone, watch)
@@ -222,19 +222,22 @@ compat.setup()
 from pathlib import Path
 from tests.helpers.tiny_openmmlab import REFINER, seg_config
 data, weights, answer = sys.argv[3:]  # after --launcher pytorch
+lines = []
 evaluator = dict(type='mmrefine.RefineEvaluator', metrics=dict(type='IoUMetric', iou_metrics=['mIoU']))
 config = seg_config(Path(data), [dict(type='mmrefine.RefineHook', refiner=REFINER)], evaluator)
 config.launcher, config.load_from, config.test_dataloader.batch_size = 'pytorch', weights, 1
 compat.prepare_process_group(config)
 runner = Runner.from_cfg(config)
+runner.logger.info = lines.append
 metrics = runner.test()
+metrics['line'] = next(line for line in lines if str(line).startswith('RefineHook'))
 metrics['model'] = type(runner.model).__name__
 if runner.rank == 0:
     Path(answer).write_text(json.dumps(metrics, default=float))
 """
 
 
-def test_two_processes_share_the_images(data, trained_alone, trained_beside, repo_root, tmp_path):
+def test_two_processes_share_the_images(data, trained_alone, trained_beside, repo_root, tmp_path, monkeypatch):
     """Three images for two: the one that fills up is not counted twice."""
     trained_beside.model.load_state_dict(trained_alone.model.state_dict())
     [weights] = Path(trained_alone.work_dir).glob(f'epoch_{EPOCHS}.pth')
@@ -252,4 +255,8 @@ def test_two_processes_share_the_images(data, trained_alone, trained_beside, rep
     assert done.returncode == 0, done.stderr
     together = json.loads(answer.read_text())
     assert together.pop('model') == 'MMDistributedDataParallel'
-    assert together == pytest.approx(trained_beside.test())
+    lines = []
+    monkeypatch.setattr(trained_beside.logger, 'info', lines.append)
+    alone = trained_beside.test()
+    assert together.pop('line') == next(line for line in lines if str(line).startswith('RefineHook'))
+    assert together == pytest.approx(alone)

@@ -50,7 +50,7 @@ def test_mask_rcnn_is_refined_by_the_bundled_model(data):
     runner = run(config, tiny)
     assert {'refined/coco/segm_mAP', 'coarse/coco/segm_mAP', 'gain/coco/segm_mAP', 'accepted'} <= set(runner.test())
     [hook] = [hook for hook in runner._hooks if isinstance(hook, RefineHook)]
-    assert hook._refine.num_masks > 0
+    assert any(hook._refine.decisions)
     assert str(hook.refiner) == str(build_refiner('segrefiner_tiny', device='cpu'))
 
 

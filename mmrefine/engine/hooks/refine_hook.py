@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain, zip_longest
 from typing import Any
 
 import torch
@@ -117,10 +118,10 @@ class RefineHook(Hook):
         self._wrap_model(runner)
 
     def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
-        self._report(runner)
+        self._report(runner, runner.val_loop)
 
     def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
-        self._report(runner)
+        self._report(runner, runner.test_loop)
 
     def _prepare(self, loop: BaseLoop) -> None:
         """Build what depends on the dataset and the evaluator of the loop."""
@@ -140,15 +141,17 @@ class RefineHook(Hook):
 
         runner.model = RefineWrapper(runner.model, self._refine, restore)
 
-    def _report(self, runner: Runner) -> None:
-        """Log the gate's decisions, summed over all processes."""
-        refine = self._refine
-        counts = all_gather_object((refine.num_masks, refine.num_accepted, refine.kept_reasons))
-        num_masks, num_accepted = (sum(count[index] for count in counts) for index in (0, 1))
-        kept_reasons = sum((count[2] for count in counts), Counter())
+    def _report(self, runner: Runner, loop: BaseLoop) -> None:
+        """Log the decisions of the gate over all processes."""
+        parts = all_gather_object(self._refine.decisions)
+        decisions = [item for items in zip_longest(*parts) for item in items if item is not None]
+        if getattr(loop.dataloader.sampler, 'round_up', False):  # the last ones are repeated to fill up the processes
+            decisions = decisions[: len(loop.dataloader.dataset)]
+        reasons = Counter(chain.from_iterable(decisions))
+        num_masks, num_accepted = reasons.total(), reasons.pop('', 0)
         runner.logger.info(
             f'RefineHook: {type(self.refiner).__name__} replaced {num_accepted} of {num_masks} masks. '
-            f'{summarize_kept(kept_reasons, num_masks, in_python=True)}'
+            f'{summarize_kept(reasons, num_masks, in_python=True)}'
         )
 
 

@@ -368,6 +368,7 @@ def test_families_that_teach(photograph, config):
     detector = get_config(f'mmdet::{config}.py').model
     without_files(detector)
     model = build(BRIGHT, EVERYTHING, detector)
+    model.init_weights()
     losses = model.loss(**multi_branch(model, photograph[0], resize(1.3)))
     total = sum(sum(v) if isinstance(v, list) else v for k, v in losses.items() if 'loss' in k)
     total.backward()
