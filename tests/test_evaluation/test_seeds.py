@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -38,25 +37,25 @@ def test_interval_of_three_seeds_by_a_table_of_t():
             paired_interval(wrong)
 
 
-def test_pairs_are_compared_in_their_order(tmp_path, repo_root):
+def test_pairs_are_compared_in_their_order(tmp_path, repo_root, monkeypatch, capsys):
     for seed, (coarse, refined) in enumerate([(0.1, 0.3), (0.5, 0.7), (0.2, 0.41)]):
         log(tmp_path / f'{seed}/coarse', 'run', {'coco/segm_mAP': coarse})
         log(tmp_path / f'{seed}/refined', 'run', {'coco/segm_mAP': refined})
 
-    def run(*folders: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, repo_root / 'tools/analysis_tools/compare_seeds.py', 'coco/segm_mAP']
+    def run(*folders: str) -> str:
         sides = [str(tmp_path / folder) for folder in folders]
-        arguments = ['--without', *sides[: len(sides) // 2], '--with', *sides[len(sides) // 2 :], '--scale', '100']
-        env = {'PYTHONPATH': str(repo_root), 'PATH': ''}
-        return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, env=env)
+        half = len(sides) // 2
+        arguments = ['coco/segm_mAP', '--without', *sides[:half], '--with', *sides[half:], '--scale', '100']
+        monkeypatch.setattr('sys.argv', ['compare_seeds.py', *arguments])
+        runpy.run_path(str(repo_root / 'tools/analysis_tools/compare_seeds.py'), run_name='__main__')
+        return capsys.readouterr().out
 
-    done = run(*(f'{seed}/{side}' for side in ('coarse', 'refined') for seed in range(3)))
-    assert done.returncode == 0, done.stderr
+    printed = run(*(f'{seed}/{side}' for side in ('coarse', 'refined') for seed in range(3)))
     assert (
-        '| pair 3 | 20.0 | 41.0 | +21.0 |' in done.stdout
-        and '| mean | 26.7 | 47.0 | +20.3 (+18.9 to +21.8) |' in done.stdout
+        '| pair 3 | 20.0 | 41.0 | +21.0 |' in printed and '| mean | 26.7 | 47.0 | +20.3 (+18.9 to +21.8) |' in printed
     )
-    assert 'The mean difference differs from 0 at 95 % over 3 seeds.' in done.stdout
+    assert 'The mean difference differs from 0 at 95 % over 3 seeds.' in printed
     turned = run('0/coarse', '1/refined', '1/coarse', '0/refined')
-    assert 'does not differ from 0' in turned.stdout
-    assert 'no run in' in run('0/coarse', '1/coarse', '0/refined', '9/refined').stderr
+    assert 'does not differ from 0' in turned
+    with pytest.raises(SystemExit, match='compare_seeds: no run in .*9/refined'):
+        run('0/coarse', '1/coarse', '0/refined', '9/refined')
