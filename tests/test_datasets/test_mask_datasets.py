@@ -184,7 +184,7 @@ def test_threshold_of_given_coarse_masks_follows_from_the_draw(given):
 
 def test_coarse_masks_without_images_are_named(given, tmp_path):
     (tmp_path / 'coarse/good.png').rename(tmp_path / 'coarse/god.png')
-    with pytest.raises(ValueError, match=r"found 3, without an image: \['god'\]"):
+    with pytest.raises(ValueError, match=r"got 3 masks; without an image: \['god'\]"):
         MaskFolderDataset(data_prefix=given)
 
 

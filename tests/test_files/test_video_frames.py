@@ -79,7 +79,7 @@ def test_frame_of_another_size(tmp_path):
     (folder / '3.png').write_bytes(b'no image')
     frames = open_frames(folder)
     assert frames.size_hw == frames[2].shape[:2] == (48, 64)
-    assert sorted(frames.unreadable) == [0, 3] and 'not an image' in frames.unreadable[3]
+    assert sorted(frames.unreadable) == [0, 3] and 'not a readable image' in frames.unreadable[3]
     with pytest.raises(ValueError, match=r'frame 0 of .* is 50x64 \(HxW\) but most are 48x64'):
         frames[0]
     part = frames.select([1, 2])
