@@ -9,6 +9,8 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 
 from mmrefine import compat
+from mmrefine.models import model_zoo
+from mmrefine.utils import find_config
 
 
 def add_runner_options(parser: argparse.ArgumentParser, override: str) -> None:
@@ -20,10 +22,17 @@ def add_runner_options(parser: argparse.ArgumentParser, override: str) -> None:
 
 
 def read_config(args: argparse.Namespace) -> Config:
-    """The config ``args.config`` with the options of :func:`add_runner_options`."""
+    """The config ``args.config`` with the options of :func:`add_runner_options`.
+
+    Raises:
+        SystemExit: it cannot be read.
+    """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     compat.setup()
-    config = Config.fromfile(args.config)
+    try:
+        config = model_zoo.read_config(find_config(args.config))
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from error
     config.launcher = args.launcher
     if args.cfg_options:
         config.merge_from_dict(args.cfg_options)

@@ -40,4 +40,7 @@ def main(argv: list[str] | None = None) -> None:
         config.resume = True
         config.load_from = None if args.resume == 'auto' else args.resume
     compat.prepare_process_group(config)
-    Runner.from_cfg(config).train()
+    try:
+        Runner.from_cfg(config).train()
+    except FileNotFoundError as error:
+        raise SystemExit(f'error: {error}') from error

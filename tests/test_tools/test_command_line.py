@@ -107,6 +107,14 @@ def test_no_command_ends_in_a_traceback(scenes, capsys, monkeypatch, command, er
     assert said.count('\n') == 1 and said.startswith('error: odd' if isinstance(error, TypeError) else 'stopped')
 
 
+@pytest.mark.parametrize('command', ['train', 'test'])
+def test_a_config_that_cannot_be_read(scenes, command):
+    (scenes.folder / 'odd.py').write_text('model = dict(')
+    for name, message in (('nowhere.py', 'nowhere.py'), ('odd.py', 'config odd.py cannot be read')):
+        with pytest.raises(SystemExit, match=f'error: .*{message}'):
+            main([command, name])
+
+
 def test_convert_says_what_it_did(scenes, capsys):
     assert main(['convert', 'coco.json', 'yolo', '--to', 'yolo']) == 0
     assert capsys.readouterr().out == '4 masks of 2 images written to yolo\n'
