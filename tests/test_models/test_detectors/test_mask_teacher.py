@@ -341,7 +341,6 @@ FAMILIES = [
     'htc/htc-without-semantic_r50_fpn_1x_coco',
     'ms_rcnn/ms-rcnn_r50-caffe_fpn_1x_coco',
     'point_rend/point-rend_r50-caffe_fpn_ms-1x_coco',
-    'queryinst/queryinst_r50_fpn_1x_coco',
     'solo/decoupled-solo-light_r50_fpn_3x_coco',
     'solo/decoupled-solo_r50_fpn_1x_coco',
     'solo/solo_r50_fpn_1x_coco',
