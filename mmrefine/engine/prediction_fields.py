@@ -108,7 +108,7 @@ def _instance_field(
 
 def _semantic_field(sample: BaseDataElement, classes: tuple[str, ...] | None) -> MaskField:
     label_map = label_map_from_seg(sample)
-    names = [name.strip().lower() for name in classes or ()]
+    names = [name.strip(' _').lower() for name in classes or ()]
     background = names.index(_BACKGROUND) if _BACKGROUND in names else None
     void = VOID if classes is None or len(classes) <= VOID else None
     masks, labels = split_label_map(label_map, background=background, void=void)

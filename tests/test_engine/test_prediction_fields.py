@@ -17,7 +17,7 @@ def _instances(**extra) -> InstanceData:
     return InstanceData(masks=masks, labels=torch.tensor([0, 1]), scores=torch.tensor([0.8, 0.6]), **extra)
 
 
-@pytest.mark.parametrize('name', ['background', 'Background', 'BACKGROUND', ' background '])
+@pytest.mark.parametrize('name', ['background', 'Background', 'BACKGROUND', ' background ', '__background__'])
 def test_a_background_of_any_case_is_no_object(name):
     label_map = torch.zeros(1, 6, 8, dtype=torch.long)
     label_map[0, 1:4, 1:4] = 1
