@@ -1,4 +1,4 @@
-# DeepLabV3+ trained on class activation maps alone, refined on the way: compute once, then read from the cache.
+# DeepLabV3+ trained on class activation maps alone, refined once while loading, then read from the cache.
 _base_ = 'mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb4-20k_voc12aug-512x512.py'
 custom_imports = dict(imports=['mmrefine.compat.auto'])
 

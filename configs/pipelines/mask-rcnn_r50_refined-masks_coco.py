@@ -1,4 +1,4 @@
-# Mask R-CNN trained on coarse annotations (quick polygons, another model's masks), refined on the way.
+# Mask R-CNN trained on coarse annotations (quick polygons, another model's masks), which are refined while loading.
 _base_ = 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'
 custom_imports = dict(imports=['mmrefine.compat.auto'])
 

@@ -1,4 +1,4 @@
-# Mask R-CNN trained on another model's results, refined on the way; images.json is a COCO file without annotations.
+# Mask R-CNN trained on another model's results, refined while loading; images.json is a COCO file without annotations.
 _base_ = 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'
 custom_imports = dict(imports=['mmrefine.compat.auto'])
 

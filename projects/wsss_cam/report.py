@@ -1,16 +1,16 @@
-"""Print what the labels and the segmentors trained on them are worth: report.py OUT...; of several seeds, the mean."""
+"""Print the table of a run: quality of the labels, and of the segmentors trained on them; of several seeds, the mean."""
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 
 from mmrefine.evaluation import last_metric, paired_interval
 
-# How the labels are called, in label_quality.json, and the folder of the training.
+# Title in the table, key in label_quality.json, folder of the training.
 ROWS = (
     ('activation maps', 'coarse', 'train_cams'),
     ('refined', 'refined', 'train_refined'),
@@ -20,7 +20,7 @@ ROWS = (
 
 
 def read_run(out: Path) -> dict[str, np.ndarray]:
-    """Of each row: mIoU of the labels, share of labelled pixels, held-out mIoU of the segmentor, in percent."""
+    """For each row the mIoU of the labels, the fraction of labelled pixels and the held-out mIoU, in percent."""
     quality = json.loads((out / 'refined/label_quality.json').read_text(encoding='utf-8'))
     rows = {}
     for title, side, folder in ROWS:
@@ -32,7 +32,9 @@ def read_run(out: Path) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    runs = [read_run(Path(out)) for out in sys.argv[1:]]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('out', metavar='OUT', nargs='+', type=Path, help='output folders of run.sh, one per seed')
+    runs = [read_run(out) for out in parser.parse_args().out]
     print('| trained on | mIoU of the labels % | labelled % | held-out mIoU of the segmentor % |\n|---|---|---|---|')
     for title in runs[0]:
         values = np.mean([run[title] for run in runs if title in run], axis=0)
