@@ -1,4 +1,4 @@
-"""Print the table of a run: quality of the labels, and of the segmentors trained on them; of several seeds, the mean."""
+"""Print the table of a run: quality of the labels and of the segmentors trained on them; means over seeds."""
 
 from __future__ import annotations
 
