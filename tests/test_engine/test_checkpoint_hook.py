@@ -145,3 +145,10 @@ def test_the_hooks_are_in_the_configs(repo_root):
     for name in ('segrefiner/segrefiner_tiny_photos', 'sam_refiner/sam-refiner-pp_vit-b_coco'):
         hooks = Config.fromfile(repo_root / f'configs/{name}.py').default_hooks
         assert hooks.checkpoint.type == 'WholeCheckpointHook' and hooks.finite_loss.type == 'CheckInvalidLossHook'
+
+
+def test_weights_that_are_no_numbers_are_not_the_best(tmp_path):
+    """Evaluations come more often than other checkpoints."""
+    with pytest.raises(RuntimeError, match='NaN .* at iteration'):
+        make_runner(tmp_path, Line(bad_gradient=4), save_best='good', rule='greater', interval=100).train()
+    assert checkpoints(tmp_path) == ['best_good_iter_2.pth']

@@ -74,6 +74,8 @@ class WholeCheckpointHook(CheckpointHook):
             super()._save_checkpoint_with_step(runner, step, meta)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        if self.save_best:
+            _check_finite(runner, self.last_ckpt)
         with self._removing_last():
             super()._save_best_checkpoint(runner, metrics)
 
