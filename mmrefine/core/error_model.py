@@ -14,39 +14,14 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import zip_longest
 
-import cv2
 import numpy as np
-from scipy.ndimage import distance_transform_edt, gaussian_filter, label
 
 from mmrefine.core.boundary import bounding_slices
+from mmrefine.core.error_measurement import PART_KINDS, MaskErrors, fit_length, measure_errors, variogram
+from mmrefine.core.error_simulation import change_parts, displace
 from mmrefine.core.iou import binary_iou
 
 FORMAT = 'mmrefine.mask_error_model.v1'
-PART_KINDS = ('missing', 'extra', 'holes')
-# Errors deeper than 3.5 standard deviations of the contour are parts; the minima apply where the contour is exact.
-_BAND_DEVIATIONS, _MIN_BAND, _MIN_BAND_PX = 3.5, 0.03, 1.5
-_LAGS = np.linspace(0.0, 1.0, 26)
-_LENGTHS = np.geomspace(0.02, 1.5, 80)
-_MAX_POINTS = 256
-# 70 % of normally distributed values lie within this many standard deviations.
-_NORMAL_QUANTILE_70 = 1.0364
-
-
-@dataclass(frozen=True)
-class MaskErrors:
-    """The errors of one mask.
-
-    Attributes:
-        bias: mean displacement of the contour, positive where the coarse mask is larger.
-        spread: standard deviation of the displacement along the contour.
-        missing, extra, holes: areas of the missing parts at the contour, the extra parts, and the holes.
-    """
-
-    bias: float
-    spread: float
-    missing: tuple[float, ...] = ()
-    extra: tuple[float, ...] = ()
-    holes: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,7 +48,7 @@ class MaskErrorModel:
         Raises:
             ValueError: the masks of a pair differ in size, the numbers of masks differ, or no pair overlaps.
         """
-        found, totals, counts = [], np.zeros(len(_LAGS) - 1), np.zeros(len(_LAGS) - 1)
+        found, variograms = [], []
         for coarse, gt in zip_longest(coarse_masks, gt_masks):
             if coarse is None or gt is None:
                 raise ValueError(
@@ -86,13 +61,12 @@ class MaskErrorModel:
                 )
             coarse, gt = coarse.astype(bool), gt.astype(bool)
             if (coarse & gt).any():
-                errors, points, displacements = _measure_pair(coarse, gt)
-                pair_totals, pair_counts = _variogram(points, displacements, math.sqrt(np.count_nonzero(gt)))
+                errors, points, displacements = measure_errors(coarse, gt)
                 found.append(errors)
-                totals, counts = totals + pair_totals, counts + pair_counts
+                variograms.append(variogram(points, displacements, math.sqrt(np.count_nonzero(gt))))
         if not found:
             raise ValueError('no coarse mask overlaps its ground-truth mask; check that they are in the same order.')
-        return cls(tuple(found), _fit_length(totals, counts))
+        return cls(tuple(found), fit_length(*np.sum(variograms, axis=0)))
 
     @property
     def bias(self) -> float:
@@ -132,8 +106,8 @@ class MaskErrorModel:
         if mask.any():
             # The margin leaves space for parts as large as the object.
             window = bounding_slices(mask, margin_px=math.ceil(math.sqrt(np.count_nonzero(mask))) + 2)
-            moved = _displace(mask[window], errors, self.length, rng)
-            result[window] = _change_parts(moved, errors, np.count_nonzero(mask), rng)
+            moved = displace(mask[window], errors, self.length, rng)
+            result[window] = change_parts(moved, errors, np.count_nonzero(mask), rng)
         return result
 
     def matched(
@@ -190,176 +164,6 @@ class MaskErrorModel:
         if not model.masks:
             raise ValueError('the mask error model contains no masks; measure it again.')
         return model
-
-
-def _measure_pair(coarse: np.ndarray, gt: np.ndarray) -> tuple[MaskErrors, np.ndarray, np.ndarray]:
-    """Errors of one mask, contour points (P, 2) that belong to no part, and their displacements (P,) in pixels."""
-    window = bounding_slices(coarse | gt, margin_px=2)
-    coarse, gt = coarse[window], gt[window]
-    area = np.count_nonzero(gt)
-    size, distance_px = math.sqrt(area), _signed_distance_px(gt)
-    # The initial estimate uses the ground-truth contour, of which parts make up less than of the coarse contour.
-    displacements = _signed_distance_px(coarse)[_edge(gt)] - 0.5
-    for _ in range(2):
-        bias_px, spread_px = _robust_moments(displacements)
-        band_px = max(_BAND_DEVIATIONS * spread_px, _MIN_BAND * size, _MIN_BAND_PX)
-        expected = distance_px + bias_px > 0
-        lost = _deep_parts(expected & ~coarse, coarse, band_px)
-        gained = _deep_parts(coarse & ~expected, expected, band_px)
-        usual = _edge(coarse) & ~_grow((lost > 0) | (gained > 0))
-        # The centres of edge pixels lie half a pixel inside the coarse contour.
-        displacements = 0.5 - distance_px[usual]
-    if len(displacements):
-        bias_px, spread_px = float(displacements.mean()), float(displacements.std())
-    missing, holes = _split_holes(lost, expected)
-    parts = {
-        kind: tuple((counts / area).tolist())
-        for kind, counts in zip(PART_KINDS, (missing, np.bincount(gained.ravel())[1:], holes), strict=True)
-    }
-    return MaskErrors(bias_px / size, spread_px / size, **parts), np.argwhere(usual), displacements
-
-
-def _robust_moments(values: np.ndarray) -> tuple[float, float]:
-    """Median, and a standard deviation that is robust to parts on up to 30 % of a contour; zeros without values.
-
-    The deviation is derived from the 70 % quantile of the distances from the median. The usual 50 % quantile (MAD)
-    finds parts where there are none: on a contour with few bumps it may only see flat stretches.
-    """
-    if not len(values):
-        return 0.0, 0.0
-    median = float(np.median(values))
-    return median, float(np.quantile(np.abs(values - median), 0.7)) / _NORMAL_QUANTILE_70
-
-
-def _deep_parts(difference: np.ndarray, origin: np.ndarray, band_px: float) -> np.ndarray:
-    """Label (1, 2, ...) the parts of ``difference`` that reach further than the band from ``origin``.
-
-    A part consists of its pixels beyond the band and of those of the difference within reach of them.
-    """
-    if not origin.any():
-        return np.zeros(origin.shape, np.int64)
-    cores, count = label(difference & (_distance_px(origin) > band_px), np.ones((3, 3)))
-    if not count:
-        return cores
-    pieces, _ = label(difference, np.ones((3, 3)))
-    reach_px, (rows, columns) = distance_transform_edt(cores == 0, return_indices=True)
-    belongs = difference & (reach_px <= band_px + 1) & (pieces == pieces[rows, columns])
-    return np.where(belongs, cores[rows, columns], 0)
-
-
-def _split_holes(lost: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Areas in pixels of lost parts that touch the background or the image border, and of those that do not: holes."""
-    counts = np.bincount(lost.ravel())[1:]
-    outside = np.pad(~expected, 1, constant_values=True)
-    is_missing = np.isin(np.arange(1, len(counts) + 1), lost[_grow(outside)[1:-1, 1:-1]])
-    return counts[is_missing], counts[~is_missing]
-
-
-def _variogram(points: np.ndarray, displacements: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
-    """Empirical variogram: sums of half squared differences by distance, relative to the variance; pair counts."""
-    step = max(1, math.ceil(len(points) / _MAX_POINTS))
-    points, displacements = points[::step] / size, displacements[::step]
-    # Below half a pixel there is only rounding.
-    if len(points) < 2 or displacements.std() < 0.5:
-        return np.zeros(len(_LAGS) - 1), np.zeros(len(_LAGS) - 1)
-    first, second = np.triu_indices(len(points), k=1)
-    lags = np.linalg.norm(points[first] - points[second], axis=1)
-    halves = (displacements[first] - displacements[second]) ** 2 / (2 * displacements.var())
-    return np.histogram(lags, _LAGS, weights=halves)[0], np.histogram(lags, _LAGS)[0]
-
-
-def _fit_length(totals: np.ndarray, counts: np.ndarray) -> float:
-    """Least-squares fit of the Gaussian variogram sill * (1 - exp(-h^2 / (2 length^2))): its length.
-
-    Unlike a correlogram, a variogram does not depend on the mean, whose error would shorten lengths near the object's
-    size.
-    """
-    if not counts.any():
-        return 0.0
-    measured = totals / np.maximum(counts, 1)
-    centres = (_LAGS[1:] + _LAGS[:-1]) / 2
-    shapes = 1 - np.exp(-(centres**2) / (2 * _LENGTHS[:, None] ** 2))
-    sills = (counts * shapes * measured).sum(axis=1) / (counts * shapes**2).sum(axis=1)
-    misfits = (counts * (measured - sills[:, None] * shapes) ** 2).sum(axis=1)
-    return float(_LENGTHS[misfits.argmin()])
-
-
-def _displace(mask: np.ndarray, errors: MaskErrors, length: float, rng: np.random.Generator) -> np.ndarray:
-    """Displace the contour by a smooth random field that has the bias and the spread of the errors along it."""
-    size = math.sqrt(np.count_nonzero(mask))
-    noise = _smooth_noise(mask.shape, rng, max(length * size, 1.0))
-    on_contour = noise[_edge(mask)]
-    if on_contour.size and on_contour.std() > 1e-6:
-        noise = (noise - on_contour.mean()) / on_contour.std()
-    moved = _signed_distance_px(mask) + size * (errors.bias + errors.spread * noise) > 0
-    return moved if moved.any() else mask
-
-
-def _change_parts(mask: np.ndarray, errors: MaskErrors, area_px: int, rng: np.random.Generator) -> np.ndarray:
-    """Remove and add parts with the areas of the errors, at the contour or, for holes, inside; shapes are random."""
-    result = mask.copy()
-    depth_px = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    rim, contour = depth_px == 1, _edge(mask)
-    for area in errors.missing:
-        result &= ~_nearest(result, rim & result, area * area_px, rng)
-    for area in errors.extra:
-        result |= _nearest(~(result | mask), contour, area * area_px, rng)
-    for area in errors.holes:
-        inside = mask & result & (depth_px > 2)
-        centre = inside & (depth_px > math.sqrt(area * area_px / math.pi) + 2)
-        result &= ~_nearest(inside, centre if centre.any() else inside, area * area_px, rng)
-    return result
-
-
-def _nearest(free: np.ndarray, seeds: np.ndarray, area_px: float, rng: np.random.Generator) -> np.ndarray:
-    """The ``area_px`` free pixels nearest to a random seed by an elliptic distance, leaving at least one free."""
-    part = np.zeros(free.shape, bool)
-    choices, squeeze, turn = np.argwhere(seeds), rng.uniform(0.5, 1.0), rng.uniform(0, np.pi)
-    ys, xs = np.nonzero(free)
-    count = min(round(area_px), len(ys) - 1)
-    if len(choices) and count > 0:
-        y, x = choices[rng.integers(len(choices))]
-        along = (xs - x) * np.cos(turn) + (ys - y) * np.sin(turn)
-        across = (ys - y) * np.cos(turn) - (xs - x) * np.sin(turn)
-        near = np.argpartition(along**2 + (across / squeeze) ** 2, count)[:count]
-        part[ys[near], xs[near]] = True
-    return part
-
-
-def _smooth_noise(size_hw: tuple[int, int], rng: np.random.Generator, length_px: float) -> np.ndarray:
-    """Gaussian noise of zero mean with correlation exp(-h^2 / (2 length^2)); its scale is arbitrary.
-
-    It is white noise on a grid with spacing length / 3, filtered by a Gaussian with sigma length / sqrt(2).
-    """
-    step = max(length_px / 3, 1.0)
-    cells_hw = [math.ceil(side / step) + 1 for side in size_hw]
-    sigma = length_px / step / math.sqrt(2)
-    margin = math.ceil(3 * sigma)
-    noise = rng.standard_normal([side + 2 * margin for side in cells_hw])
-    noise = gaussian_filter(noise, sigma, truncate=3.0)[margin:-margin, margin:-margin]
-    scale = np.array([[1 / step, 0, 0], [0, 1 / step, 0]])
-    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(noise.astype(np.float32), scale, size_hw[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
-
-
-def _signed_distance_px(mask: np.ndarray) -> np.ndarray:
-    """Distance of pixel centres to the contour between pixels, positive inside; large for a full mask."""
-    return np.where(mask, _distance_px(~mask), -_distance_px(mask)) - np.where(mask, 0.5, -0.5)
-
-
-def _distance_px(mask: np.ndarray) -> np.ndarray:
-    """Distance to the nearest pixel of the mask."""
-    return cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-
-
-def _edge(mask: np.ndarray) -> np.ndarray:
-    """Pixels of the mask next to background; the image border does not count."""
-    return mask & _grow(~mask)
-
-
-def _grow(mask: np.ndarray) -> np.ndarray:
-    """Dilate a mask by one pixel in the four directions."""
-    return cv2.dilate(mask.view(np.uint8), cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))).astype(bool)
 
 
 def _read_errors(entry: dict) -> MaskErrors:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from mmrefine.core.coarse_masks import simulate_coarse_mask
-from mmrefine.core.error_model import PART_KINDS, MaskErrorModel, MaskErrors
+from mmrefine.core.error_measurement import PART_KINDS, MaskErrors
+from mmrefine.core.error_model import MaskErrorModel
 from mmrefine.core.iou import binary_iou
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmrefine.core.error_model import MaskErrorModel, MaskErrors
+from mmrefine.core.error_measurement import MaskErrors
+from mmrefine.core.error_model import MaskErrorModel
 from mmrefine.datasets.transforms import (
     ChooseObject,
     CoarseMaskCrop,

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from mmrefine.core.error_model import MaskErrorModel, MaskErrors
+from mmrefine.core.error_measurement import MaskErrors
+from mmrefine.core.error_model import MaskErrorModel
 from mmrefine.files.error_models import read_error_model, write_error_model
 
 

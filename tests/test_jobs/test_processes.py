@@ -13,7 +13,7 @@ import pytest
 import torch.distributed
 
 from mmrefine.jobs import LostProcessError
-from mmrefine.jobs.engine import Job as EngineJob
+from mmrefine.jobs.engine import Job
 from mmrefine.jobs.formats import open_masks
 from mmrefine.jobs.image_work import ImageWork
 from mmrefine.jobs.launch import processes as processes_module
@@ -98,7 +98,7 @@ def test_slurm_starts_the_tool(job: FragileJob, free_port: Callable[[], str]) ->
 def test_shards_are_stable_complete_and_even(make_scenes: Callable[[int], Scenes]) -> None:
     scenes = make_scenes(40)
     source = open_masks(scenes.folder / 'masks', scenes.folder / 'photos')
-    job = EngineJob(ImageWork(source, {}, '', batch_masks=1), scenes.folder / 'out')
+    job = Job(ImageWork(source, {}, '', batch_masks=1), scenes.folder / 'out')
     with job:
         shards = job.shards(job.start(), 4)
     assert sorted(group.start for shard in shards for group in shard) == list(range(40))

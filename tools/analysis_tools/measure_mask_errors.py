@@ -23,7 +23,8 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmrefine.core.error_model import PART_KINDS, MaskErrorModel
+from mmrefine.core.error_measurement import PART_KINDS
+from mmrefine.core.error_model import MaskErrorModel
 from mmrefine.core.rle import decode_segmentation
 from mmrefine.files.error_models import write_error_model
 from mmrefine.registry import DATASETS
