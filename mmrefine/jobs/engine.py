@@ -20,8 +20,7 @@ from mmrefine.files.manifest import JOB_FOLDER
 from mmrefine.jobs.lock import Lock
 from mmrefine.jobs.outputs import OutputFolder, check_apart, check_names
 from mmrefine.jobs.records import Attempts, Records
-from mmrefine.jobs.shares import Loaded, ShareRunner
-from mmrefine.jobs.work import SUMMARY, Progress, Share, Work, short
+from mmrefine.jobs.work import SUMMARY, Loaded, Share, Work, short
 
 LABEL_QUALITY = 'label_quality.json'  # see mmrefine.jobs.cam
 _RESERVED = (LABEL_QUALITY, JOB_FOLDER)
@@ -208,19 +207,6 @@ class Job:
             digest = hashlib.sha256(self.work.tasks[share.start].name.encode('utf-8', 'surrogatepass')).digest()
             shards[int.from_bytes(digest[:8], 'big') % count].append(share)
         return shards
-
-    def refine(self, model: Any, shares: Iterable[Share], on_progress: Callable[[Progress], None]) -> None:
-        """Refine shares, one after the other.
-
-        Args:
-            model: the model of the work, see :meth:`Work.refine`.
-            shares: the shares.
-            on_progress: called with everything that was done.
-
-        Raises:
-            OutputError: a result cannot be written.
-        """
-        ShareRunner(self, model, on_progress).run(list(shares))
 
     def deliver(self, loaded: Loaded, masks: dict) -> int:
         """Write and record the results of a task; returns the number of its masks."""

@@ -9,24 +9,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from mmrefine.files.atomic import OutputError
-from mmrefine.jobs.work import MAX_BATCH_PX, Progress, Share, error_text
-
-if TYPE_CHECKING:
-    from mmrefine.jobs.engine import Job
+from mmrefine.jobs.engine import Job
+from mmrefine.jobs.work import MAX_BATCH_PX, Loaded, Progress, Share, error_text
 
 _MAX_ATTEMPTS = 2
-
-
-class Loaded(NamedTuple):
-    """A loaded task, with the fingerprints of its inputs, and its masks if it was refined before."""
-
-    task: Any
-    item: Any
-    inputs: dict
-    masks: dict | None
 
 
 class ShareRunner:

@@ -42,6 +42,15 @@ class Share(NamedTuple):
     refine_all: bool = False
 
 
+class Loaded(NamedTuple):
+    """A loaded task, with the fingerprints of its inputs, and its masks if it was refined before."""
+
+    task: Any
+    item: Any
+    inputs: dict
+    masks: dict | None
+
+
 class Work(ABC):
     """Base class of the work of a job; see :class:`~mmrefine.jobs.image_work.ImageWork`.
 

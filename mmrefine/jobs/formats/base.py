@@ -25,7 +25,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -33,10 +33,8 @@ from mmrefine.core.regions import SPLITS, VOID
 from mmrefine.files.activation_maps import DEFAULT_NAMES, MapNames
 from mmrefine.files.image_table import ImageTable
 from mmrefine.jobs.fingerprints import Fingerprint
+from mmrefine.jobs.outputs import OutputFolder
 from mmrefine.jobs.refined_masks import RefinedMasks
-
-if TYPE_CHECKING:
-    from mmrefine.jobs.outputs import OutputFolder
 
 CROWD = 'crowd'
 

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,9 +22,7 @@ from mmrefine.core.rle import decode_segmentation
 from mmrefine.files.clip_masks import ClipMasks
 from mmrefine.files.video_frames import VideoFrames
 from mmrefine.jobs.fingerprints import Fingerprint
-
-if TYPE_CHECKING:
-    from mmrefine.jobs.outputs import OutputFolder
+from mmrefine.jobs.outputs import OutputFolder
 
 _MAX_NAME_BYTES = 200
 

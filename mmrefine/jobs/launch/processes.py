@@ -17,6 +17,7 @@ from mmengine.dist import broadcast_object_list, get_dist_info
 from mmrefine.files.atomic import OutputError, remove_results, whole_file
 from mmrefine.jobs.engine import Job
 from mmrefine.jobs.progress import JobProgress, print_start
+from mmrefine.jobs.shares import ShareRunner
 from mmrefine.jobs.work import Progress, Share
 
 _HEARTBEAT_S = 5.0
@@ -62,7 +63,7 @@ def run_in_processes(job: Job, model: Any, overwrite: bool = False, progress: bo
                 monitor.add(done)
                 bar.show(*monitor.done())
 
-            job.refine(model, job.shards(left, monitor.size)[monitor.rank], on_progress)
+            ShareRunner(job, model, on_progress).run(job.shards(left, monitor.size)[monitor.rank])
             failed = monitor.wait(bar.show)
             bar.show(*monitor.done())
         return job.conclude(failed) if monitor.is_first else None

@@ -13,6 +13,7 @@ from mmrefine.files.atomic import OutputError
 from mmrefine.jobs.engine import Job
 from mmrefine.jobs.launch.processes import sigterm_as_interrupt
 from mmrefine.jobs.progress import JobProgress
+from mmrefine.jobs.shares import ShareRunner
 from mmrefine.jobs.work import Progress, Share
 from mmrefine.utils import require
 
@@ -115,7 +116,7 @@ class _Worker:
             totals['failed'] += progress.failed
 
         try:
-            self.job.refine(self.model, shares, on_progress)
+            ShareRunner(self.job, self.model, on_progress).run(shares)
         except OutputError as error:  # Ray would wrap it in a long traceback
             return json.dumps({'error': str(error)})
         return json.dumps(totals)
