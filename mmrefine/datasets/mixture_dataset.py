@@ -23,7 +23,6 @@ class MixtureDataset:
         length: number of samples, by default more than any training needs.
         seed: random seed.
         max_refetch: maximum number of samples that are tried if a pipeline returns None (no usable object).
-        lazy_init: do not load annotations yet.
 
     Raises:
         ValueError: the number of weights differs from that of datasets.

@@ -136,3 +136,14 @@ class PromptBackend(nn.Module, metaclass=ABCMeta):
             raise ValueError('points and labels must be given together.')
         if points is None and all(other is None for other in others):
             raise ValueError('at least one of points, boxes and mask_inputs must be given.')
+
+
+def dtype_of(encoder_dtype: str) -> torch.dtype:
+    """The dtype in which an encoder runs.
+
+    Raises:
+        ValueError: another name than that of a floating-point type of 16 or 32 bits.
+    """
+    if encoder_dtype not in ('float32', 'bfloat16', 'float16'):
+        raise ValueError(f"encoder_dtype must be 'float32', 'bfloat16' or 'float16', got {encoder_dtype!r}.")
+    return getattr(torch, encoder_dtype)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from mmrefine.core.checks import IMAGENET_MEAN, IMAGENET_STD
 from mmrefine.core.prompts import InputFrame
-from mmrefine.models.backends.base_backend import PromptBackend, PromptFeatures
+from mmrefine.models.backends.base_backend import PromptBackend, PromptFeatures, dtype_of
 from mmrefine.models.backends.checkpoints import load_checkpoint
 from mmrefine.registry import MODELS
 from mmrefine.utils import require
@@ -43,9 +43,7 @@ class SAM2Backend(PromptBackend):
         encoder_dtype: str = 'float32',
     ):
         super().__init__()
-        if encoder_dtype not in ('float32', 'bfloat16', 'float16'):
-            raise ValueError(f"encoder_dtype must be 'float32', 'bfloat16' or 'float16', got {encoder_dtype!r}.")
-        self.encoder_dtype = getattr(torch, encoder_dtype)
+        self.encoder_dtype = dtype_of(encoder_dtype)
         sam2 = require('sam2.build_sam', 'pip install "mmrefine[sam2]"', type(self).__name__)
         self.sam2 = sam2.build_sam2(
             f'configs/{config.split("_")[0]}/{config}.yaml', device='cpu', hydra_overrides_extra=list(overrides)

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mmrefine.core.prompts import InputFrame
-from mmrefine.models.backends.base_backend import PromptBackend, PromptFeatures
+from mmrefine.models.backends.base_backend import PromptBackend, PromptFeatures, dtype_of
 from mmrefine.models.backends.checkpoints import load_checkpoint
 from mmrefine.models.backends.fused_attention import fuse_attention
 from mmrefine.models.backends.token_decoder import decode_masks
@@ -63,7 +63,7 @@ class SAMBackend(PromptBackend):
         fused: bool = True,
     ):
         super().__init__()
-        self.encoder_dtype = _dtype(encoder_dtype)
+        self.encoder_dtype = dtype_of(encoder_dtype)
         sizes = _resolve(arch)
         self.sam = self._build(require(f'{self.package}.modeling', self.install, type(self).__name__), sizes)
         if checkpoint is not None:
@@ -175,12 +175,6 @@ class SAMBackend(PromptBackend):
 
     def _encoding(self) -> str:
         return f'{self.encoder_dtype} {self.fused}'
-
-
-def _dtype(name: str) -> torch.dtype:
-    if name not in ('float32', 'bfloat16', 'float16'):
-        raise ValueError(f"encoder_dtype must be 'float32', 'bfloat16' or 'float16', got {name!r}.")
-    return getattr(torch, name)
 
 
 def _resolve(arch: str | Mapping[str, Any]) -> dict[str, Any]:
