@@ -24,6 +24,7 @@ from mmrefine.models.refiners.base_refiner import BaseRefiner, Proposal, RefineI
 from mmrefine.registry import MODELS
 from mmrefine.structures import RefineDataSample
 
+_WINDOW_RATIO = 1.5
 _MEAN, _STD = (tuple(255 * value for value in values) for values in (IMAGENET_MEAN, IMAGENET_STD))
 
 
@@ -65,8 +66,7 @@ class SegRefiner(BaseRefiner):
         steps: timesteps of the reverse process, descending; None: all of T-1 .. 0, as in the paper.
         confidence_power: see :meth:`mmrefine.core.diffusion.DiffusionSchedule.step`.
         window_steps: timesteps for windows of S pixels at native resolution along the refined contour, if the crop is
-            larger than ``window_ratio`` times S, as in the paper's HR model; ``()``: no windows.
-        window_ratio: see ``window_steps``.
+            larger than 1.5 S, as in the paper's HR model; ``()``: no windows.
         only_connected: drop components of a refined mask that do not overlap the coarse mask; not in the paper.
         final_step_prob: probability of t = T-1 in training, at which the network sees the coarse mask only; otherwise t
             is uniformly distributed, as in the paper (0).
@@ -92,7 +92,6 @@ class SegRefiner(BaseRefiner):
         steps: Sequence[int] | None = None,
         confidence_power: float = 1.0,
         window_steps: Sequence[int] = (),
-        window_ratio: float = 1.5,
         only_connected: bool = False,
         final_step_prob: float = 0.0,
         losses: dict[str, dict] | None = None,
@@ -116,7 +115,7 @@ class SegRefiner(BaseRefiner):
         self.cues = tuple(cues)
         self.steps = self._check_steps(steps, self.schedule.num_steps)
         self.confidence_power = confidence_power
-        self.window_steps, self.window_ratio = tuple(window_steps), window_ratio
+        self.window_steps = tuple(window_steps)
         self.only_connected = only_connected
         self.final_step_prob = final_step_prob
         losses = losses or {'loss_mask': {'type': 'MaskBCELoss'}, 'loss_texture': {'type': 'TextureL1Loss'}}
@@ -305,7 +304,7 @@ class SegRefiner(BaseRefiner):
         # This box contains all windows, so that memory depends on the object and not on the image.
         box = pad_boxes(job.box_xyxy[None], item.image.shape[:2], margin_px=self.input_size // 2)[0]
         region = (slice(box[1], box[3]), slice(box[0], box[2]))
-        if self.window_steps and max(x2 - x1, y2 - y1) > self.window_ratio * self.input_size:
+        if self.window_steps and max(x2 - x1, y2 - y1) > _WINDOW_RATIO * self.input_size:
             self._refine_windows(item.image[region], mask[region], job.generator)
         if self.only_connected:
             mask[region] = components_on(mask[region], item.masks[job.mask][region])
