@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from mmrefine.core.regions import VOID
 from mmrefine.evaluation.video import ObjectScores, contour_accuracy, region_similarity
+from mmrefine.files.json_stream import read_json
 from mmrefine.files.mask_files import read_mask_file
 
 _LVOS_STEP = 5
@@ -58,11 +58,9 @@ def evaluate_lvos(
     Raises:
         FileNotFoundError, ValueError: see :func:`evaluate_davis`.
     """
-    if not Path(meta).is_file():
-        raise FileNotFoundError(f'LVOS meta file {meta} does not exist.')
-    scores = []
+    scores, content = [], read_json(meta)
     try:
-        videos = json.loads(Path(meta).read_text(encoding='utf-8'))['videos']
+        videos = content['videos']
         ranges = [
             (clip, int(object_id), int(item['frame_range']['start']), int(item['frame_range']['end']))
             for clip, video in sorted(videos.items())
