@@ -90,7 +90,7 @@ def escape_markup(app: Sphinx, what: str, name: str, obj: object, options: objec
         indent = len(line) - len(line.lstrip())
         if code_indent is not None and line.strip() and indent <= code_indent:
             code_indent = None
-        if code_indent is None and not line.lstrip().startswith(('>>>', '*', '|')):
+        if code_indent is None and not line.lstrip().startswith(('>>>', '*', '| ')):
             prose_and_literals = re.split(r'(``.*?``)', line)
             prose_and_literals[::2] = [re.sub(r'([*|])', r'\\\1', text) for text in prose_and_literals[::2]]
             lines[index] = ''.join(prose_and_literals)

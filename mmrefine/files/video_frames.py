@@ -151,6 +151,7 @@ class FrameFiles(VideoFrames):
 
     @cached_property
     def unreadable(self) -> dict[int, str]:
+        """Why frames cannot be used, by index."""
         sizes, problems = self._survey
         others = {
             index: f'frame {self.names[index]} of {self.path} is {height}x{width} (HxW) but most are '
