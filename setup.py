@@ -43,7 +43,7 @@ EXTRAS = {
     'cascade_psp': ['segmentation-refinement>=0.6'],
     'lvis': ['lvis>=0.5.3'],
     'ray': ['ray[data]>=2.31'],
-    'tests': ['pytest>=8', 'scikit-image>=0.24', 'playwright>=1.40'],
+    'tests': ['pytest>=8', 'scikit-image>=0.24', 'playwright>=1.40', 'tensorboard>=2.14'],
     # sphinx.ext.apidoc came with Sphinx 8.2, which needs Python 3.11.
     'docs': [f'{name}; python_version >= "3.11"' for name in ('sphinx>=8.2', 'myst-parser>=4', 'furo')],
     'lint': ['ruff', 'mypy'],

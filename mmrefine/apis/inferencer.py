@@ -13,6 +13,7 @@ from mmrefine.apis.inputs import as_image, as_masks
 from mmrefine.models.model_zoo import build_refiner, pick_device
 from mmrefine.models.refiners import BaseRefiner, RefineInput
 from mmrefine.structures import RefineResult
+from mmrefine.utils import counted
 
 ImageLike = np.ndarray | str | os.PathLike
 DEFAULT_MODEL = 'segrefiner_tiny'
@@ -122,7 +123,9 @@ class RefineInferencer:
             return next(self.stream([self.make_input(images, masks)]))
         if isinstance(masks, np.ndarray) or len(images) != len(masks):
             got = type(masks).__name__ if isinstance(masks, np.ndarray) else len(masks)
-            raise ValueError(f'several images need a list with the masks of each: {len(images)} images, masks: {got}.')
+            raise ValueError(
+                f'several images need a list with the masks of each: {counted(len(images), "image")}, masks: {got}.'
+            )
         return list(self.stream(self.make_input(*pair) for pair in zip(images, masks, strict=True)))
 
     def stream(self, inputs: Iterable[RefineInput]) -> Iterator[RefineResult]:

@@ -14,6 +14,7 @@ from mmrefine.apis.inferencer import DEFAULT_MODEL, ImageLike, get_refiner
 from mmrefine.engine.prediction_refiner import PredictionRefiner
 from mmrefine.files.images import read_image
 from mmrefine.models.refiners import BaseRefiner
+from mmrefine.utils import counted
 
 _CHANNEL_ORDERS = ('bgr', 'rgb')
 
@@ -87,8 +88,8 @@ def refine_predictions(
     if images is None:
         images = [None] * len(samples)
     elif isinstance(images, (np.ndarray, str, os.PathLike)) or len(images) != len(samples):
-        got = 'one image' if isinstance(images, (np.ndarray, str, os.PathLike)) else f'{len(images)} images'
-        raise ValueError(f'a list of {len(samples)} samples needs a list of as many images, got {got}.')
+        got = 'one image' if isinstance(images, (np.ndarray, str, os.PathLike)) else counted(len(images), 'image')
+        raise ValueError(f'a list of {counted(len(samples), "sample")} needs a list of as many images, got {got}.')
     refine = PredictionRefiner.from_options(
         get_refiner(model, device, gate), (dataset_meta or {}).get('classes'), **options
     )
@@ -109,8 +110,8 @@ def _check_frames(sample: BaseDataElement, image: Any) -> None:
     if frames is None or image is None:
         return
     if not isinstance(image, (list, tuple)) or len(image) != len(frames):
-        got = f'{len(image)} images' if isinstance(image, (list, tuple)) else type(image).__name__
-        raise ValueError(f'a clip of {len(frames)} frames needs a list of as many images, got {got}.')
+        got = counted(len(image), 'image') if isinstance(image, (list, tuple)) else type(image).__name__
+        raise ValueError(f'a clip of {counted(len(frames), "frame")} needs a list of as many images, got {got}.')
 
 
 def _as_rgb(image: Any, channel_order: str) -> Any:

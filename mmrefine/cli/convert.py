@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mmrefine.cli.job_command import run
+from mmrefine.cli.job_command import MAX_PROBLEMS, run
 
 DESCRIPTION = """\
 Convert masks to another format. IN is a file or a folder of any format that mmrefine refine reads; OUT must not
@@ -32,8 +32,8 @@ def main(argv: list[str] | None = None) -> int:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('masks', metavar='IN')
-    parser.add_argument('out', metavar='OUT')
+    parser.add_argument('masks', metavar='IN', help='file or folder of masks')
+    parser.add_argument('out', metavar='OUT', help='file or folder to write, which must not exist')
     parser.add_argument('--to', metavar='FORMAT', help='default: by the suffix of OUT, .json is COCO, .xml is CVAT')
     parser.add_argument('--format', metavar='FORMAT', help='format of IN (default: detected)')
     parser.add_argument('--images', metavar='IMAGES', help='the images; needed if IN does not contain their sizes')
@@ -65,7 +65,7 @@ def convert(args: argparse.Namespace) -> int:
         image_root=args.image_root,
         polygons=args.polygons,
     )
-    for problem in report['problems'][:20]:
+    for problem in report['problems'][:MAX_PROBLEMS]:
         print(printable(f'skipped {problem}'), file=sys.stderr)
     masks, images = counted(report['masks'], 'mask'), counted(report['images'], 'image')
     print(printable(f'{masks} of {images} written to {args.out}'))

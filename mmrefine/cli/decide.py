@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from mmrefine.cli.job_command import run
 
@@ -11,16 +12,29 @@ Apply the decisions made on the review page: accepted proposals are written to t
 replaced by the coarse masks. Nothing is refined again, and other masks are unchanged. Later runs of the job keep the
 decisions as long as image, masks, weights and config do not change.
 """
+EPILOG = """\
+examples:
+  mmrefine decide refined/ ~/Downloads/decisions.json
+
+exit status: 0 all decisions are applied; 2 none is.
+"""
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog='mmrefine decide', description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog='mmrefine decide',
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('out', metavar='OUT', help='output folder of mmrefine refine')
     parser.add_argument('decisions', metavar='DECISIONS', help='the JSON file that the review page exports')
     args = parser.parse_args(argv)
-    return run(lambda: decide(args.out, args.decisions), stopped='stopped; run the same command again.')
+    return run(
+        lambda: decide(args.out, args.decisions),
+        hint=lambda: swapped(args.out, args.decisions),
+        stopped='stopped; run the same command again.',
+    )
 
 
 def decide(out: str, decisions: str) -> int:
@@ -35,3 +49,10 @@ def decide(out: str, decisions: str) -> int:
     accepted, kept = report.total['accepted'], report.total['kept']
     print(printable(f'{counted(count, "decision")} applied; {accepted} accepted and {kept} kept in {out}'))
     return 0
+
+
+def swapped(out: str, decisions: str) -> str:
+    """A sentence where OUT is a file and DECISIONS a folder; else ''."""
+    if Path(out).is_file() and Path(decisions).is_dir():
+        return ' OUT comes first and DECISIONS second: are they swapped?'
+    return ''

@@ -11,8 +11,10 @@ from typing import Any
 
 MAX_PROBLEMS = 20
 
-_GATE_HELP = 'gate settings to change, such as min_gain=0.02 min_score=none area_ratio=0.4,2.5; see docs/gate.md'
+GATE_HELP = 'gate settings to change, such as min_gain=0.02 min_score=none area_ratio=0.4,2.5; see docs/gate.md'
+NO_GATE_HELP = 'accept every proposal, even if it looks harmful'
 _OVERWRITE_HELP = 'start from scratch: delete all files of an earlier job in DIR'
+_LAUNCHER_HELP = 'what started this process and others like it, or ray (default: none, a single process)'
 _ACTORS_HELP = 'number of Ray actors (default: one per GPU of the cluster, or per CPU core if there are none)'
 
 
@@ -21,10 +23,11 @@ def add_refiner_options(parser: argparse.ArgumentParser) -> Any:
     group = parser.add_argument_group('refiner')
     group.add_argument('--model', default='segrefiner_tiny', help='name of a bundled model (default: %(default)s)')
     group.add_argument('--config', help='config of another refiner, instead of --model')
-    group.add_argument('--checkpoint', help='weights for --config or --model')
+    group.add_argument('--checkpoint', help='weights for --config or --model (default: those that it names)')
     group.add_argument('--device', help='such as cpu or cuda:1 (default: a GPU if there is one)')
-    group.add_argument('--gate', metavar='NAME=NUMBER', nargs='+', default=(), help=_GATE_HELP)
-    group.add_argument('--no-gate', action='store_true', help='accept every proposal, even if it looks harmful')
+    gate = group.add_mutually_exclusive_group()
+    gate.add_argument('--gate', metavar='NAME=NUMBER', nargs='+', default=(), help=GATE_HELP)
+    gate.add_argument('--no-gate', action='store_true', help=NO_GATE_HELP)
     group.add_argument('--seed', type=int, default=0, help='random seed (default: %(default)s)')
     return group
 
@@ -33,7 +36,9 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     """Add a group of options of the job to a parser."""
     group = parser.add_argument_group('job')
     group.add_argument('--overwrite', action='store_true', help=_OVERWRITE_HELP)
-    group.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi', 'ray'), default='none')
+    group.add_argument(
+        '--launcher', choices=('none', 'pytorch', 'slurm', 'mpi', 'ray'), default='none', help=_LAUNCHER_HELP
+    )
     group.add_argument('--actors', metavar='N', type=int, help=_ACTORS_HELP)
     group.add_argument('--debug', action='store_true', help='print tracebacks of failures')
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from difflib import get_close_matches
 
 from mmrefine.version import __version__
 
@@ -44,7 +45,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f'mmrefine {__version__}')
         return 0
     if words[0] not in COMMANDS:
-        print(f'mmrefine: {words[0]!r} is not a command; expected one of {", ".join(COMMANDS)}.', file=sys.stderr)
+        likely = ''.join(f' Did you mean {name}?' for name in get_close_matches(words[0], COMMANDS, 1))
+        known = ', '.join(COMMANDS)
+        print(f'mmrefine: {words[0]!r} is not a command; expected one of {known}.{likely}', file=sys.stderr)
         return 2
     command = importlib.import_module(f'mmrefine.cli.{words[0]}')
     return command.main(words[1:]) or 0

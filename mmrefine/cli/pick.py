@@ -15,11 +15,23 @@ import os
 from pathlib import Path
 
 from mmrefine.cli.job_command import run
+from mmrefine.cli.refine import swapped
+
+EPILOG = """\
+examples:
+  mmrefine pick photos/ masks/ --out best.py
+  mmrefine pick photos/ masks/ --gt few/ --refiner configs/baselines/grab-cut.py --out best.py
+
+exit status: 0 the config is written; 2 it is not.
+"""
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog='mmrefine pick', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog='mmrefine pick',
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('images', metavar='IMAGES', help='as for mmrefine refine')
     parser.add_argument('masks', metavar='MASKS', help='coarse masks, as for mmrefine refine')
@@ -40,7 +52,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit status."""
     args = parse_args(argv)
-    return run(lambda: pick(args), stopped='stopped.')
+    return run(lambda: pick(args), hint=lambda: swapped(args.images, args.masks), stopped='stopped.')
 
 
 def pick(args: argparse.Namespace) -> int:

@@ -204,7 +204,7 @@ def swapped(images: str, masks: str) -> str:
     from mmrefine.files.names import find_files
 
     suffixes = ('.jpg', '.jpeg', '.webp')
-    annotations = ('.json', '.xml', '.txt', '.npy', '.npz')
+    annotations = ('.json', '.xml', '.txt', '.npy', '.npz', '.png')
     try:
         looks_so = find_files(masks, suffixes) and find_files(images, annotations)
         looks_so = looks_so and not find_files(images, suffixes)

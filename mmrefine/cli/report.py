@@ -11,11 +11,20 @@ Write OUT/review/index.html: every mask of a job before and after, with the gate
 or reject. Nothing is refined. The page needs no network; decisions stay in the browser until they are
 exported, and `mmrefine decide OUT decisions.json` applies them.
 """
+EPILOG = """\
+examples:
+  mmrefine report refined/
+
+exit status: 0 the page is written; 2 it is not.
+"""
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog='mmrefine report', description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog='mmrefine report',
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('out', metavar='OUT', help='output folder of mmrefine refine')
     args = parser.parse_args(argv)

@@ -19,6 +19,7 @@ them.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -200,8 +201,15 @@ def gate_features(
 
 
 def describe_reason(reason: str) -> str:
-    """A reason of :meth:`QualityGate.judge` without its numbers, for counting."""
-    return reason.partition(':')[0]
+    """A reason of :meth:`QualityGate.judge` without its numbers, for counting.
+
+    Example:
+        >>> describe_reason('score too low: 0.700, needs 0.800')
+        'score too low'
+        >>> describe_reason('refined mask is empty (1 of 2 regions)')
+        'refined mask is empty'
+    """
+    return re.split(r': | \(', reason, maxsplit=1)[0]
 
 
 def summarize_kept(counts: Mapping[str, int], num_masks: int, in_python: bool = False) -> str:
@@ -217,7 +225,8 @@ def summarize_kept(counts: Mapping[str, int], num_masks: int, in_python: bool = 
     most_first = sorted(counts, key=lambda words: -counts[words])
     parts = ', '.join(f'{words} {counts[words]}' for words in most_first)
     kept = sum(counts.values())
-    sentence = f'{kept} of {num_masks} coarse masks {"was" if kept == 1 else "were"} kept: {parts}.'
+    masks, were = 'mask' if num_masks == 1 else 'masks', 'was' if kept == 1 else 'were'
+    sentence = f'{kept} of {num_masks} coarse {masks} {were} kept: {parts}.'
     settings = {words: setting for setting, (_, words) in _MINIMUMS.items()}
     settings |= {_TOO_SMALL: 'area_ratio', _TOO_LARGE: 'area_ratio', _UNLIKELY: 'min_probability'}
     loosened = dict.fromkeys(settings[words] for words in most_first if words in settings)

@@ -24,6 +24,7 @@ from mmrefine.files.images import IMAGE_SUFFIXES
 from mmrefine.files.mask_files import read_mask_file
 from mmrefine.files.names import find_files, locate, without_suffix
 from mmrefine.registry import DATASETS
+from mmrefine.utils import counted
 
 
 class _SeededDataset(BaseDataset):
@@ -197,7 +198,8 @@ class MaskFolderDataset(_SeededDataset):
             data_list = self._with_coarse_masks(data_list)
         elif self.min_coarse_iou:
             raise ValueError("min_coarse_iou needs coarse masks, data_prefix['coarse'].")
-        print_log(f'{source}: {len(data_list)} images with masks in {self.data_prefix["img"]}', logger='current')
+        images = counted(len(data_list), 'image')
+        print_log(f'{source}: {images} with masks in {self.data_prefix["img"]}', logger='current')
         return data_list
 
     def filter_data(self) -> list[dict]:

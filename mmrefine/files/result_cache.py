@@ -73,6 +73,7 @@ class ResultCache:
                 reasons=np.array(result.reasons, str),
                 proposals=np.packbits(result.proposals),
                 proposal_scores=result.proposal_scores,
+                coarse_scores=result.coarse_scores,
                 feature_names=np.array(list(result.features), str),
                 features=np.array(list(result.features.values()), np.float64),
             )
@@ -86,25 +87,29 @@ def _result(stored: Mapping[str, np.ndarray], key: str, coarse: np.ndarray) -> R
     """Decode a stored result, validating that it belongs to this key and these (N, H, W) masks."""
     count = len(coarse)
     packed = {name: stored[name] for name in ('masks', 'proposals')}
-    columns = {name: stored[name] for name in ('scores', 'accepted', 'proposal_scores', 'reasons')}
+    scores = {name: stored[name] for name in ('scores', 'proposal_scores', 'coarse_scores')}
+    accepted, reasons = stored['accepted'], stored['reasons']
     features = dict(zip(stored['feature_names'].tolist(), stored['features'], strict=True))
     is_whole = (
         stored['key'].item() == key
         and all(bits.dtype == np.uint8 and bits.shape == (-(-coarse.size // 8),) for bits in packed.values())
-        and all(column.shape == (count,) for column in (*columns.values(), *features.values()))
-        and columns['accepted'].dtype == bool
-        and all(
-            ((scores := columns[name]) >= 0).all() and (scores <= 1).all() for name in ('scores', 'proposal_scores')
-        )
+        and all(column.shape == (count,) for column in (accepted, reasons, *scores.values(), *features.values()))
+        and accepted.dtype == bool
+        and all((column >= 0).all() and (column <= 1).all() for column in scores.values())
     )
     if not is_whole:
         raise ValueError('the file does not contain this result')
     masks, proposals = (
         np.unpackbits(bits, count=coarse.size).reshape(coarse.shape).astype(bool) for bits in packed.values()
     )
-    reasons = tuple(columns.pop('reasons').tolist())
     return RefineResult(
-        masks, columns['scores'], columns['accepted'], coarse, reasons, proposals, columns['proposal_scores'], features
+        masks=masks,
+        accepted=accepted,
+        coarse_masks=coarse,
+        reasons=tuple(reasons.tolist()),
+        proposals=proposals,
+        features=features,
+        **scores,
     )
 
 

@@ -328,7 +328,7 @@ def match_frames(
         return {0: lost[0]}, []
     if not candidates:
         some = listed(file.name for file in lost)
-        raise ValueError(f'{len(lost)} masks belong to no frame of {clip}: {some}; names must match.')
+        raise ValueError(f'{counted(len(lost), "mask")} without a frame of {clip}: {some}; names must match.')
     unusable = [[None, None, f'{file.name} belongs to no frame; names must match.'] for file in lost]
     for index, (first, *more) in sorted(candidates.items()):
         if more:

@@ -49,14 +49,22 @@ def apply_decisions(
         decided: dict[str, tuple[dict, RefinedMasks]] = {}  # all are validated before the first is applied
         for key, chosen in decisions.items():
             if key not in tasks:
-                raise ValueError(f'the job in {out} has no image with the key {key!r}.')
+                raise ValueError(
+                    f'the job in {out} has no image with the key {key!r}; are these decisions of another job?'
+                )
             record = job.records.read(key)
             if record is None or tasks[key].index in left:
                 raise ValueError(f'{tasks[key].image} or its masks have changed; run the job again first.')
             masks = RefinedMasks.from_json(record['masks'])
             if (proposals or {}).get(key, masks.proposals_digest()) != masks.proposals_digest():
-                raise ValueError(f'{tasks[key].image} was refined again since it was reviewed; review it again.')
-            decided[key] = record, masks.with_decisions(dict(chosen), KEPT)
+                raise ValueError(
+                    f'{tasks[key].image} was refined again since it was reviewed; make the page again with mmrefine '
+                    'report, and review it there.'
+                )
+            try:
+                decided[key] = record, masks.with_decisions(dict(chosen), KEPT)
+            except ValueError as error:
+                raise ValueError(f'{tasks[key].image}: {error}') from error
         for key, (record, masks) in decided.items():
             job.deliver_again(tasks[key], record, masks.as_json())
         return job.conclude(_failures(job, left))

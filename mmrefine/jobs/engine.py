@@ -276,8 +276,8 @@ class Job:
         while missing := [index for index in missing if not self.records.has(tasks[index].key)]:
             if time.monotonic() > deadline:
                 raise OutputError(
-                    f'{len(missing)} {self.work.unit} have neither a result nor an error in {self.state}; all '
-                    'processes must share that folder. Run the same command again.'
+                    f'{self.state} has neither a result nor an error of {tasks[missing[0]].name} (missing: '
+                    f'{len(missing)}); all processes must share that folder. Run the same command again.'
                 )
             time.sleep(1)
         return [index for index in range(len(tasks)) if index not in failed]

@@ -25,7 +25,7 @@ from mmrefine.jobs.formats.base import CROWD, CoarseMasks, GroundTruth, GroundTr
 from mmrefine.jobs.outputs import OutputFolder
 from mmrefine.jobs.refined_masks import RefinedMask, RefinedMasks, encode_results
 from mmrefine.jobs.report import JobReport, Totals, mask_entry, measure, read_report, write_summary
-from mmrefine.jobs.work import MAX_BATCH_PX, Progress, Work, error_text
+from mmrefine.jobs.work import MAX_BATCH_PX, Progress, Work, error_text, short
 from mmrefine.models.refiners import RefineInput
 from mmrefine.visualization import draw_refinement
 
@@ -269,7 +269,7 @@ class _PictureMasks:
         if len(self._pairs) < self._room:
             self._pairs.append((pair.coarse, pair.refined))
         if pair.reason and len(self.notes) < _PICTURE_NOTES:
-            self.notes.append(f'{pair.name} {pair.category}'.strip() + f' kept: {pair.reason}')
+            self.notes.append(short(f'{pair.name} {pair.category}'.strip()) + f' kept: {pair.reason}')
         if item.rle is not None and not item.accepted and len(self._rejected) < self._room:
             self._rejected.append(item.decode())
 

@@ -26,6 +26,7 @@ class JobProgress:
         self._bar = Progress(*columns, console=console, disable=not (enabled and console.is_terminal))
         self._in_lines = enabled and not console.is_terminal
         self._total, self._done, self._masks, self._unit = total, 0, 0, unit
+        self._printed = 0
         self._task = self._bar.add_task('', total=total, pace='')
 
     def __enter__(self) -> JobProgress:
@@ -37,7 +38,7 @@ class JobProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._bar.stop()
-        if self._in_lines and self._done:
+        if self._in_lines and self._done > self._printed:
             self._print_line()
 
     def show(self, num_images: int, num_masks: int) -> None:
@@ -49,7 +50,7 @@ class JobProgress:
             self._print_line()
 
     def _print_line(self) -> None:
-        self._last_line = time.monotonic()
+        self._last_line, self._printed = time.monotonic(), self._done
         line = f'{self._unit} {self._done}/{self._total} {self._pace()}'
         self._bar.console.print(line, highlight=False, soft_wrap=True)
 

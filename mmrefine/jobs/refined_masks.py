@@ -24,9 +24,9 @@ class RefinedMask:
 
     Attributes:
         rle: the proposal as compressed RLE, ``{'size': [H, W], 'counts': string}``; None if there is none because the
-            coarse mask is unusable, empty, or not refined.
-        score: the refiner's estimate of the IoU of the resulting mask, in [0, 1].
-        proposal_score: the refiner's estimate of the IoU of the proposal, in [0, 1].
+            coarse mask is unusable, empty, not refined, or refused by the refiner.
+        proposal_score, coarse_score: the refiner's estimates of the IoU of the proposal and of the coarse mask, in
+            [0, 1].
         gain: ``expected_gain`` of the gate's features; None if the refiner does not estimate it.
         accepted: whether the proposal replaces the coarse mask.
         reason: why it does not; '' if it does.
@@ -35,8 +35,8 @@ class RefinedMask:
     """
 
     rle: dict | None = None
-    score: float = 0.0
     proposal_score: float = 0.0
+    coarse_score: float = 0.0
     gain: float | None = None
     accepted: bool = False
     reason: str = ''
@@ -46,6 +46,11 @@ class RefinedMask:
     def decode(self) -> np.ndarray:
         """The proposal, (H, W) bool."""
         return decode_segmentation(self.rle, tuple(self.rle['size']))
+
+    @property
+    def score(self) -> float:
+        """Estimated quality of the mask that goes out."""
+        return self.proposal_score if self.accepted else self.coarse_score
 
     @property
     def area_px(self) -> int:
@@ -89,11 +94,11 @@ class RefinedMasks(Sequence):
         for index, accepted in decisions.items():
             if not 0 <= index < len(items):
                 raise ValueError(f'there is no mask {index}; the image has {len(items)}.')
-            if accepted and items[index].rle is None:
-                raise ValueError(f'mask {index} has no proposal to accept: {items[index].reason}.')
-            score = items[index].proposal_score if accepted else items[index].score
-            why = '' if accepted else reason
-            items[index] = replace(items[index], accepted=accepted, score=score, reason=why, decided=True)
+            if items[index].rle is None:
+                if accepted:
+                    raise ValueError(f'mask {index} has no proposal to accept: {items[index].reason.rstrip(".")}.')
+                continue  # it is kept, and for a better reason
+            items[index] = replace(items[index], accepted=accepted, reason='' if accepted else reason, decided=True)
         return RefinedMasks(self.size_hw, items)
 
     def proposals_digest(self) -> str:
@@ -112,26 +117,40 @@ class RefinedMasks(Sequence):
         """The inverse of :meth:`as_json`.
 
         Raises:
-            KeyError, TypeError, ValueError: the content is invalid.
+            ValueError: the content is invalid, such as that of another version.
         """
-        height, width = content['size']
-        return cls((int(height), int(width)), [RefinedMask(**item) for item in content['masks']])
+        try:
+            height, width = content['size']
+            return cls((int(height), int(width)), [RefinedMask(**item) for item in content['masks']])
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f'the job was started by another version of mmrefine ({error}); start again with --overwrite.'
+            ) from error
 
 
 def encode_results(result: RefineResult) -> list[RefinedMask]:
     """Encode the result of a refiner."""
     gains = result.features.get('expected_gain', [None] * len(result.masks))
+    # Of masks that the refiner refused there are no features; what stands for their proposals are the coarse masks.
+    was_asked = ~np.isnan(result.features.get('agreement', np.full(len(result), np.nan)))
     return [
         RefinedMask(
-            rle=encode_rle(proposal) if proposal.any() else None,
-            score=_number(score),
+            rle=encode_rle(proposal) if asked and proposal.any() else None,
             proposal_score=_number(proposal_score),
+            coarse_score=_number(coarse_score),
             gain=None if gain is None or not np.isfinite(gain) else round(float(gain), 6),
             accepted=bool(accepted),
             reason=str(reason),
         )
-        for proposal, score, proposal_score, gain, accepted, reason in zip(
-            result.proposals, result.scores, result.proposal_scores, gains, result.accepted, result.reasons, strict=True
+        for asked, proposal, proposal_score, coarse_score, gain, accepted, reason in zip(
+            was_asked,
+            result.proposals,
+            result.proposal_scores,
+            result.coarse_scores,
+            gains,
+            result.accepted,
+            result.reasons,
+            strict=True,
         )
     ]
 

@@ -31,6 +31,7 @@ from mmrefine.version import __version__
 METRIC_NAMES = ('iou', 'boundary_iou')
 _ENTRIES_IN_REPORT = 1000
 _UNUSABLE = 'could not be used'
+_MAX_NAME = 60  # characters in the table
 
 
 @dataclass(frozen=True)
@@ -186,8 +187,8 @@ def format_report(report: JobReport, max_rows: int = 50) -> str:
     """
     measured = 'measures' in report.total
     table = Table(box=box.SIMPLE, pad_edge=False)
-    for title in ('image', 'mask'):
-        table.add_column(title)
+    for title in ('image', 'mask'):  # one long name must not tear the table apart
+        table.add_column(title, max_width=_MAX_NAME, no_wrap=True, overflow='ellipsis')
     for title in ('area px', 'change %', 'score'):
         table.add_column(title, justify='right')
     table.add_column('verdict')

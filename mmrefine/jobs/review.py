@@ -13,14 +13,16 @@ from mmrefine.files.json_stream import read_json
 from mmrefine.files.names import real_path
 from mmrefine.jobs.decide import apply_decisions, reopen
 from mmrefine.jobs.engine import Job
-from mmrefine.jobs.formats.base import GroundTruthMasks
+from mmrefine.jobs.formats.base import CROWD, GroundTruthMasks
 from mmrefine.jobs.image_work import LoadedImage
+from mmrefine.jobs.outputs import OutputFolder
 from mmrefine.jobs.refined_masks import RefinedMask, RefinedMasks
 from mmrefine.jobs.report import JobReport
 from mmrefine.visualization.review import ReviewImage, ReviewMask, ReviewPage
 
 FOLDER = 'review'
 PAGE = f'{FOLDER}/index.html'
+_PLANNED_TOGETHER = 500  # thumbnails; each time the whole manifest is written
 
 
 def write_review(out: str | os.PathLike) -> Path:
@@ -41,23 +43,35 @@ def write_review(out: str | os.PathLike) -> Path:
         left = {index for share in job.start() for index in share.todo}
         tasks = [task for task in job.work.tasks if task.index not in left]
         identity = digest_of([job.work.refiner, str(real_path(out)), [task.key for task in tasks]])[:16]
-        page, written = ReviewPage(f'Review of {job.work.source.path.name}', identity), 0
+        page = ReviewPage(f'Review of {job.work.source.path.name}', identity)
+        waiting: dict[str, bytes] = {}
+        written: set[str] = set()
         for task in tasks:
             record = job.records.read(task.key)
             if record is None:
                 continue
-            thumbnails = page.add(_review_image(job, job.work.load(task), record))
-            written += 1
-            job.out.plan([f'{FOLDER}/{name}' for name in thumbnails])
-            for name, content in thumbnails.items():
-                with job.out.open(f'{FOLDER}/{name}', 'wb') as file:
-                    file.write(content)
+            waiting |= page.add(_review_image(job, job.work.load(task), record))
+            if len(waiting) >= _PLANNED_TOGETHER:
+                written |= _write_thumbnails(job.out, waiting)
+                waiting = {}
+        written |= _write_thumbnails(job.out, waiting)
         if not written:
             raise ValueError(f'no image of the job in {out} was refined; there is nothing to review.')
         job.out.plan([PAGE])
         with job.out.open(PAGE) as file:
             file.write(page.html())
+        job.out.remove([name for name in job.out.owned - written if name.startswith(f'{FOLDER}/') and name != PAGE])
         return job.out.path(PAGE)
+
+
+def _write_thumbnails(out: OutputFolder, thumbnails: dict[str, bytes]) -> set[str]:
+    """Write thumbnails; returns their names in the results."""
+    names = {f'{FOLDER}/{name}': content for name, content in thumbnails.items()}
+    out.plan(names)
+    for name, content in names.items():
+        with out.open(name, 'wb') as file:
+            file.write(content)
+    return set(names)
 
 
 def has_review(out: str | os.PathLike) -> bool:
@@ -115,11 +129,13 @@ def _review_image(job: Job, loaded: LoadedImage, record: dict) -> ReviewImage:
 
 def _review_masks(
     loaded: LoadedImage, refined: RefinedMasks, gt: GroundTruthMasks | None
-) -> Iterator[tuple[int, ReviewMask]]:
+) -> Iterator[tuple[int, ReviewMask | None]]:
     coarse = loaded.coarse
     for index, name in enumerate(coarse.names):
         item: RefinedMask = refined[index]
         if item.failed or index in coarse.left_alone:
+            if item.failed or coarse.left_alone[index] == CROWD:  # other shapes are no masks
+                yield index, None
             continue
         mask, true = coarse.mask(index), None
         if gt is not None:

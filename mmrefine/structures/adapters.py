@@ -106,11 +106,11 @@ def det_with_masks(
     return with_field(sample, field, replaced)
 
 
-def label_map_from_seg(sample: BaseDataElement) -> np.ndarray:
-    """The predicted label map of a ``SegDataSample``, (H, W) int64.
+def label_map_from_seg(sample: BaseDataElement, field: str = 'pred_sem_seg') -> np.ndarray:
+    """A label map of a ``SegDataSample``, by default the predicted one, (H, W) int64.
 
     Raises:
-        ValueError: there is no predicted label map.
+        ValueError: there is no such label map.
 
     Example:
         >>> import torch
@@ -119,7 +119,7 @@ def label_map_from_seg(sample: BaseDataElement) -> np.ndarray:
         >>> label_map_from_seg(sample).tolist()
         [[0, 1], [1, 1]]
     """
-    return _map(sample, 'pred_sem_seg', 'a semantic segmentation model')
+    return _map(sample, field, 'a semantic segmentation model')
 
 
 def seg_with_label_map(sample: BaseDataElement, label_map: np.ndarray) -> BaseDataElement:

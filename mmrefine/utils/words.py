@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from itertools import islice
 
 
-def counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str, plural: str | None = None) -> str:
     """Format a count with its noun: '1 image', '2 images'.
 
     Example:
-        >>> counted(1, 'image'), counted(2, 'image')
-        ('1 image', '2 images')
+        >>> counted(1, 'image'), counted(2, 'image'), counted(2, 'category', 'categories')
+        ('1 image', '2 images', '2 categories')
     """
-    return f'{number} {noun}' if number == 1 else f'{number} {noun}s'
+    return f'{number} {noun}' if number == 1 else f'{number} {plural or noun + "s"}'
 
 
 def listed(values: Iterable[object], count: int = 5) -> str:

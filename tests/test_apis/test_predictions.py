@@ -135,7 +135,7 @@ def test_a_list_is_answered_by_a_list(detector, data):
     assert isinstance(one, list) and len(one) == 1
     assert mmrefine.refine_predictions([]) == []
     for wrong in (images(data)[:1], images(data)[0]):
-        with pytest.raises(ValueError, match='list of 3 samples needs .* as many images, got (one image|1 images)'):
+        with pytest.raises(ValueError, match='list of 3 samples needs .* as many images, got (one image|1 image)'):
             mmrefine.refine_predictions(samples, wrong)
     for wrong, name in (([np.zeros(3)], 'ndarray'), ({'predictions': samples}, 'dict'), (None, 'NoneType')):
         with pytest.raises(TypeError, match=f'samples must be .*, got {name}; .* return_datasamples=True'):

@@ -299,7 +299,7 @@ def test_what_the_gate_took_is_in_the_sample_and_in_the_log(scenes, field, monke
     assert not lines and 0 < taken < 50
     for _ in range(25):
         taken += step(dict(sample))['accepted'].sum()
-    assert lines == [f'RefineMasks: {taken} of 100 masks were replaced, the others were kept.']
+    assert lines == [f'RefineMasks: replaced {taken} of 100 masks, kept the others.']
 
 
 def test_bad_coarse_masks_are_refused(scenes):

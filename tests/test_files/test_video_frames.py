@@ -191,7 +191,7 @@ def test_masks_belong_to_frames_by_name_or_numbers():
     assert match(['gro\u0308sse.png'], ['a', 'gr\xf6sse']) == {1: 'gro\u0308sse.png'}
     assert match(['anything.png'], ['x', 'y']) == {0: 'anything.png'}
     assert match(['anything.png', 'y.png'], ['x', 'y']) == {1: 'y.png', 'anything.png': None}
-    with pytest.raises(ValueError, match='2 masks belong to no frame of clip: p.png, q.png'):
+    with pytest.raises(ValueError, match='2 masks without a frame of clip: p.png, q.png'):
         match(['p.png', 'q.png'], ['x', 'y'])
     assert match(['x_1.png', 'x_2.png', 'y_1.png'], ['f1', 'f2']) == {1: 'x_2.png', 'x_1.png': 0}
     with pytest.raises(ValueError, match='x_1.png and y_1.png both belong to frame f1 of clip; put the objects'):

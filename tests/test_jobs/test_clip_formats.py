@@ -158,7 +158,7 @@ def test_masks_that_do_not_fit(tmp_path):
     cases = {
         'empty': ({'00000': labels()}, 'are empty: there is only background'),
         'small': ({'00000': labels((1, 2))[:10]}, r'is 10x30 \(HxW\) but the image is 20x30'),
-        'lost': ({'00008': labels((1, 2)), '00009': labels((1, 2))}, '2 masks belong to no frame'),
+        'lost': ({'00008': labels((1, 2)), '00009': labels((1, 2))}, '2 masks without a frame'),
     }
     for name, (maps, message) in cases.items():
         source = open_clips(write_maps(tmp_path / name, maps), frames)

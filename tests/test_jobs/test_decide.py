@@ -29,6 +29,23 @@ def test_accepting_all_is_the_job_without_a_gate(scenes: Scenes, masks: str) -> 
     assert made == free
 
 
+@pytest.mark.parametrize('masks', ['coco.json', 'masks', 'labels'])
+def test_refusing_all_is_the_job_whose_gate_keeps_all(scenes: Scenes, masks: str) -> None:
+    options = {'semantic': masks == 'labels', 'pictures': 2}
+    run_job(scenes, masks, 'free', gate=False, **options)
+    kept = run_job(scenes, masks, 'kept', gate={'min_score': 1.01}, **options)
+    records = list(Records(scenes.folder / 'free/.job'))
+    for taken in (False, True, False):  # however often somebody changes his mind
+        decisions = {record['key']: dict.fromkeys(range(len(record['masks']['masks'])), taken) for record in records}
+        report = apply_decisions(scenes.folder / 'free', decisions)
+    made, expected = files_of(scenes.folder / 'free'), files_of(scenes.folder / 'kept')
+    for files in (made, expected):
+        for name in [name for name in files if name == 'summary.json' or name.startswith('pictures/')]:
+            files.pop(name)  # they show the reason
+    assert made == expected
+    assert [entry['score'] for entry in report.masks] == [entry['score'] for entry in kept.masks]
+
+
 def test_refusing_one_gives_its_coarse_mask_back_and_lasts(scenes: Scenes) -> None:
     run_job(scenes, 'masks', 'out')
     before = files_of(scenes.folder / 'out')
@@ -55,13 +72,25 @@ def test_what_cannot_be_decided(scenes: Scenes) -> None:
     run_job(scenes, 'masks', 'out')
     for decisions, message in (
         ({'scene_9.png': {0: True}}, "has no image with the key 'scene_9.png'"),
-        ({'scene_0.png': {1: True}}, 'there is no mask 1; the image has 1'),
-        ({'scene_1.png': {0: True}}, 'mask 0 has no proposal to accept: coarse mask is empty'),
+        ({'scene_0.png': {1: True}}, 'scene_0.png: there is no mask 1; the image has 1'),
+        ({'scene_1.png': {0: True}}, 'scene_1.png: mask 0 has no proposal to accept: coarse mask is empty'),
     ):
         with pytest.raises(ValueError, match=message):
             apply_decisions(out, decisions)
+    report = apply_decisions(out, {'scene_1.png': {0: False}})
+    assert report.masks[1]['reason'] == 'coarse mask is empty', 'the reason is lost'
     shutil.copy(scenes.folder / 'photos/scene_3.png', scenes.folder / 'photos/scene_2.png')
     with pytest.raises(ValueError, match='scene_2.png or its masks have changed; run the job again first'):
         apply_decisions(out, {'scene_2.png': {0: False}})
     with pytest.raises(FileNotFoundError, match='contains no results of a job on images'):
         apply_decisions(scenes.folder, {})
+
+
+def test_records_of_another_version(scenes: Scenes) -> None:
+    run_job(scenes, 'masks', 'out')
+    records = Records(scenes.folder / 'out/.job')
+    record = records.read('scene_0.png')
+    record['masks']['masks'][0]['colour'] = 'red'
+    records.write('scene_0.png', record)
+    with pytest.raises(ValueError, match='by another version of mmrefine .*colour.*; start again with --overwrite'):
+        apply_decisions(scenes.folder / 'out', {'scene_0.png': {0: False}})

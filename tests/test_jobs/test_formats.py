@@ -277,7 +277,7 @@ def test_paths_that_are_wrong(tmp_path: Path) -> None:
         open_masks(tmp_path / 'cut.json', images)
     with pytest.raises(ValueError, match='empty contains no masks: expected PNG files'):
         open_masks(tmp_path / 'empty', images)
-    with pytest.raises(ValueError, match='none of the 1 images named in .*m is under .*i: looked for b.png'):
+    with pytest.raises(ValueError, match='none of the images named in .*m is under .*i: looked for b.png'):
         open_masks(masks, images)
     with pytest.raises(ValueError, match='image_root needs images from a COCO file'):
         open_masks(masks, images, image_root=tmp_path)

@@ -128,7 +128,7 @@ def test_parts_that_got_lost_are_noticed(scenes: Scenes, monkeypatch: pytest.Mon
     monkeypatch.setattr(engine, '_SETTLE_S', 0.0)
     write = Records.write
     monkeypatch.setattr(Records, 'write', lambda self, key, record: key == 'scene_2.png' or write(self, key, record))
-    with pytest.raises(OutputError, match='1 images have neither a result nor an error in .*job; all processes must'):
+    with pytest.raises(OutputError, match='job has neither a result nor an error of .*; all processes must'):
         run_job(scenes, 'masks')
     assert not (scenes.folder / 'out/summary.json').exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 
@@ -24,15 +25,25 @@ def scenes(tmp_path, monkeypatch):
     return Scenes(tmp_path, 2)
 
 
-def test_every_command_is_there_and_teaches(capsys):
+def test_every_command_is_there_and_teaches(capsys, monkeypatch):
+    parsers = []
+    show = argparse.ArgumentParser.print_help
+    monkeypatch.setattr(argparse.ArgumentParser, 'print_help', lambda self: parsers.append(self) or show(self))
     for name in COMMANDS:
         with pytest.raises(SystemExit) as stop:
             importlib.import_module(f'mmrefine.cli.{name}').main(['--help'])
         assert stop.value.code == 0
-        assert capsys.readouterr().out.startswith(f'usage: mmrefine {name} ')
+        text = capsys.readouterr().out
+        assert text.startswith(f'usage: mmrefine {name} ')
+        assert 'exit status: 0' in text and f'mmrefine {name}' in text.partition('options:')[2], 'no example'
+        [parser] = parsers[-1:]
+        assert [
+            action.dest for action in parser._actions if not (action.help or action.metavar in parser.description)
+        ] == []
     assert main([]) == 2 and main(['--help']) == 0
     assert main(['refien']) == 2
-    assert "'refien' is not a command; expected one of refine, report" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "'refien' is not a command; expected one of refine, report" in error and 'Did you mean refine?' in error
 
 
 def test_from_labelme_to_corrected_labelme(scenes, capsys):
@@ -78,11 +89,15 @@ def test_swapped_arguments_and_wrong_decisions(scenes, capsys):
     Image.open(scenes.folder / 'photos/scene_0.png').save(scenes.folder / 'jpegs/scene_0.jpg')
     assert main(['refine', 'coco.json', 'jpegs', '--out', 'out', '--config', 'bright.py']) == 2
     assert 'are they swapped?' in capsys.readouterr().err
+    assert main(['refine', 'masks', 'jpegs', '--out', 'out', '--config', 'bright.py']) == 2
+    assert 'are they swapped?' in capsys.readouterr().err
     assert main(['report', 'photos']) == 2
     assert 'contains no results of a job' in capsys.readouterr().err
     scenes.write_json('decisions.json', {'masks': []})
     assert main(['decide', 'out', 'decisions.json']) == 2
     assert 'contains no decisions' in capsys.readouterr().err
+    assert main(['decide', 'decisions.json', 'jpegs']) == 2
+    assert 'OUT comes first and DECISIONS second: are they swapped?' in capsys.readouterr().err
 
 
 def test_pick_replaces_configs_of_its_own_alone(scenes, capsys):

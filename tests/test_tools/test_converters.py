@@ -75,7 +75,7 @@ def test_a_photograph_without_label_map_is_named(run_tool, photographs):
 def test_check_says_what_is_missing_and_writes_nothing(run_tool, photographs):
     paths = [photographs / name for name in ('images', 'labels', 'x.json')]
     result = run_tool('dataset_converters/label_maps_to_coco.py', *paths, '--several', '--check')
-    assert result.returncode == 0 and '1 images' in result.stdout and '0 of them' in result.stdout
+    assert result.returncode == 0 and '1 image in' in result.stdout and '0 of them' in result.stdout
     result = run_tool('dataset_converters/label_maps_to_coco.py', *paths, '--check')
     assert result.returncode == 1 and 'a.png' in result.stdout and not paths[2].exists()
 

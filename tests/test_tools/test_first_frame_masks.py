@@ -51,7 +51,7 @@ def run(repo_root, monkeypatch, capsys, clip):
 
 def test_every_object_is_cut_out_where_it_is_first_seen(run, clip):
     code, text = run('--check')
-    assert code == 0 and '2 objects in 1 of 1 clips found' in text and not (clip / 'out').exists()
+    assert code == 0 and '2 objects in 1 of 1 clip found' in text and not (clip / 'out').exists()
     assert run()[0] == 0
     files = sorted((clip / 'out/cat').iterdir())
     assert [path.name for path in files] == ['00000.png', '00002.png']

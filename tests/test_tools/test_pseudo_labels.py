@@ -81,7 +81,7 @@ def convert(run_tool):
 
 def test_labels_ignored_objects_and_images_without_a_label(job, convert):
     status, out, _ = convert(job, '--min-score', 0.8, '--ignore-score', 0.3)
-    assert status == 0 and '1 labels and 1 ignored objects of 3 predictions, in 1 of 3 images' in out
+    assert status == 0 and '1 label and 1 ignored object of 3 predictions, in 1 of 3 images' in out
     content = json.loads((job / 'out.json').read_text())
     assert [image['id'] for image in content['images']] == [0]
     label, ignored = content['annotations']
@@ -155,7 +155,7 @@ def test_a_split_by_image(job, run_tool):
 
 def test_check_writes_nothing(job, convert):
     status, out, _ = convert(job, '--min-score', 0.8, '--check')
-    assert status == 0 and '1 labels and 0 ignored objects' in out and not (job / 'out.json').exists()
+    assert status == 0 and '1 label and 0 ignored objects' in out and not (job / 'out.json').exists()
     (job / 'refined/coarse.json').write_text('[]')
     assert 'refine it again' in convert(job, '--check')[2]
 
@@ -176,7 +176,7 @@ def test_label_maps_of_odd_annotations(odd_annotations, run_tool):
     arguments = [odd_annotations / 'odd.json', odd_annotations / 'maps']
     for options, written in ((['--check'], False), ([], True)):
         status, out, error = run_tool('coco_to_label_maps.py', *arguments, *options)
-        assert status == 1 and '1 objects of 1 categories on 3 images' in out
+        assert status == 1 and '1 object of 1 category on 3 images' in out
         for sentence in ('images that do not exist, such as 9', 'categories that do not exist, such as 8'):
             assert f'1 of 5 masks belong to {sentence}' in error
         assert 'no segmentation, such as 4' in error and 'annotation 5: ' in error
@@ -195,7 +195,7 @@ def test_label_maps_that_would_overwrite_each_other(job, run_tool):
 def test_split_check(odd_annotations, run_tool):
     arguments = [odd_annotations / 'odd.json', odd_annotations / 'split', '--parts', 'all=3', '--check']
     status, out, error = run_tool('split_coco.py', *arguments)
-    assert status == 1 and '3 images, 4 annotations' in out and '1 of 5 annotations belong to no image' in error
+    assert status == 1 and '3 images, 4 annotations' in out and 'annotations of no image: 1 of 5' in error
     assert not (odd_annotations / 'split').exists()
 
 
@@ -205,7 +205,7 @@ def test_results_that_cannot_be_used(odd_annotations, run_tool):
     arguments = [odd_annotations / name for name in ('results.json', 'images.json', 'made.json')]
     for options, written in ((['--check'], False), ([], True)):
         status, out, error = run_tool('results_to_coco.py', *arguments, *options)
-        assert status == 1 and '1 masks of 3 images' in out and error.count('left out') == 4
+        assert status == 1 and '1 mask of 3 images' in out and error.count('left out') == 4
         assert arguments[2].exists() == written
 
 

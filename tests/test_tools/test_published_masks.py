@@ -131,7 +131,7 @@ def test_from_the_published_folders_to_a_number(layout, run_converter, repo_root
 def test_check_names_what_is_missing(run_converter, tmp_path):
     write(tmp_path / 'a_gt.png', np.zeros(SIZE, np.uint8))
     code, text = run_converter('big', tmp_path, tmp_path / 'out', '--check')
-    assert code == 1 and '1 of 1 images missing' in text and 'a_im.jpg' in text and 'a_seg.png' in text
+    assert code == 1 and '1 of 1 image missing' in text and 'a_im.jpg' in text and 'a_seg.png' in text
     code, text = run_converter('dis5k', tmp_path, tmp_path / 'out', '--check')
     assert code == 2 and 'gt/1#Accessories#1#Bag.png' in text
 

@@ -91,9 +91,9 @@ def test_the_gate_is_that_of_the_refiner_wherever_it_stands(settings, plain, cha
 def test_what_cannot_be_done_is_told():
     for model in ('MaskRCNN', Config):
         config = Config({'model': {'type': model}, 'test_evaluator': {'type': 'CocoMetric'}})
-        with pytest.raises(SystemExit, match='has neither a refiner nor RefineHook'):
+        with pytest.raises(ValueError, match='has neither a refiner nor RefineHook'):
             change_gate(config, None)
-    with pytest.raises(SystemExit, match='has neither RefineMetric nor RefineHook'):
+    with pytest.raises(ValueError, match='has neither RefineMetric nor RefineHook'):
         write_per_mask(config, 'masks.csv')
 
 
@@ -119,19 +119,28 @@ def test_every_evaluator_can_measure_mask_by_mask(evaluator, matched):
 
 def test_sources_of_a_table(repo_root):
     config = Config.fromfile(repo_root / 'configs/segrefiner/segrefiner_hr_big.py')
-    with pytest.raises(SystemExit, match=r"has the sources \['deeplabv3plus', 'refinenet', 'pspnet', 'fcn8s'\], got"):
+    with pytest.raises(ValueError, match=r"has the sources \['deeplabv3plus', 'refinenet', 'pspnet', 'fcn8s'\], got"):
         keep_sources(config, ['pspnet', 'unet'])
     keep_sources(config, ['fcn8s', 'pspnet'])
     assert [dataset.source for dataset in config.test_dataloader.dataset.datasets] == ['pspnet', 'fcn8s']
     config = Config.fromfile(repo_root / 'configs/segrefiner/segrefiner_lr_published-masks.py')
-    with pytest.raises(SystemExit, match=r'has the sources \[\]'):
+    with pytest.raises(ValueError, match=r'has the sources \[\]'):
         keep_sources(config, ['pspnet'])
 
 
-def test_data_that_are_not_there(repo_root, tmp_path, monkeypatch):
+def test_what_is_not_there_is_one_sentence_and_status_2(repo_root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     config = tmp_path / 'table.py'
     base = repo_root / 'configs/_base_/datasets/big.py'
     config.write_text(f"_base_ = '{base}'\nmodel = dict(type='GuidedFilter')\ndefault_scope = 'mmrefine'\n")
-    with pytest.raises(SystemExit, match='error: .*data/big/pspnet/coarse.json'):
-        main([str(config), '--source', 'pspnet'])
+    for arguments, message in (
+        ([str(config), '--source', 'pspnet'], 'data/big/pspnet/coarse.json'),
+        ([str(config), '--source', 'unet'], 'has the sources'),
+        ([str(config), '--gate', 'min_gain=much'], "got 'min_gain=much'"),
+        (['nowhere.py'], 'nowhere.py'),
+        ([str(repo_root / 'README.md')], 'py/yml/yaml/json'),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert stop.value.code == 2 and error.startswith('error: ') and message in error

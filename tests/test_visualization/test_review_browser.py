@@ -208,7 +208,7 @@ def test_decisions_end_with_the_proposals_they_were_about(page, out, tmp_path, c
     )  # fmt: skip
     before = files_of(out)
     assert main(['decide', str(out), str(decisions)]) == 2
-    assert 'scene_0.png was refined again since it was reviewed; review it again.' in capsys.readouterr().err
+    assert 'scene_0.png was refined again since it was reviewed; make the page again' in capsys.readouterr().err
     assert files_of(out) == before
     write_review(out)
     page.reload()

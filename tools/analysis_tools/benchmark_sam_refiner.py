@@ -23,6 +23,7 @@ import torch
 
 from mmrefine.models.backends import PromptFeatures, SAMBackend
 from mmrefine.models.refiners import RefineInput, SAMRefiner, sam_refiner
+from mmrefine.utils import counted
 
 _PARTS = ('distance_fields', 'prompt_points', 'context_similarity', 'elastic_boxes', 'mask_prompts')
 
@@ -155,9 +156,8 @@ def main() -> None:
         peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         parts = ', '.join(f'{name} {seconds / unit:.3f}' for name, seconds in rounds[count].items() if name != 'total')
         total = rounds[count]['total'] / unit
-        print(
-            f'{count} masks, {args.iters} rounds: {total:.3f} outside of the encoder ({parts}); peak {peak_mb:.0f} MB'
-        )
+        about = f'{counted(count, "mask")}, {counted(args.iters, "round")}'
+        print(f'{about}: {total:.3f} outside of the encoder ({parts}); peak {peak_mb:.0f} MB')
     if args.out:
         with open(args.out, 'w') as file:
             json.dump({'settings': vars(args), 'encoders_s': encoders, 'rounds_s': rounds}, file, indent=1)

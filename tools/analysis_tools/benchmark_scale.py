@@ -113,7 +113,7 @@ class Stages:
         for task in self.source.tasks:
             if task.index < SAMPLE_TASKS:
                 coarse = self.source.read(task, SIZE_HW)
-                items = [RefinedMask(encode_rle(coarse.mask(i)), 1.0, 1.0, True) for i in range(len(coarse))]
+                items = [RefinedMask(encode_rle(coarse.mask(i)), 1.0, accepted=True) for i in range(len(coarse))]
                 refined = RefinedMasks(SIZE_HW, items)
                 entries = [mask_entry(task.image, pair, {}) for pair in pairs(coarse, refined)]
                 report = {'entries': entries, 'problems': []}

@@ -29,6 +29,7 @@ from rich.table import Table
 
 from mmrefine import compat
 from mmrefine.evaluation.gate_calibration import Calibration, GateData, OperatingPoint, calibrate
+from mmrefine.utils import counted
 
 
 def parse_args() -> argparse.Namespace:
@@ -150,10 +151,11 @@ def main() -> None:
         result = calibrate(data, args.max_harm, args.max_gain_lost, args.folds, fit_on=fit_on)
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from error
-    units = 'folders' if args.by_folder else 'images'
-    print(f'{len(data)} masks of {len(set(data.images.tolist()))} {units}, cross-validated in {args.folds} parts:')
+    groups = counted(len(set(data.images.tolist())), 'folder' if args.by_folder else 'image')
+    print(f'{counted(len(data), "mask")} of {groups}, cross-validated in {args.folds} parts:')
     if fit_on is not None:
-        print(f'(the threshold alone; the model was fitted to the {len(fit_on)} masks of {args.fit_on})')
+        fitted = counted(len(fit_on), 'mask')
+        print(f'(the threshold alone; the model was fitted to the {fitted} of {args.fit_on})')
     print(format_table(result))
     if not result.feasible:
         print(

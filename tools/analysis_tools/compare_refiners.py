@@ -35,6 +35,7 @@ from tqdm import tqdm
 
 from mmrefine.files.atomic import whole_file
 from mmrefine.jobs.comparison import METRIC_NAMES, gain_difference, measure_refiner, summarize_records
+from mmrefine.utils import counted
 
 DATA = 'segrefiner/segrefiner_tiny_photos.py'
 REFINERS = ['segrefiner_tiny', 'baselines/dense-crf.py', 'baselines/guided-filter.py', 'baselines/grab-cut.py']
@@ -89,7 +90,7 @@ def measure(data: Sequence[str], limit: int | None, device: str | None, refiner:
     first = next(images)
     built.with_gate(False).refine(first.image, first.coarse[:1])  # warm-up, which is not timed
     before_mb = start_memory(built.device)
-    images = tqdm(chain([first], images), title, total=None if limit else count, unit='image')
+    images = tqdm(chain([first], images), title, total=None if limit else count, unit='image', disable=None)
     records = measure_refiner(built, images, gates)
     return records, peak_memory(built.device) - before_mb
 
@@ -132,7 +133,7 @@ def format_tables(records: dict[str, list[dict]], memory_mb: dict[str, float]) -
 def _table(records: dict[str, list[dict]], memory_mb: dict[str, float], kind: str) -> Table:
     first, reference = next(iter(records.items()))
     table = Table(box=box.MARKDOWN)
-    table.add_column(f'{kind}, {len(reference)} masks')
+    table.add_column(f'{kind}, {counted(len(reference), "mask")}')
     titles = ('IoU', 'gain', f'over {first}', 'boundary IoU', 'gain', 'harm %', 'win %', 'kept %', 'ms/mask', 'MB')
     for title in titles:
         table.add_column(title, justify='right')

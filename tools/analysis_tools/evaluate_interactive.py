@@ -41,7 +41,7 @@ from mmrefine.models.sam2_refiner import SAM2Refiner, SAM2RefinerPredictor
 from mmrefine.registry import DATASETS, MODELS
 from mmrefine.structures import ObjectPrompt
 from mmrefine.structures.object_prompt import BOX_CORNERS, NO_POINT
-from mmrefine.utils import find_config
+from mmrefine.utils import counted, find_config
 
 THIN = 'thin_object_detection'
 SETS = {
@@ -174,7 +174,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     sets = open_sets(args)
     indices = [(dataset, index) for dataset in sets.values() for index in range(len(dataset))]
-    print(', '.join(f'{name}: {len(dataset)} images' for name, dataset in sets.items()))
+    print(', '.join(f'{name}: {counted(len(dataset), "image")}' for name, dataset in sets.items()))
     settings = {name: str(getattr(args, name)) for name in ('config', 'checkpoint', 'prompts', 'seed', 'precision')}
     settings |= {'options': str(args.cfg_options), 'sets': {name: len(dataset) for name, dataset in sets.items()}}
     if args.overwrite:
@@ -187,13 +187,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     records = Records(args.out / 'parts')
     missing = [number for number in range(len(indices)) if not records.has(str(number))]
     predictor = build_predictor(args) if missing else None
-    for number in tqdm(missing, unit='image'):
+    for number in tqdm(missing, unit='image', disable=None):
         dataset, index = indices[number]
         records.write(str(number), evaluate_image(predictor, dataset[index], args.prompts, args.seed))
     parts = [records.read(str(number)) for number in range(len(indices))]
     empty = [part['image'] for part in parts if not part['scores']]
     if empty:
-        print(f'{len(empty)} images without ground-truth object were left out: {", ".join(empty[:5])}')
+        print(f'left out, without ground-truth object: {counted(len(empty), "image")}, {", ".join(empty[:5])}')
     lines = summarize(parts, args.prompts)
     table = format_scores_table(lines, 'set, prompt')
     for name, text in (

@@ -28,6 +28,7 @@ from mmrefine.core.error_model import MaskErrorModel
 from mmrefine.core.rle import decode_segmentation
 from mmrefine.files.error_models import write_error_model
 from mmrefine.registry import DATASETS
+from mmrefine.utils import counted
 
 # Coarse masks are simulated in windows of this size, so that is where errors count.
 PIPELINE = [{'type': 'LoadRGBImage'}, {'type': 'LoadTrueMasks'}, {'type': 'ObjectWindow', 'max_side': 360}]
@@ -79,7 +80,8 @@ def decode(annotations: list[dict], sizes: dict) -> Iterator[np.ndarray]:
 
 
 def print_table(model: MaskErrorModel) -> None:
-    print(f'{len(model.masks)} masks; lengths relative to sqrt(area), areas to the area of the ground-truth mask')
+    masks = counted(len(model.masks), 'mask')
+    print(f'{masks}; lengths relative to sqrt(area), areas to the area of the ground-truth mask')
     print(f'contour   bias {model.bias:+.4f} (varies by {model.bias_spread:.4f} between masks)')
     print(f'          spread {model.spread:.4f} along a contour, correlated over {model.length:.3f}')
     print('parts     per mask   masks with any   median area   largest')
@@ -97,7 +99,7 @@ def pairs_of_coco(coarse_file: Path, gt_file: Path) -> Iterator[tuple[np.ndarray
     ids = [annotation_id for annotation_id in coarse if annotation_id in gt]
     if not ids:
         raise SystemExit(f'{coarse_file} and {gt_file} share no annotation id; the ids must match.')
-    print(f'{len(coarse) - len(ids)} coarse masks without ground truth left out')
+    print(f'{counted(len(coarse) - len(ids), "coarse mask")} without ground truth left out')
     yield from zip(decode([coarse[i] for i in ids], coarse_sizes), decode([gt[i] for i in ids], gt_sizes), strict=True)
 
 

@@ -24,6 +24,7 @@ from mmrefine.evaluation import evaluate_masks, summarize_refinement
 from mmrefine.files.clip_masks import ClipMasks
 from mmrefine.jobs.formats import open_clips
 from mmrefine.models.video import FlowPropagator, FramewiseVideoRefiner
+from mmrefine.utils import counted
 
 METRIC_NAMES = ('iou', 'boundary_iou')
 
@@ -105,7 +106,7 @@ class Measured:
 
 def print_lines(title: str, kinds: dict[str, Measured]) -> None:
     """A line for each kind of masks; harm is against the coarse ones."""
-    print(f'{title}, {len(kinds["coarse"].values["iou"])} frames')
+    print(f'{title}, {counted(len(kinds["coarse"].values["iou"]), "frame")}')
     for kind, made in kinds.items():
         summary = summarize_refinement(kinds['coarse'].values, made.values)
         values = (100 * summary[key] for key in ('refined/iou', 'refined/boundary_iou', 'harm_rate'))

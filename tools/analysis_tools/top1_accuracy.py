@@ -15,6 +15,7 @@ from mmengine.registry import init_default_scope
 from mmrefine.models.model_zoo import load_weights, pick_device
 from mmrefine.models.refiners import SAMRefinerPP
 from mmrefine.registry import DATASETS, MODELS
+from mmrefine.utils import counted
 
 
 def parse_args() -> argparse.Namespace:
@@ -52,7 +53,9 @@ def main() -> None:
     dataset = DATASETS.build(config.test_dataloader.dataset)
     count = min(len(dataset), args.max_images or len(dataset))
     before, masks = accuracy(refiner, dataset, count)
-    print(f'top-1 accuracy of {masks} masks on {count} images, as published: {100 * before:.1f} %')
+    print(
+        f'top-1 accuracy of {counted(masks, "mask")} on {counted(count, "image")}, as published: {100 * before:.1f} %'
+    )
     if args.checkpoint:
         load_weights(refiner, args.checkpoint)
         print(f'with {args.checkpoint}: {100 * accuracy(refiner, dataset, count)[0]:.1f} %')

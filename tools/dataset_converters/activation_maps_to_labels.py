@@ -67,7 +67,7 @@ def main() -> int:
         labels = labels.astype(np.uint8)
         with whole_file(args.out / name, 'wb') as file:
             MaskFile(str(path), labels, voc_palette()).save(file, labels)
-    print(f'{len(paths) - refused} of {len(paths)} files of activation maps can be read')
+    print(f'readable files of activation maps: {len(paths) - refused} of {len(paths)}')
     return 1 if refused else 0
 
 

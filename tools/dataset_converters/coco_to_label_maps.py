@@ -25,6 +25,7 @@ from mmrefine.core.rle import decode_segmentation
 from mmrefine.files.atomic import whole_file
 from mmrefine.files.coco_file import CocoImage, read_images
 from mmrefine.files.coco_tables import read_annotations, usable_records
+from mmrefine.utils import counted
 
 
 def parse_args() -> argparse.Namespace:
@@ -80,7 +81,7 @@ def main() -> int:
         of_image: dict[int, list[dict]] = {image_id: [] for image_id in images}
         for annotation in usable:
             of_image[annotation['image_id']].append(annotation)
-        for image_id, image in tqdm(images.items(), desc='label maps'):
+        for image_id, image in tqdm(images.items(), desc='label maps', disable=None):
             painted = Image.fromarray(label_map(of_image[image_id], labels, image.size_hw, problems))
             painted.putpalette(voc_palette())
             if not args.check:
@@ -94,7 +95,8 @@ def main() -> int:
         return 2
     for problem in unusable + problems:
         print(f'left out: {problem}', file=sys.stderr)
-    print(f'{len(usable) - len(problems)} objects of {len(ids)} categories on {len(images)} images')
+    objects = counted(len(usable) - len(problems), 'object')
+    print(f'{objects} of {counted(len(ids), "category", "categories")} on {counted(len(images), "image")}')
     return 1 if unusable or problems else 0
 
 

@@ -20,6 +20,7 @@ from mmengine.utils import track_iter_progress
 from mmrefine.core.regions import VOID
 from mmrefine.files.atomic import OutputError, whole_file
 from mmrefine.files.mask_files import MaskFile, read_mask_file
+from mmrefine.utils import counted
 
 
 def parse_args() -> argparse.Namespace:
@@ -86,7 +87,8 @@ def main() -> int:
     for problem in problems:
         print(f'left out: {problem}', file=sys.stderr)
     where = 'found' if args.check else f'in {args.out}'
-    print(f'first masks of {objects} objects in {len(names) - len(problems)} of {len(names)} clips {where}')
+    clips = f'{len(names) - len(problems)} of {counted(len(names), "clip")}'
+    print(f'first masks of {counted(objects, "object")} in {clips} {where}')
     return 1 if problems else 0
 
 

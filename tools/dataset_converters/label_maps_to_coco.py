@@ -23,6 +23,7 @@ from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
 from mmrefine.files.atomic import whole_file
+from mmrefine.utils import counted
 
 SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp'}
 
@@ -60,7 +61,9 @@ def check(args: argparse.Namespace) -> int:
     """List images without label map; returns 1 if there are any, 2 if there are no images."""
     wanted = image_paths(args)
     absent = [str(path) for path, name in wanted if not label_paths(args.labels, name, args.several)]
-    print(f'{len(wanted)} images in {args.images}, {len(absent)} of them without a label map in {args.labels}')
+    print(
+        f'{counted(len(wanted), "image")} in {args.images}, {len(absent)} of them without a label map in {args.labels}'
+    )
     for path in absent[:5]:
         print(path)
     return 2 if not wanted else 1 if absent else 0
@@ -97,7 +100,7 @@ def main() -> None:
         raise SystemExit(check(args))
     folder = args.out.with_suffix('')
     images, annotations = [], []
-    for path, name in tqdm(image_paths(args), desc=args.out.stem):
+    for path, name in tqdm(image_paths(args), desc=args.out.stem, disable=None):
         found = label_paths(args.labels, name, args.several)
         if not found:
             raise SystemExit(f'{path} has no label map {args.labels / name}.* (suffixes {sorted(SUFFIXES)}).')
@@ -135,7 +138,7 @@ def main() -> None:
     content = {'images': images, 'annotations': annotations, 'categories': [{'id': 1, 'name': 'region'}]}
     with whole_file(args.out) as file:
         json.dump(content, file)
-    print(f'{args.out}: {len(images)} images, {len(annotations)} regions')
+    print(f'{args.out}: {counted(len(images), "image")}, {counted(len(annotations), "region")}')
 
 
 if __name__ == '__main__':

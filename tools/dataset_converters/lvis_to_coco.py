@@ -15,6 +15,7 @@ from pathlib import Path
 from mmrefine.core.coco_lvis import COCO_SYNSETS, lvis_to_coco
 from mmrefine.files.atomic import OutputError, whole_file
 from mmrefine.files.coco_file import read_images
+from mmrefine.utils import counted
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,7 +41,8 @@ def main() -> int:
         return 2
     annotations, images, classes = (len(content[key]) for key in ('annotations', 'images', 'categories'))
     where = 'found' if args.check else f'in {args.out}'
-    print(f'{annotations} masks of {classes} of the {len(COCO_SYNSETS)} classes on {images} images {where}')
+    masks, on = counted(annotations, 'mask'), counted(images, 'image')
+    print(f'{masks} of {classes} of the {len(COCO_SYNSETS)} classes on {on} {where}')
     return 0
 
 

@@ -23,6 +23,7 @@ from mmrefine.core.pseudo_labels import PseudoLabelFilter
 from mmrefine.files.atomic import OutputError, whole_file
 from mmrefine.files.coco_tables import read_annotations, read_results
 from mmrefine.files.json_stream import read_json
+from mmrefine.utils import counted
 
 
 def parse_args() -> argparse.Namespace:
@@ -129,8 +130,9 @@ def main() -> None:
             raise SystemExit(f'error: {error}') from error
     num_ignored = sum(annotation['iscrowd'] for annotation in annotations)
     print(
-        f'{len(annotations) - num_ignored} labels and {num_ignored} ignored objects of {len(coarse)} predictions, in '
-        f'{len(images)} of {len(content["images"])} images: {args.out}'
+        f'{counted(len(annotations) - num_ignored, "label")} and {counted(num_ignored, "ignored object")} of '
+        f'{counted(len(coarse), "prediction")}, in {len(images)} of {counted(len(content["images"]), "image")}: '
+        f'{args.out}'
     )
 
 

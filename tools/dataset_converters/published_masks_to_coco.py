@@ -25,6 +25,7 @@ from mmengine.utils import track_iter_progress
 from mmrefine.core.rle import box_of, encode_rle
 from mmrefine.files.atomic import OutputError, whole_file
 from mmrefine.files.mask_layouts import LAYOUTS, MaskLayout, MaskTriple
+from mmrefine.utils import counted
 
 _NAMED = 20
 
@@ -47,7 +48,8 @@ def missing(triples: list[MaskTriple]) -> Iterator[str]:
         paths = [path for path in (getattr(triple, kind) for triple in triples) if not path.is_file()]
         if paths:
             names = ', '.join(map(str, paths[:3])) + (', …' if len(paths) > 3 else '')
-            yield f'{len(paths)} of {len(triples)} {"images" if kind == "image" else "coarse masks"} missing: {names}'
+            of_all = counted(len(triples), 'image' if kind == 'image' else 'coarse mask')
+            yield f'{len(paths)} of {of_all} missing: {names}'
 
 
 def pairs(layout: MaskLayout, triple: MaskTriple) -> list[tuple[int, np.ndarray, np.ndarray]]:
@@ -109,7 +111,7 @@ def main() -> int:
         print(sentence, file=sys.stderr)
     if args.check:
         print(
-            f'{args.layout}: {len(triples)} ground-truth masks in {args.root}'
+            f'{args.layout}: {counted(len(triples), "ground-truth mask")} in {args.root}'
             + ('' if absent else ', nothing is missing')
         )
         return 1 if absent else 0
@@ -128,7 +130,7 @@ def main() -> int:
     except OutputError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    print(f'{args.out}: {len(gt["annotations"])} masks of {len(gt["images"])} images')
+    print(f'{args.out}: {counted(len(gt["annotations"]), "mask")} of {counted(len(gt["images"]), "image")}')
     return 1 if problems else 0
 
 

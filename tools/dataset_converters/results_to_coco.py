@@ -22,6 +22,7 @@ from mmrefine.core.rle import decode_segmentation
 from mmrefine.evaluation import match_masks
 from mmrefine.files.atomic import whole_file
 from mmrefine.files.coco_tables import read_annotations, read_results, usable_records
+from mmrefine.utils import counted
 
 
 def parse_args() -> argparse.Namespace:
@@ -98,7 +99,7 @@ def main() -> int:
             if not args.check:
                 with whole_file(path) as file:
                     json.dump(content, file)
-            print(f'{len(records)} masks of {len(gt["images"])} images in {path}')
+            print(f'{counted(len(records), "mask")} of {counted(len(gt["images"]), "image")} in {path}')
     except (OSError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2

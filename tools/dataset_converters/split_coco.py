@@ -17,6 +17,7 @@ import numpy as np
 
 from mmrefine.files.atomic import whole_file
 from mmrefine.files.coco_tables import read_annotations
+from mmrefine.utils import counted
 
 
 def parse_args() -> argparse.Namespace:
@@ -63,12 +64,13 @@ def main() -> int:
         known = {image['id'] for image in content['images']}
         strays = sum(record.get('image_id') not in known for record in content['annotations'])
         if strays:
-            print(f'{strays} of {len(content["annotations"])} annotations belong to no image', file=sys.stderr)
+            print(f'annotations of no image: {strays} of {len(content["annotations"])}', file=sys.stderr)
         for name, part in parts.items():
             if not args.check:
                 with whole_file(args.out / f'{name}.json') as file:
                     json.dump(part, file)
-            print(f'{args.out / name}.json: {len(part["images"])} images, {len(part["annotations"])} annotations')
+            counts = counted(len(part['images']), 'image'), counted(len(part['annotations']), 'annotation')
+            print(f'{args.out / name}.json: {", ".join(counts)}')
     except (OSError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2

@@ -14,6 +14,7 @@ import torch
 
 from mmrefine.files.atomic import whole_file
 from mmrefine.models.model_zoo import read_weights
+from mmrefine.utils import counted
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,7 +32,7 @@ def main() -> None:
         weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
     with whole_file(args.out, 'wb') as file:
         torch.save({'state_dict': weights}, file)
-    print(f'{args.out}: {len(weights)} arrays, {args.out.stat().st_size / 1e6:.1f} MB')
+    print(f'{args.out}: {counted(len(weights), "array")}, {args.out.stat().st_size / 1e6:.1f} MB')
 
 
 if __name__ == '__main__':

@@ -18,7 +18,7 @@ from mmrefine.models.model_zoo import build_refiner, find_checkpoint, load_confi
 from mmrefine.models.refiners import BaseRefiner
 from mmrefine.registry import TRANSFORMS
 from mmrefine.structures import RefineResult
-from mmrefine.utils import require
+from mmrefine.utils import counted, require
 
 _FIELDS = ('coarse_masks', 'gt_masks', 'gt_seg_map')
 # Image decoders differ by one or two grey levels on average, different or flipped images by tens.
@@ -148,7 +148,7 @@ class RefineMasks(BaseTransform):
         self._num_accepted += int(result.accepted.sum())
         if self._num_masks >= self._next_report:
             print_log(
-                f'RefineMasks: {self._num_accepted} of {self._num_masks} masks were replaced, the others were kept.',
+                f'RefineMasks: replaced {self._num_accepted} of {counted(self._num_masks, "mask")}, kept the others.',
                 logger='current',
             )
             self._next_report = 2 * self._num_masks

@@ -25,6 +25,7 @@ from mmrefine.evaluation import RefineEvaluator
 from mmrefine.models.model_zoo import build_refiner
 from mmrefine.models.refiners import BaseRefiner
 from mmrefine.registry import HOOKS
+from mmrefine.utils import counted
 
 
 @HOOKS.register_module()
@@ -103,13 +104,13 @@ class RefineHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Check the options against the validation data, so that errors are raised before training."""
         if runner.val_loop is not None:
-            self._prepare(runner.val_loop)
+            self._prepare(runner, runner.val_loop)
 
     def before_val(self, runner: Runner) -> None:
-        self._prepare(runner.val_loop)
+        self._prepare(runner, runner.val_loop)
 
     def before_test(self, runner: Runner) -> None:
-        self._prepare(runner.test_loop)
+        self._prepare(runner, runner.test_loop)
 
     def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         self._wrap_model(runner)
@@ -123,8 +124,8 @@ class RefineHook(Hook):
     def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         self._report(runner, runner.test_loop)
 
-    def _prepare(self, loop: BaseLoop) -> None:
-        """Build what depends on the dataset and the evaluator of the loop."""
+    def _prepare(self, runner: Runner, loop: BaseLoop) -> None:
+        """Build what depends on the dataset and the evaluator of the loop, and on the visualizer."""
         metainfo = getattr(loop.dataloader.dataset, 'metainfo', None)
         names = metainfo.get('classes') if isinstance(metainfo, Mapping) else None
         self._refine = PredictionRefiner.from_options(
@@ -132,7 +133,8 @@ class RefineHook(Hook):
             names,
             **self.options,
             skipped=_unread_fields(loop.evaluator),
-            keep_coarse=isinstance(loop.evaluator, RefineEvaluator),
+            keep_coarse=isinstance(loop.evaluator, RefineEvaluator)
+            or getattr(runner.visualizer, 'draws_coarse', False),
         )
 
     def _wrap_model(self, runner: Runner) -> None:
@@ -150,7 +152,7 @@ class RefineHook(Hook):
         reasons = Counter(chain.from_iterable(decisions))
         num_masks, num_accepted = reasons.total(), reasons.pop('', 0)
         runner.logger.info(
-            f'RefineHook: {type(self.refiner).__name__} replaced {num_accepted} of {num_masks} masks. '
+            f'RefineHook: {type(self.refiner).__name__} replaced {num_accepted} of {counted(num_masks, "mask")}. '
             f'{summarize_kept(reasons, num_masks, in_python=True)}'
         )
 

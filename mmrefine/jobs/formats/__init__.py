@@ -78,7 +78,7 @@ def open_masks(
             raise ValueError(next(iter(source.images.ambiguous.values())))
         names = listed(task.image for task in source.tasks)
         raise ValueError(
-            f'none of the {len(source.tasks)} images named in {masks} is under {images}: looked for {names}. '
+            f'none of the images named in {masks} is under {images}: looked for {names}. '
             'Names must match, suffixes may differ.'
         )
     return source

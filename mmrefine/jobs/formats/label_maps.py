@@ -121,6 +121,7 @@ def _by_label(before: np.ndarray, after: np.ndarray, coarse: CoarseMasks, refine
         members = [index for index, name in enumerate(coarse.names) if name == label]
         areas_px = [np.count_nonzero(coarse.regions[index].crop) for index in members]
         kept = [refined[index].reason for index in members if not refined[index].accepted]
+        some = f' ({len(kept)} of {len(members)} regions)' if len(members) > 1 else ''
         yield MaskPair(
             name=label,
             category='',
@@ -128,7 +129,7 @@ def _by_label(before: np.ndarray, after: np.ndarray, coarse: CoarseMasks, refine
             refined=after == label,
             score=float(np.average([refined[index].score for index in members], weights=areas_px)),
             accepted=len(kept) < len(members),
-            reason=f'{kept[0]} ({len(kept)} of {len(members)} regions)' if kept else '',
+            reason=kept[0] + some if kept else '',
         )
 
 

@@ -202,7 +202,7 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
         """Insert empty masks again, and apply the gate."""
         coarse = coarse.copy()
         masks, proposals = coarse.copy(), coarse
-        scores, proposal_scores = np.zeros((2, len(coarse)), np.float32)
+        proposal_scores, coarse_scores = np.zeros((2, len(coarse)), np.float32)
         accepted = np.zeros(len(coarse), bool)
         reasons = np.full(len(coarse), 'coarse mask is empty', object)
         features: dict[str, np.ndarray] = {}
@@ -210,13 +210,14 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
             proposal = Proposal(*proposal)
             refusals = proposal.refusals or [''] * len(proposal.scores)
             seen = gate_features(coarse if keep.all() else coarse[keep], *proposal[:4])
-            coarse_scores = proposal.coarse_scores
-            if coarse_scores is None:
-                coarse_scores = np.nan_to_num(proposal.scores) * seen['agreement']
+            coarse_scores[keep] = (
+                np.nan_to_num(proposal.scores) * seen['agreement']
+                if proposal.coarse_scores is None
+                else proposal.coarse_scores
+            )
             reasons[keep] = self._gate_reasons(seen, refusals)
             accepted[keep] = reasons[keep] == ''
             proposal_scores[keep] = proposal.scores
-            scores[keep] = np.where(accepted[keep], proposal.scores, coarse_scores)
             if keep.all():
                 proposals = proposal.masks
             else:
@@ -228,7 +229,10 @@ class BaseRefiner(BaseModel, metaclass=ABCMeta):
             for name, values in seen.items():
                 features[name] = np.full(len(coarse), np.nan)
                 features[name][keep] = np.where(asked, values, np.nan)
-        return RefineResult(masks, scores, accepted, coarse, tuple(reasons), proposals, proposal_scores, features)
+        scores = np.where(accepted, proposal_scores, coarse_scores)
+        return RefineResult(
+            masks, scores, accepted, coarse, tuple(reasons), proposals, proposal_scores, features, coarse_scores
+        )
 
     def _gate_reasons(self, features: Mapping[str, np.ndarray], refusals: Sequence[str]) -> list[str]:
         """Reasons for keeping coarse masks, by the refiner or the gate; '' for accepted proposals."""

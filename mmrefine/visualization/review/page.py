@@ -62,14 +62,14 @@ class ReviewImage:
         name: name that is shown.
         proposals: digest of the proposals, for which decisions are valid.
         image: (H, W, 3) uint8 RGB.
-        masks: iterates over indices and masks.
+        masks: iterates over indices and masks; None for one that is not shown.
     """
 
     key: str
     name: str
     proposals: str
     image: np.ndarray
-    masks: Iterable[tuple[int, ReviewMask]]
+    masks: Iterable[tuple[int, ReviewMask | None]]
 
 
 class ReviewPage:
@@ -86,6 +86,7 @@ class ReviewPage:
         self._folder = folder
         self._images: list[dict] = []
         self._masks: list[dict] = []
+        self._num_left_out = 0
 
     def add(self, item: ReviewImage) -> dict[str, bytes]:
         """Add an image; returns its thumbnails by file name."""
@@ -104,6 +105,9 @@ class ReviewPage:
             }
         )
         for index, mask in item.masks:
+            if mask is None:
+                self._num_left_out += 1
+                continue
             box = _crop_box([mask.coarse, mask.proposed, mask.gt], size_hw)
             x1, y1, x2, y2 = box
             zoom = min(_CROP_SIDE / max(x2 - x1, y2 - y1), 4.0)
@@ -137,14 +141,14 @@ class ReviewPage:
             'score': _number(mask.score),
             'gain': _number(mask.gain),
             'area': area_px,
-            'change': round(changed_px / max(area_px, 1), 4),
-            'disagreement': round(changed_px / max(union_px, 1), 4),
+            'change': _number(changed_px / max(area_px, 1)),
+            'disagreement': _number(changed_px / max(union_px, 1)),
             'iou': None if mask.gt is None else [_iou(side, mask.gt) for side in (mask.coarse, mask.proposed)],
         }
 
     def html(self) -> str:
         """The page as HTML, which loads nothing but the thumbnails beside it."""
-        data = json.dumps({**self._head, 'images': self._images, 'masks': self._masks})
+        data = json.dumps({**self._head, 'images': self._images, 'masks': self._masks, 'leftOut': self._num_left_out})
         page = _part('template.html')
         for name, content in (
             ('STYLE', _part('review.css')),
@@ -164,11 +168,11 @@ def _part(name: str) -> str:
 
 
 def _number(value: float | None) -> float | None:
-    return round(float(value), 4) if value is not None and np.isfinite(value) else None
+    return round(float(value), 6) if value is not None and np.isfinite(value) else None
 
 
 def _iou(mask: np.ndarray | None, gt: np.ndarray) -> float | None:
-    return None if mask is None else round(float(binary_iou(mask, gt)), 4)
+    return None if mask is None else _number(binary_iou(mask, gt))
 
 
 def _jpeg(image: np.ndarray, scale: float) -> bytes:

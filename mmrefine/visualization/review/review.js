@@ -14,6 +14,8 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 const drawn = (name, attributes, ...children) => element(name, {svg: true, ...attributes}, ...children);
+const counted = count => `${count} ${count === 1 ? 'mask' : 'masks'}`;
+const bdi = name => element('bdi', {}, name); // names may be written from right to left
 const number = (value, digits) => value == null ? '–' : value.toFixed(digits);
 
 // ---- decisions: by mask, kept in the browser; those on other proposals than these are dropped ----
@@ -80,17 +82,17 @@ function arrange() {
   const active = Object.entries(filters).filter(([id]) => byId(id).value !== '');
   shown = data.masks.filter(mask => active.every(([id, keeps]) => keeps(mask, byId(id).value)));
   const key = byId('sort').value, sign = byId('rising').checked ? 1 : -1;
+  byId('rising').disabled = key === 'order';
   if (key !== 'order') shown.sort((a, b) => a[key] == null ? 1 : b[key] == null ? -1 : sign * (a[key] - b[key]));
   byId('gallery').replaceChildren(...shown.map(mask => mask.card));
-  byId('nothing').hidden = shown.length > 0;
   counts();
 }
 
 function counts() {
-  const accepted = shown.filter(isAccepted).length;
-  const word = count => count === 1 ? 'mask' : 'masks';
-  byId('counts').textContent = (shown.length === data.masks.length ? `${shown.length} ${word(shown.length)}` :
-    `${shown.length} of ${data.masks.length} masks`) + ` · ${accepted} accepted · ${shown.length - accepted} kept`;
+  const masks = byId('gallery').hidden ? data.masks : shown, accepted = masks.filter(isAccepted).length;
+  byId('counts').textContent = (masks.length === data.masks.length ? counted(masks.length) :
+    `${masks.length} of ${data.masks.length} masks`) + ` · ${accepted} accepted · ${masks.length - accepted} kept`;
+  byId('nothing').hidden = masks.length > 0;
   byId('decided').textContent = decisions.size;
   byId('undo').disabled = !history.length;
 }
@@ -111,7 +113,7 @@ function paths(mask, id) {
   if (mask.truth) {
     before.append(drawn('path', {class: 'error', d: mask.coarse + mask.truth}));
     after.append(drawn('path', {class: 'error', d: (mask.proposed || mask.coarse) + mask.truth}));
-    nodes.push(drawn('path', {class: 'truth-line', d: mask.truth}));
+    nodes.push(drawn('path', {class: 'truth-line under', d: mask.truth}), drawn('path', {class: 'truth-line', d: mask.truth}));
   }
   nodes.push(drawn('path', {class: 'final-line'}));
   return {nodes, before, after};
@@ -125,7 +127,7 @@ function fill(mask, id) {
   after.setAttribute('clip-path', `url(#r-${id})`);
   const picture = drawn('svg', {viewBox: `${x} ${y} ${width} ${height}`, 'aria-hidden': 'true'},
     drawn('image', {href: mask.file, x, y, width, height, preserveAspectRatio: 'none'}), halves, ...nodes);
-  const slider = element('input', {type: 'range', min: 0, max: 100, value: 50, step: 2,
+  const slider = element('input', {type: 'range', min: 0, max: 100, value: mask.possible ? 50 : 100, step: 2,
     'aria-label': `Before and after, ${label(mask)}: share that shows the coarse mask`});
   const divider = element('div', {class: 'divider'});
   const figure = element('figure', {}, picture, element('span', {class: 'tag before'}, 'coarse'),
@@ -165,7 +167,7 @@ function fill(mask, id) {
     return made;
   };
   mask.card.replaceChildren(figure, element('div', {class: 'about'},
-    element('h2', {}, data.images[mask.image].name, ' ', element('small', {}, `${mask.name} ${mask.category}`.trim())),
+    element('h2', {}, bdi(data.images[mask.image].name), ' ', element('small', {}, bdi(mask.name), ' ', bdi(mask.category))),
     element('div', {class: 'verdict'}),
     element('dl', {}, ...facts.map(([name, value]) => element('div', {}, element('dt', {}, name), element('dd', {}, value)))),
     element('div', {class: 'actions'}, button('accept', 'Accept', true), button('reject', 'Reject', false))));
@@ -220,8 +222,8 @@ function fillImages() {
       card.replaceChildren(
         element('figure', {}, drawn('svg', {viewBox: `0 0 ${image.width} ${image.height}`, role: 'img', 'aria-label': `All final masks of ${image.name}`},
           drawn('image', {href: image.file, width: image.width, height: image.height, preserveAspectRatio: 'none'}), ...outlines)),
-        element('div', {class: 'about'}, element('h2', {}, image.name, ' ',
-          element('small', {}, `${masksOf[place].length} ${masksOf[place].length === 1 ? 'mask' : 'masks'}, ${taken} accepted`))));
+        element('div', {class: 'about'}, element('h2', {}, bdi(image.name), ' ',
+          element('small', {}, `${counted(masksOf[place].length)}, ${taken} accepted`))));
     };
     near.observe(card);
     return card;
@@ -234,6 +236,7 @@ function view(name) {
   byId('gallery').hidden = name !== 'masks';
   byId('images').hidden = name !== 'images';
   for (const id of ['controls', 'filter', 'undo']) byId(id).hidden = name !== 'masks';
+  counts();
 }
 
 // ---- keys ----
@@ -272,6 +275,11 @@ document.addEventListener('keydown', event => {
 byId('title').textContent = document.title = data.title;
 const categories = [...new Set(data.masks.map(mask => mask.category))].sort();
 byId('category').append(...categories.map(name => element('option', {value: '=' + name}, name || 'without one')));
+if (!data.masks.length) byId('nothing').textContent = 'There is no mask to review.';
+if (data.leftOut) {
+  byId('left-out').textContent = `Not on this page: ${counted(data.leftOut)} that could not be used or are never refined, such as crowds; summary.json has the reasons.`;
+  byId('left-out').hidden = false;
+}
 document.body.classList.toggle('has-truth', data.masks.some(mask => mask.truth));
 for (const id of ['sort', 'verdict', 'category', 'size', 'rising']) byId(id).addEventListener('change', arrange);
 byId('search').addEventListener('input', arrange);
