@@ -129,7 +129,7 @@ function fill(mask, id) {
     drawn('image', {href: mask.file, x, y, width, height, preserveAspectRatio: 'none'}), halves, ...nodes);
   const slider = element('input', {type: 'range', min: 0, max: 100, value: mask.possible ? 50 : 100, step: 2,
     'aria-label': `Before and after, ${label(mask)}: share that shows the coarse mask`});
-  const divider = element('div', {class: 'divider'});
+  const divider = element('div', {class: 'divider', hidden: mask.possible ? null : ''});
   const figure = element('figure', {}, picture, element('span', {class: 'tag before'}, 'coarse'),
     element('span', {class: 'tag after'}, mask.possible ? 'proposed' : 'nothing proposed'), divider, slider);
   const slide = () => {
