@@ -137,8 +137,6 @@ def test_what_is_not_there_is_one_sentence_and_status_2(repo_root, tmp_path, mon
         ([str(config), '--source', 'pspnet'], 'data/big/pspnet/coarse.json'),
         ([str(config), '--source', 'unet'], 'has the sources'),
         ([str(config), '--gate', 'min_gain=much'], "got 'min_gain=much'"),
-        (['nowhere.py'], 'nowhere.py'),
-        ([str(repo_root / 'README.md')], 'py/yml/yaml/json'),
     ):
         with pytest.raises(SystemExit) as stop:
             main(arguments)
