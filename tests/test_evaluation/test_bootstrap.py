@@ -34,7 +34,7 @@ def test_masks_of_an_image_are_drawn_together():
     np.testing.assert_allclose(paired_bootstrap(copies, images=images), paired_bootstrap(gains))
     low, high = paired_bootstrap([0.0, 0.0, 0.0, 1.0], images=['a', 'a', 'a', 'b'])
     assert (low, high) == (0.0, 1.0)
-    with pytest.raises(ValueError, match='each of the 4 gains, got 1 names'):
+    with pytest.raises(ValueError, match='each of the 4 gains, got 1'):
         paired_bootstrap([0.1] * 4, images=['a'])
 
 
