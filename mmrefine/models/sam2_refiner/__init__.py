@@ -1,6 +1,6 @@
-"""SAM2Refiner: a frozen SAM 2 with three trained modules, for images and, on SAM 2's video predictor, for clips.
+"""SAM2Refiner: a frozen SAM 2 with three trained modules, for images and, with SAM 2's video predictor, for clips.
 
-What subclasses sam2's own classes is looked up when it is first used (PEP 562).
+Subclasses of classes of the package sam2 are imported on first use (PEP 562).
 """
 
 from __future__ import annotations

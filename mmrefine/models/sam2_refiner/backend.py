@@ -1,6 +1,6 @@
 """SAM2Refiner as a backend of SAMRefiner, for the refinement of coarse masks.
 
-Legend: N prompts (one per mask), P points each, S the side of the input.
+Legend: N prompts (one per mask), P points each, S input size.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from mmrefine.structures import ObjectPrompt
 
 @MODELS.register_module()
 class SAM2RefinerBackend(PromptBackend):
-    """One mask per prompt, with logits of the size of the input.
+    """Backend of SAMRefiner that returns one mask per prompt, with logits of the input size.
 
     Args:
-        model: a :class:`SAM2Refiner`, or its config; weights of a trained one are loaded by
-            :class:`~mmrefine.models.refiners.SAMRefiner` too.
+        model: a :class:`SAM2Refiner` or its config; trained weights are loaded together with those of
+            :class:`~mmrefine.models.refiners.SAMRefiner`.
     """
 
     segmenter = 'model'
@@ -66,7 +66,7 @@ class SAM2RefinerBackend(PromptBackend):
         for row in range(len(given[0])):
             arguments = {}
             if points is not None:
-                real = labels[row] >= 0  # a point that is none would still change SAM 2's answer
+                real = labels[row] >= 0  # padding points would still change the output of SAM 2
                 arguments |= {'points': features.frame.to_input(points[row][real]), 'labels': labels[row][real]}
             if boxes is not None:
                 arguments['box'] = features.frame.boxes_to_input(boxes[row : row + 1])[0]
@@ -77,7 +77,7 @@ class SAM2RefinerBackend(PromptBackend):
         return predictions.logits, predictions.iou[:, None]
 
     def _encoding(self) -> str:
-        """The base is left out of the model's state dict, and with it out of the digest of weights."""
+        """The base is not part of the model's state dict, and so not of the digest of weights."""
         return f'{weights_digest(self.model.base.state_dict())} {self.model.tile_scale}'
 
 

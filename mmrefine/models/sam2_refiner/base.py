@@ -1,6 +1,6 @@
-"""The frozen SAM 2 under SAM2Refiner: building it, its features, and its own answer to prompts.
+"""The frozen SAM 2 of SAM2Refiner: construction, features, and masks for prompts.
 
-Legend: B images or objects, K objects, P points each, d channels (``hidden_dim``), S the side of the input, e = S/16.
+Legend: B images or objects, K objects, P points each, d channels (``hidden_dim``), S input size, e = S/16.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _SMALL_MEMORY_DIM = 16
 
 @dataclass(frozen=True)
 class SAM2Features:
-    """What the frozen encoder, and the image itself, give to the heads.
+    """Inputs of the heads: features of the frozen encoder, and the image itself.
 
     Attributes:
         embedding: (B, d, e, e), the mask decoder's image embedding.
-        fine: (B, d/8, 4e, 4e) and (B, d/4, 2e, 2e), its high-resolution features.
-        stages: of the trunk, (B, C, 4e, 4e), (B, 2C, 2e, 2e) and (B, 4C, e, e).
+        fine: (B, d/8, 4e, 4e) and (B, d/4, 2e, 2e), the mask decoder's high-resolution features.
+        stages: stages of the trunk, (B, C, 4e, 4e), (B, 2C, 2e, 2e) and (B, 4C, e, e).
         image: (B, 3, S, S), normalized.
-        local: (B, d, 2e, 2e), features of the quadrants; None: not wanted.
+        local: (B, d, 2e, 2e), features of the quadrants; None: not computed.
     """
 
     embedding: Tensor
@@ -45,7 +45,7 @@ class SAM2Features:
     local: Tensor | None = None
 
     def maps_of(self, row: int) -> dict[str, Tensor]:
-        """All feature maps of one image by name, but for embedding and image, without a batch axis."""
+        """Feature maps of one image by name, except embedding and image, without a batch axis."""
         maps = {f'fine_{k}': level for k, level in enumerate(self.fine)}
         maps |= {f'stage_{k}': stage for k, stage in enumerate(self.stages)}
         if self.local is not None:
@@ -62,7 +62,7 @@ class SAM2Features:
         return cls(embedding, fine, stages, image, columns.get('local'))
 
     def take(self, index: Tensor) -> SAM2Features:
-        """Features of some of the images, repeated where an index is; ``index`` (K,) int64."""
+        """Features of the images with these indices, (K,) int64; an index may be repeated."""
         return replace(
             self,
             embedding=take_rows(self.embedding, index),
@@ -74,7 +74,7 @@ class SAM2Features:
 
 
 def take_rows(tensor: Tensor, index: Tensor) -> Tensor:
-    """``tensor[index]``, without a copy where that is all of it in its order."""
+    """``tensor[index]``, without a copy if that is the whole tensor in its order."""
     if len(index) == len(tensor) and torch.equal(index, torch.arange(len(index), device=index.device)):
         return tensor
     return tensor[index]
@@ -82,13 +82,13 @@ def take_rows(tensor: Tensor, index: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class CoarseMasks:
-    """SAM 2's own answer.
+    """Masks of SAM 2, before refinement.
 
     Attributes:
         logits: (B, 1, S/4, S/4), the mask that SAM 2 would return.
         iou: (B,), its predicted IoU.
         mask_index: (B,) int64, the mask token that it comes from.
-        state: what passed through the decoder.
+        state: tensors captured in the decoder.
     """
 
     logits: Tensor
@@ -104,15 +104,15 @@ def build_base(
     overrides: Sequence[str] = (),
     target: str | None = None,
 ) -> nn.Module:
-    """A frozen SAM 2 of the sam2 package, in evaluation mode, without its test-time swaps of unstable masks.
+    """Build a frozen SAM 2 of the package sam2, in evaluation mode and without test-time selection by stability.
 
     Args:
-        config: one of the package's own: 'sam2' or 'sam2.1' and the size, as 'sam2.1_hiera_l'.
-        checkpoint: path or address of the weights, see
+        config: name of a config of the package: 'sam2' or 'sam2.1' and the size, such as 'sam2.1_hiera_l'.
+        checkpoint: path or URL of the weights, see
             :func:`~mmrefine.models.backends.checkpoints.fetch_checkpoint`; None: random weights.
-        small: keyword arguments of :func:`small_overrides`: a model of one's own size.
-        overrides: further ones, in hydra's syntax.
-        target: dotted name of the class to build instead of ``SAM2Base``, such as a video predictor's.
+        small: keyword arguments of :func:`small_overrides`, for a model of another size.
+        overrides: further overrides, in hydra's syntax.
+        target: dotted name of the class to build instead of ``SAM2Base``, such as a video predictor.
 
     Raises:
         ValueError: the checkpoint is of another model, or the model does not pass :func:`check_base`.
@@ -139,16 +139,16 @@ def small_overrides(
     stages: Sequence[int] = (1, 1, 2, 1),
     hidden_dim: int = 32,
 ) -> list[str]:
-    """Overrides that make the package's 'sam2.1_hiera_t' a model of another size; all its other settings stay.
+    """Hydra overrides that change the size of the package's 'sam2.1_hiera_t' and none of its other settings.
 
     Args:
         image_size: S, a multiple of 64.
         embed_dim: channels of the encoder's first stage.
-        stages: blocks of its four stages.
+        stages: number of blocks of each of the four stages.
         hidden_dim: d, a multiple of 16.
 
     Raises:
-        ValueError: ``image_size`` or ``hidden_dim`` is not such a multiple.
+        ValueError: ``image_size`` or ``hidden_dim`` is not a multiple of these.
     """
     if image_size % INPUT_MULTIPLE:
         raise ValueError(f'image_size must be a multiple of {INPUT_MULTIPLE}, got {image_size}.')
@@ -184,34 +184,35 @@ def small_overrides(
 
 
 def check_base(base: nn.Module) -> None:
-    """Refuse a SAM 2 that SAM2Refiner cannot stand on.
+    """Check that SAM2Refiner supports a SAM 2 model.
 
     Raises:
-        ValueError: a compiled one, one without high-resolution features, one that swaps unstable masks, or one whose
-            input is not a multiple of 64.
+        ValueError: the model is compiled, has no high-resolution features, replaces unstable masks, or its input size
+            is not a multiple of 64.
     """
     if isinstance(base, require(_VIDEO, _INSTALL, 'SAM2Refiner').SAM2VideoPredictorVOS):
         raise ValueError(
-            'SAM2VideoPredictorVOS is compiled, which hides what SAM2Refiner needs; build it without vos_optimized.'
+            'SAM2VideoPredictorVOS is compiled, so that SAM2Refiner cannot read its features; build it without '
+            'vos_optimized.'
         )
     if not base.use_high_res_features_in_sam:
         raise ValueError('SAM2Refiner needs a SAM 2 with high-resolution features; set use_high_res_features_in_sam.')
     if base.sam_mask_decoder.dynamic_multimask_via_stability:
         raise ValueError(
-            'SAM2Refiner needs a SAM 2 that keeps its single mask; build it with apply_postprocessing=False.'
+            'SAM2Refiner needs a SAM 2 without dynamic multimask selection; build it with apply_postprocessing=False.'
         )
     if base.image_size % INPUT_MULTIPLE:
         raise ValueError(f'the input of SAM 2 must be a multiple of {INPUT_MULTIPLE} pixels, got {base.image_size}.')
 
 
 def stage_channels(base: nn.Module) -> tuple[int, ...]:
-    """Channels of the trunk's stages of stride 4, 8 and 16."""
+    """Number of channels of the trunk's stages of stride 4, 8 and 16."""
     return tuple(base.image_encoder.trunk.channel_list[::-1][:3])
 
 
 @contextmanager
 def captured_stages(base: nn.Module) -> Iterator[list[tuple[Tensor, ...]]]:
-    """Append the trunk's stages of stride 4, 8 and 16 to the list for every image encoding inside of the context."""
+    """Context that appends the trunk's stages of stride 4, 8 and 16 to a list at every encoding."""
     stages: list[tuple[Tensor, ...]] = []
     handle = base.image_encoder.trunk.register_forward_hook(
         lambda module, arguments, outputs: stages.append(tuple(outputs[:3]))
@@ -224,19 +225,19 @@ def captured_stages(base: nn.Module) -> Iterator[list[tuple[Tensor, ...]]]:
 
 @torch.no_grad()
 def local_features(base: nn.Module, images: Tensor, tile_scale: float = 1.0, tile_chunk: int = 4) -> Tensor:
-    """Features of every image's quadrants, each enlarged to the size of the input, put together again.
+    """Features of the four quadrants of each image, each enlarged to the input size, assembled to one map.
 
     Args:
         images: (B, 3, S, S), normalized.
-        tile_scale: 1; or 0.5, quadrants keep their pixels, which is four times as cheap and half as fine.
-        tile_chunk: quadrants encoded together, at most: fewer where a GPU has no memory for as many. It changes the
-            memory and nothing else.
+        tile_scale: 1; or 0.5: quadrants are not enlarged, which takes a quarter of the time at half the resolution.
+        tile_chunk: maximum number of quadrants encoded together, fewer if a GPU runs out of memory. It does not change
+            the result.
 
     Returns:
         (B, d, 2e, 2e), at ``tile_scale`` 0.5 (B, d, e, e).
 
     Raises:
-        ValueError: quadrants whose features cannot be pooled by 8.
+        ValueError: features of the quadrants cannot be pooled by 8.
     """
     side = int(images.shape[-1] * tile_scale)
     if tile_scale not in (0.5, 1.0) or side % INPUT_MULTIPLE:
@@ -263,13 +264,13 @@ def _encode_tiles(base: nn.Module, tiles: Tensor, side: int) -> Tensor:
 def encode_images(base: nn.Module, images: Tensor, tile_scale: float = 1.0, tile_chunk: int = 4) -> SAM2Features:
     """Frozen features of (B, 3, S, S) normalized images.
 
-    The images are encoded apart from their quadrants, so that their features are those of the plain SAM 2.
+    Images and quadrants are encoded separately, so that features of the images are those of SAM 2.
 
     Args:
-        tile_scale, tile_chunk: see :func:`local_features`; ``tile_scale`` 0 leaves local features out.
+        tile_scale, tile_chunk: see :func:`local_features`; ``tile_scale`` 0 skips local features.
 
     Raises:
-        ValueError: another size than S.
+        ValueError: the size of the images is not S.
     """
     side = base.image_size
     if tuple(images.shape[1:]) != (3, side, side):
@@ -294,16 +295,16 @@ def prompt_masks(
     mask_inputs: Tensor | None = None,
     multimask_output: bool = False,
 ) -> CoarseMasks:
-    """SAM 2's answer to B prompts with equally many points, one per image; gradients reach the embedding.
+    """Masks of SAM 2 for B prompts with equal numbers of points, one per image; gradients reach the embedding.
 
-    As on images with the package, the object score plays no part.
+    The object score is not used, as by the package's image predictor.
 
     Args:
         embedding, fine: see :class:`SAM2Features`.
         coords: (B, P, 2), (x, y) pixels of the input.
-        labels: (B, P) int32, 1 positive, 0 negative, 2 and 3 corners of a box, -1 no point.
+        labels: (B, P) int32, 1 positive, 0 negative, 2 and 3 corners of a box, -1 padding.
         mask_inputs: (B, 1, S/4, S/4) logits.
-        multimask_output: choose among three masks by predicted IoU.
+        multimask_output: select the mask with the highest predicted IoU from three.
     """
     with torch.no_grad():
         sparse, dense = base.sam_prompt_encoder(points=(coords, labels), boxes=None, masks=mask_inputs)

@@ -1,4 +1,4 @@
-"""From a config of SAM2Refiner to its video predictor."""
+"""Builds the video predictor of a SAM2Refiner config."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def build_video_predictor(
     tile_scale: float | None = None,
     **options: Any,
 ) -> SAM2RefinerVideoPredictor:
-    """Build a SAM2Refiner whose SAM 2 takes videos, and load its weights.
+    """Build the video predictor of a SAM2Refiner and load its weights.
 
     Args:
         model: config of a :class:`~mmrefine.models.sam2_refiner.SAM2Refiner`; its ``base`` names the weights of SAM 2.
         checkpoint: weights of the trained part; None: the config's ``load_from``, if any.
-        device: such as ``'cpu'`` or ``'cuda:1'``; None: a GPU where there is one.
-        refine: False leaves the trained part out: SAM 2.
-        tile_scale: instead of the config's; 0.5 encodes the quadrants at half size, 0 skips them.
-        options: of :class:`SAM2RefinerVideoPredictor`, such as ``prompt_reuse='pr_gated'``.
+        device: such as ``'cpu'`` or ``'cuda:1'``; None: a GPU if there is one.
+        refine: False builds SAM 2 without the trained part.
+        tile_scale: overrides that of the config; 0.5 encodes the quadrants at half size, 0 skips them.
+        options: options of :class:`SAM2RefinerVideoPredictor`, such as ``prompt_reuse='pr_gated'``.
 
     Raises:
-        FileNotFoundError: no such config or checkpoint.
-        ValueError: another model, weights of another model, wrong options.
+        FileNotFoundError: the config or the checkpoint does not exist.
+        ValueError: the config is not of a SAM2Refiner, the weights are of another model, or options are wrong.
 
     Example:
         >>> from mmrefine.utils import find_config

@@ -1,4 +1,4 @@
-"""Frozen features of SAM2Refiner on disk, for training that sees the same images again and again."""
+"""Disk cache of SAM2Refiner's frozen features, for training that repeats the same images."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from mmrefine.models.state_dicts import weights_digest
 
 
 class CachedEncoder:
-    """:func:`~mmrefine.models.sam2_refiner.encode_images` through a :class:`~mmrefine.models.backends.FeatureCache`.
+    """:func:`~mmrefine.models.sam2_refiner.encode_images` with a :class:`~mmrefine.models.backends.FeatureCache`.
 
-    An entry belongs to one normalized image, the base's weights and the scale of its quadrants. Features go through
-    half precision, whether they were there or not.
+    The key of an entry are the normalized image, the weights of the base and ``tile_scale``. Features are rounded to
+    half precision whether or not they come from the cache, so that results do not depend on it.
 
     Args:
         base: the frozen SAM 2.
@@ -31,7 +31,7 @@ class CachedEncoder:
         self.encoder = _ImageEncoder(base)
 
     def __call__(self, images: Tensor, tile_scale: float = 1.0, tile_chunk: int = 4) -> SAM2Features:
-        """Features of (B, 3, S, S) normalized images, one after the other."""
+        """Features of (B, 3, S, S) normalized images, which are encoded one by one."""
         self.encoder.tile_scale, self.encoder.tile_chunk = tile_scale, tile_chunk
         arrays = images.permute(0, 2, 3, 1).float().cpu().numpy()
         found = [self.cache.encode(self.encoder, array) for array in arrays]
@@ -40,7 +40,7 @@ class CachedEncoder:
 
 
 class _ImageEncoder:
-    """Backend for the cache, of one normalized image (S, S, 3)."""
+    """Backend that encodes one normalized image (S, S, 3) for the cache."""
 
     def __init__(self, base: nn.Module):
         self.base = base

@@ -1,6 +1,6 @@
 """The trained part of SAM2Refiner: its three modules around a frozen SAM 2.
 
-Legend: B objects, d channels, e the side of the embedding, S = 16 e the side of the input, n output tokens.
+Legend: B objects, d channels, e embedding size, S = 16 e input size, n output tokens.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ _DEFAULTS: Mapping[str, Any] = MappingProxyType({})
 
 
 class RefinedLogits(NamedTuple):
-    """Logits (B, 1, S, S), and those of Mask Refinement's blocks (sides S/16, S/8, S/4; none without it)."""
+    """Logits (B, 1, S, S), and those of Mask Refinement's blocks (sizes S/16, S/8, S/4; none without the module)."""
 
     logits: Tensor
     aux: tuple[Tensor, ...]
 
 
 class SAM2RefinerCore(nn.Module):
-    """Localization Augment, Prompt Retargeting and Mask Refinement, each of which can be left out.
+    """Localization Augment, Prompt Retargeting and Mask Refinement; each of them is optional.
 
     Args:
         embed_dims: d, SAM 2's ``hidden_dim``.
         stage_channels: channels of the encoder's stages of stride 4, 8 and 16.
         la, pr, mr: keyword arguments of :class:`LocalizationAugment`, :class:`PromptRetargeting` and
-            :class:`MaskRefinement`; None leaves the module out.
-        init: 'paper', untrained outputs are noise; 'identity', they are SAM 2's own, upsampled. The latter adds to the
-            paper a scalar gate in Prompt Retargeting and SAM 2's logits to the answer of Mask Refinement.
+            :class:`MaskRefinement`; None omits the module.
+        init: 'paper': untrained outputs are noise; 'identity': they are the upsampled masks of SAM 2, by a scalar gate
+            in Prompt Retargeting and the logits of SAM 2 added to those of Mask Refinement, unlike in the paper.
 
     Raises:
-        ValueError: an unknown ``init``, or a ``d`` that SAM 2's decoder cannot have.
+        ValueError: ``init`` is unknown, or the heads of SAM 2's decoder do not divide d.
     """
 
     def __init__(
@@ -73,9 +73,9 @@ class SAM2RefinerCore(nn.Module):
         """Object embedding (B, d, e, e) and output tokens (B, n, d) after Prompt Retargeting.
 
         Args:
-            state: what left SAM 2's decoder.
+            state: tensors captured in SAM 2's decoder.
             coords: (B, P, 2) clicks, (x, y) pixels of the input; P may be 0.
-            labels: (B, P), 1 positive, 0 negative; others draw no disc.
+            labels: (B, P), 1 positive, 0 negative; other points are not drawn into the map of clicks.
             coarse: (B, 1, S/4, S/4), logits of SAM 2's mask.
         """
         if self.pr is None:
@@ -94,12 +94,12 @@ class SAM2RefinerCore(nn.Module):
         image: Tensor,
         decoder: nn.Module,
     ) -> RefinedLogits:
-        """Full-size logits of what :meth:`retarget` gave.
+        """Full-size logits from the output of :meth:`retarget`.
 
         Args:
             embedding, tokens: see :meth:`retarget`.
             coarse: (B, 1, S/4, S/4), logits of SAM 2's mask.
-            mask_index: (B,), which mask token it came from; used without Mask Refinement only.
+            mask_index: (B,), index of its mask token; used only without Mask Refinement.
             stages: see :class:`MaskRefinement`.
             fine: see :func:`masks_of_embedding`.
             image: (B, 3, S, S), normalized.
@@ -124,11 +124,11 @@ class SAM2RefinerCore(nn.Module):
         image: Tensor,
         decoder: nn.Module,
     ) -> RefinedLogits:
-        """:meth:`retarget` and :meth:`predict` for objects with equally many points."""
+        """:meth:`retarget` and :meth:`predict` for objects with equal numbers of points."""
         embedding, tokens = self.retarget(state, coords, labels, coarse)
         return self.predict(embedding, tokens, coarse, mask_index, stages, fine, image, decoder)
 
 
 def upsample(logits: Tensor, image: Tensor) -> Tensor:
-    """Logits at the size of the image, in float32, as SAM 2 does it."""
+    """Logits upsampled to the size of the image, in float32, as in SAM 2."""
     return F.interpolate(logits.float(), image.shape[-2:], mode='bilinear', align_corners=False)

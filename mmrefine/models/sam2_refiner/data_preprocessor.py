@@ -11,9 +11,9 @@ from mmrefine.registry import MODELS
 
 @MODELS.register_module()
 class SAM2DataPreprocessor(BaseDataPreprocessor):
-    """(3, S, S) uint8 RGB tensors as one (B, 3, S, S) float32, over 255 and with ImageNet's mean and deviation.
+    """Stacks (3, S, S) uint8 RGB tensors to (B, 3, S, S) float32, normalized by ImageNet's mean and deviation.
 
-    Nothing is padded: images come from the pipeline in the size of the model.
+    Images are not padded: the pipeline resizes them to the input size of the model.
     """
 
     def __init__(self):
@@ -24,11 +24,11 @@ class SAM2DataPreprocessor(BaseDataPreprocessor):
     def forward(self, data: dict, training: bool = False) -> dict:
         """
         Args:
-            data: ``inputs``, a list or a batch, and ``data_samples``.
+            data: ``inputs``, a list of images or a batch, and ``data_samples``.
 
         Raises:
-            ValueError: images of different sizes.
-            TypeError: images that are not uint8.
+            ValueError: the images have different sizes.
+            TypeError: the images are not uint8.
         """
         data = self.cast_data(data)
         images = list(data['inputs'])
@@ -42,5 +42,5 @@ class SAM2DataPreprocessor(BaseDataPreprocessor):
         return {**data, 'inputs': self.normalize(torch.stack(images).float())}
 
     def normalize(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Normalise (..., 3, S, S) float in 0..255."""
+        """Normalize (..., 3, S, S) float in 0..255."""
         return (pixels / 255 - self.mean) / self.std

@@ -1,6 +1,6 @@
-"""Capture of tensors in SAM 2's mask decoder, and its last step alone, without a fork of the package.
+"""Captures tensors in SAM 2's mask decoder and runs its last step, without a fork of the package.
 
-Legend: B objects, d channels, e the side of the embedding, n output tokens, P sparse prompt tokens.
+Legend: B objects, d channels, e embedding size, n output tokens, P sparse prompt tokens.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from mmrefine.models.sam2_refiner.layers import tokens_to_grid
 
 @dataclass(frozen=True)
 class DecoderState:
-    """Tensors around the two-way transformer of one call of the mask decoder.
+    """Inputs and outputs of the two-way transformer in one call of the mask decoder.
 
     Attributes:
-        embedding: (B, d, e, e), the object embedding that leaves it.
-        positions: (B, d, e, e), of the embedding's cells.
-        output_tokens: (B, n, d), after it: the object score's (if the model has one), the IoU's, the masks'.
-        initial_tokens: (B, n, d), the same before it.
+        embedding: (B, d, e, e), the object embedding after the transformer.
+        positions: (B, d, e, e), positional encoding of the embedding.
+        output_tokens: (B, n, d), after the transformer: tokens of the object score (if any), the IoU and the masks.
+        initial_tokens: (B, n, d), the same before the transformer.
         sparse: (B, P, d), the prompt encoder's tokens of points and box corners.
     """
 
@@ -36,7 +36,7 @@ class DecoderState:
 
 @contextmanager
 def captured_decoder(decoder: nn.Module) -> Iterator[list[DecoderState]]:
-    """Append a :class:`DecoderState` to the list for every call of the decoder inside of the context.
+    """Context that appends a :class:`DecoderState` to a list at every call of the decoder.
 
     Args:
         decoder: ``sam_mask_decoder`` of a SAM 2.
@@ -72,13 +72,13 @@ def first_mask_token(decoder: nn.Module) -> int:
 def masks_of_embedding(
     decoder: nn.Module, embedding: Tensor, tokens: Tensor, mask_index: Tensor, fine: Sequence[Tensor]
 ) -> Tensor:
-    """The decoder's last step on another embedding and other tokens.
+    """Run the decoder's last step on another embedding and other tokens.
 
     Args:
         decoder: ``sam_mask_decoder`` of a SAM 2 with high-resolution features.
         embedding: (B, d, e, e).
         tokens: (B, n, d) output tokens.
-        mask_index: (B,), which of the mask tokens.
+        mask_index: (B,), indices of mask tokens.
         fine: the encoder's projected features, (B, d/8, 4e, 4e) and (B, d/4, 2e, 2e).
 
     Returns:

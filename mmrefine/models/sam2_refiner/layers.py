@@ -11,7 +11,7 @@ from mmrefine.utils import require
 
 
 class LayerNorm2d(nn.LayerNorm):
-    """Normalises the channels of every cell of (B, C, h, w); independent of what else is in the batch."""
+    """Layer normalization over the channels of (B, C, h, w), at every position."""
 
     def __init__(self, channels: int):
         super().__init__(channels, eps=1e-6)

@@ -1,6 +1,6 @@
-"""Localization Augment of SAM2Refiner: the image embedding looks at the image's quadrants, seen twice as large.
+"""Localization Augment of SAM2Refiner: the image embedding attends to enlarged quadrants of the image.
 
-Legend: B images, d channels, e the side of the image embedding.
+Legend: B images, d channels, e embedding size.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from mmrefine.models.sam2_refiner.layers import grid_to_tokens, sam2_transformer
 class LocalizationAugment(nn.Module):
     """Cross-attention from the embedding to local features pooled over several receptive fields (eqs. 1 and 2).
 
-    The paper's equation has no residual; here the attention is added to the embedding, with an output projection of
-    zeros at first, so that an untrained module changes nothing. Positions are added to queries and keys only.
+    The paper's equation has no residual; here the attention is added to the embedding, with a zero-initialized output
+    projection, so that an untrained module changes nothing. Positions are added to queries and keys only.
 
     Args:
         embed_dims: d.
-        num_heads: of the attention; divides d.
+        num_heads: number of attention heads; divides d.
         pools: receptive fields, as kernel and stride of average pooling of the local features.
     """
 
@@ -46,7 +46,7 @@ class LocalizationAugment(nn.Module):
             (B, d, e, e).
 
         Raises:
-            ValueError: l is not such a multiple.
+            ValueError: l is not a multiple of them.
         """
         height, width = embedding.shape[-2:]
         if any(side % pool for side in local.shape[-2:] for pool in self.pools):
@@ -63,5 +63,5 @@ class LocalizationAugment(nn.Module):
 
 
 def _positions(grid: Tensor) -> Tensor:
-    """(1, hw, d) positions of a grid's cells."""
+    """(1, hw, d) positional encoding of a grid."""
     return grid_to_tokens(centred_sine_positions(*grid.shape[-2:], grid.shape[1], device=grid.device))

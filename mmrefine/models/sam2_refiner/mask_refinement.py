@@ -1,6 +1,6 @@
-"""Mask Refinement of SAM2Refiner: from the object embedding back to full resolution along the encoder's stages.
+"""Mask Refinement of SAM2Refiner: upsamples the object embedding to full resolution with the encoder's stages.
 
-Legend: B objects, d channels, C those of the encoder's first stage, S the side of the input.
+Legend: B objects, d channels, C channels of the encoder's first stage, S input size.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from mmrefine.models.sam2_refiner.layers import LayerNorm2d
 
 
 class MaskRefinement(nn.Module):
-    """Three blocks that take in the encoder's stages, two transposed convolutions, and a stem on the image itself.
+    """Three blocks that fuse the encoder's stages, two transposed convolutions, and a stem on the image.
 
     Args:
         embed_dims: d.
         stage_channels: channels of the encoder's stages of stride 4, 8 and 16.
-        zero_init: the last convolution starts with zeros.
+        zero_init: initialize the last convolution with zeros.
     """
 
     def __init__(self, embed_dims: int, stage_channels: Sequence[int], zero_init: bool = False):
@@ -55,11 +55,11 @@ class MaskRefinement(nn.Module):
         """
         Args:
             embedding: (B, d, S/16, S/16).
-            stages: of the encoder, (B, C, S/4, S/4), (B, 2C, S/8, S/8) and (B, 4C, S/16, S/16).
+            stages: stages of the encoder, (B, C, S/4, S/4), (B, 2C, S/8, S/8) and (B, 4C, S/16, S/16).
             image: (B, 3, S, S), normalized.
 
         Returns:
-            logits (B, 1, S, S), and those of the blocks: sides S/16, S/8 and S/4.
+            logits (B, 1, S, S), and those of the blocks, of sizes S/16, S/8 and S/4.
         """
         x, aux = embedding, []
         for block, head, stage in zip(self.blocks, self.aux_heads, reversed(stages), strict=True):

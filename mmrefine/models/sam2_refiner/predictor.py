@@ -1,6 +1,6 @@
-"""Interactive use of SAM2Refiner on one image: encode once, then click as often as one likes.
+"""Image predictor of SAM2Refiner: encodes an image once, then predicts masks for any number of prompts.
 
-Legend: K objects, P points each, H and W the size of the image in pixels, m the side of mask prompts.
+Legend: K objects, P points each, H and W size of the image in pixels, m size of mask prompts.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from mmrefine.registry import MODELS
 from mmrefine.structures import ObjectPrompt
 from mmrefine.utils import find_config
 
-_MAX_LOGIT = 32.0  # of masks that come back as prompts, as in the package
-_OBJECT_CHUNK = 4  # objects refined together, which bounds the memory
+_MAX_LOGIT = 32.0  # limit of returned logits, which may be used as mask prompts; as in the package
+_OBJECT_CHUNK = 4  # number of objects refined together, to limit memory
 _PRECISIONS = ('float32', 'bfloat16', 'float16')
 
 
@@ -35,8 +35,8 @@ class PredictedMasks:
 
     Attributes:
         masks: (K, H, W) bool; float32 logits with ``return_logits``.
-        iou: (K,) float32 in [0, 1], SAM 2's estimate of its own mask's quality.
-        low_res_logits: (K, 1, m, m) float32, SAM 2's own mask: the mask prompt of a next round.
+        iou: (K,) float32 in [0, 1], IoU of its own mask as predicted by SAM 2.
+        low_res_logits: (K, 1, m, m) float32, the mask of SAM 2, which may be the next mask prompt.
     """
 
     masks: np.ndarray
@@ -45,14 +45,14 @@ class PredictedMasks:
 
 
 class SAM2RefinerPredictor:
-    """A model and the features of the image that it was last shown.
+    """Image predictor with the interface of SAM 2's.
 
     Args:
-        model: in whatever mode; it is put into evaluation mode.
-        precision: 'float32'; or 'bfloat16' or 'float16' autocast, the last not on a CPU.
+        model: the model; it is switched to evaluation mode.
+        precision: 'float32'; or 'bfloat16' or 'float16' for autocast, the latter only on GPUs.
 
     Raises:
-        ValueError: an unknown precision, or 'float16' on a CPU.
+        ValueError: the precision is unknown, or 'float16' on a CPU.
     """
 
     def __init__(self, model: SAM2Refiner, precision: str = 'float32'):
@@ -69,23 +69,23 @@ class SAM2RefinerPredictor:
     def from_config(
         cls, config: str | os.PathLike, checkpoint: str | os.PathLike, device: str | None = None, **kwargs: Any
     ) -> SAM2RefinerPredictor:
-        """A predictor of a trained model.
+        """Build the predictor of a trained model.
 
         Args:
-            config: a file, or a name under ``configs/``, whose ``model`` is a :class:`SAM2Refiner`.
-            checkpoint: of its training, or exported.
-            device: default: a GPU where there is one, else the CPU.
-            kwargs: of the class.
+            config: path of a config, or its name under ``configs/``, whose ``model`` is a :class:`SAM2Refiner`.
+            checkpoint: a checkpoint of its training, or exported weights.
+            device: default: a GPU if there is one, else the CPU.
+            kwargs: keyword arguments of the class.
 
         Raises:
-            FileNotFoundError, ValueError: no such file, or one of another model.
+            FileNotFoundError, ValueError: a file does not exist, or belongs to another model.
         """
         model = MODELS.build(Config.fromfile(find_config(config)).model)
         model.load_state_dict(read_weights(checkpoint))
         return cls(model.to(pick_device(device)), **kwargs)
 
     def reset_image(self) -> None:
-        """Forget the image."""
+        """Discard the image and its features."""
         self._plain: SAM2Features | None = None
         self._features: SAM2Features | None = None
         self._size_hw: tuple[int, int] | None = None
@@ -95,7 +95,7 @@ class SAM2RefinerPredictor:
         """Encode an image, (H, W, 3) uint8 RGB, and its quadrants.
 
         Raises:
-            TypeError, ValueError: it is something else.
+            TypeError, ValueError: it is not such an array.
         """
         pixels = to_input(self.model, check_image(image))
         self.reset_image()
@@ -114,20 +114,20 @@ class SAM2RefinerPredictor:
         return_logits: bool = False,
         refine: bool = True,
     ) -> PredictedMasks:
-        """Masks of one object, or of K objects with equally many points where the arguments have one more axis.
+        """Masks of one object, or of K objects with equal numbers of points if the arguments have one more axis.
 
         Args:
             point_coords: (P, 2) or (K, P, 2), (x, y) pixels of the image.
             point_labels: (P,) or (K, P), 1 for the object, 0 for the background.
             box: (4,) or (K, 4), (x1, y1, x2, y2) pixels of the image.
             mask_input: (1, m, m) or (K, 1, m, m) logits.
-            multimask_output: SAM 2 returns the best of three masks, which suits a single click.
-            return_logits: logits instead of masks.
-            refine: False gives the masks of SAM 2 itself.
+            multimask_output: SAM 2 selects the best of three masks, useful for a single click.
+            return_logits: return logits instead of masks.
+            refine: False returns the masks of SAM 2.
 
         Raises:
             RuntimeError: no image was set.
-            ValueError: no prompt, or one that :meth:`predict_objects` refuses.
+            ValueError: there is no prompt, or :meth:`predict_objects` refuses it.
         """
         given = {
             'points': (point_coords, 2),
@@ -159,7 +159,7 @@ class SAM2RefinerPredictor:
 
         Raises:
             RuntimeError: no image was set.
-            ValueError: points or boxes outside of the image, or a mask prompt of the wrong size.
+            ValueError: points or boxes lie outside the image, or a mask prompt has the wrong size.
         """
         if self._features is None:
             raise RuntimeError('no image is set; call set_image first.')
@@ -192,7 +192,7 @@ class SAM2RefinerPredictor:
 
 
 def to_input(model: SAM2Refiner, image: np.ndarray) -> Tensor:
-    """(H, W, 3) uint8 RGB as the model's input (1, 3, S, S), stretched as SAM 2 does it."""
+    """(H, W, 3) uint8 RGB as the model's input (1, 3, S, S), resized without its aspect ratio, as in SAM 2."""
     device = next(model.parameters()).device
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].to(device).float()
     pixels = F.interpolate(pixels, (model.input_size,) * 2, mode='bilinear', antialias=True)

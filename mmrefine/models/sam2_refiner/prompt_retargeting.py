@@ -1,6 +1,6 @@
-"""Prompt Retargeting of SAM2Refiner: after SAM 2's decoder, the prompts are brought to the object embedding once more.
+"""Prompt Retargeting of SAM2Refiner: fuses the prompts with the object embedding again, after SAM 2's decoder.
 
-Legend: B objects, d channels, e the side of the embedding, n output tokens, P sparse prompt tokens.
+Legend: B objects, d channels, e embedding size, n output tokens, P sparse prompt tokens.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _PROMPT_CHANNELS = (16, 64)
 
 
 class ReceptiveFieldBlock(nn.Module):
-    """Three branches of a 1xk and a kx1 convolution, k = 3, 5, 7, joined, plus a shortcut; (B, d, e, e) -> the same.
+    """Three branches of 1xk and kx1 convolutions, k = 3, 5, 7, concatenated, with a shortcut; keeps (B, d, e, e).
 
-    Norms are over channels, not over the batch, so that no result depends on what else is in the batch.
+    Layer normalization makes the result independent of the rest of the batch.
     """
 
     def __init__(self, embed_dims: int):
@@ -44,12 +44,13 @@ class ReceptiveFieldBlock(nn.Module):
 
 
 class PromptRetargeting(nn.Module):
-    """Clicks and the coarse mask as a dense map on the embedding, then one more two-way block of SAM 2's decoder.
+    """Adds clicks and the coarse mask to the embedding as a dense map, then runs one two-way block of SAM 2's decoder.
 
     Args:
         embed_dims: d.
-        num_heads, mlp_dims: of the block.
-        gated: start as identity: outputs are inputs plus a scalar, 0 at first, times the change. Not in the paper.
+        num_heads, mlp_dims: number of heads and MLP width of the block.
+        gated: scale the residual by a learned scalar, initially 0, so that the module starts as the identity. Not in
+            the paper.
     """
 
     def __init__(self, embed_dims: int, num_heads: int = 8, mlp_dims: int = 2048, gated: bool = False):
@@ -71,8 +72,9 @@ class PromptRetargeting(nn.Module):
     def forward(self, state: DecoderState, prompt_map: Tensor) -> tuple[Tensor, Tensor]:
         """
         Args:
-            state: what left SAM 2's decoder.
-            prompt_map: (B, 3, 4e, 4e): discs of positive clicks, of negative ones, probabilities of the coarse mask.
+            state: tensors captured in SAM 2's decoder.
+            prompt_map: (B, 3, 4e, 4e): discs of positive clicks, discs of negative clicks, probabilities of the coarse
+                mask.
 
         Returns:
             embedding (B, d, e, e) and output tokens (B, n, d).

@@ -1,6 +1,6 @@
-"""SAM2Refiner: a frozen SAM 2 and the three modules that are trained around it.
+"""SAM2Refiner model: a frozen SAM 2 and three trained modules.
 
-Legend: B images, K objects, P points of a prompt, S the side of the input, H and W the size of the original image.
+Legend: B images, K objects, P points of a prompt, S input size, H and W size of the original image.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class ObjectLogits(NamedTuple):
 
     Attributes:
         logits: (K, 1, S, S), refined.
-        aux: those of Mask Refinement's blocks, (K, 1, S/16, S/16) and twice and four times as fine; none without it.
-        coarse: (K, 1, S/4, S/4), of SAM 2's decoder, from the embedding that it was given.
-        iou: (K,), the decoder's estimate of their quality.
+        aux: logits of Mask Refinement's blocks, of sizes S/16, S/8 and S/4; empty without it.
+        coarse: (K, 1, S/4, S/4), logits of SAM 2's decoder.
+        iou: (K,), their IoU as predicted by the decoder.
     """
 
     logits: Tensor
@@ -49,23 +49,23 @@ class ObjectLogits(NamedTuple):
 
 @MODELS.register_module()
 class SAM2Refiner(BaseModel):
-    """Interactive segmentation of images with SAM 2 and refined masks.
+    """Promptable segmentation of images by SAM 2, whose masks are refined.
 
-    The base never learns and is always in evaluation mode. A state dict holds ``core.*`` alone, unless ``save_base``.
+    The base is frozen and always in evaluation mode. The state dict contains only ``core.*``, unless ``save_base``.
 
     Args:
-        base: a SAM 2, or keyword arguments of :func:`~mmrefine.models.sam2_refiner.build_base`.
-        core: keyword arguments of :class:`~mmrefine.models.sam2_refiner.SAM2RefinerCore`, less the sizes.
-        loss: of logits and ground truth, which gives a dictionary of losses.
-        aux_weight: factor of the losses of Mask Refinement's blocks (eq. 3: 0.3).
+        base: a SAM 2 model, or keyword arguments of :func:`~mmrefine.models.sam2_refiner.build_base`.
+        core: keyword arguments of :class:`~mmrefine.models.sam2_refiner.SAM2RefinerCore`, except the sizes.
+        loss: config of a loss of logits and ground truth that returns a dictionary of losses.
+        aux_weight: weight of the losses of Mask Refinement's blocks (eq. 3: 0.3).
         tile_scale: 1; 0.5 or 0 save time at some loss of detail, see :func:`local_features`; 0 skips Localization
             Augment.
-        tile_chunk: quadrants encoded together, at most; halved where a GPU has no memory for them.
-        multimask_output: SAM 2 returns the best of three masks.
-        cache: keyword arguments of :class:`~mmrefine.models.backends.FeatureCache`: keep frozen features on disk, where
-            the same images come again and again (without random crops).
-        save_base: whether a state dict holds the base too, for export.
-        data_preprocessor, init_cfg: as in mmengine.
+        tile_chunk: maximum number of quadrants encoded together; halved if a GPU runs out of memory.
+        multimask_output: SAM 2 selects the best of three masks.
+        cache: keyword arguments of :class:`~mmrefine.models.backends.FeatureCache`, which stores frozen features on
+            disk; useful if images repeat without random crops.
+        save_base: include the base in the state dict, for export.
+        data_preprocessor, init_cfg: see mmengine.
     """
 
     def __init__(
@@ -103,26 +103,26 @@ class SAM2Refiner(BaseModel):
         return self.base.image_size
 
     def init_weights(self) -> None:
-        """Nothing is left to do without ``init_cfg``: mmengine would only log every frozen weight."""
+        """Does nothing without ``init_cfg``: mmengine would only log every frozen weight."""
         if self.init_cfg:
             super().init_weights()
 
     def train(self, mode: bool = True) -> SAM2Refiner:
-        """The base stays in evaluation mode."""
+        """Set the mode of the trained part; the base stays in evaluation mode."""
         super().train(mode)
         self.base.eval()
         return self
 
     def encode(self, images: Tensor) -> SAM2Features:
-        """Features of (B, 3, S, S) normalized images, Localization Augment included; good for any number of prompts.
+        """Features of (B, 3, S, S) normalized images, including Localization Augment, for any number of prompts.
 
         Raises:
-            ValueError: another size, or half precision on a CPU.
+            ValueError: the size is not S, or half precision on a CPU.
         """
         return self.localize(self.encode_frozen(images))
 
     def encode_frozen(self, images: Tensor) -> SAM2Features:
-        """The first half of :meth:`encode`, all that the frozen encoder does."""
+        """First half of :meth:`encode`: the frozen encoder."""
         if images.device.type == 'cpu' and torch.float16 in (
             images.dtype,
             self.base.no_mem_embed.dtype,
@@ -135,7 +135,7 @@ class SAM2Refiner(BaseModel):
         return encode_images(self.base, images, scale, self.tile_chunk)
 
     def localize(self, features: SAM2Features) -> SAM2Features:
-        """The second half of :meth:`encode`: Localization Augment."""
+        """Second half of :meth:`encode`: Localization Augment."""
         return replace(features, embedding=self.core.augment(features.embedding, features.local), local=None)
 
     def decode(
@@ -148,18 +148,18 @@ class SAM2Refiner(BaseModel):
     ) -> ObjectLogits:
         """Predictions for K prompts.
 
-        Prompts with equally many points go through the decoder together: a prompt is never padded, since SAM 2's
-        attention has no mask, and points that are none change its answer.
+        Prompts with equal numbers of points are decoded together. Prompts are never padded, since SAM 2's attention has
+        no mask, so that padding points would change its masks.
 
         Args:
-            features: of :meth:`encode`.
-            prompts: K, in pixels of the input.
-            image_index: which image each is about; default: one per image.
-            multimask_output: instead of the model's own.
-            refine: False gives SAM 2's masks, upsampled.
+            features: output of :meth:`encode`.
+            prompts: K prompts, in pixels of the input.
+            image_index: index of the image of each prompt; default: one prompt per image.
+            multimask_output: overrides that of the model.
+            refine: False returns the upsampled masks of SAM 2.
 
         Raises:
-            ValueError: prompts of the wrong number or with masks of the wrong size.
+            ValueError: the number of prompts or the size of a mask prompt is wrong.
         """
         multimask = self.multimask_output if multimask_output is None else multimask_output
         index = list(range(len(features.embedding))) if image_index is None else list(image_index)
@@ -169,7 +169,7 @@ class SAM2Refiner(BaseModel):
         groups = defaultdict(list)
         for row, prompt in enumerate(prompts):
             groups[len(prompt.point_labels), prompt.mask_input is None].append(row)
-        parts = [self._answer(features, prompts, rows, multimask, refine) for rows in groups.values()]
+        parts = [self._decode_equal(features, prompts, rows, multimask, refine) for rows in groups.values()]
         order = torch.tensor([row for rows in groups.values() for row in rows], device=device).argsort()
         embedding, tokens, coarse, iou, mask_index = (torch.cat(column)[order] for column in zip(*parts, strict=True))
         if not refine:
@@ -186,7 +186,7 @@ class SAM2Refiner(BaseModel):
         )
         return ObjectLogits(refined.logits, refined.aux, coarse, iou)
 
-    def _answer(
+    def _decode_equal(
         self, features: SAM2Features, prompts: Sequence[ObjectPrompt], rows: list[int], multimask: bool, refine: bool
     ) -> tuple[Tensor, ...]:
         """Embedding and tokens after Prompt Retargeting, and SAM 2's mask, for prompts of one kind."""
@@ -221,10 +221,10 @@ class SAM2Refiner(BaseModel):
         Args:
             inputs: (B, 3, S, S), normalized.
             data_samples: one object each: ``prompt``; for 'loss' also ``gt_masks`` (1, S, S) and a ``seed`` in its
-                metainfo for the loss's draws; for 'predict' ``ori_shape`` there.
-            mode: 'tensor', :class:`ObjectLogits`; 'loss', a dictionary; 'predict', the samples with ``refined_masks``
-                and ``coarse_masks`` (SAM 2's own) at ``ori_shape`` and ``scores``. Nobody gave a mask that could be
-                kept instead, so there is no gate, and nothing is said to be accepted.
+                metainfo for the points that the loss samples; for 'predict' ``ori_shape`` there.
+            mode: 'tensor' returns :class:`ObjectLogits`; 'loss' a dictionary; 'predict' the samples with
+                ``refined_masks``, ``coarse_masks`` (of SAM 2) at ``ori_shape``, and ``scores``. There is no gate, since
+                no coarse mask was given that could be kept, and no field ``accepted``.
         """
         if mode not in ('tensor', 'loss', 'predict'):
             raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got {mode!r}.")
@@ -234,11 +234,11 @@ class SAM2Refiner(BaseModel):
             return predictions
         if mode == 'loss':
             return self._losses(predictions, data_samples)
-        # Localization Augment also changes what SAM 2's decoder answers.
+        # Localization Augment also changes the masks of SAM 2's decoder.
         return self._results(predictions, self.decode(frozen, prompts, refine=False), data_samples)
 
     def _losses(self, predictions: ObjectLogits, samples: Sequence[RefineDataSample]) -> dict[str, Tensor]:
-        """Eq. 3: the loss of the answer, and that of every block of Mask Refinement."""
+        """Eq. 3: losses of the final logits and of every block of Mask Refinement."""
         target = torch.stack([torch.as_tensor(sample.gt_masks, device=predictions.logits.device) for sample in samples])
         if target.shape != predictions.logits.shape:
             raise ValueError(
@@ -266,7 +266,7 @@ class SAM2Refiner(BaseModel):
 
 
 def _keep_trained(module: SAM2Refiner, state: dict[str, Tensor], prefix: str, metadata: dict) -> None:
-    """Leave the base out of a state dict: its weights come from its own checkpoint."""
+    """Remove the base from a state dict: its weights come from its own checkpoint."""
     if module.save_base:
         return
     for part in (state, getattr(state, '_metadata', {})):
@@ -275,7 +275,7 @@ def _keep_trained(module: SAM2Refiner, state: dict[str, Tensor], prefix: str, me
 
 
 def _check_trained(module: SAM2Refiner, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
-    """Refuse a checkpoint without the whole core, or of another size; mmengine would only warn."""
+    """Refuse an incomplete checkpoint or one of another size; mmengine would only warn."""
     core, base = (
         {f'{prefix}{part}.{name}': value for name, value in getattr(module, part).state_dict().items()}
         for part in ('core', 'base')
@@ -290,5 +290,5 @@ def _check_trained(module: SAM2Refiner, state: dict[str, Tensor], prefix: str, *
 
 
 def _miss_trained_only(module: SAM2Refiner, incompatible: Any) -> None:
-    """Do not report what :func:`_keep_trained` left out as missing."""
+    """Do not report keys that :func:`_keep_trained` removes as missing."""
     incompatible.missing_keys[:] = [name for name in incompatible.missing_keys if 'base' not in name.split('.')]

@@ -1,7 +1,6 @@
-"""SAM 2's video predictor for long videos: frames on demand, prompts checked, memory that does not grow.
+"""SAM 2's video predictor for long videos: reads frames on demand, checks prompts, and limits memory.
 
-Imports sam2, unlike the other modules. Legend: P points, S the side of the model's input, H and W of the video in
-pixels.
+Imports sam2, unlike the other modules. Legend: P points, S input size, H and W size of the video in pixels.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ sam2_video = require('sam2.sam2_video_predictor', 'pip install "mmrefine[sam2]"'
 
 
 class InputFrames:
-    """Frames as inputs of the model, loaded on demand and resized as in sam2.
+    """Sequence of frames as model inputs, loaded on demand and resized as in sam2.
 
     Args:
-        frames: each (H, W, 3) uint8 RGB.
+        frames: (H, W, 3) uint8 RGB each.
         side: S.
     """
 
@@ -43,17 +42,17 @@ class InputFrames:
 
 
 class StreamingVideoPredictor(sam2_video.SAM2VideoPredictor):
-    """SAM 2's video predictor, whose frames are read when they are needed and may be forgotten afterwards.
+    """SAM 2's video predictor, which reads frames on demand and can drop old outputs.
 
     The interface is sam2's: ``init_state``, ``add_new_points_or_box``, ``add_new_mask``, ``propagate_in_video``,
-    ``remove_object``, ``reset_state``. Wrong prompts are refused.
+    ``remove_object``, ``reset_state``. Invalid prompts raise errors.
 
     Args:
-        cached_frames: of how many frames the features are kept; more than one for who goes to and fro.
-        kwargs: of sam2's predictor.
+        cached_frames: number of frames whose features are kept; more than one is useful if frames are revisited.
+        kwargs: keyword arguments of sam2's predictor.
 
     Raises:
-        ValueError: no frame to be kept, or an option of sam2 that cannot work.
+        ValueError: ``cached_frames`` is less than 1, or an option of sam2 is not supported.
     """
 
     def __init__(self, *, cached_frames: int = 1, **kwargs: Any):
@@ -68,26 +67,26 @@ class StreamingVideoPredictor(sam2_video.SAM2VideoPredictor):
     def init_state(
         self, video_path: str | Sequence[np.ndarray], offload_state_to_cpu: bool = False, streaming: bool = False
     ) -> dict[str, Any]:
-        """Begin with a video, of which frames are read when they are needed.
+        """Start tracking in a video.
 
         Args:
             video_path: a folder of frames, a video file, or a sequence of (H, W, 3) uint8 RGB frames, such as
                 :class:`~mmrefine.files.video_frames.VideoFrames`.
-            offload_state_to_cpu: keep memories and masks there.
-            streaming: forget outputs that no later frame looks at, so that memory does not grow with the video. Frames
-                that were forgotten cannot be corrected any more.
+            offload_state_to_cpu: keep memories and masks on the CPU.
+            streaming: drop outputs that no later frame attends to, so that memory does not grow with the video. Dropped
+                frames cannot be corrected any more.
 
         Raises:
             OSError, ValueError: the video cannot be read.
         """
         frames = video_path
         if isinstance(frames, (str, bytes)) or hasattr(frames, '__fspath__'):
-            # Here, as models do not read data elsewhere; sam2's own interface takes a path.
+            # Imported here, since models read files only for sam2's interface, which takes a path.
             from mmrefine.files.video_frames import open_frames
 
             frames = open_frames(frames)
         if not len(frames):
-            raise ValueError('the video has no frame.')
+            raise ValueError('the video has no frames.')
         height, width = frames[0].shape[:2]
         state: dict[str, Any] = {
             'images': InputFrames(frames, self.image_size),
@@ -119,7 +118,7 @@ class StreamingVideoPredictor(sam2_video.SAM2VideoPredictor):
         normalize_coords: bool = True,
         box: Any = None,
     ) -> tuple[int, list, Tensor]:
-        """As sam2's; prompts are checked.
+        """Like the method of sam2, with checked prompts.
 
         Args:
             points: (P, 2), (x, y) in pixels of the video.
@@ -127,7 +126,8 @@ class StreamingVideoPredictor(sam2_video.SAM2VideoPredictor):
             box: (4,) xyxy.
 
         Raises:
-            ValueError: no such frame, points or a box outside of it, other labels, or a frame that was forgotten.
+            ValueError: the frame does not exist or was dropped, points or the box lie outside it, or labels are not 0
+                or 1.
         """
         self._check_frame(inference_state, frame_idx, obj_id)
         size_wh = (inference_state['video_width'], inference_state['video_height']) if normalize_coords else (1, 1)
@@ -143,13 +143,13 @@ class StreamingVideoPredictor(sam2_video.SAM2VideoPredictor):
     def add_new_mask(
         self, inference_state: dict[str, Any], frame_idx: int, obj_id: int, mask: Any
     ) -> tuple[int, list, Tensor]:
-        """As sam2's; the mask is checked.
+        """Like the method of sam2, with a checked mask.
 
         Args:
             mask: (H, W) bool.
 
         Raises:
-            ValueError: no such frame, a mask of another size or without a pixel, or a frame that was forgotten.
+            ValueError: the frame does not exist or was dropped, or the mask is empty or of another size.
         """
         self._check_frame(inference_state, frame_idx, obj_id)
         mask = torch.as_tensor(mask).bool()
@@ -160,7 +160,7 @@ class StreamingVideoPredictor(sam2_video.SAM2VideoPredictor):
             )
         if not mask.any():
             raise ValueError(
-                f'the mask of object {obj_id} on frame {frame_idx} is empty: it cannot be tracked; prompt the object '
+                f'the mask of object {obj_id} on frame {frame_idx} is empty and cannot be tracked; prompt the object '
                 'on a frame that shows it.'
             )
         return super().add_new_mask(inference_state, frame_idx, obj_id, mask)
@@ -173,12 +173,12 @@ class StreamingVideoPredictor(sam2_video.SAM2VideoPredictor):
         max_frame_num_to_track: int | None = None,
         reverse: bool = False,
     ) -> Iterator[tuple[int, list, Tensor]]:
-        """As sam2's, without its progress bar: yields frame index, object ids and (K, 1, H, W) logits.
+        """Like the method of sam2, without its progress bar; yields frame index, object ids and (K, 1, H, W) logits.
 
         Args:
             start_frame_idx: default: the earliest frame with a prompt.
-            max_frame_num_to_track: how many frames beyond the first; default: all.
-            reverse: backwards.
+            max_frame_num_to_track: maximum number of frames after the first; default: all.
+            reverse: track backwards.
         """
         self.propagate_in_video_preflight(inference_state)
         outputs = inference_state['output_dict_per_obj']
@@ -193,12 +193,12 @@ class StreamingVideoPredictor(sam2_video.SAM2VideoPredictor):
         for frame_idx in order:
             masks = [self._track(inference_state, obj_idx, frame_idx, reverse) for obj_idx in outputs]
             if inference_state['streaming']:
-                self._forget(inference_state, frame_idx)
+                self._drop(inference_state, frame_idx)
             logits = self._get_orig_video_res_output(inference_state, torch.cat(masks))[1]
             yield frame_idx, inference_state['obj_ids'], logits
 
     def _track(self, inference_state: dict[str, Any], obj_idx: int, frame_idx: int, reverse: bool) -> Tensor:
-        """Logits (1, 1, S, S) of one object; prompted frames keep what they have."""
+        """Logits (1, 1, S, S) of one object; prompted frames keep their masks."""
         output = inference_state['output_dict_per_obj'][obj_idx]
         if frame_idx in output['cond_frame_outputs']:
             masks = output['cond_frame_outputs'][frame_idx]['pred_masks'].to(inference_state['device'])
@@ -220,11 +220,11 @@ class StreamingVideoPredictor(sam2_video.SAM2VideoPredictor):
 
     @property
     def reach(self) -> int:
-        """How many frames away memory attention looks for what it remembers of tracked frames."""
+        """Maximum distance in frames to the memories that memory attention uses."""
         return max(self.memory_temporal_stride_for_eval * (self.num_maskmem - 1) + 1, self.max_obj_ptrs_in_encoder - 1)
 
-    def _forget(self, inference_state: dict[str, Any], frame_idx: int) -> None:
-        """Drop tracked outputs out of reach of this frame and of prompted ones, from which one may turn back."""
+    def _drop(self, inference_state: dict[str, Any], frame_idx: int) -> None:
+        """Drop outputs out of reach of this frame and of prompted frames, from which tracking may start backwards."""
         for output in inference_state['output_dict_per_obj'].values():
             near = [frame_idx, *output['cond_frame_outputs']]
             tracked = output['non_cond_frame_outputs']
@@ -242,12 +242,12 @@ class StreamingVideoPredictor(sam2_video.SAM2VideoPredictor):
         output = inference_state['output_dict_per_obj'][obj_idx]
         if not any(frame_idx in frames for frames in output.values()):
             raise ValueError(
-                f'frame {frame_idx} was tracked and forgotten, as the video is streamed; to correct it use '
+                f'the output of frame {frame_idx} was dropped, since the video is streamed; to correct it use '
                 'init_state(..., streaming=False).'
             )
 
     def _get_image_feature(self, inference_state: dict[str, Any], frame_idx: int, batch_size: int):
-        """sam2's; the features of the last ``cached_frames`` frames are kept."""
+        """Like the method of sam2; keeps the features of the last ``cached_frames`` frames."""
         before = inference_state['cached_features']
         features = super()._get_image_feature(inference_state, frame_idx, batch_size)
         kept = {**before, **inference_state['cached_features']}
@@ -260,9 +260,9 @@ class StreamingVideoPredictor(sam2_video.SAM2VideoPredictor):
 
 
 def _remembered_as(output_dict: dict[str, dict], dtype: torch.dtype) -> dict[str, dict]:
-    """Prompted frames with their bfloat16 memory in another type; joined with them, the others take it too.
+    """Convert the bfloat16 memories of prompted frames to another dtype; concatenation converts the others.
 
-    sam2 leaves that to the object pointers, which are missing before an object's first prompt.
+    In sam2 the object pointers have this effect, but they are missing before the first prompt of an object.
     """
     prompted = {
         frame: {**output, 'maskmem_features': output['maskmem_features'].to(dtype)}

@@ -1,4 +1,4 @@
-"""Masks followed by SAM 2 (with SAM2Refiner where it has a core). Legend: N objects, H and W in pixels."""
+"""Mask propagation and tracking by SAM 2 or SAM2Refiner. Legend: N objects, H and W size in pixels."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from mmrefine.models.video.video_refiner import ClipMasks, FrameResult, VideoRef
 
 
 class SAM2Propagator(MaskPropagator):
-    """Known masks as prompts on their frames, from which SAM 2 segments another; the frame's own mask is not used.
+    """Propagates masks with SAM 2, which gets the known masks as prompts; the mask of the frame itself is not used.
 
     Args:
-        predictor: with ``cached_frames`` of 3 the frames of a clip are encoded once when neighbours are propagated.
+        predictor: the video predictor; with ``cached_frames=3`` each frame is encoded once for all its neighbours.
     """
 
     def __init__(self, predictor: SAM2RefinerVideoPredictor):
@@ -43,24 +43,24 @@ class SAM2Propagator(MaskPropagator):
 
 
 class TrackingVideoRefiner(VideoRefiner):
-    """What is given of the objects, masks, clicks or boxes, prompts SAM 2, which follows them through the clip.
+    """Tracks objects through a clip with SAM 2, prompted with masks, clicks or boxes.
 
     A frame with a mask keeps it, at the input size of the model; frames with clicks are refined. The clip is streamed:
-    memory does not grow with its length. Scores are the model's probability that the object is in the frame; where it
-    is not, the mask is empty.
+    memory does not grow with its length. Scores are predicted probabilities that the object is visible; if it is not,
+    the mask is empty.
 
     Args:
-        predictor: follows and, with a core, refines.
+        predictor: the video predictor; with a core it also refines.
     """
 
     def __init__(self, predictor: SAM2RefinerVideoPredictor):
         self.predictor = predictor
 
     def refine_clip(self, frames: Sequence[np.ndarray], masks: ClipMasks) -> Iterator[FrameResult]:
-        """See :class:`VideoRefiner`. All masks are read before the first frame is followed.
+        """See :class:`VideoRefiner`. All masks are read before tracking starts.
 
         Raises:
-            ValueError: no mask has a pixel, and there are no clicks; or clicks lie outside the frames.
+            ValueError: all masks are empty and there are no clicks, or clicks lie outside the frames.
         """
         state = self.predictor.init_state(frames, streaming=True)
         prompts = self._prompt(state, masks, len(frames))
@@ -73,7 +73,7 @@ class TrackingVideoRefiner(VideoRefiner):
         if not prompted:
             raise ValueError('all masks of the clip are empty: there is nothing to track.')
         count, first = len(masks.object_ids), min(prompted)
-        for index in range(first):  # before the first prompt nothing is known of any object
+        for index in range(first):  # no object is known before the first prompt
             yield _frame_result(index, np.zeros((count, *frames[index].shape[:2]), bool), np.zeros(count), prompts)
         for index, obj_idxs, logits in self.predictor.propagate_in_video(state, first):
             refined, scores = np.zeros((count, *logits.shape[-2:]), bool), np.zeros(count)
@@ -82,12 +82,12 @@ class TrackingVideoRefiner(VideoRefiner):
                 kinds = (output['cond_frame_outputs'], output['non_cond_frame_outputs'])
                 current = next(kind[index] for kind in kinds if index in kind)
                 scores[obj_idx] = float(current['object_score_logits'].sigmoid())
-                if index < min(output['cond_frame_outputs']):  # it has not come in yet
+                if index < min(output['cond_frame_outputs']):  # the object is not prompted yet
                     refined[obj_idx], scores[obj_idx] = False, 0.0
             yield _frame_result(index, refined, scores, prompts)
 
     def _prompt(self, state: dict[str, Any], masks: ClipMasks, length: int) -> dict[tuple[int, int], np.ndarray]:
-        """Hand the given masks to the predictor; they by frame and object."""
+        """Add the given masks as prompts; returns them by frame and object."""
         prompts = {}
         for index in range(length):
             for obj_idx, mask in enumerate(masks.load(index)):
@@ -100,7 +100,7 @@ class TrackingVideoRefiner(VideoRefiner):
 def _frame_result(
     index: int, masks: np.ndarray, scores: np.ndarray, prompts: Mapping[tuple[int, int], np.ndarray]
 ) -> FrameResult:
-    """A result whose coarse masks are the prompts, and elsewhere the masks themselves."""
+    """Result of a frame; coarse masks are the prompts, or the tracked masks where there are none."""
     given = np.array([(index, obj_idx) in prompts for obj_idx in range(len(masks))], bool)
     coarse = masks.copy()
     for obj_idx in np.flatnonzero(given):

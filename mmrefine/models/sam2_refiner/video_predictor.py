@@ -1,7 +1,7 @@
-"""SAM2Refiner on videos: SAM 2's video predictor, whose every decoded mask passes through the refiner.
+"""SAM2Refiner on videos: SAM 2's video predictor, whose masks are refined.
 
-Imports sam2, unlike the other modules. Legend: B objects (1: sam2 takes them one by one), P points, S the side of
-the model's input in pixels.
+Imports sam2, unlike the other modules. Legend: B objects (1: sam2 tracks them one by one), P points, S input size in
+pixels.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _STRIDE = 4
 
 @dataclass(frozen=True)
 class _Frame:
-    """What the refiner needs beyond the decoder's arguments, for one object on one frame.
+    """Inputs of the refiner beside the decoder's arguments, for one object on one frame.
 
     Attributes:
         extras: stages, local features and image of the frame.
-        points: the first prompt of the object, on frames that have none of their own; None: nothing to be used again.
+        points: first prompt of the object, on frames without a prompt; None: it is not reused.
     """
 
     extras: dict[str, Any]
@@ -38,30 +38,30 @@ class _Frame:
 
 
 class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
-    """SAM 2's video predictor with SAM2Refiner; without a core it is SAM 2.
+    """Video predictor of SAM2Refiner; without a core it is SAM 2.
 
     Frames with clicks or boxes and tracked frames are refined; a frame with a mask prompt keeps that mask, as in sam2.
-    Masks are logits at the size of the video; an object that the model does not see has -1024 everywhere.
+    Masks are logits at the size of the video; those of an invisible object are -1024 everywhere.
 
-    Localization Augment changes the input of the mask decoder alone: memory attention and memory encoder get the
+    Localization Augment changes only the input of the mask decoder: memory attention and memory encoder get the
     features they were trained with. Quadrants are encoded once per frame for all objects.
 
     Args:
-        prompt_reuse: what tracked frames get of the first prompt (that of the earliest frame with one), if it is points
-            or a box: 'pr', Prompt Retargeting sees it, as the paper does; 'pr_gated', without the clicks that
-            contradict SAM 2's mask of the frame, for objects move away from clicks; 'none'; 'all', SAM 2's decoder sees
-            it too.
-        kwargs: of :class:`StreamingVideoPredictor` and of sam2's predictor.
+        prompt_reuse: how the first prompt of an object (of its earliest prompted frame), if points or a box, is used on
+            tracked frames: 'pr': by Prompt Retargeting, as in the paper; 'pr_gated': the same without clicks that
+            contradict SAM 2's mask of the frame, since objects move away from clicks; 'none'; 'all': also by SAM 2's
+            decoder.
+        kwargs: keyword arguments of :class:`StreamingVideoPredictor` and of sam2's predictor.
 
     Raises:
-        ValueError: an unknown choice, or one of sam2's options that cannot work here.
+        ValueError: ``prompt_reuse`` is unknown, or an option of sam2 is not supported.
     """
 
     def __init__(self, *, prompt_reuse: str = 'pr', **kwargs: Any):
         super().__init__(**kwargs)
         if self.fill_hole_area:
             raise ValueError(
-                f'fill_hole_area must be 0, since refined masks have no coarse holes: {self.fill_hole_area}.'
+                f'fill_hole_area must be 0, since it would fill holes of refined masks, got {self.fill_hole_area}.'
             )
         if prompt_reuse not in PROMPT_REUSE:
             raise ValueError(f'prompt_reuse must be one of {PROMPT_REUSE}, got {prompt_reuse!r}.')
@@ -71,13 +71,13 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
 
     @property
     def core(self) -> SAM2RefinerCore | None:
-        """The refiner; see :meth:`attach_core`."""
+        """The trained part, see :meth:`attach_core`; None: SAM 2."""
         return self._held[0] if self._held else None
 
     def attach_core(
         self, core: SAM2RefinerCore | None, tile_scale: float = 1.0, tile_chunk: int = 4
     ) -> SAM2RefinerVideoPredictor:
-        """Refine with this core from now on; it stays a module of its owner, who moves and saves it.
+        """Set the core that refines masks. It does not become a submodule: its owner moves and saves it.
 
         Args:
             core: None: SAM 2 alone.
@@ -88,16 +88,16 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
             The predictor itself.
 
         Raises:
-            ValueError: the core was made for another SAM 2.
+            ValueError: the core belongs to another SAM 2.
         """
         if core is not None and any(weight.shape[-1] != self.hidden_dim for weight in _norms(core)):
-            raise ValueError(f'the core belongs to another SAM 2: this one has {self.hidden_dim} channels.')
+            raise ValueError(f'the core must be of a SAM 2 with {self.hidden_dim} channels, got another width.')
         self._held = () if core is None else (core,)
         self._tile_scale, self._tile_chunk = tile_scale, tile_chunk
         return self
 
     def _get_image_feature(self, inference_state: dict[str, Any], frame_idx: int, batch_size: int):
-        """sam2's, and in its cache what the refiner needs besides."""
+        """Like the method of sam2; also caches the features that the refiner needs."""
         if frame_idx in inference_state['cached_features']:
             return super()._get_image_feature(inference_state, frame_idx, batch_size)
         with captured_stages(self) as stages:
@@ -123,7 +123,7 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
         run_mem_encoder: bool,
         prev_sam_mask_logits: Tensor | None = None,
     ) -> tuple[dict[str, Any], Tensor]:
-        """sam2's step. A tracked frame keeps its mask at S/4, as sam2's does, and returns it at S."""
+        """Like the method of sam2; stores the mask of a tracked frame at S/4 and returns it at S."""
         is_tracked = point_inputs is None and mask_inputs is None
         frame = None
         if self.core is not None:
@@ -153,7 +153,7 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
         return current, masks
 
     def _first_points(self, inference_state: dict[str, Any], output_dict: dict[str, dict]) -> dict[str, Tensor] | None:
-        """The points or the box of the object's earliest prompt; None if that is a mask."""
+        """Points or box of the object's earliest prompt; None if that is a mask."""
         if self.prompt_reuse == 'none':
             return None
         obj_idxs = inference_state['output_dict_per_obj'].items()
@@ -170,7 +170,7 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
             self._frame = outer
 
     def _use_mask_as_output(self, backbone_features: Tensor, high_res_features: list[Tensor], mask_inputs: Tensor):
-        """sam2's; its mask of S/4 is enlarged to S, the size of refined masks beside which it is put."""
+        """Like the method of sam2; enlarges the mask of S/4 to S, the size of refined masks."""
         with self._refining(None):
             outputs = super()._use_mask_as_output(backbone_features, high_res_features, mask_inputs)
         if self.core is None:
@@ -181,7 +181,7 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
         return F.interpolate(logits, (self.image_size,) * 2, mode='bilinear', align_corners=False)
 
     def _prepare_memory_conditioned_features(self, **kwargs: Any) -> Tensor:
-        """sam2's embedding for the decoder, with Localization Augment."""
+        """Embedding for the decoder, with Localization Augment."""
         embedding = super()._prepare_memory_conditioned_features(**kwargs)
         local = None if self._frame is None else self._frame.extras['local']
         return embedding if local is None else self.core.augment(embedding, local)
@@ -194,7 +194,7 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
         high_res_features: list[Tensor] | None = None,
         multimask_output: bool = False,
     ) -> tuple[Tensor, ...]:
-        """sam2's, with the refined mask (B, 1, S, S) in place of the chosen one of S/4 and its enlarged copy."""
+        """Like the method of sam2; returns the refined mask (B, 1, S, S) instead of the selected one."""
         heads: Callable = super()._forward_sam_heads
         if self._frame is None:
             return heads(backbone_features, point_inputs, mask_inputs, high_res_features, multimask_output)
@@ -220,7 +220,7 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
     def _prompts_for_refiner(
         self, state: DecoderState, point_inputs: dict[str, Tensor] | None, coarse: Tensor
     ) -> tuple[DecoderState, Tensor, Tensor]:
-        """State, coordinates (B, P, 2) and labels (B, P): of the frame's own points, or those used again."""
+        """State, coordinates (B, P, 2) and labels (B, P), of the frame's own points or the reused ones."""
         points = point_inputs if point_inputs is not None else self._frame.points
         if points is None:
             return state, coarse.new_zeros(len(coarse), 0, 2), coarse.new_zeros(len(coarse), 0)
@@ -237,13 +237,13 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
 
 
 def _norms(core: SAM2RefinerCore) -> list[Tensor]:
-    """Weights of the core as wide as SAM 2's embedding."""
+    """Weights of the core whose width is that of SAM 2's embedding."""
     local = [] if core.la is None else [core.la.norm_query.weight]
     return local + ([] if core.pr is None else [core.pr.block.norm1.weight])
 
 
 def _agreeing(coords: Tensor, labels: Tensor, coarse: Tensor) -> Tensor:
-    """(P,) bool: not the positive clicks off the mask nor the negative ones on it; corners of boxes stay. B = 1."""
+    """(P,) bool: False for positive clicks off the mask and negative clicks on it; corners of boxes are True. B = 1."""
     x, y = (coords[0] / _STRIDE).long().clamp(0, coarse.shape[-1] - 1).T
     inside = coarse[0, 0, y, x] > 0
     return torch.where(labels[0] == 1, inside, (labels[0] != 0) | ~inside)

@@ -234,7 +234,7 @@ def test_streaming_keeps_what_is_looked_at_and_no_more(predictor, monkeypatch):
     assert kept == [min(count, 16) for count in range(1, 21)]
     assert len(state['cached_features']) == 1
     predictor._check_frame(state, 3, 1)
-    with pytest.raises(ValueError, match='frame 9 was tracked and forgotten'):
+    with pytest.raises(ValueError, match='the output of frame 9 was dropped'):
         predictor.add_new_points_or_box(state, 9, 1, **CLICKS)
 
 
