@@ -90,8 +90,11 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
         Raises:
             ValueError: the core belongs to another SAM 2.
         """
-        if core is not None and any(weight.shape[-1] != self.hidden_dim for weight in _norms(core)):
-            raise ValueError(f'the core must be of a SAM 2 with {self.hidden_dim} channels, got another width.')
+        widths = set() if core is None else _embed_dims(core)
+        if widths - {self.hidden_dim}:
+            raise ValueError(
+                f'the core belongs to another SAM 2: expected {self.hidden_dim} channels, got {sorted(widths)}.'
+            )
         self._held = () if core is None else (core,)
         self._tile_scale, self._tile_chunk = tile_scale, tile_chunk
         return self
@@ -236,10 +239,11 @@ class SAM2RefinerVideoPredictor(StreamingVideoPredictor):
         return replace(state, sparse=sparse), coords, labels
 
 
-def _norms(core: SAM2RefinerCore) -> list[Tensor]:
-    """Weights of the core whose width is that of SAM 2's embedding."""
+def _embed_dims(core: SAM2RefinerCore) -> set[int]:
+    """Widths of SAM 2's embedding that the modules of the core expect."""
     local = [] if core.la is None else [core.la.norm_query.weight]
-    return local + ([] if core.pr is None else [core.pr.block.norm1.weight])
+    norms = local + ([] if core.pr is None else [core.pr.block.norm1.weight])
+    return {len(weight) for weight in norms}
 
 
 def _agreeing(coords: Tensor, labels: Tensor, coarse: Tensor) -> Tensor:
