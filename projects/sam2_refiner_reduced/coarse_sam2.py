@@ -1,9 +1,9 @@
-"""A small SAM 2 that learns coarse masks from boxes and points, so that there is something left to refine.
+"""A small SAM 2 trained to predict coarse masks from boxes and points, so that a refiner can improve them.
 
     python coarse_sam2.py CHECKPOINT OUT
 
 writes the SAM 2 of a training checkpoint as ``model.base.checkpoint`` reads it. Legend: B objects on B images,
-P points, S the side of the input.
+P points, S input size.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _COARSENESS = 4  # ground truth is averaged over cells of so many pixels: the gr
 
 
 def coarse_gt(masks: Tensor) -> Tensor:
-    """(B, 1, S, S) masks as the base learns them, (B, 1, S/4, S/4): each cell the majority of its pixels."""
+    """Coarse ground truth of the base (B, 1, S/4, S/4) from masks (B, 1, S, S), by majority in each cell."""
     return (F.avg_pool2d(masks.float(), _COARSENESS) > 0.5).float()
 
 
 @MODELS.register_module()
 class CoarseSAM2(BaseModel):
-    """Trains image encoder, prompt encoder and mask decoder of a SAM 2; the memory of video stays random.
+    """Trains image encoder, prompt encoder and mask decoder of a SAM 2; its video memory modules stay random.
 
     Args:
         base: keyword arguments of :func:`~mmrefine.models.sam2_refiner.base.build_base`.
-        blind_iters: iterations at the start in which the decoder gets prompts and no image: otherwise it learns what
-            stands out, and to ignore prompts.
+        blind_iters: number of first iterations in which the decoder gets prompts but no image; otherwise it learns to
+            segment salient objects and to ignore prompts.
     """
 
     def __init__(self, base: Mapping[str, Any], blind_iters: int = 1000):
@@ -51,7 +51,7 @@ class CoarseSAM2(BaseModel):
         self.loss_mask = PointSampledMaskLoss(mode='full')
 
     def init_weights(self) -> None:
-        """SAM 2 has initialized itself."""
+        """Does nothing: the package sam2 initializes the model."""
 
     def forward(
         self, inputs: Tensor, data_samples: Sequence[RefineDataSample], mode: str = 'tensor'
@@ -67,7 +67,7 @@ class CoarseSAM2(BaseModel):
         return {f'loss_{name}': loss for name, loss in self.loss_mask(logits, coarse_gt(gt)).items()}
 
     def decode(self, features: Sequence[Tensor], prompts: Sequence[ObjectPrompt]) -> Tensor:
-        """Logits of B prompts; those with equally many points go through the decoder together."""
+        """Logits of B prompts; prompts with equal numbers of points are decoded together."""
         groups = defaultdict(list)
         for row, prompt in enumerate(prompts):
             groups[len(prompt.point_labels)].append(row)

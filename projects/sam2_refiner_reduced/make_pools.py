@@ -1,4 +1,4 @@
-"""Draw the images of the experiment: synthetic scenes, and crops around objects of images.
+"""Generate the datasets of the experiment: synthetic scenes, and crops around objects in images.
 
 OUT/{base,refiner,val}/{synthetic,photos}/{images,masks}/*.png: what the base learns from, what the refiner learns
 from, and what neither sees.
@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def crops(data: Path, sets: dict[str, float], size: int, seed: int) -> MixtureDataset:
-    """Crops around single objects; scattered and very small ones are left out."""
+    """Crops around single objects, without scattered and very small ones."""
     pipeline = [
         dict(type='LoadRGBImage'),
         dict(type='LoadTrueMasks'),

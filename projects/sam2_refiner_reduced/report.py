@@ -1,4 +1,4 @@
-"""Tables of what the variants gain over the frozen base, and of what each module adds: python report.py SCORES.
+"""Print tables of the gain of each variant over the frozen base, and of each module: python report.py SCORES.
 
 Reads SCORES/VARIANT_SEED.csv, the per-mask files of RefineMetric. Images count once: gains are means over prompts and
 seeds, their 95 % intervals a paired bootstrap over images.
@@ -19,7 +19,7 @@ from mmrefine.evaluation.summary import HARM_TOLERANCE
 
 METRICS = ('iou', 'boundary_iou')
 FULL = 'LA+PR+MR'
-# What is added to which other variant.
+# The module that each variant adds to another one.
 ADDED = {
     'LA': (FULL, 'PR+MR'), 'PR': (FULL, 'LA+MR'), 'MR': (FULL, 'LA+PR'),
     'tile_scale 0.5': ('tile_scale=0.5', FULL), 'tile_scale 0': ('tile_scale=0', FULL),

@@ -1,4 +1,4 @@
-"""Synthetic scenes with thin structures: an ellipse with spokes and holes before a textured background.
+"""Synthetic scenes with thin structures: an ellipse with spokes and holes in front of a textured background.
 
 Legend: S side of the square scene in pixels.
 """
@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 _OVERSAMPLING = 4
-_SPOKE_WIDTH = (0.006, 0.02)  # as a share of S
+_SPOKE_WIDTH = (0.006, 0.02)  # as a fraction of S
 
 
 def draw_scene(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -28,7 +28,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('out', type=Path, help='folder for one .npy file per image: {"keys": (K,), "cam": (K, h, w)}')
     parser.add_argument('--iters', type=int, default=2000)
     parser.add_argument('--batch', type=int, default=16)
-    parser.add_argument('--scale', type=float, default=0.5, help='of the images that the classifier sees')
+    parser.add_argument('--scale', type=float, default=0.5, help='scale of the images for the classifier')
     parser.add_argument('--seed', type=int, default=0)
     return parser.parse_args()
 
@@ -51,7 +51,7 @@ def classifier(num_classes: int, width: int = 24) -> nn.Sequential:
 
 
 def pool(scores: Tensor, sharpness: float = 2.0) -> Tensor:
-    """(B, K, h, w) -> (B, K): between the mean (sharpness 0) and the maximum (infinity); small objects count, too."""
+    """Soft maximum, (B, K, h, w) -> (B, K), between the mean (sharpness 0) and the maximum (infinity)."""
     scores = scores.flatten(2)
     return (torch.logsumexp(sharpness * scores, 2) - math.log(scores.shape[2])) / sharpness
 
@@ -67,7 +67,7 @@ def read_images(paths: list[Path], scale: float) -> Tensor:
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirrored, turned by quarters, and in another light."""
+    """Random flips, rotations by 90 degrees, and changes of contrast and colour."""
     if torch.rand((), generator=generator) < 0.5:
         images = images.flip(3)
     images = torch.rot90(images, int(torch.randint(4, (), generator=generator)), (2, 3))
@@ -97,7 +97,7 @@ def train(images: Tensor, targets: Tensor, args: argparse.Namespace) -> nn.Modul
 
 @torch.no_grad()
 def activation_maps(network: nn.Module, image: Tensor, classes: list[int]) -> np.ndarray:
-    """(K, h, w) float32 in [0, 1] of one image: the mean over the image and its mirror image."""
+    """(K, h, w) float32 in [0, 1] of one image, averaged over the image and its horizontal flip."""
     if not classes:
         return np.zeros((0, 1, 1), np.float32)
     scores = network(torch.stack([image, image.flip(2)]))

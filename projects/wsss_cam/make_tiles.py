@@ -1,4 +1,4 @@
-"""Cut the images of a COCO file into tiles with image-level labels, and with true label maps to measure against.
+"""Cut the images of a COCO file into tiles with image-level labels, and ground-truth label maps for evaluation.
 
 OUT/{train,val}/images/*.png   tiles
 OUT/{train,val}/labels/*.png   label maps: 0 background, class k is k + 1; training never sees those of train/
@@ -23,10 +23,10 @@ from mmrefine.files.images import read_image
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('coco', type=Path, help='COCO file')
-    parser.add_argument('images', type=Path, help='where its file names start')
+    parser.add_argument('images', type=Path, help='folder of its images')
     parser.add_argument('out', type=Path)
     parser.add_argument('--size', type=int, default=128, help='side of a tile in pixels')
-    parser.add_argument('--stride', type=int, default=80, help='between training tiles; held-out ones just touch')
+    parser.add_argument('--stride', type=int, default=80, help='of training tiles; held-out tiles do not overlap')
     parser.add_argument('--held-out', type=int, default=3, help='every k-th image is held out')
     parser.add_argument('--min-px', type=int, default=400, help='a class with fewer pixels is not in a tile')
     return parser.parse_args()

@@ -1,4 +1,4 @@
-"""Speed and memory of the bundled model, as ratios within one run on one machine.
+"""Measure speed and memory of the bundled model, as ratios within one run on one machine.
 
   python tools/analysis_tools/benchmark.py             everything, about three minutes on two CPU cores
   python tools/analysis_tools/benchmark.py --only overhead batching
@@ -6,9 +6,9 @@
 network   one refined mask in CPU seconds: the bundled model and that of the previous release (crop, cues,
           passes, paste); the paper's U-Net alone, one pass counted six times; CascadePSP's network alone, with
           random weights.
-overhead  the share of refining 100 masks on 640x480 images that is spent outside the network
-batching  100 masks through one refine_batch call against 100 refine calls of one mask
-memory    peak memory of a job over 1,000 masks on 1,000 images against one over 100 masks on 100 images
+overhead  fraction of the time spent outside the network, for 100 masks on 640x480 images
+batching  100 masks in one call of refine_batch, compared with 100 calls of refine with one mask
+memory    peak memory of a job of 1,000 masks on 1,000 images, compared with one of 100 masks on 100 images
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def seconds(function: Callable[[], object]) -> float:
 
 
 def time_inside(refiner: SegRefiner) -> list[float]:
-    """A list that collects the seconds of every pass of the refiner's network from now on."""
+    """A list to which the duration of every pass of the refiner's network is appended, in seconds."""
     passes: list[float] = []
     forward = refiner.denoise_model.forward
 
@@ -117,7 +117,7 @@ def compare_networks() -> None:
 
 
 def cascade_psp() -> torch.nn.Module | None:
-    """CascadePSP's network with random weights, where its package is installed."""
+    """CascadePSP's network with random weights; None if its package is not installed."""
     try:
         from segmentation_refinement.models.psp.pspnet import RefinementModule
     except ImportError:

@@ -1,8 +1,8 @@
-"""What SAM2Refiner costs on an image, in passes of SAM 2's own image encoder.
+"""Measure the cost of SAM2Refiner on an image, in passes of SAM 2's image encoder.
 
-Times in one run on one machine: a pass of the encoder, the image with its quadrants, Localization Augment, and a click
-on one and on several objects. Weights are random unless --checkpoint is given: speed does not depend on them. What is
-outside of the five passes are Localization Augment and the first click.
+All times are of one run on one machine: a pass of the encoder, the image with its quadrants, Localization Augment, and
+a click on one and on several objects. Weights are random unless --checkpoint is given: speed does not depend on them.
+Localization Augment and the first click are the cost besides the five passes of the encoder.
 
     tools/analysis_tools/benchmark_sam2_refiner.py --config sam2.1_hiera_b+ --objects 1 4
 """
@@ -31,10 +31,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--tile-chunk', type=int, default=1, help='quadrants encoded together (default: %(default)s)')
     parser.add_argument('--precision', default='float32', choices=['float32', 'bfloat16', 'float16'])
     parser.add_argument(
-        '--repeat', type=int, default=2, help='the minimum of so many runs counts (default: %(default)s)'
+        '--repeat', type=int, default=2, help='number of runs, of which the fastest counts (default: %(default)s)'
     )
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--threads', type=int, help='of PyTorch on the CPU')
+    parser.add_argument('--threads', type=int, help='CPU threads of PyTorch')
     parser.add_argument(
         '--clock', choices=['wall', 'cpu'], default='wall', help='"cpu" excludes waiting for other processes'
     )
@@ -43,7 +43,7 @@ def parse_args() -> argparse.Namespace:
 
 
 class Stopwatch:
-    """Least seconds of several runs, with the device's queue emptied at both ends."""
+    """Measures the minimum time of several runs, with the device synchronized before and after."""
 
     def __init__(self, clock: str, device: str, repeat: int):
         self.now = time.process_time if clock == 'cpu' else time.perf_counter
@@ -71,7 +71,7 @@ def clicks(count: int, size_hw: tuple[int, int]) -> list[ObjectPrompt]:
 
 @torch.no_grad()
 def measure(predictor: SAM2RefinerPredictor, image: np.ndarray, objects: list[int], stopwatch: Stopwatch) -> dict:
-    """Seconds by name, and the number of pictures that the encoder saw."""
+    """Seconds by name, and the number of images that the encoder got."""
     model, seconds, seen = predictor.model, {}, []
     handle = model.base.image_encoder.register_forward_hook(lambda _, args, __: seen.append(len(args[0])))
     pixels = torch.zeros(1, 3, *(model.input_size,) * 2, device=predictor.device)

@@ -1,8 +1,8 @@
-"""What SAMRefiner costs, in passes of SAM's own image encoder.
+"""Measure the cost of SAMRefiner, in passes of SAM's image encoder.
 
-Times in one run on one machine: segment-anything's own encoder, ours in float32 and bfloat16, and everything
-outside of the encoder for several numbers of masks, with the parts of it. Weights are random unless --checkpoint is
-given: speed does not depend on them, but masks settle sooner where they mean something.
+All times are of one run on one machine: the encoder of segment-anything, that of mmrefine in float32 and bfloat16, and
+everything outside the encoder for several numbers of masks, by parts. Weights are random unless --checkpoint is
+given: speed does not depend on them, except that masks of trained weights converge in fewer rounds.
 
     tools/analysis_tools/benchmark_sam_refiner.py --arch vit_b --masks 1 10 30
 """
@@ -37,10 +37,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--iters', type=int, default=5, help='rounds (default: %(default)s)')
     parser.add_argument('--margin', type=float, default=0.0, help='of elastic boxes (default: %(default)s)')
     parser.add_argument(
-        '--repeat', type=int, default=2, help='the minimum of so many runs counts (default: %(default)s)'
+        '--repeat', type=int, default=2, help='number of runs, of which the fastest counts (default: %(default)s)'
     )
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--threads', type=int, help='of PyTorch on the CPU')
+    parser.add_argument('--threads', type=int, help='CPU threads of PyTorch')
     parser.add_argument(
         '--clock', choices=['wall', 'cpu'], default='wall', help='"cpu" excludes waiting for other processes'
     )
@@ -49,7 +49,7 @@ def parse_args() -> argparse.Namespace:
 
 
 class Stopwatch:
-    """Seconds of named parts, with the device's queue emptied at both ends."""
+    """Measures the time of named parts, with the device synchronized before and after."""
 
     def __init__(self, clock: str, device: str):
         self.now = time.process_time if clock == 'cpu' else time.perf_counter
@@ -62,7 +62,7 @@ class Stopwatch:
         return self.now()
 
     def minimum(self, run: Callable[[], object], repeat: int) -> float:
-        """Seconds of the quickest of several runs."""
+        """Seconds of the fastest of several runs."""
         times = []
         for _ in range(repeat):
             start = self.read()
@@ -71,7 +71,7 @@ class Stopwatch:
         return min(times)
 
     def watch(self, owner: object, name: str) -> Callable[[], None]:
-        """Count the seconds spent in a function of a module or object; returns what puts it back."""
+        """Measure the time spent in a function of a module or object; returns a function that undoes this."""
         function = getattr(owner, name)
 
         def timed(*args, **kwargs):
@@ -86,7 +86,7 @@ class Stopwatch:
 
 @contextmanager
 def watched(stopwatch: Stopwatch, refiner: SAMRefiner) -> Iterator[None]:
-    """Count the parts of a refiner's rounds."""
+    """Context that measures the parts of a refiner's rounds."""
     undo = [stopwatch.watch(sam_refiner, name) for name in _PARTS]
     undo += [stopwatch.watch(refiner.backend, name) for name in ('predict', 'upscale')]
     try:
@@ -97,7 +97,7 @@ def watched(stopwatch: Stopwatch, refiner: SAMRefiner) -> Iterator[None]:
 
 
 def ellipses(count: int, size_hw: tuple[int, int]) -> np.ndarray:
-    """Masks (N, H, W) of about a fifth of the image's sides."""
+    """Masks (N, H, W) of ellipses, about a fifth as large as the image."""
     rng = np.random.default_rng(0)
     masks = np.zeros((count, *size_hw), np.uint8)
     for mask in masks:
@@ -108,12 +108,12 @@ def ellipses(count: int, size_hw: tuple[int, int]) -> np.ndarray:
 
 
 def time_encoders(args: argparse.Namespace, image: np.ndarray, stopwatch: Stopwatch) -> tuple[dict, PromptFeatures]:
-    """Seconds of one pass of each encoder, and the features of ours."""
+    """Seconds of one pass of each encoder, and the features of mmrefine's encoder."""
     plain = SAMBackend(args.arch, args.checkpoint, fused=False).to(args.device)
     fused = SAMBackend(args.arch, args.checkpoint).to(args.device)
     fused.load_state_dict(plain.state_dict())
     seconds = {'segment-anything': [], 'fused': [], 'fused bfloat16': []}
-    for _ in range(args.repeat):  # in turn, so that none has the machine at its best
+    for _ in range(args.repeat):  # alternately, so that changes of the machine's speed affect all
         seconds['segment-anything'].append(stopwatch.minimum(lambda: plain.encode(image), 1))
         for name, dtype in (('fused', torch.float32), ('fused bfloat16', torch.bfloat16)):
             fused.encoder_dtype = dtype
@@ -125,7 +125,7 @@ def time_encoders(args: argparse.Namespace, image: np.ndarray, stopwatch: Stopwa
 def time_rounds(
     args: argparse.Namespace, image: np.ndarray, features: PromptFeatures, count: int, stopwatch: Stopwatch
 ) -> dict[str, float]:
-    """Seconds outside of the encoder for so many masks, in total and by parts."""
+    """Seconds outside the encoder for this number of masks, in total and by parts."""
     torch.manual_seed(0)
     backend = SAMBackend(args.arch, args.checkpoint).to(args.device)
     refiner = SAMRefiner(backend, iters=args.iters, margin=args.margin).eval()

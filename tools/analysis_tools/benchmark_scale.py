@@ -1,10 +1,10 @@
-"""Memory and rate of large jobs: COCO files of many masks, images of many pixels, label maps of many regions.
+"""Measure memory and speed of large jobs: COCO files of many masks, large images, label maps of many regions.
 
   python tools/analysis_tools/benchmark_scale.py                        10,000, 100,000 and 1,000,000 masks; all images
   python tools/analysis_tools/benchmark_scale.py --masks 10000 --large  no large image: under a minute
 
-For each size a COCO file is generated: 8 ragged masks of 96x128 pixels per image, as compressed RLE that is as long as
-that of usual masks, not grouped by image. Each of these stages runs in a process of its own, whose CPU time (without
+For each size a COCO file is generated: 8 irregular masks of 96x128 pixels per image, whose compressed RLE is as long as
+that of usual masks, not grouped by image. Each of these stages runs in its own process, whose CPU time (without
 waiting for other processes) and peak memory are printed:
 
 index    open the file: find every record and its image
@@ -13,7 +13,7 @@ parts    encode masks again and write one record per image, as a job does with r
 finish   merge the records: the COCO file and summary.json
 
 read and parts are timed on the first 10,000 masks only. 1,000,000 masks take 3 GB on the disk in --folder.
-No images are read and nothing is refined in these. Then follow
+In these, no images are read and nothing is refined. The others:
 
 split    label maps of noise, 700x700, of several numbers of labels: regions and CPU time
 large    whole jobs with the bundled refiner over one image with many masks: peak memory
@@ -54,7 +54,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def generate(path: Path, num_masks: int) -> None:
-    """A COCO file of smoothed noise; images are named but not there."""
+    """Write a COCO file of masks of smoothed noise; its images do not exist."""
     from mmrefine.core.rle import encode_rle
 
     rng = np.random.default_rng(0)
@@ -103,7 +103,7 @@ class Stages:
         return masks, time.process_time() - start
 
     def parts(self) -> tuple[int, float]:
-        """Those behind the sample are written too, with the masks of the sample."""
+        """All records are written; those after the sample repeat its masks."""
         from mmrefine.core.rle import encode_rle
         from mmrefine.jobs.formats.base import pairs
         from mmrefine.jobs.refined_masks import RefinedMask, RefinedMasks
@@ -143,7 +143,7 @@ STAGES: dict[str, Callable[[Stages], tuple[int, float]]] = {
 
 def run_stage(name: str, folder: Path) -> None:
     """Prints masks, seconds, and the peak memory of this process in MB before and after it."""
-    import mmrefine.jobs  # noqa: F401  (what any process takes)
+    import mmrefine.jobs  # noqa: F401  (memory that every process needs)
 
     before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     masks, seconds = STAGES[name](Stages(folder))
@@ -151,7 +151,7 @@ def run_stage(name: str, folder: Path) -> None:
 
 
 def generate_large(folder: Path, side: int, num_masks: int) -> None:
-    """A smooth image with ellipses for masks, as a JPEG and a COCO file."""
+    """Write a smooth image as JPEG, and ellipses on it as a COCO file."""
     from PIL import Image
 
     from mmrefine.core.rle import encode_rle
@@ -178,7 +178,7 @@ def run_large(folder: Path) -> None:
 
 
 def split_noise() -> None:
-    """Prints how long label maps of noise take to be split."""
+    """Print the time to split label maps of noise."""
     from mmrefine.core.regions import label_regions
 
     print('   labels  regions   CPU s')

@@ -1,4 +1,4 @@
-"""Memory of the video predictor on a long clip, streamed and not: frames, stored outputs, peak memory.
+"""Measure the memory of the video predictor on a long clip, with and without streaming.
 
   python tools/analysis_tools/benchmark_video_memory.py                a small model, 500 frames of 128x128
   python tools/analysis_tools/benchmark_video_memory.py --keep-all     without streaming, for comparison

@@ -1,18 +1,18 @@
-"""Calibrate a refiner's do-no-harm gate on masks with ground truth, by cross-validation; about 50 masks are enough.
+"""Calibrate the gate of a refiner on masks with ground truth, by cross-validation; about 50 masks are enough.
 
   tools/analysis_tools/calibrate_gate.py --config CONFIG [--checkpoint WEIGHTS] --out GATE.py
       the masks of the config's test_dataloader
   tools/analysis_tools/calibrate_gate.py IMAGES COARSE GT --config CONFIG --out GATE.py
       masks in any format that tools/refine.py reads, with their ground truth
   tools/analysis_tools/calibrate_gate.py --per-mask MASKS.csv --config CONFIG --out GATE.py
-      numbers of single masks, as tools/test.py CONFIG WEIGHTS --no-gate --per-mask MASKS.csv writes them
+      metrics of single masks, as written by tools/test.py CONFIG WEIGHTS --no-gate --per-mask MASKS.csv
 
-By default the gate leaves at most half of the harm without it and loses at most a tenth of the gain, in
-every group of masks (--group-by). GATE.py is a config that inherits CONFIG; the gate alone is printed too. --plot draws
+By default the gate leaves at most half of the ungated harm and loses at most a tenth of the gain, in
+every group of masks (--group-by). GATE.py is a config that inherits CONFIG; the gate is also printed. --plot draws
 the risk-coverage curves.
 
-Where there are many more masks on which to fit, but not to judge, such as those of training images, --fit-on FILE
-takes their numbers: the logistic model is fitted to them, and the masks above decide the threshold alone.
+--fit-on FILE takes the metrics of further masks, such as those of training images: the logistic model is fitted to
+these, and the masks above only determine the threshold.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('data', nargs='*', metavar='PATH', help='IMAGES COARSE GT')
     parser.add_argument('--config', help='config of the refiner, or the name of a bundled model')
     parser.add_argument('--checkpoint', help='its weights')
-    parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
+    parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU if there is one')
     parser.add_argument('--per-mask', type=Path, metavar='FILE', help='.csv or .json; skips refinement')
     parser.add_argument('--fit-on', type=Path, metavar='FILE', help='.csv or .json of other masks, to fit the model to')
     parser.add_argument('--limit', type=int, metavar='N', help='refine about N masks of the data at most')
     parser.add_argument('--group-by', metavar='COLUMN', help="column of the groups; default: 'kind', if present")
-    parser.add_argument('--max-harm', type=float, default=0.5, help='share of the ungated harm (default: %(default)s)')
-    parser.add_argument('--max-gain-lost', type=float, default=0.1, help='share of the gain (default: %(default)s)')
-    parser.add_argument('--folds', type=int, default=5, help='of the cross-validation (default: %(default)s)')
+    parser.add_argument('--max-harm', type=float, default=0.5, help='part of the ungated harm (default: %(default)s)')
+    parser.add_argument('--max-gain-lost', type=float, default=0.1, help='part of the gain (default: %(default)s)')
+    parser.add_argument('--folds', type=int, default=5, help='folds of the cross-validation (default: %(default)s)')
     parser.add_argument(
         '--by-folder',
         action='store_true',
-        help='keep the images of one folder together: for images of new kinds',
+        help='keep the images of one folder in one fold, to estimate the quality on new kinds of images',
     )
     parser.add_argument('--out', type=Path, metavar='GATE.py', help='config to write')
     parser.add_argument('--plot', type=Path, metavar='FILE.png', help='plot of the risk-coverage curves to write')
@@ -79,7 +79,7 @@ def refine(args: argparse.Namespace) -> list[dict]:
 
 
 def format_table(result: Calibration) -> str:
-    """Each group without a gate, and with it on masks that it was not fitted on."""
+    """Table of each group without the gate, and with it on held-out masks."""
     table = Table(box=box.MARKDOWN)
     table.add_column('group')
     for title in ('gain', 'harm %', 'win %', 'gated: gain', 'harm %', 'win %', 'kept %'):
@@ -98,7 +98,7 @@ def _cells(point: OperatingPoint) -> list[str]:
 
 
 def draw(result: Calibration, path: Path) -> None:
-    """Harm and gain over the share of proposals taken, per group, with the chosen point."""
+    """Plot harm and gain over the fraction of accepted proposals, for each group, with the chosen point."""
     import matplotlib
 
     matplotlib.use('Agg')
@@ -119,7 +119,7 @@ def draw(result: Calibration, path: Path) -> None:
 
 
 def write_config(result: Calibration, base: str, checkpoint: str | None, path: Path) -> None:
-    """A config that inherits another one, with its weights, and has this gate."""
+    """Write a config that inherits another one, with its weights, and has this gate."""
     from mmengine.config import Config
 
     from mmrefine.files.atomic import whole_file

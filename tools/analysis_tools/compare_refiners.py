@@ -1,4 +1,4 @@
-"""Compare refiners on masks with ground truth: gains, harm, time and memory.
+"""Compare refiners on masks with ground truth: gain, harm, time and memory.
 
   tools/analysis_tools/compare_refiners.py
       the bundled model and the baselines without weights, on the validation data of the bundled model
@@ -11,8 +11,8 @@
 
 Real and simulated masks have separate tables. Gains are in points, with 95 % intervals
 of a bootstrap over images; "over NAME" compares the IoU gain with the first refiner's on the same masks. A refiner
-with a gate has a second line without it. Every refiner runs in a process of its own; memory is the peak while refining
-minus that before, on the GPU if it runs there. Progress goes to standard error; --out is written
+with a gate has a second line without it. Every refiner runs in its own process; memory is the peak while refining
+minus the memory before, on the GPU if it runs there. Progress goes to standard error; --out is written
 after each refiner.
 """
 
@@ -48,7 +48,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--refiner', nargs='+', default=REFINERS, metavar='NAME[=WEIGHTS]')
     parser.add_argument('--limit', type=int, metavar='N', help='use about N masks, of random images')
     parser.add_argument('--out', type=Path, metavar='TABLES.md', help='file for the tables')
-    parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
+    parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU if there is one')
     args = parser.parse_args()
     if len(args.data) not in (1, 3):
         parser.error(f'expected a config, a folder, or IMAGES COARSE GT, got {args.data}.')
@@ -58,7 +58,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def data_paths(data: Sequence[str]) -> list[str]:
-    """What :func:`mmrefine.jobs.labelled.labelled_images` takes."""
+    """Arguments of :func:`mmrefine.jobs.labelled.labelled_images`."""
     from mmrefine.utils import find_config
 
     if len(data) == 3:
@@ -101,14 +101,14 @@ def start_memory(device: torch.device) -> float:
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device) / 2**20
     try:
-        _CLEAR.write_text('5')  # Linux: forget the peak
+        _CLEAR.write_text('5')  # Linux: reset the peak
     except OSError:
         return float('nan')
     return _status_mb('VmRSS')
 
 
 def peak_memory(device: torch.device) -> float:
-    """MB at most since :func:`start_memory`."""
+    """Maximum memory in MB since :func:`start_memory`."""
     if device.type == 'cuda':
         return torch.cuda.max_memory_allocated(device) / 2**20
     return _status_mb('VmHWM') if _STATUS.exists() else float('nan')
@@ -162,7 +162,7 @@ def main() -> None:
     try:
         run = partial(measure, data_paths(args.data), args.limit, args.device)
         for refiner in args.refiner:
-            # A new process each, so that no refiner's memory hides another's.
+            # One process per refiner, so that peaks of memory are independent.
             with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
                 own, used_mb = pool.submit(run, refiner).result()
             records.update(own)

@@ -1,4 +1,4 @@
-"""Mask AP and boundary AP of results: evaluate_ap.py ANNOTATIONS RESULTS [RESULTS …].
+"""Compute mask AP and boundary AP of results: evaluate_ap.py ANNOTATIONS RESULTS [RESULTS …].
 
 RESULTS are COCO results lists, such as a detector's and those of tools/refine.py; each is a line of the table.
 With --lvis ANNOTATIONS are those of tools/dataset_converters/lvis_to_coco.py and the protocol is that of LVIS.

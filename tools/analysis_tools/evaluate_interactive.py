@@ -64,11 +64,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--folders', nargs=3, action='append', metavar=('NAME', 'IMAGES', 'MASKS'), help='another dataset instead'
     )
     parser.add_argument('--prompts', nargs='+', type=prompt_of, default=['box', 1, 2, 5, 10], help='box, or clicks')
-    parser.add_argument('--seed', type=int, default=0, help='of the clicks (default: %(default)s)')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the clicks (default: %(default)s)')
     parser.add_argument('--out', type=Path, required=True, help='folder of results.json, table.md and records')
     parser.add_argument('--overwrite', action='store_true', help='start from scratch')
     parser.add_argument('--precision', default='float32', choices=['float32', 'bfloat16', 'float16'])
-    parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
+    parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU if there is one')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
     return parser.parse_args(argv)
 
@@ -156,7 +156,7 @@ def evaluate_image(
 
 
 def summarize(parts: Sequence[dict], prompts: Sequence[str | int]) -> dict[str, dict[str, float]]:
-    """Lines of the table: every set with every prompt, and the mean of the sets, each of which weighs the same."""
+    """Lines of the table: every dataset with every prompt, and the unweighted mean of the datasets."""
     lines = {}
     for prompt in map(str, prompts):
         by_set = {}

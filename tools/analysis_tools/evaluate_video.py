@@ -1,11 +1,11 @@
-"""J, F and J&F of video object segmentation in the file layouts of DAVIS and LVOS.
+"""Compute J, F and J&F of video object segmentation, for the file layouts of DAVIS and LVOS.
 
   python tools/analysis_tools/evaluate_video.py RESULTS DAVIS/Annotations/480p --clips DAVIS/ImageSets/2017/val.txt
   python tools/analysis_tools/evaluate_video.py RESULTS LVOS/valid/Annotations --lvos LVOS/valid/valid_meta.json \\
       --unseen unseen_videos.txt
 
-RESULTS and annotations hold <clip>/<frame>.png, label maps with or without palette. DAVIS leaves out first and last
-frame; LVOS evaluates every fifth frame of each object, and v2 averages seen and unseen categories.
+RESULTS and annotations contain <clip>/<frame>.png, label maps with or without palette. DAVIS ignores the first and the
+last frame; LVOS evaluates every fifth frame of each object, and v2 averages seen and unseen categories.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def read_coco(path: Path) -> tuple[dict, dict]:
 
 
 def decode(annotations: list[dict], sizes: dict) -> Iterator[np.ndarray]:
-    """One mask after another, so that they are never all in memory."""
+    """Decode the masks one by one, so that they are never all in memory."""
     for annotation in annotations:
         try:
             yield decode_segmentation(annotation['segmentation'], sizes[annotation['image_id']])
@@ -106,7 +106,7 @@ def pairs_of_coco(coarse_file: Path, gt_file: Path) -> Iterator[tuple[np.ndarray
 def main() -> None:
     args = parse_args()
     pairs = pairs_of_config(args.config, args.coarse) if args.config else pairs_of_coco(args.coarse, args.gt)
-    # The model takes the two sides one by one; neither is ever in memory as a whole.
+    # The error model reads pairs of masks one by one, so that they are never all in memory.
     coarse, gt = tee(pairs)
     try:
         model = MaskErrorModel.measure((pair[0] for pair in coarse), (pair[1] for pair in gt))

@@ -3,8 +3,8 @@
   python tools/analysis_tools/measure_video.py DAVIS/JPEGImages/480p DAVIS/Annotations/480p --clips libby
 
 Every frame's ground-truth mask is degraded by a random choice of all simulators (mmrefine.core.coarse_masks, seeded by
-frame) and refined frame by frame and with temporal consistency. Harm: share of masks whose IoU fell by more than a
-point. Flicker (mmrefine.core.temporal): that of the ground truth is the limit, as optical flow has errors.
+frame) and refined frame by frame and with temporal consistency. Harm: fraction of masks whose IoU fell by more than
+one point. Flicker (mmrefine.core.temporal): that of the ground truth is the limit, as optical flow has errors.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def degrade(frames: Sequence[np.ndarray], gt: list[np.ndarray], args: argparse.Namespace) -> list[np.ndarray]:
-    """A coarse mask for every frame, each with a generator of its own."""
+    """A coarse mask for every frame, each with its own random generator."""
     return [
         simulate_coarse_mask(mask, np.random.default_rng([args.seed, t]), frames[t], iou_range=tuple(args.iou_range))
         for t, mask in enumerate(gt)
@@ -83,13 +83,13 @@ def main() -> int:
 
 @dataclass(frozen=True)
 class Measured:
-    """One kind of masks of an object, or of several.
+    """Metrics of one kind of masks (coarse, refined, …) of one or several objects.
 
     Attributes:
         values: for each measure one value per frame.
-        flicker: mean over the steps; of several objects the mean of theirs.
+        flicker: mean over pairs of frames, and over objects.
         restarted: number of frames that were refined again from their neighbours.
-        seconds: that it took.
+        seconds: time of refinement.
     """
 
     values: dict[str, np.ndarray]
@@ -117,7 +117,7 @@ def print_lines(title: str, kinds: dict[str, Measured]) -> None:
 def measure_clip(
     name: str, frames: list[np.ndarray], masks: ClipMasks, refiner: object, args: argparse.Namespace
 ) -> list[dict[str, Measured]]:
-    """Print the lines of a clip, and return what is in them for each of its objects."""
+    """Print the lines of a clip, and return the metrics of each of its objects."""
     measured = []
     flows = FlowPropagator()
     steps = [flows.flow(frames, t, t - 1) for t in range(1, len(frames))]

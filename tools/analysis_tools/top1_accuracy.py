@@ -1,6 +1,6 @@
-"""Top-1 accuracy, how often predicted IoU selects SAM's best output: top1_accuracy.py CONFIG [CHECKPOINT].
+"""Compute how often the predicted IoU selects SAM's best output: top1_accuracy.py CONFIG [CHECKPOINT].
 
-CONFIG is one of SAMRefiner++ with a test_dataloader that gives coarse and ground-truth masks. With CHECKPOINT,
+CONFIG is a config of SAMRefiner++ with a test_dataloader of coarse and ground-truth masks. With CHECKPOINT,
 the adapted IoU head is compared with the published one.
 """
 
@@ -22,14 +22,14 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config')
     parser.add_argument('checkpoint', nargs='?', help='weights from tools/train.py')
-    parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
-    parser.add_argument('--max-images', type=int, help='number of images, the first ones')
+    parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU if there is one')
+    parser.add_argument('--max-images', metavar='N', type=int, help='evaluate the first N images')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
     return parser.parse_args()
 
 
 def accuracy(refiner: SAMRefinerPP, dataset, count: int) -> tuple[float, int]:
-    """Share of masks whose best output ranks first, and the number of masks."""
+    """Fraction of masks whose best output ranks first, and the number of masks."""
     hits = [np.zeros(0, bool)]
     for index in range(count):
         sample = dataset[index]

@@ -1,8 +1,8 @@
-"""Class activation maps to label maps: tools/dataset_converters/activation_maps_to_labels.py MAPS OUT --alpha 8.
+"""Convert activation maps to label maps: tools/dataset_converters/activation_maps_to_labels.py MAPS OUT --alpha 8.
 
 MAPS is a folder of .npz and .npy files, one per image, OUT a folder for palette PNG files of the same names and the
-size of the maps, in which 0 is the background and class k is k + 1. tools/refine.py --semantic refines them;
-tools/refine.py --cam refines activation maps in one step.
+size of the maps, in which 0 is the background and class k is k + 1. mmrefine refine --semantic refines them;
+mmrefine refine --cam refines activation maps in one step.
 """
 
 from __future__ import annotations

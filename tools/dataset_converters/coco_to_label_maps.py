@@ -1,11 +1,11 @@
-"""COCO objects to MMSegmentation's label maps: tools/dataset_converters/coco_to_label_maps.py ANNOTATIONS OUT.
+"""Convert a COCO file to label maps of MMSegmentation: tools/dataset_converters/coco_to_label_maps.py ANNOTATIONS OUT.
 
 Every image becomes OUT/labels/<stem>.png, a palette PNG: 0 is the background, k + 1 the k-th category by id (with
---one-class 1 for all), 255 (void) what a crowd covers. Where objects overlap, the smaller one is on top.
-OUT/<stem of ANNOTATIONS>.txt lists the stems. Annotations that cannot be used are left out and named. With --check
+--one-class 1 for all), 255 (void) the pixels of crowds. Where objects overlap, the smaller one is on top.
+OUT/<stem of ANNOTATIONS>.txt lists the stems. Unusable annotations are skipped and reported. With --check
 nothing is written.
 
-exit status: 0 all found; 1 something was left out; 2 nothing could be done.
+exit status: 0 all found; 1 something was skipped; 2 nothing could be done.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('annotations', metavar='ANNOTATIONS', type=Path, help='COCO file of objects')
     parser.add_argument('out', metavar='OUT', type=Path)
     parser.add_argument('--one-class', action='store_true', help='objects of all categories against the background')
-    parser.add_argument('--check', action='store_true', help='only say what is missing')
+    parser.add_argument('--check', action='store_true', help='only report what is missing')
     return parser.parse_args()
 
 
@@ -54,7 +54,11 @@ def label_map(
 
 
 def stems_of(images: dict[int, CocoImage], path: Path) -> dict[int, str]:
-    """The name of every image's label map without suffix; each must be one of its own, and its size be known."""
+    """Name of each image's label map without suffix.
+
+    Raises:
+        ValueError: names are not unique, or an image cannot be used.
+    """
     unusable = [image.problem or f'image {image.name} has no width and height.' for image in images.values()
                 if image.problem or image.size_hw is None]  # fmt: skip
     if unusable:

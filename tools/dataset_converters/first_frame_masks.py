@@ -1,11 +1,11 @@
 """Extract the first mask of every object of a clip from its annotations: first_frame_masks.py FRAMES ANNOTATIONS OUT.
 
 For semi-supervised video object segmentation, on LVOS v1 and v2 (LVOS/valid/JPEGImages, LVOS/valid/Annotations) and
-DAVIS 2017, whose clips are folders of frames and of label maps with the frames' names. OUT/<clip>/<frame>.png holds the
-objects that are first seen on that frame, and no others; tools/refine_video.py FRAMES OUT --sam2 … tracks them. With
+DAVIS 2017, whose clips are folders of frames and of label maps with the frames' names. OUT/<clip>/<frame>.png contains
+only objects that first appear on that frame; mmrefine video FRAMES OUT --sam2 … tracks them. With
 --check nothing is written, and missing files are listed.
 
-exit status: 0 all found; 1 some clips were left out; 2 there was nothing to do.
+exit status: 0 all found; 1 some clips were skipped; 2 there was nothing to do.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def first_masks(paths: list[Path]) -> dict[str, tuple[MaskFile, np.ndarray]]:
-    """File and label map (H, W) of each frame on which an object is first seen, by the frame's name.
+    """File and label map (H, W) of each frame on which an object first appears, by the frame's name.
 
     Args:
         paths: label maps of a clip in the order of its frames.

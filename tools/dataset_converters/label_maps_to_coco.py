@@ -1,12 +1,11 @@
 """Convert images with label maps or binary masks to one COCO file, one annotation per region.
 
 A region is a value of the label map other than --ignore (default 0), or the whole mask with --binary. Label maps are
-found by the image's relative path and stem; with --several also <stem>_<k>, several annotators' maps of one image
-(BSDS).
+found by the image's relative path and stem; with --several also <stem>_<k>, maps of several annotators (BSDS).
 
   # a folder of images and binary masks
   python tools/dataset_converters/label_maps_to_coco.py images masks out/objects.json --binary
-  # the segmentations of BSDS500: every region of every annotator, large images made smaller
+  # the segmentations of BSDS500: every region of every annotator, large images downsized
   python tools/dataset_converters/label_maps_to_coco.py images/train labels/train out/bsds.json --several --ignore -1
 """
 
@@ -39,15 +38,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--ignore', type=int, default=0, help='label that is not a region; -1: every label is one')
     parser.add_argument('--max-side', type=int, default=800, help='downsize larger images; 0: never')
     parser.add_argument('--min-area', type=int, default=200, help='smallest region in pixels, after resizing')
-    parser.add_argument('--max-share', type=float, default=0.8, help='largest region as a share of the image')
-    parser.add_argument('--only', nargs='*', default=[], help='take these top-level folders of IMAGES only')
-    parser.add_argument('--skip', nargs='*', default=[], help='leave out these top-level folders of IMAGES')
+    parser.add_argument('--max-share', type=float, default=0.8, help='largest region as a fraction of the image')
+    parser.add_argument('--only', nargs='*', default=[], help='convert only these top-level folders of IMAGES')
+    parser.add_argument('--skip', nargs='*', default=[], help='skip these top-level folders of IMAGES')
     parser.add_argument('--check', action='store_true', help='only list images without label map')
     return parser.parse_args()
 
 
 def image_paths(args: argparse.Namespace) -> list[tuple[Path, Path]]:
-    """Paths of the images that are wanted, and their relative paths without suffix."""
+    """Paths of the images to convert, and their relative paths without suffix."""
     paths = sorted(path for path in args.images.rglob('*') if path.suffix.lower() in SUFFIXES)
     named = [(path, path.relative_to(args.images).with_suffix('')) for path in paths]
     return [

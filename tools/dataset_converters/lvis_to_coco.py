@@ -1,4 +1,4 @@
-"""LVIS annotations of COCO's classes on COCO's images: lvis_to_coco.py LVIS.json COCO_VAL.json OUT.json.
+"""Convert LVIS annotations to COCO's classes, on COCO's images: lvis_to_coco.py LVIS.json COCO_VAL.json OUT.json.
 
 LVIS.json is lvis_v1_val.json or lvis_v1_train.json (COCO val 2017 has images in both), COCO_VAL.json
 instances_val2017.json, of which only the images are read. tools/analysis_tools/evaluate_ap.py --lvis evaluates results

@@ -1,12 +1,12 @@
-"""Refined predictions as labels: tools/dataset_converters/pseudo_labels_to_coco.py COARSE REFINED IMAGES OUT.
+"""Convert refined predictions to pseudo labels: pseudo_labels_to_coco.py COARSE REFINED IMAGES OUT.
 
 COARSE is a detector's COCO results list with masks and scores on unlabelled images, REFINED the results of
 tools/refine.py on it, IMAGES a COCO file with these images and the categories, OUT the annotation file to be
 written. Every annotation has the fields score (of the detector), quality (predicted IoU), agreement (IoU of coarse
 and refined mask) and weight = quality, with which mmrefine.WeightedCocoDataset trains. Predictions between
 --ignore-score and --min-score, or that fail another threshold, become iscrowd=1: neither object nor background. Images
-without labels are left out, since a missing prediction does not prove that there is no object. With --check nothing is
-written: it says whether the files fit together and how many labels there would be.
+without labels are omitted, since a missing prediction does not prove that there is no object. With --check nothing is
+written; the command reports whether the files match and how many labels there would be.
 """
 
 from __future__ import annotations

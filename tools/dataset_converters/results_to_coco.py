@@ -5,7 +5,7 @@ file to be written. SAMRefiner++ is trained on such files. With --match OUT is a
 masks in the same order: OUT/coarse.json, the results that match an annotation of their class in IMAGES with an IoU of
 0.5, and OUT/truth.json, those annotations. Unusable results are left out and reported. With --check nothing is written.
 
-exit status: 0 all found; 1 something was left out; 2 nothing could be done.
+exit status: 0 all found; 1 something was skipped; 2 nothing could be done.
 """
 
 from __future__ import annotations

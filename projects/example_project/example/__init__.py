@@ -1,4 +1,4 @@
-"""A refiner, a format of masks and a promptable segmentation model, each as small as it can be."""
+"""Minimal examples of a refiner, a mask format and a promptable segmentation model."""
 
 from .colour_backend import ColourBackend
 from .npy_masks import NpyMasks

@@ -1,4 +1,4 @@
-"""A promptable segmentation model by colour: pixels that resemble the inside of the box more than its surroundings."""
+"""Backend that segments by colour: pixels that resemble the inside of the box more than its surroundings."""
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ class ColourBackend(PromptBackend):
     def __init__(self):
         super().__init__()
         self.head = nn.Module()
-        self.head.layers = nn.ModuleList([nn.Linear(1, 1)])  # what SAMRefiner++ would adapt; unused here
+        self.head.layers = nn.ModuleList([nn.Linear(1, 1)])  # SAMRefiner++ would adapt it; unused here
         self._freeze()
 
     @property

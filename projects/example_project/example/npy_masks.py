@@ -1,4 +1,4 @@
-"""A format: a folder of ``NAME.npy``, each the (H, W) mask of the image of that name."""
+"""Mask format: a folder of files ``NAME.npy``, each the (H, W) mask of the image with that name."""
 
 import numpy as np
 

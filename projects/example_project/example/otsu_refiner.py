@@ -1,4 +1,4 @@
-"""A refiner: the coarse mask's side of Otsu's threshold, near the coarse mask."""
+"""Refiner by Otsu's threshold: selects the side that covers most of the coarse mask, near its boundary."""
 
 import cv2
 import numpy as np

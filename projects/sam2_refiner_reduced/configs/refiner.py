@@ -1,5 +1,5 @@
-# Stage 2: SAM2Refiner on the frozen SAM 2 of the file BASE, from fine ground truth; leave modules out with such as
-# --cfg-options model.core.la=None. Testing prompts every held-out image with a box and with 1, 2 and 5 clicks.
+# Stage 2: SAM2Refiner with the frozen SAM 2 of the file BASE, trained on fine ground truth. An ablation removes a
+# module, such as by --cfg-options model.core.la=None. Held-out images are prompted by a box and by 1, 2 and 5 clicks.
 _base_ = '../../../configs/_base_/default_runtime.py'
 
 pools = '{{$POOLS:work_dirs/sam2_refiner_reduced/pools}}'
@@ -12,7 +12,7 @@ model = dict(
     base=dict(
         config='sam2.1_hiera_t', checkpoint='{{$BASE:work_dirs/sam2_refiner_reduced/base/sam2.pth}}', small=small
     ),
-    # As the base itself, unlike the paper: to start with noise would need more iterations.
+    # Starts with the masks of the base, unlike the paper: starting with noise would need more iterations.
     core=dict(la=dict(), pr=dict(), mr=dict(), init='identity'),
     loss=dict(type='PointSampledMaskLoss', num_points=2048),
     # All variants train on the same images: their frozen features are computed once.

@@ -1,4 +1,4 @@
-# The detector that has seen the labelled images only: where both kinds of semi-supervised training start.
+# Detector trained on the labelled images only, from which both kinds of semi-supervised training start.
 _base_ = '../../test_time/configs/mask-rcnn_nuts.py'
 max_iters = 600
 train_dataloader = dict(dataset=dict(ann_file='labelled.json'))

@@ -1,4 +1,4 @@
-# What the semi-supervised runs are compared with: as many more iterations, on the labelled images alone.
+# Baseline of the semi-supervised runs: the same number of further iterations on the labelled images only.
 _base_ = './mask-rcnn_nuts_labelled.py'
 load_from = 'work_dirs/mask-rcnn_nuts_labelled/iter_600.pth'
 max_iters = 200
