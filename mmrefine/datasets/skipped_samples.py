@@ -6,6 +6,8 @@ import logging
 
 from mmengine.logging import print_log
 
+from mmrefine.files.names import printable
+
 _LIMIT, _LIMIT_SHARE = 100, 0.05
 
 
@@ -40,7 +42,7 @@ class SkippedSamples:
         if name in self._names:
             return
         self._names.add(name)
-        print_log(f'{name} is skipped: {reason}', logger='current', level=logging.WARNING)
+        print_log(printable(f'{name} is skipped: {reason}'), logger='current', level=logging.WARNING)
         if len(self._names) > max(self.limit, _LIMIT_SHARE * self._num_seen):
             raise RuntimeError(
                 f'{len(self._names)} {self.what} cannot be used; repair the dataset. The last one is {name}: {reason}'

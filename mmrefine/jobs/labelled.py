@@ -16,6 +16,7 @@ from mmengine.registry import init_default_scope
 
 from mmrefine.core.error_model import MaskErrorModel
 from mmrefine.files.images import read_image
+from mmrefine.files.names import printable
 from mmrefine.jobs.formats import open_ground_truth, open_masks
 from mmrefine.registry import DATASETS
 
@@ -67,7 +68,7 @@ def open_labelled(
             try:
                 item = read(int(index))
             except (OSError, ValueError) as error:
-                print_log(f'skipped: {error}', logger='current')
+                print_log(printable(f'skipped: {error}'), logger='current')
                 continue
             if len(item.coarse):
                 num_masks += len(item.coarse)
@@ -119,7 +120,8 @@ def _open_files(images: str | os.PathLike, masks: str | os.PathLike, gt: str | o
                 mask = coarse.mask(position)
                 target = mask if true is None else true.mask(position, mask)
             except ValueError as error:
-                print_log(f'skipped, {task.image}, mask {coarse.names[position]}: {error}', logger='current')
+                text = f'skipped, {task.image}, mask {coarse.names[position]}: {error}'
+                print_log(printable(text), logger='current')
                 continue
             if target is not None and mask.any():
                 pairs.append((mask, target))

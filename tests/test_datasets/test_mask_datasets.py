@@ -309,6 +309,20 @@ def test_images_and_records_without_a_name_are_left_out(coco, warnings):
     assert len(warnings) == 3 and 'is not a file name: a name must be a string, got null' in ''.join(warnings)
 
 
+@pytest.mark.parametrize('category_id', [10**400, 1e308, -(2**63) - 1])
+def test_a_category_beyond_64_bits_is_no_label(coco, category_id):
+    path, _ = coco
+    content = json.loads(path.read_text())
+    content['annotations'][0]['category_id'] = category_id
+    path.write_text(json.dumps(content))
+    assert 0 in coco_dataset(path, per='image')[0]['labels']
+
+
+def test_warnings_are_printable(warnings):
+    SkippedSamples('images').skip('a\x1b[31m\ud800.png', 'broken.')
+    assert warnings == ['a\\x1b[31m\\ud800.png is skipped: broken.']
+
+
 def test_polygons_of_an_image_of_another_size_are_refused(coco):
     path, _ = coco
     content = json.loads(path.read_text())

@@ -58,7 +58,7 @@ class LoadTrueMasks(BaseTransform):
         for name, reason in reasons:
             self._skipped.skip(f'mask {name} of {results["img_path"]}', reason)
         results['gt_masks'] = np.stack(masks) if masks else np.zeros((0, *size_hw), bool)
-        results['labels'] = np.array([int(label) if _is_number(label) else 0 for label in labels], np.int64)
+        results['labels'] = np.array([int(label) if _fits(label) else 0 for label in labels], np.int64)
         return results
 
 
@@ -69,5 +69,5 @@ def _load(instance: dict, size_hw: tuple[int, int]) -> np.ndarray:
     return np.zeros(size_hw, bool) if mask is None else mask
 
 
-def _is_number(label: object) -> bool:
-    return isinstance(label, (int, float))
+def _fits(label: object) -> bool:
+    return isinstance(label, (int, float)) and abs(label) < 2**63
