@@ -20,12 +20,13 @@ CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser') or shuti
 playwright = pytest.importorskip('playwright.sync_api', reason='Playwright for Python is not installed')
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason='no Chromium; on Debian: apt-get install chromium')
 EVIL = '<img src=x onerror="document.title=1">'
+HANG_MS = 3_600_000  # all waits end with an event; this only ends a test that hangs
 
 
 @pytest.fixture(scope='module')
 def browser():
     with playwright.sync_playwright() as driver:
-        yield driver.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox'])
+        yield driver.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox'], timeout=HANG_MS)
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def out(tmp_path):
 def page(browser, out):
     context = browser.new_context(viewport={'width': 1200, 'height': 900}, accept_downloads=True)
     page = context.new_page()
-    page.set_default_timeout(120_000)  # all waits end with an event; this only ends a test that hangs
+    page.set_default_timeout(HANG_MS)
     page.problems = []
     page.on('pageerror', lambda error: page.problems.append(str(error)))
     page.on('request', lambda request: request.url.startswith(('file:', 'blob:')) or page.problems.append(request.url))
