@@ -18,6 +18,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from mmrefine.files.atomic import whole_file
 from mmrefine.models.sam2_refiner import SAM2Refiner, SAM2RefinerPredictor
 from mmrefine.structures import ObjectPrompt
 
@@ -116,7 +117,7 @@ def main() -> None:
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f'outside the passes, as a share of them: {100 * result["outside share"]:.1f} %; peak {peak_mb:.0f} MB')
     if args.out:
-        with open(args.out, 'w') as file:
+        with whole_file(args.out) as file:
             json.dump({'settings': vars(args), **result}, file, indent=1)
 
 

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 import torch
 
+from mmrefine.files.atomic import whole_file
 from mmrefine.models.backends import PromptFeatures, SAMBackend
 from mmrefine.models.refiners import RefineInput, SAMRefiner, sam_refiner
 from mmrefine.utils import counted
@@ -159,7 +160,7 @@ def main() -> None:
         about = f'{counted(count, "mask")}, {counted(args.iters, "round")}'
         print(f'{about}: {total:.3f} outside of the encoder ({parts}); peak {peak_mb:.0f} MB')
     if args.out:
-        with open(args.out, 'w') as file:
+        with whole_file(args.out) as file:
             json.dump({'settings': vars(args), 'encoders_s': encoders, 'rounds_s': rounds}, file, indent=1)
 
 
