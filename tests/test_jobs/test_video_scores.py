@@ -69,7 +69,7 @@ def test_results_that_do_not_fit(tmp_path):
     with pytest.raises(ValueError, match=r'must have the size of its annotation \(30, 40\), got \(20, 40\)'):
         evaluate_davis(tmp_path / 'made', tmp_path / 'truth', ['a'])
     write_maps(tmp_path / 'short' / 'a', {'00000': labels((1, 2)), '00001': labels((1, 2))})
-    with pytest.raises(ValueError, match='2 annotated frames'):
+    with pytest.raises(ValueError, match='at least 3 annotated frames, got 2'):
         evaluate_davis(tmp_path / 'made', tmp_path / 'short', ['a'])
     with pytest.raises(FileNotFoundError, match='not a folder'):
         evaluate_davis(tmp_path / 'made', tmp_path / 'absent', [])

@@ -116,13 +116,13 @@ class PromptBackend(nn.Module, metaclass=ABCMeta):
         """
         head = {id(tensor) for tensor in self.iou_head.state_dict(keep_vars=True).values()}
         others = {name: array for name, array in self.state_dict(keep_vars=True).items() if id(array) not in head}
-        return f'{type(self).__name__} {self.input_hw} {self._encoding()} {weights_digest(others)}'
+        return f'{type(self).__name__} {self.input_hw} {self.settings()} {weights_digest(others)}'
 
     def train(self, mode: bool = True) -> PromptBackend:
         """Stay in evaluation mode."""
         return super().train(False)
 
-    def _encoding(self) -> str:
+    def settings(self) -> str:
         """Settings of the encoder that change features."""
         return ''
 

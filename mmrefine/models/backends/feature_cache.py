@@ -35,7 +35,7 @@ class FeatureCache:
             raise ValueError(f'max_bytes must be positive, got {max_bytes}; use cache=None for no cache.')
         self.folder = Path(folder)
         self.max_bytes = max_bytes
-        self._known: tuple[tuple[int, int], str] | None = None
+        self._known: tuple[tuple[int, str, int], str] | None = None
 
     def encode(self, backend: PromptBackend, image: np.ndarray) -> PromptFeatures:
         """The features of :meth:`PromptBackend.encode`, from the cache if possible."""
@@ -57,8 +57,8 @@ class FeatureCache:
         return self.folder / f'{digest.hexdigest()}.npz'
 
     def _fingerprint(self, backend: PromptBackend) -> str:
-        """Fingerprint of the backend, which is computed again only after its weights have changed."""
-        state = id(backend), sum(parameter._version for parameter in backend.parameters())
+        """Fingerprint of the backend, which is computed again only after its weights or settings have changed."""
+        state = id(backend), backend.settings(), sum(parameter._version for parameter in backend.parameters())
         if self._known is None or self._known[0] != state:
             self._known = state, backend.fingerprint()
         return self._known[1]

@@ -108,5 +108,5 @@ class SAM2Backend(PromptBackend):
         )
         return logits, iou
 
-    def _encoding(self) -> str:
+    def settings(self) -> str:
         return str(self.encoder_dtype)

@@ -173,7 +173,7 @@ class SAMBackend(PromptBackend):
             self.sam.mask_decoder,
         )
 
-    def _encoding(self) -> str:
+    def settings(self) -> str:
         return f'{self.encoder_dtype} {self.fused}'
 
 

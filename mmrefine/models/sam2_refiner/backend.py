@@ -76,9 +76,12 @@ class SAM2RefinerBackend(PromptBackend):
         predictions = self.model.decode(_unpacked(features), prompts, [0] * len(prompts))
         return predictions.logits, predictions.iou[:, None]
 
-    def _encoding(self) -> str:
-        """The base is not part of the model's state dict, and so not of the digest of weights."""
-        return f'{weights_digest(self.model.base.state_dict())} {self.model.tile_scale}'
+    def settings(self) -> str:
+        return str(self.model.tile_scale)
+
+    def fingerprint(self) -> str:
+        """With the base, which is not part of the model's state dict."""
+        return f'{super().fingerprint()} {weights_digest(self.model.base.state_dict())}'
 
 
 def _unpacked(features: PromptFeatures) -> SAM2Features:

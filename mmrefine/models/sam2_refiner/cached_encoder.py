@@ -56,8 +56,11 @@ class _ImageEncoder:
     def frame(self, image_hw: tuple[int, int]) -> InputFrame:
         return InputFrame(image_hw, image_hw, image_hw)
 
+    def settings(self) -> str:
+        return str(self.tile_scale)
+
     def fingerprint(self) -> str:
-        return f'{weights_digest(self.base.state_dict())} {self.tile_scale}'
+        return f'{weights_digest(self.base.state_dict())} {self.settings()}'
 
     def encode(self, image: np.ndarray) -> PromptFeatures:
         pixels = torch.from_numpy(image).permute(2, 0, 1)[None].to(self.device)

@@ -31,7 +31,7 @@ def test_encoded_once_and_the_same_from_the_first_time_on(tmp_path):
     assert not list((tmp_path / 'features').glob('.*.unfinished'))
 
 
-def test_other_images_weights_and_sizes_are_kept_apart(tmp_path):
+def test_other_images_weights_sizes_and_settings_are_kept_apart(tmp_path, monkeypatch):
     cache, image = FeatureCache(tmp_path), noise_image((8, 12))
     backend = PlainBackend()
     cache.encode(backend, image)
@@ -44,6 +44,9 @@ def test_other_images_weights_and_sizes_are_kept_apart(tmp_path):
     backend.load_state_dict(changed.state_dict())
     check_equal(cache.encode(backend, image), cache.encode(changed, image))
     assert backend.encoded == 4
+    monkeypatch.setattr(backend, 'settings', lambda: 'bfloat16')
+    cache.encode(backend, image)
+    assert backend.encoded == 5
 
 
 def test_features_come_back_by_name_whatever_their_order(tmp_path):

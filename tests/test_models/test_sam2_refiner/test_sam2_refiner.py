@@ -173,6 +173,10 @@ def test_cached_features_serve_training(make_model, images, samples, tmp_path):
     handle.remove()
     assert len(calls) == 2  # a new image and its quadrants
     with torch.no_grad():
+        assert model.encode_frozen(images[:2]).local is not None
+        model.tile_scale = 0
+        assert model.encode_frozen(images[:2]).local is None
+    with torch.no_grad():
         torch.testing.assert_close(make_model()(images[:2], samples[:2]).logits, first, rtol=0, atol=0.05)
 
 
