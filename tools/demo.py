@@ -15,7 +15,7 @@ def parse_args() -> argparse.Namespace:
         'refined masks, and a picture of each image before and after, go to the output folder.'
     )
     parser.add_argument('--out', metavar='DIR', default='work_dirs/demo', help='default: %(default)s')
-    parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU where there is one')
+    parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU if there is one')
     return parser.parse_args()
 
 

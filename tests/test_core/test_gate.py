@@ -1,4 +1,4 @@
-"""The do-no-harm gate on masks small enough to count by hand."""
+"""The gate on masks small enough to count by hand."""
 
 from __future__ import annotations
 

@@ -58,14 +58,14 @@ def main() -> int:
     else:
         names = sorted(path.name for path in args.annotations.glob('*') if path.is_dir())
     if not names:
-        print(f'error: {args.annotations} holds no clips: expected folders of PNG label maps.', file=sys.stderr)
+        print(f'error: {args.annotations} contains no clips: expected folders of PNG label maps.', file=sys.stderr)
         return 2
     problems, objects = [], 0
     for name in track_iter_progress(names):
         paths = sorted((args.annotations / name).glob('*.png'))
         try:
             if not paths:
-                raise ValueError(f'{args.annotations / name} holds no PNG label maps.')
+                raise ValueError(f'{args.annotations / name} contains no PNG label maps.')
             frames = {path.stem for path in (args.frames / name).glob('*') if path.is_file()}
             masks = {frame: mask for frame, mask in first_masks(paths).items() if frame.removesuffix('.png') in frames}
             absent = [path.name for path in paths if path.stem not in frames]

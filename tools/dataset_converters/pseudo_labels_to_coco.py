@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--min-agreement', type=float, default=default.min_agreement, help=_help('IoU with coarse'))
     parser.add_argument('--min-area', type=int, default=default.min_area_px, help=_help('area in pixels'))
     parser.add_argument('--ignore-score', type=float, help='minimum confidence of what is ignored; default: nothing is')
-    parser.add_argument('--check', action='store_true', help='only say what there is')
+    parser.add_argument('--check', action='store_true', help='only report counts and problems')
     return parser.parse_args()
 
 

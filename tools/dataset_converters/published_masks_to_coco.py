@@ -2,13 +2,13 @@
 
 OUT/truth.json and OUT/coarse.json hold the same masks in the same order, with the names of images below ROOT; no image
 is copied. configs/_base_/datasets/published_masks.py reads them. With --check nothing is written, and missing
-files are listed. Grey levels have a threshold of one half. Files that cannot be read are left out and named.
+files are listed. Grey levels have a threshold of one half. Files that cannot be read are skipped and reported.
 
   published_masks_to_coco.py big data/big/test data/big/deeplab --coarse data/big/coarse/deeplab
   published_masks_to_coco.py dis5k data/DIS5K/DIS-VD data/dis/isnet_vd --coarse data/dis/coarse/isnet/DIS-VD
   published_masks_to_coco.py davis585-sp data/davis585 data/davis585-sp --check
 
-exit status: 0 all found; 1 some are missing or were left out; 2 there was nothing to do.
+exit status: 0 all found; 1 some are missing or were skipped; 2 there was nothing to do.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def main() -> int:
     layout = LAYOUTS[args.layout]
     triples = list(layout.find(args.root, args.coarse or args.root))
     if not triples:
-        print(f'error: {args.root} holds no ground-truth masks such as {args.root / layout.example}.', file=sys.stderr)
+        print(f'error: {args.root} contains no ground-truth masks such as {args.root / layout.example}.', file=sys.stderr)
         return 2
     absent = list(missing(triples))
     for sentence in absent:

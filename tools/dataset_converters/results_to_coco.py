@@ -3,7 +3,7 @@
 RESULTS is a COCO results list with masks, IMAGES any COCO file with the images that it refers to, OUT the annotation
 file to be written. SAMRefiner++ is trained on such files. With --match OUT is a folder of two files that hold the same
 masks in the same order: OUT/coarse.json, the results that match an annotation of their class in IMAGES with an IoU of
-0.5, and OUT/truth.json, those annotations. Unusable results are left out and reported. With --check nothing is written.
+0.5, and OUT/truth.json, those annotations. Unusable results are skipped and reported. With --check nothing is written.
 
 exit status: 0 all found; 1 something was skipped; 2 nothing could be done.
 """
@@ -30,9 +30,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('results', metavar='RESULTS', type=Path)
     parser.add_argument('images', metavar='IMAGES', type=Path)
     parser.add_argument('out', metavar='OUT', type=Path)
-    parser.add_argument('--min-score', type=float, default=0.5, help='leave out lower scores (default: 0.5)')
+    parser.add_argument('--min-score', type=float, default=0.5, help='minimum score (default: 0.5)')
     parser.add_argument('--match', action='store_true', help='write pairs of results and annotations')
-    parser.add_argument('--check', action='store_true', help='only say what there is')
+    parser.add_argument('--check', action='store_true', help='only report counts and problems')
     return parser.parse_args()
 
 

@@ -2,7 +2,7 @@
 
 Every part becomes OUT/<name>.json with its images, their annotations and all categories. Images are drawn at random
 without replacement; the rest is dropped. Parts with the same seed and the same order of names do not
-depend on the order of the images in the file. With --check nothing is written: it says what there is, and how many
+depend on the order of the images in the file. With --check nothing is written: the command prints the counts, and how many
 annotations belong to no image.
 """
 
@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('out', metavar='OUT', type=Path, help='folder for the parts')
     parser.add_argument('--parts', nargs='+', required=True, metavar='NAME=COUNT', help='images of each part')
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--check', action='store_true', help='only say what there is')
+    parser.add_argument('--check', action='store_true', help='only report counts and problems')
     return parser.parse_args()
 
 

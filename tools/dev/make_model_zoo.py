@@ -84,7 +84,7 @@ def wrapped(command: str, width: int = 120) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--check', action='store_true', help='only say whether the page is up to date')
+    parser.add_argument('--check', action='store_true', help='only check whether the page is up to date')
     text = page()
     if parser.parse_args().check:
         is_same = PAGE.is_file() and PAGE.read_text(encoding='utf-8') == text
