@@ -104,7 +104,7 @@ def main() -> int:
     layout = LAYOUTS[args.layout]
     triples = list(layout.find(args.root, args.coarse or args.root))
     if not triples:
-        print(f'error: {args.root} contains no ground-truth masks such as {args.root / layout.example}.', file=sys.stderr)
+        print(f'error: {args.root} has no ground-truth masks such as {args.root / layout.example}.', file=sys.stderr)
         return 2
     absent = list(missing(triples))
     for sentence in absent:

@@ -2,8 +2,8 @@
 
 Every part becomes OUT/<name>.json with its images, their annotations and all categories. Images are drawn at random
 without replacement; the rest is dropped. Parts with the same seed and the same order of names do not
-depend on the order of the images in the file. With --check nothing is written: the command prints the counts, and how many
-annotations belong to no image.
+depend on the order of the images in the file. With --check nothing is written: the command prints the counts, and the
+number of annotations that belong to no image.
 """
 
 from __future__ import annotations
