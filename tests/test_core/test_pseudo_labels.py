@@ -31,6 +31,10 @@ def test_thresholds_themselves_pass_and_nothing_is_ignored_without_a_pixel():
         np.array([0.7, 0.7]), np.array([0.5, 1.0]), np.array([0.5, 1.0]), np.array([1, 0])
     )
     assert labels.tolist() == [True, False] and ignored.tolist() == [False, False]
+    labels, ignored = PseudoLabelFilter(0.7, ignore_score=0.3).sort(
+        np.array([0.3, 0.29]), np.ones(2), np.ones(2), np.array([1, 1])
+    )
+    assert not labels.any() and ignored.tolist() == [True, False]
 
 
 @pytest.mark.parametrize('wrong', [{'min_score': 1.5}, {'min_quality': -0.1}, {'min_score': 0.5, 'ignore_score': 0.6}])
