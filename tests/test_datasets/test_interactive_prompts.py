@@ -90,7 +90,7 @@ def test_bad_settings_are_named(rng):
         SamplePrompts(kinds=['scribble'])
     sample = results(rng)
     sample['gt_masks'] = sample['gt_masks'].repeat(2, axis=0)
-    with pytest.raises(ValueError, match='one object, got 2 masks'):
+    with pytest.raises(ValueError, match='exactly one mask, got 2'):
         SamplePrompts()(sample)
 
 
