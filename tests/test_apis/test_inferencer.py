@@ -49,7 +49,7 @@ def test_one_mask_as_probabilities_from_a_file(image: np.ndarray, masks: np.ndar
     np.testing.assert_array_equal(result.masks, image[None, ..., 0] > 100)
 
 
-def test_masks_belong_to_the_upright_photograph(image: np.ndarray, masks: np.ndarray, tmp_path: Path) -> None:
+def test_masks_belong_to_the_upright_image(image: np.ndarray, masks: np.ndarray, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # stored lying on its side: to be turned clockwise
     Image.fromarray(np.rot90(image)).save(tmp_path / 'a.png', exif=exif)

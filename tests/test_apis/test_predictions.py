@@ -108,7 +108,7 @@ def test_after_inference_detector(detector, data, source):
             mmrefine.refine_predictions(sample, **options)
 
 
-def test_channels_of_arrays_are_told_apart(data):
+def test_channels_of_arrays_are_distinguished(data):
     seen = []
     refiner = MODELS.build(REFINER)
     refine_image = refiner._refine_image

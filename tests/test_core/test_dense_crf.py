@@ -72,7 +72,7 @@ def test_mean_field_is_that_of_all_pairs(sigma_px, sigma_rgb, steps):
 
 
 @pytest.mark.parametrize(('sigma_px', 'sigma_rgb'), [(80, 13), (20, 13), (40, 20)])
-def test_labels_on_a_photograph_are_those_of_all_pairs(repo_root, sigma_px, sigma_rgb):
+def test_labels_on_an_image_are_those_of_all_pairs(repo_root, sigma_px, sigma_rgb):
     photograph = cv2.imread(str(repo_root / 'docs/images/astronaut.jpg'))[0:384:8, 0:384:8, ::-1]
     ys, xs = np.mgrid[:48, :48]
     coarse = np.hypot(ys - 24, xs - 24 + 4 * np.sin(ys / 3)) < 14

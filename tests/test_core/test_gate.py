@@ -142,7 +142,7 @@ def test_settings_from_a_command_line() -> None:
             parse_gate([text])
 
 
-def test_what_was_kept_is_told_with_the_way_to_take_it() -> None:
+def test_what_was_kept_is_reported_with_options() -> None:
     reasons = [QualityGate(min_gain=0.5, min_score=0.65).judge(features(score=score)) for score in (0.7, 0.7, 0.6)]
     counts = {describe_reason(reason): reasons.count(reason) for reason in reasons}
     assert summarize_kept(counts, 9) == (

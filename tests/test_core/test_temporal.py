@@ -86,7 +86,7 @@ def test_forward_backward_iou():
     assert forward_backward_iou(np.zeros_like(mask), right, left) == 1
 
 
-def test_when_refinement_starts_anew():
+def test_when_refinement_starts_again():
     refined, propagated, coarse = square(20, 30), square(32, 30), square(30, 30)
     nothing = np.zeros_like(coarse)
     assert must_restart(refined, propagated, coarse, 0.9, 0.25)

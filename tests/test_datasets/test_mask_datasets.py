@@ -248,7 +248,7 @@ def test_a_source_without_usable_objects_is_named(coco):
         MixtureDataset([coco_dataset(path)], [1, 2])
 
 
-def test_sampler_goes_on_where_it_is_told():
+def test_sampler_goes_on_at_a_given_iteration():
     sampler = SequentialShareSampler(range(10), start=4)
     assert list(sampler) == [4, 5, 6, 7, 8, 9] and len(sampler) == 10
 

@@ -39,7 +39,7 @@ def test_masks_agree_with_their_fields(name: str, datasets: dict[str, dict]) -> 
         assert annotation['origin']
 
 
-def test_photographs_are_shipped_and_have_the_stated_size(datasets: dict[str, dict]) -> None:
+def test_images_are_shipped_and_have_the_stated_size(datasets: dict[str, dict]) -> None:
     cv2 = pytest.importorskip('cv2')
     for image in datasets[FILES[0]]['images']:
         photo = cv2.imread(str(Path(skimage.__file__).parent / 'data' / image['file_name']))

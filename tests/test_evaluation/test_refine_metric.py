@@ -88,7 +88,7 @@ def test_padding_of_a_distributed_sampler_is_dropped_by_sample(samples) -> None:
     assert evaluator.evaluate(2)['num_masks'] == 3
 
 
-def test_second_evaluation_starts_anew(samples) -> None:
+def test_second_evaluation_starts_again(samples) -> None:
     metric = RefineMetric()
     assert evaluate(metric, samples) == evaluate(metric, samples)
 

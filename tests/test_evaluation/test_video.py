@@ -66,7 +66,7 @@ def test_tolerance_is_a_disk():
     assert contour_accuracy(first, second, bound_th=5) == 1.0
 
 
-def test_precision_and_recall_are_told_apart():
+def test_precision_and_recall_are_distinguished():
     """The ground truth and a far box of its size: half of the contour is right, all ground truth is found: 2/3."""
     gt = box(10, 10, 20, 20)
     assert contour_accuracy(gt | box(50, 40, 60, 50), gt) == pytest.approx(2 / 3)

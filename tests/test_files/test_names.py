@@ -107,7 +107,7 @@ def test_accents_in_one_character_or_two(tmp_path: Path, on_disk: str, named: st
     assert locate(tmp_path, 'none.jpg') == tmp_path / 'none.jpg'
 
 
-def test_both_at_once_are_told_apart_or_refused(tmp_path: Path) -> None:
+def test_both_at_once_are_distinguished_or_refused(tmp_path: Path) -> None:
     table = ImageTable(touch(tmp_path, NFC, NFD))
     assert table.find(NFC) == NFC and table.find(NFD) == NFD
     with pytest.raises(ValueError, match='could belong to'):

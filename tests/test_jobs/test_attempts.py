@@ -116,7 +116,7 @@ def test_killed_once_ends_as_if_unbroken(scenes: Scenes) -> None:
     assert made['coco.json'] == whole['coco.json']
 
 
-def test_being_told_to_stop_is_nobodys_fault(scenes: Scenes) -> None:
+def test_a_signal_counts_no_attempt(scenes: Scenes) -> None:
     """As by a queue that wants the machine for others, any number of times."""
     attempts = Attempts(scenes, 'masks', batch_masks=1)
     told = Deadly(scenes.coarse[2, 0], lambda: os.kill(os.getpid(), signal.SIGTERM))

@@ -72,7 +72,7 @@ def test_kept_masks_stay_and_polygons_become_rle(scenes: Scenes) -> None:
     assert after[1:] == content['annotations'][1:]
 
 
-def test_what_the_gate_kept_is_told(scenes: Scenes) -> None:
+def test_what_the_gate_kept_is_reported(scenes: Scenes) -> None:
     report = run_job(scenes, 'coco.json', model=BrightRefiner(), gate={'min_score': 1.01})
     num_masks = report.total['masks']
     assert report.total['accepted'] == 0 and report.total['kept_for'] == {'score too low': num_masks}
@@ -307,7 +307,7 @@ def test_a_finished_job_is_not_done_again(scenes: Scenes) -> None:
     assert not (scenes.folder / 'out/.job/parts').exists()
 
 
-def test_another_job_in_the_same_folder_is_refused_unless_told(scenes: Scenes) -> None:
+def test_another_job_in_the_same_folder_is_refused_without_overwrite(scenes: Scenes) -> None:
     run_job(scenes, 'masks')
     with pytest.raises(ValueError, match=r'contains results of a job with other settings \(seed 0, now 1\); choose'):
         run_job(scenes, 'masks', seed=1)

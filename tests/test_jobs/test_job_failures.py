@@ -133,7 +133,7 @@ def test_parts_that_got_lost_are_noticed(scenes: Scenes, monkeypatch: pytest.Mon
     assert not (scenes.folder / 'out/summary.json').exists()
 
 
-def test_a_photograph_lying_on_its_side_is_refined_upright(scenes: Scenes) -> None:
+def test_a_image_lying_on_its_side_is_refined_upright(scenes: Scenes) -> None:
     exif = Image.Exif()
     exif[0x0112] = 8  # to be turned counterclockwise
     path = scenes.folder / 'photos/scene_0.png'
@@ -204,7 +204,7 @@ def test_launchers_and_actors_that_do_not_go_together(scenes: Scenes) -> None:
             run_job(scenes, 'masks', **options)
 
 
-def test_an_ambiguous_image_is_skipped_and_told(scenes: Scenes) -> None:
+def test_an_ambiguous_image_is_skipped_and_reported(scenes: Scenes) -> None:
     photos = scenes.folder / 'photos'
     (photos / 'scene_2.jpg').write_bytes((photos / 'scene_2.png').read_bytes())
     report = run_job(scenes, 'masks', gt=scenes.folder / 'masks')
@@ -213,7 +213,7 @@ def test_an_ambiguous_image_is_skipped_and_told(scenes: Scenes) -> None:
     assert report.total['images'] == 4 and not report.problems
 
 
-def test_ambiguous_ground_truth_is_told(scenes: Scenes) -> None:
+def test_ambiguous_ground_truth_is_reported(scenes: Scenes) -> None:
     gt = scenes.folder / 'gt'
     for name in ('a/scene_0.png', 'b/scene_0.png', 'scene_1.png'):
         (gt / name).parent.mkdir(parents=True, exist_ok=True)
@@ -239,7 +239,7 @@ def test_tolerances_that_are_none_are_refused_at_once(scenes: Scenes, polygons: 
     assert not (scenes.folder / 'out').exists()
 
 
-def test_ground_truth_of_none_of_the_masks_is_told(scenes: Scenes) -> None:
+def test_ground_truth_of_none_of_the_masks_is_reported(scenes: Scenes) -> None:
     content = scenes.read_json('truth.json')
     for annotation in content['annotations']:
         annotation['id'] += 10_000

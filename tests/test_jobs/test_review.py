@@ -53,7 +53,7 @@ def test_thumbnails_of_an_earlier_page_go(scenes: Scenes, monkeypatch: pytest.Mo
     assert len(names) == 8
 
 
-def test_what_holds_no_job_is_told_without_internals(scenes: Scenes, capsys: pytest.CaptureFixture) -> None:
+def test_a_folder_without_job_is_reported_without_internals(scenes: Scenes, capsys: pytest.CaptureFixture) -> None:
     for path in (scenes.folder / 'photos', scenes.folder / 'coco.json', scenes.folder / 'nowhere'):
         assert main(['report', str(path)]) == 2
         assert (

@@ -75,7 +75,7 @@ def test_results_in_the_place_of_inputs_by_a_link(scenes: Scenes) -> None:
     refuse(scenes, 'photos', 'masks', 'out', 'which contains the image')
 
 
-def test_photographs_of_a_coco_file_in_the_place_of_results(scenes: Scenes) -> None:
+def test_images_of_a_coco_file_in_the_place_of_results(scenes: Scenes) -> None:
     shutil.move(scenes.folder / 'photos', scenes.folder / 'pictures')
     options = {'image_root': scenes.folder / 'pictures', 'pictures': 2}
     refuse(scenes, 'coco.json', 'coco.json', '.', 'would overwrite|which contains the image', **options)
@@ -203,7 +203,7 @@ def test_safe_names(name: object, made: str) -> None:
 # ---- results are no input ----
 
 
-def test_results_among_the_photographs_are_not_photographs(scenes: Scenes) -> None:
+def test_results_among_the_images_are_not_images(scenes: Scenes) -> None:
     shutil.copytree(scenes.folder / 'photos', scenes.folder / 'set/photos')
     run(scenes, 'set/photos', 'masks', 'set/refined', pictures=None)
     found = list_images(scenes.folder / 'set')
@@ -218,7 +218,7 @@ def test_results_among_the_photographs_are_not_photographs(scenes: Scenes) -> No
 # ---- two runs ----
 
 
-def test_a_second_run_is_told_who_is_there(scenes: Scenes) -> None:
+def test_a_second_run_reports_the_first(scenes: Scenes) -> None:
     with Lock(scenes.folder / 'out/.job/lock'):
         with pytest.raises(OutputError, match=rf'out is in use by process {os.getpid()} on .* since 2.*; wait for it'):
             run(scenes, 'photos', 'masks', 'out')

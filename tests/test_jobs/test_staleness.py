@@ -55,7 +55,7 @@ def brighten(path: Path) -> None:
 
 
 @pytest.mark.parametrize('masks', KINDS)
-def test_a_changed_photograph(scenes: Scenes, masks: str) -> None:
+def test_a_changed_image(scenes: Scenes, masks: str) -> None:
     run = Runner(scenes, masks, batch_masks=1)
     run()
     brighten(scenes.folder / 'photos/scene_2.png')
@@ -67,7 +67,7 @@ def test_a_changed_photograph(scenes: Scenes, masks: str) -> None:
     assert run.results() == run.results('anew')
 
 
-def test_a_photograph_that_was_only_copied(scenes: Scenes) -> None:
+def test_a_image_that_was_only_copied(scenes: Scenes) -> None:
     run = Runner(scenes)
     run()
     for path in (scenes.folder / 'photos').iterdir():
@@ -260,7 +260,7 @@ def test_pictures_that_are_not_asked_for_any_more_show_no_old_masks(scenes: Scen
     assert not [name for name in run.results() if name.startswith('pictures/')]
 
 
-def test_overwrite_starts_anew(scenes: Scenes) -> None:
+def test_overwrite_starts_again(scenes: Scenes) -> None:
     run = Runner(scenes, 'labels', ignore_band=True, pictures=None, gt=scenes.folder / 'true_labels')
     run()
     for kind in ('photos', 'labels'):

@@ -165,7 +165,7 @@ def test_a_broken_promise_is_noticed(kind: type[BrightRefiner], test: str, argum
         getattr(RefinerContract(), test)(kind(), *arguments)
 
 
-def test_the_photograph_has_room_for_other_masks() -> None:
+def test_the_image_has_room_for_other_masks() -> None:
     """The order is seen by the bright disk: the mask that is put in another place sees another part of it."""
     assert photograph()[30:60, 70:100].mean(axis=2).max() > 100
 

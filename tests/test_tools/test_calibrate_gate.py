@@ -68,7 +68,7 @@ def test_the_model_is_fitted_to_other_masks(tmp_path: Path) -> None:
     assert weights[0] != weights[1]
 
 
-def test_what_is_missing_is_said(tmp_path: Path) -> None:
+def test_what_is_missing_is_reported(tmp_path: Path) -> None:
     assert 'give either IMAGES COARSE GT' in calibrate().stderr
     assert 'expected IMAGES COARSE GT and --config' in calibrate('images', '--config', 'x.py').stderr
     (tmp_path / 'masks.json').write_text('[]')

@@ -52,7 +52,7 @@ def test_label_maps_become_regions(run_tool, photographs):
     assert mask[10:40, 10:51].all() and mask.sum() == 30 * 41
 
 
-def test_large_photographs_and_their_maps_shrink_together(run_tool, photographs):
+def test_large_images_and_their_maps_shrink_together(run_tool, photographs):
     out = photographs / 'out/small.json'
     arguments = [photographs / 'images', photographs / 'labels', out, '--several', '--max-side', 45]
     assert run_tool('dataset_converters/label_maps_to_coco.py', *arguments).returncode == 0
@@ -61,7 +61,7 @@ def test_large_photographs_and_their_maps_shrink_together(run_tool, photographs)
     assert content['annotations'][0]['area'] == 15 * 20
 
 
-def test_a_photograph_without_label_map_is_named(run_tool, photographs):
+def test_a_image_without_label_map_is_named(run_tool, photographs):
     result = run_tool(
         'dataset_converters/label_maps_to_coco.py',
         photographs / 'images',
@@ -80,7 +80,7 @@ def test_check_says_what_is_missing_and_writes_nothing(run_tool, photographs):
     assert result.returncode == 1 and 'a.png' in result.stdout and not paths[2].exists()
 
 
-def test_photographs_and_masks_in_one_folder_are_refused(run_tool, photographs):
+def test_images_and_masks_in_one_folder_are_refused(run_tool, photographs):
     folder = photographs / 'images'
     result = run_tool('dataset_converters/label_maps_to_coco.py', folder, folder, photographs / 'x.json', '--binary')
     assert result.returncode != 0 and 'the same folder' in result.stderr and not (photographs / 'x.json').exists()

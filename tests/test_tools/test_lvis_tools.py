@@ -61,7 +61,7 @@ def test_from_the_published_files_to_ap(run, folder):
     assert code == 0 and 'boundary AP' in text and '100.00' in text, text
 
 
-def test_what_is_wrong_is_said(run, folder):
+def test_what_is_wrong_is_reported(run, folder):
     wrong = folder / 'coco_val.json', folder / 'coco_val.json', folder / 'out.json'
     code, text = run('dataset_converters/lvis_to_coco.py', *wrong)
     assert code == 2 and 'an LVIS annotation file has' in text

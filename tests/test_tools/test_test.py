@@ -88,7 +88,7 @@ def test_the_gate_is_that_of_the_refiner_wherever_it_stands(settings, plain, cha
         assert config.model.gate == (changed or None)
 
 
-def test_what_cannot_be_done_is_told():
+def test_what_cannot_be_done_is_reported():
     for model in ('MaskRCNN', Config):
         config = Config({'model': {'type': model}, 'test_evaluator': {'type': 'CocoMetric'}})
         with pytest.raises(ValueError, match='has neither a refiner nor RefineHook'):

@@ -85,7 +85,7 @@ def refine(bad_frames: Sequence[int], count: int = 5, coarse: list | None = None
     return refiner, list(video.refine_clip(Frames(count), Masks([[mask] for mask in coarse])))
 
 
-def test_a_frame_that_contradicts_its_neighbours_starts_anew():
+def test_a_frame_that_contradicts_its_neighbours_starts_again():
     refiner, results = refine([2])
     assert [item.index for item in results] == [0, 1, 2, 3, 4]
     assert [bool(item.restarted[0]) for item in results] == [False, False, True, False, False]
