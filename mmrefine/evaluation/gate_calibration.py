@@ -45,7 +45,13 @@ class GateData:
         return GateData(features, self.gains[chosen], self.groups[chosen], self.images[chosen])
 
     @classmethod
-    def from_records(cls, records: Sequence[Mapping], group_by: str | None = None, by_folder: bool = False) -> GateData:
+    def from_records(
+        cls,
+        records: Sequence[Mapping],
+        group_by: str | None = None,
+        by_folder: bool = False,
+        features: Sequence[str] | None = None,
+    ) -> GateData:
         """Read the ``per_mask_file`` that :class:`~mmrefine.evaluation.RefineMetric` has written without a gate.
 
         Masks without features, such as very small ones, are skipped.
@@ -54,6 +60,7 @@ class GateData:
             records: one record per mask.
             group_by: column of the groups; None: 'kind' if there is one, else all masks are one group.
             by_folder: keep all images of a folder in the same fold, and not only all masks of an image.
+            features: names of the features for the gate; None: all that the records have.
 
         Raises:
             ValueError: columns are missing, a gate was active, or there are too few masks.
@@ -66,13 +73,16 @@ class GateData:
                     f'calibration needs masks with {column}, as written by mmrefine test CONFIG WEIGHTS --no-gate '
                     f'--per-mask FILE, got {got}.'
                 )
+        unknown = set(features or ()) - set(names)
+        if unknown:
+            raise ValueError(f'these masks have the features {", ".join(names)}; got {", ".join(sorted(unknown))}.')
         group_by = group_by or ('kind' if 'kind' in records[0] else None)
         complete = [record for record in records if all(_is_number(record[name]) for name in names)]
         if any(str(record.get('accepted')) == 'False' and float(record['area_ratio']) > 0 for record in complete):
             raise ValueError('some proposals were rejected by a gate; run mmrefine test with --no-gate.')
         unit = os.path.dirname if by_folder else str
         data = cls(
-            {name: np.array([float(record[name]) for record in complete]) for name in names},
+            {name: np.array([float(record[name]) for record in complete]) for name in features or names},
             np.array([float(record['refined_iou']) - float(record['coarse_iou']) for record in complete]),
             np.array([str(record[group_by]) if group_by else 'all' for record in complete]),
             np.array([unit(str(record.get('img_path') or index)) for index, record in enumerate(complete)]),
@@ -152,11 +162,11 @@ def calibrate(
     if fit_on is None:
         probabilities = np.empty(len(data))
         for part in range(folds):
-            weights, bias = _fit(inputs[fold != part], data.gains[fold != part])
+            weights, bias = _fit(inputs[fold != part], data[fold != part])
             probabilities[fold == part] = _sigmoid(inputs[fold == part] @ weights + bias)
-        weights, bias = _fit(inputs, data.gains)
+        weights, bias = _fit(inputs, data)
     else:
-        weights, bias = _fit(_inputs(fit_on, data.features), fit_on.gains)
+        weights, bias = _fit(_inputs(fit_on, data.features), fit_on)
         probabilities = _sigmoid(inputs @ weights + bias)
     threshold, slack = _choose(probabilities, data, max_harm, max_gain_lost)
     taken = np.zeros(len(data), bool)
@@ -211,18 +221,23 @@ def _choose(probabilities: np.ndarray, data: GateData, max_harm: float, max_gain
     return (float(thresholds[best] + below.max()) / 2 if len(below) else 0.0), float(slack[best])
 
 
-def _fit(inputs: np.ndarray, gains: np.ndarray) -> tuple[np.ndarray, float]:
-    """Fit weights (F,) and bias of the logistic model, with a small L2 penalty on standardized weights."""
-    changed = np.abs(gains) > HARM_TOLERANCE
-    inputs, sign = inputs[changed], np.sign(gains[changed])
+def _fit(inputs: np.ndarray, data: GateData) -> tuple[np.ndarray, float]:
+    """Fit weights (F,) and bias of the logistic model, with a small penalty on standardized weights.
+
+    All groups count the same, however many masks they have.
+    """
+    changed = np.abs(data.gains) > HARM_TOLERANCE
+    inputs, sign = inputs[changed], np.sign(data.gains[changed])
+    _, group_of, sizes = np.unique(data.groups[changed], return_inverse=True, return_counts=True)
+    share = 1 / (len(sizes) * sizes[group_of])
     mean, spread = inputs.mean(axis=0), inputs.std(axis=0) + 1e-9
     columns = np.column_stack([(inputs - mean) / spread, np.ones(len(inputs))])
     penalty = np.append(np.full(inputs.shape[1], _PENALTY_MASKS / len(sign)), 0)
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         margins = sign * (columns @ weights)
-        slope = -sign * _sigmoid(-margins) / len(sign)
-        return np.logaddexp(0, -margins).mean() + penalty @ weights**2, slope @ columns + 2 * penalty * weights
+        slope = -sign * _sigmoid(-margins) * share
+        return share @ np.logaddexp(0, -margins) + penalty @ weights**2, slope @ columns + 2 * penalty * weights
 
     *weights, bias = minimize(loss, np.zeros(columns.shape[1]), jac=True, method='L-BFGS-B').x
     weights = np.array(weights) / spread

@@ -104,3 +104,10 @@ def test_images_of_one_folder_stay_together() -> None:
     assert calibrate(data, folds=3).feasible
     with pytest.raises(ValueError, match='with 5 folds needs at least as many images, or folders of them, got 3'):
         calibrate(data)
+
+
+def test_gate_of_chosen_features() -> None:
+    data = GateData.from_records(records(), features=['expected_gain', 'score'])
+    assert list(calibrate(data).gate.weights) == ['expected_gain', 'score']
+    with pytest.raises(ValueError, match='have the features score, .*; got stability'):
+        GateData.from_records(records(), features=['score', 'stability'])

@@ -40,6 +40,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU if there is one')
     parser.add_argument('--per-mask', type=Path, metavar='FILE', help='.csv or .json; skips refinement')
     parser.add_argument('--fit-on', type=Path, metavar='FILE', help='.csv or .json of other masks, to fit the model to')
+    parser.add_argument('--features', nargs='+', metavar='NAME', help='such as score expected_gain; default: all')
     parser.add_argument('--limit', type=int, metavar='N', help='refine about N masks of the data at most')
     parser.add_argument('--group-by', metavar='COLUMN', help="column of the groups; default: 'kind', if present")
     parser.add_argument('--max-harm', type=float, default=0.5, help='part of the ungated harm (default: %(default)s)')
@@ -146,8 +147,12 @@ def main() -> None:
     args = parse_args()
     try:
         records = read_records(args.per_mask) if args.per_mask else refine(args)
-        data = GateData.from_records(records, args.group_by, args.by_folder)
-        fit_on = GateData.from_records(read_records(args.fit_on), args.group_by) if args.fit_on else None
+        data = GateData.from_records(records, args.group_by, args.by_folder, args.features)
+        fit_on = (
+            GateData.from_records(read_records(args.fit_on), args.group_by, features=args.features)
+            if args.fit_on
+            else None
+        )
         result = calibrate(data, args.max_harm, args.max_gain_lost, args.folds, fit_on=fit_on)
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from error
