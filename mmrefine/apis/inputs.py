@@ -28,7 +28,7 @@ def as_image(image: Any) -> np.ndarray:
         ValueError, FileNotFoundError: it cannot be read.
     """
     if isinstance(image, torch.Tensor):
-        array = image.detach().cpu().numpy()
+        array = _as_array(image)
         is_planes = array.ndim == 3 and array.shape[0] == 3 and array.shape[2] != 3
         return np.ascontiguousarray(array.transpose(1, 2, 0)) if is_planes else array
     if isinstance(image, Image.Image):
@@ -51,7 +51,7 @@ def as_masks(masks: Any) -> np.ndarray:
     if isinstance(masks, np.ndarray):
         return masks
     if isinstance(masks, torch.Tensor):
-        return masks.detach().cpu().numpy()
+        return _as_array(masks)
     if isinstance(masks, Image.Image):
         return np.array(masks.convert('L') if masks.mode in ('RGB', 'RGBA') else masks)
     if isinstance(masks, (str, os.PathLike)):
@@ -63,9 +63,14 @@ def as_masks(masks: Any) -> np.ndarray:
         if len(shapes) > 1 or len(shapes[0]) != 2:
             raise ValueError(f'a list must contain (H, W) masks of the same size, got {shapes}.')
         return np.stack(arrays)
-    if isinstance(getattr(masks, 'mask', None), np.ndarray):
-        return masks.mask
+    if hasattr(getattr(masks, 'mask', None), '__array__'):  # an array, or a CompactMask
+        return np.asarray(masks.mask)
     raise TypeError(
         'masks must be an array, a tensor, a PIL image, a path, Detections with masks, or a list of masks, '
         f'got {type(masks).__name__}{" of length 0" if isinstance(masks, (list, tuple)) else ""}.'
     )
+
+
+def _as_array(tensor: torch.Tensor) -> np.ndarray:
+    """Tensor of any dtype and device as an array; numpy has no bfloat16."""
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().cpu().numpy()

@@ -46,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         const=DEFAULT_TOLERANCE_PX,
         help='write polygons instead of RLE to COCO files, within this tolerance (default: %(const)s, lossless)',
     )
+    parser.add_argument('--crowds', action='store_true', help='convert COCO masks with iscrowd=1 too')
     args = parser.parse_args(argv)
     return run(lambda: convert(args), stopped=f'stopped; {args.out} is not complete: remove it to start again.')
 
@@ -64,6 +65,7 @@ def convert(args: argparse.Namespace) -> int:
         images=args.images,
         image_root=args.image_root,
         polygons=args.polygons,
+        crowds=args.crowds,
     )
     for problem in report['problems'][:MAX_PROBLEMS]:
         print(printable(f'skipped {problem}'), file=sys.stderr)

@@ -3,6 +3,9 @@
 Compares refiners and their main options on a sample and prints a table with 95 % intervals. The best is written as a
 config for mmrefine refine --config BEST.py: among those whose gain is not significantly lower, the least harmful.
 
+The line "routed by the gate" takes for each mask the proposal with the highest expected gain, as estimated by cross-
+validation from the evidence of the gates; the upper bound takes the best by the ground truth.
+
 Without --gt, the majority of the candidates replaces the ground truth, and coarse masks are simulated with the errors
 measured against it. This shows which refiner repairs such errors, not which one is right; a few masks with ground truth
 are more informative.
@@ -42,6 +45,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action='append',
         help='another candidate besides segrefiner_tiny; may be repeated',
     )
+    parser.add_argument('--format', metavar='NAME', help='format of MASKS (default: detected); see docs/formats.md')
     parser.add_argument('--limit', metavar='N', type=int, default=60, help='number of masks (default: %(default)s)')
     parser.add_argument('--device', help='such as cpu or cuda:1 (default: a GPU if there is one)')
     parser.add_argument('--seed', type=int, default=0, help='random seed of the sample (default: %(default)s)')
@@ -60,7 +64,6 @@ def pick(args: argparse.Namespace) -> int:
     # Imported late, so that --help is fast.
     from mmrefine import compat
     from mmrefine.files.atomic import whole_file
-    from mmrefine.jobs.comparison import oracle
     from mmrefine.jobs.pick import DEFAULT_CANDIDATES, as_config, is_config_of_pick
     from mmrefine.jobs.pick import pick as pick_refiner
 
@@ -69,13 +72,19 @@ def pick(args: argparse.Namespace) -> int:
         raise ValueError(f'{args.out} already exists and was not written by mmrefine pick; choose another --out.')
     others = [tuple(text.split(',', 1)) if ',' in text else text for text in args.refiner or ()]
     picked = pick_refiner(
-        args.images, args.masks, args.gt, (*DEFAULT_CANDIDATES, *others), args.limit, args.device, args.seed
+        args.images,
+        args.masks,
+        args.gt,
+        (*DEFAULT_CANDIDATES, *others),
+        args.limit,
+        args.device,
+        args.seed,
+        args.format,
     )
     with whole_file(args.out) as file:
         file.write(as_config(picked))
     print(f'{picked.about}:')
     print(picked.table())
-    bound = oracle(picked.records)['gain/iou']
-    print(f'upper bound: choosing the best candidate for each mask gains {100 * bound:+.1f} points of IoU')
+    print(picked.bounds())
     print(f'best: {picked.name}; config: {args.out}')
     return 0

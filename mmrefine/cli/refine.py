@@ -67,6 +67,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--report', action='store_true', help=_REPORT_HELP)
     parser.add_argument('--format', metavar='NAME', help=_FORMAT_HELP)
     parser.add_argument('--polygons', metavar='TOLERANCE_PX', nargs='?', type=float, const=0.25, help=_POLYGONS_HELP)
+    parser.add_argument('--crowds', action='store_true', help=_CROWDS_HELP)
 
     label_maps = parser.add_argument_group('label maps')
     label_maps.add_argument('--semantic', action='store_true', help='the PNG files are label maps')
@@ -88,6 +89,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+_CROWDS_HELP = 'refine COCO masks with iscrowd=1 too: CVAT, Datumaro and supervision mark every RLE so'
 _IMAGE_ROOT_HELP = 'folder to which names in a COCO file are relative (default: the folder of the file)'
 _FORMAT_HELP = 'format of MASKS (default: detected); see docs/formats.md'
 _POLYGONS_HELP = 'write polygons instead of RLE to COCO files, within this tolerance (default: %(const)s, lossless)'
@@ -168,6 +170,7 @@ def refine(args: argparse.Namespace) -> int:
         split=args.split,
         ignore_band=args.ignore_band,
         polygons=args.polygons,
+        crowds=args.crowds,
         image_root=args.image_root,
         gt=args.gt,
         pictures=None if args.pictures < 0 else args.pictures,

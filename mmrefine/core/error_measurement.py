@@ -14,7 +14,7 @@ from scipy.ndimage import distance_transform_edt, label
 from mmrefine.core.boundary import bounding_slices
 from mmrefine.core.contour_distance import dilate_cross, distance_px, edge_pixels, signed_distance_px
 
-PART_KINDS = ('missing', 'extra', 'holes')
+PART_KINDS = ('missing', 'extra', 'holes', 'islands')
 # Errors deeper than 3.5 standard deviations of the contour are parts; the minima apply where the contour is exact.
 _BAND_DEVIATIONS, _MIN_BAND, _MIN_BAND_PX = 3.5, 0.03, 1.5
 _LAGS = np.linspace(0.0, 1.0, 26)
@@ -31,7 +31,11 @@ class MaskErrors:
     Attributes:
         bias: mean displacement of the contour, positive where the coarse mask is larger.
         spread: standard deviation of the displacement along the contour.
-        missing, extra, holes: areas of the missing parts at the contour, the extra parts, and the holes.
+        missing, extra, holes, islands: areas of the missing parts at the contour, the extra parts, the holes, and the
+            extra parts that do not touch the object.
+        lost, gained: areas of the ground truth that the coarse mask lacks, and of the coarse mask outside the ground
+            truth, parts included. None if unknown: the displacement is then simulated as measured.
+        loose: number of components that the coarse mask has more than the ground truth, without islands.
     """
 
     bias: float
@@ -39,6 +43,15 @@ class MaskErrors:
     missing: tuple[float, ...] = ()
     extra: tuple[float, ...] = ()
     holes: tuple[float, ...] = ()
+    islands: tuple[float, ...] = ()
+    lost: float | None = None
+    gained: float | None = None
+    loose: int = 0
+
+    @property
+    def band(self) -> float:
+        """Depth from which an error is a part instead of a displacement."""
+        return max(_BAND_DEVIATIONS * self.spread, _MIN_BAND)
 
 
 def measure_errors(coarse: np.ndarray, gt: np.ndarray) -> tuple[MaskErrors, np.ndarray, np.ndarray]:
@@ -60,12 +73,18 @@ def measure_errors(coarse: np.ndarray, gt: np.ndarray) -> tuple[MaskErrors, np.n
         displacements = 0.5 - distance_px[usual]
     if len(displacements):
         bias_px, spread_px = float(displacements.mean()), float(displacements.std())
-    missing, holes = _split_holes(lost, expected)
-    parts = {
-        kind: tuple((counts / area).tolist())
-        for kind, counts in zip(PART_KINDS, (missing, np.bincount(gained.ravel())[1:], holes), strict=True)
-    }
-    return MaskErrors(bias_px / size, spread_px / size, **parts), np.argwhere(usual), displacements
+    # Missing parts at the image border are not holes.
+    missing, holes = _split_parts(np.pad(lost, 1), np.pad(gt, 1), np.pad(~expected, 1, constant_values=True))
+    extra, islands = _split_parts(gained, ~gt, expected)
+    errors = MaskErrors(
+        bias_px / size,
+        spread_px / size,
+        *(tuple((counts / area).tolist()) for counts in (missing, extra, holes, islands)),
+        lost=float(np.count_nonzero(gt & ~coarse) / area),
+        gained=float(np.count_nonzero(coarse & ~gt) / area),
+        loose=max(_count_components(coarse) - _count_components(gt) - len(islands), 0),
+    )
+    return errors, np.argwhere(usual), displacements
 
 
 def _robust_moments(values: np.ndarray) -> tuple[float, float]:
@@ -96,12 +115,15 @@ def _deep_parts(difference: np.ndarray, origin: np.ndarray, band_px: float) -> n
     return np.where(belongs, cores[rows, columns], 0)
 
 
-def _split_holes(lost: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Areas in pixels of lost parts that touch the background or the image border, and of those that do not: holes."""
-    counts = np.bincount(lost.ravel())[1:]
-    outside = np.pad(~expected, 1, constant_values=True)
-    is_missing = np.isin(np.arange(1, len(counts) + 1), lost[dilate_cross(outside)[1:-1, 1:-1]])
-    return counts[is_missing], counts[~is_missing]
+def _split_parts(parts: np.ndarray, counted: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Areas in counted pixels of the labelled parts that touch ``beside``, and of those that do not."""
+    counts = np.bincount(parts[counted], minlength=parts.max() + 1)[1:]
+    touching = np.isin(np.arange(1, len(counts) + 1), parts[dilate_cross(beside)])
+    return counts[touching & (counts > 0)], counts[~touching & (counts > 0)]
+
+
+def _count_components(mask: np.ndarray) -> int:
+    return label(mask, np.ones((3, 3)))[1]
 
 
 def variogram(points: np.ndarray, displacements: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,9 @@
 """Statistical model of mask errors: estimation from coarse and ground-truth masks, and simulation.
 
 The errors of one mask are a displacement of its contour, and parts that such a displacement does not explain: missing
-parts at the contour, extra parts, and holes. Simulation draws all errors of one measured mask together, so that their
-correlations are kept.
+and extra parts at the contour, holes and islands. Simulation draws all errors of one measured mask together, so that
+their correlations are kept. What a mask loses and gains in total is measured too, and the displacement is scaled
+to it, since displacement and parts cannot be separated exactly.
 
 Legend: H, W in pixels; lengths are relative to the object's size sqrt(area), areas to its area, unless named ``_px``.
 """
@@ -11,15 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from itertools import zip_longest
 
 import numpy as np
 
 from mmrefine.core.boundary import bounding_slices
 from mmrefine.core.error_measurement import PART_KINDS, MaskErrors, fit_length, measure_errors, variogram
-from mmrefine.core.error_simulation import change_parts, displace
-from mmrefine.core.iou import binary_iou
+from mmrefine.core.error_simulation import simulate_errors
 
 FORMAT = 'mmrefine.mask_error_model.v1'
 
@@ -99,46 +99,18 @@ class MaskErrorModel:
             rng: random number generator.
 
         Returns:
-            (H, W) bool; empty only if ``mask`` is. A displacement that would erase the mask is not applied.
+            (H, W) bool; empty only if ``mask`` is. It loses and gains as much as the measured mask, if the image has
+            the space, so that IoU and area have the same distributions; those of boundary IoU and the number of
+            components are similar if the ground truth is of the same kind. The division into displacement and parts
+            is only roughly the same. Errors that would erase the mask are not applied.
         """
-        result = np.zeros(mask.shape, bool)
+        result = mask.copy()
         errors = self.masks[rng.integers(len(self.masks))]
         if mask.any():
             # The margin leaves space for parts as large as the object.
             window = bounding_slices(mask, margin_px=math.ceil(math.sqrt(np.count_nonzero(mask))) + 2)
-            moved = displace(mask[window], errors, self.length, rng)
-            result[window] = change_parts(moved, errors, np.count_nonzero(mask), rng)
-        return result
-
-    def matched(
-        self, coarse_masks: Iterable[np.ndarray], gt_masks: Iterable[np.ndarray], seed: int = 0, rounds: int = 5
-    ) -> MaskErrorModel:
-        """This model with displacements scaled so that simulated masks have the mean IoU of the coarse masks.
-
-        On real masks, displacements and parts cannot be separated exactly, and some errors would count twice without
-        scaling.
-
-        Args:
-            coarse_masks, gt_masks: the pairs that were measured; all of them are held in memory.
-            seed: seed of the simulation.
-            rounds: number of bisection steps.
-        """
-        pairs = [pair for pair in zip(coarse_masks, gt_masks, strict=True) if (pair[0] & pair[1]).any()]
-        target = np.mean([1 - binary_iou(coarse, gt) for coarse, gt in pairs])
-        low, high, scaled = 0.0, 2.0, self
-        for _ in range(rounds):
-            scale = (low + high) / 2
-            scaled = replace(
-                self, masks=tuple(replace(e, bias=e.bias * scale, spread=e.spread * scale) for e in self.masks)
-            )
-            rng = np.random.default_rng(seed)
-            # Every mask is simulated with its own errors, which reduces the variance of the mean.
-            own = [MaskErrorModel((errors,), self.length) for errors in scaled.masks]
-            drawn = [
-                1 - binary_iou(model.simulate(pair[1], rng), pair[1]) for model, pair in zip(own, pairs, strict=True)
-            ]
-            low, high = (low, scale) if np.mean(drawn) > target else (scale, high)
-        return scaled
+            result[window] = simulate_errors(mask[window], errors, self.length, rng)
+        return result if result.any() else mask.copy()
 
     def to_dict(self) -> dict:
         """The model as a dict that JSON can store."""
@@ -168,11 +140,14 @@ class MaskErrorModel:
 
 def _read_errors(entry: dict) -> MaskErrors:
     names = [field.name for field in fields(MaskErrors)]
-    if not isinstance(entry, dict) or set(entry) != set(names):
+    if not isinstance(entry, dict) or not {'bias', 'spread'} <= set(entry) <= set(names):
         got = sorted(entry) if isinstance(entry, dict) else entry
         raise ValueError(f'expected {names} for every mask, got {got!r}')
-    parts = {kind: tuple(_number(area) for area in entry[kind]) for kind in PART_KINDS}
-    return MaskErrors(_number(entry['bias']), _number(entry['spread']), **parts)
+    # Files of version 0.2 have no islands, totals and loose components.
+    parts = {kind: tuple(_number(area) for area in entry.get(kind, ())) for kind in PART_KINDS}
+    totals = {name: _number(entry[name]) for name in ('lost', 'gained') if entry.get(name) is not None}
+    loose = round(_number(entry.get('loose', 0)))
+    return MaskErrors(_number(entry['bias']), _number(entry['spread']), **parts, **totals, loose=loose)
 
 
 def _number(value: object) -> float:

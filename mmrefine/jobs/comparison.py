@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -62,7 +63,12 @@ def summarize_records(records: Sequence[Mapping]) -> dict[str, float]:
 
 
 def gain_difference(records: Sequence[Mapping], others: Sequence[Mapping]) -> tuple[float, float]:
-    """95 % interval of the difference of two refiners' mean IoU on the same masks (paired bootstrap)."""
+    """95 % interval of the difference of two refiners' mean IoU on the same masks (paired bootstrap).
+
+    It is infinite if all masks are of one image.
+    """
+    if _is_one_image(records):
+        return -math.inf, math.inf
     differences = [one['refined_iou'] - two['refined_iou'] for one, two in zip(records, others, strict=True)]
     return paired_bootstrap(differences, images=[record['img_path'] for record in records])
 
@@ -86,6 +92,46 @@ def oracle(records: Mapping[str, Sequence[Mapping]]) -> dict[str, float]:
     return summarize_refinement({'iou': coarse}, {'iou': best})
 
 
+def route(records: Mapping[str, Sequence[Mapping]], folds: int = 5) -> list[dict]:
+    """Route each mask to the refiner whose proposal promises most, by the evidence of its gate.
+
+    What a refiner's ``expected_gain`` (or its ``score``, if it has none) is worth differs between refiners, so the
+    gain in IoU is predicted from it by a line per refiner, fitted to the masks of other images. A mask of which no
+    refiner promises a gain stays coarse.
+
+    Args:
+        records: of at least one refiner, of the same masks, without a gate.
+        folds: the images are divided into so many; each mask is routed by what the others show.
+
+    Returns:
+        A record per mask: that of the chosen refiner; ``ms`` is the time of all.
+    """
+    names = np.unique([record['img_path'] for record in next(iter(records.values()))], return_inverse=True)[1]
+    fold_of = names % min(folds, names.max() + 1)
+    promises = []
+    for own in records.values():
+        key = 'expected_gain' if all('expected_gain' in record for record in own) else 'score'
+        evidence = np.nan_to_num([record[key] for record in own])
+        gains = np.array([record['refined_iou'] - record['coarse_iou'] for record in own])
+        promised = np.zeros(len(own))
+        for fold in np.unique(fold_of):
+            others = fold_of != fold
+            line = np.polynomial.Polynomial([0.0])
+            if others.any():
+                inputs = np.stack([np.ones(others.sum()), evidence[others]], axis=1)
+                line = np.polynomial.Polynomial(np.linalg.lstsq(inputs, gains[others], rcond=None)[0])
+            promised[~others] = line(evidence[~others])
+        promises.append(promised)
+    chosen, best = np.argmax(promises, axis=0), np.max(promises, axis=0)
+    routed = []
+    for column, index, promised in zip(zip(*records.values(), strict=True), chosen, best, strict=True):
+        record = {**column[index], 'ms': sum(other['ms'] for other in column)}
+        if promised <= 0:
+            record |= {'accepted': False} | {f'refined_{name}': record[f'coarse_{name}'] for name in METRIC_NAMES}
+        routed.append(record)
+    return routed
+
+
 def format_comparison(records: Mapping[str, Sequence[Mapping]]) -> str:
     """Markdown table with one row per refiner: gains with 95 % intervals, rates, time per mask."""
     table = Table(box=box.MARKDOWN)
@@ -94,10 +140,9 @@ def format_comparison(records: Mapping[str, Sequence[Mapping]]) -> str:
         table.add_column(title, justify='right')
     for name, own in records.items():
         scores = summarize_records(own)
+        form = '{:+.1f} [one image]' if _is_one_image(own) else '{:+.1f} [{:+.1f}, {:+.1f}]'
         gains = [
-            '{:+.1f} [{:+.1f}, {:+.1f}]'.format(
-                *(100 * scores[f'{key}/{metric}'] for key in ('gain', 'gain_low', 'gain_high'))
-            )
+            form.format(*(100 * scores[f'{key}/{metric}'] for key in ('gain', 'gain_low', 'gain_high')))
             for metric in METRIC_NAMES
         ]
         rates = [f'{100 * scores[key]:.1f}' for key in ('harm_rate', 'win_rate', 'kept_rate')]
@@ -106,6 +151,10 @@ def format_comparison(records: Mapping[str, Sequence[Mapping]]) -> str:
     with console.capture() as captured:
         console.print(table)
     return '\n'.join(line.rstrip() for line in captured.get().splitlines() if line.strip())
+
+
+def _is_one_image(records: Sequence[Mapping]) -> bool:
+    return len({record['img_path'] for record in records}) == 1
 
 
 def _record(

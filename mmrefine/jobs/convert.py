@@ -27,6 +27,7 @@ from mmrefine.jobs.formats.yolo import new_yolo
 from mmrefine.jobs.work import error_text
 
 TARGETS = ('arrays', 'coco', 'cvat', 'instances', 'label-studio', 'labelme', 'yolo')
+_WITHOUT_EMPTY = ('labelme', 'yolo')  # whose polygons need a point
 _BY_SUFFIX = {'.json': 'coco', '.xml': 'cvat'}
 
 
@@ -39,6 +40,7 @@ def convert(
     images: str | os.PathLike | None = None,
     image_root: str | os.PathLike | None = None,
     polygons: float | None = None,
+    crowds: bool = False,
 ) -> dict[str, Any]:
     """Convert masks to another format.
 
@@ -50,6 +52,7 @@ def convert(
         images: the images; None if the file of masks contains their sizes.
         image_root: folder to which names in a COCO file are relative, if ``images`` is a COCO file.
         polygons: write polygons instead of RLE to a COCO file, with at most this distance from pixel edges, in pixels.
+        crowds: convert COCO's crowds too; some tools mark every RLE as a crowd.
 
     Returns:
         counts of ``images`` and ``masks``, and ``problems``: sentences about masks that were skipped.
@@ -70,11 +73,11 @@ def convert(
     masks = Path(masks)
     if not masks.exists():
         raise FileNotFoundError(f'masks {masks} do not exist: expected a file or a folder of masks.')
-    options = FormatOptions()
+    options = FormatOptions(crowds=crowds)
     kind = find_format(masks, source_format, options)
     table = _AnyImages(masks) if images is None else ImageTable(images, image_root, kind.files_at(masks))
     report: dict[str, Any] = {'images': 0, 'masks': 0, 'problems': []}
-    read = _read(kind(masks, table, options), report)
+    read = _read(kind(masks, table, options), to, report)
     if to in _WHOLE:
         content = _WHOLE[to](read, polygons)
         if not report['images']:
@@ -135,7 +138,7 @@ _WHOLE: dict[str, Callable[[Iterable[NewImage], float | None], bytes]] = {
 }
 
 
-def _read(source: MaskFormat, report: dict[str, Any]) -> Iterator[NewImage]:
+def _read(source: MaskFormat, to: str, report: dict[str, Any]) -> Iterator[NewImage]:
     """Yield images with masks, then images without any; unusable masks are reported and skipped."""
     empty = list(source.without_masks())
     names = [*(_name(source, task) for task in source.tasks), *(name for name, _ in empty)]
@@ -152,15 +155,23 @@ def _read(source: MaskFormat, report: dict[str, Any]) -> Iterator[NewImage]:
                 report['problems'].append(f'{task.image}, {coarse.names[index]}: no mask ({coarse.left_alone[index]})')
                 continue
             try:
-                masks.append(NewMask(coarse.mask(index), coarse.categories[index]))
+                masks.append(NewMask(coarse.mask(index), coarse.categories[index], coarse.scores[index]))
             except Exception as error:
                 report['problems'].append(f'{task.image}, {coarse.names[index]}: {error_text(error)}')
+        if to in _WITHOUT_EMPTY:
+            report['problems'] += [
+                f'{task.image}: the mask is empty, and {to} has no empty masks' for item in masks if not item.mask.any()
+            ]
+            masks = [item for item in masks if item.mask.any()]
         path = task.image_path if task.image_path is not None and task.image_path.is_file() else None
         yield NewImage(names[position], coarse.size_hw, masks, report['images'], stems[position], path)
         report['images'] += 1
         report['masks'] += len(masks)
+    found = source.images.match(name for name, _ in empty)
     for position, (name, size_hw) in enumerate(empty, len(source.tasks)):
-        yield NewImage(name, size_hw, [], report['images'], stems[position])
+        path = None if found[name] is None else source.images.path(found[name])
+        exists = path is not None and path.is_file()
+        yield NewImage(name, size_hw, [], report['images'], stems[position], path if exists else None)
         report['images'] += 1
 
 

@@ -48,6 +48,7 @@ def refine_dataset(
     split: str = SPLITS[0],
     ignore_band: bool = False,
     polygons: float | None = None,
+    crowds: bool = False,
     image_root: str | os.PathLike | None = None,
     gt: str | os.PathLike | None = None,
     pictures: int | None = 0,
@@ -79,6 +80,7 @@ def refine_dataset(
         ignore_band: see :class:`~mmrefine.jobs.formats.label_maps.LabelMaps`.
         polygons: write refined masks of COCO files as polygons with this tolerance in pixels, instead of RLE; see
             :mod:`mmrefine.core.outlines`.
+        crowds: refine COCO's crowds too; some tools mark every RLE as a crowd.
         gt: ground truth in the format of the masks.
         pictures: number of images for which before/after pictures are drawn; None: all.
         workers: number of threads that read images ahead.
@@ -107,11 +109,13 @@ def refine_dataset(
     if split not in SPLITS:
         raise ValueError(f'split must be one of {SPLITS}, got {split!r}.')
     options = FormatOptions(
-        semantic, ignore_label, background_label, cam_threshold, ignore_band, cam_names, split, polygons
+        semantic, ignore_label, background_label, cam_threshold, ignore_band, cam_names, split, polygons, crowds
     )
     source = open_masks(masks, images, image_root=image_root, format=format, options=options)
     if polygons is not None and source.name != 'coco':
         raise ValueError(f'polygons needs COCO files, got masks of the format {source.name}.')
+    if crowds and source.name != 'coco':
+        raise ValueError(f'crowds needs COCO files, got masks of the format {source.name}.')
     ground_truth = None if gt is None else open_ground_truth(source, gt)
     make_inferencer = partial(RefineInferencer, model, checkpoint, gate=gate, seed=seed, batch_masks=batch_masks)
     inferencer = make_inferencer(device='cpu' if launcher == 'ray' else device)

@@ -41,7 +41,7 @@ class LabelledImage:
 
 
 def open_labelled(
-    data: Sequence[str | os.PathLike], limit: int | None = None, seed: int = 0
+    data: Sequence[str | os.PathLike], limit: int | None = None, seed: int = 0, format: str | None = None
 ) -> tuple[int, Iterator[LabelledImage]]:
     """Read a sample of masks with their images, one image at a time.
 
@@ -50,6 +50,7 @@ def open_labelled(
             :func:`~mmrefine.jobs.formats.open_masks`; or only a config, whose test dataset is used.
         limit: approximate number of masks; images are sampled at random until it is reached. None: all.
         seed: seed of the sample.
+        format: format of the masks; None: detected.
 
     Returns:
         the number of images from which the sample is drawn, and an iterator over images with usable masks.
@@ -57,7 +58,9 @@ def open_labelled(
     Raises:
         FileNotFoundError, ValueError: the data are invalid; raised by the iterator if there is no usable mask.
     """
-    count, read = _open_config(data[0]) if len(data) == 1 else _open_files(*data)
+    if limit is not None and limit < 1:
+        raise ValueError(f'the number of masks to try must be at least 1, got {limit}.')
+    count, read = _open_config(data[0]) if len(data) == 1 else _open_files(*data, format=format)
     order = np.random.default_rng(seed).permutation(count)
 
     def images() -> Iterator[LabelledImage]:
@@ -79,9 +82,11 @@ def open_labelled(
     return count, images()
 
 
-def labelled_images(data: Sequence[str | os.PathLike], limit: int | None = None, seed: int = 0) -> list[LabelledImage]:
+def labelled_images(
+    data: Sequence[str | os.PathLike], limit: int | None = None, seed: int = 0, format: str | None = None
+) -> list[LabelledImage]:
     """:func:`open_labelled` as a list."""
-    return list(open_labelled(data, limit, seed)[1])
+    return list(open_labelled(data, limit, seed, format)[1])
 
 
 def degraded(images: Sequence[LabelledImage], errors: MaskErrorModel, seed: int = 0) -> Iterator[LabelledImage]:
@@ -93,17 +98,15 @@ def degraded(images: Sequence[LabelledImage], errors: MaskErrorModel, seed: int 
 
 
 def measure_errors(images: Sequence[LabelledImage]) -> MaskErrorModel:
-    """Error model of coarse masks, matched to their mean IoU.
-
-    See :meth:`~mmrefine.core.error_model.MaskErrorModel.matched`.
-    """
-    pairs = [pair for item in images for pair in zip(item.coarse, item.gt, strict=True)]
-    coarse, gt = [first for first, _ in pairs], [second for _, second in pairs]
-    return MaskErrorModel.measure(coarse, gt).matched(coarse, gt)
+    """Error model of coarse masks."""
+    coarse, gt = ([mask for item in images for mask in getattr(item, side)] for side in ('coarse', 'gt'))
+    return MaskErrorModel.measure(coarse, gt)
 
 
-def _open_files(images: str | os.PathLike, masks: str | os.PathLike, gt: str | os.PathLike | None = None):
-    source = open_masks(masks, images)
+def _open_files(
+    images: str | os.PathLike, masks: str | os.PathLike, gt: str | os.PathLike | None = None, format: str | None = None
+):
+    source = open_masks(masks, images, format=format)
     gt_masks = None if gt is None else open_ground_truth(source, gt)
 
     def read(index: int) -> LabelledImage:

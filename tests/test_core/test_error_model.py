@@ -7,11 +7,14 @@ import math
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
+from scipy.ndimage import label
 
 from mmrefine.core.coarse_masks import simulate_coarse_mask
 from mmrefine.core.error_measurement import PART_KINDS, MaskErrors
-from mmrefine.core.error_model import MaskErrorModel
+from mmrefine.core.error_model import FORMAT, MaskErrorModel
 from mmrefine.core.iou import binary_iou
+from mmrefine.evaluation import boundary_iou
 
 
 def disk(radius_px: int = 40, side: int = 160) -> np.ndarray:
@@ -40,7 +43,7 @@ def size_px(mask: np.ndarray) -> float:
 
 
 def test_equal_masks_have_no_errors():
-    assert measure(disk(), disk()) == MaskErrors(bias=0.0, spread=0.0)
+    assert measure(disk(), disk()) == MaskErrors(bias=0.0, spread=0.0, lost=0.0, gained=0.0)
 
 
 @pytest.mark.parametrize('radius_px', [3, 6])
@@ -107,13 +110,15 @@ def test_drawn_contours_measure_like_the_model(bias, spread, length):
 
 
 def test_drawn_parts_measure_like_the_model():
-    model = MaskErrorModel((MaskErrors(0.01, 0.01, missing=(0.06,), extra=(0.08,), holes=(0.03,)),), 0.15)
+    model = MaskErrorModel(
+        (MaskErrors(0.01, 0.01, missing=(0.06,), extra=(0.08,), holes=(0.03,), islands=(0.05,)),), 0.15
+    )
     masks, rng = [star(seed) for seed in range(40)], np.random.default_rng(0)
     again = MaskErrorModel.measure([model.simulate(mask, rng) for mask in masks], masks)
     for kind in PART_KINDS:
         # Parts that happen to touch are one; the displacement's strip blurs the outline of the others.
         assert again.rate(kind) == pytest.approx(1.0, abs=0.2)
-        assert np.median(again.areas(kind)) == pytest.approx(model.areas(kind)[0], rel=0.1)
+        assert np.median(again.areas(kind)) == pytest.approx(model.areas(kind)[0], rel=0.15)
     assert again.bias == pytest.approx(model.bias, abs=0.005)
     assert again.spread < 0.02
 
@@ -180,32 +185,82 @@ def test_pairs_that_do_not_overlap_are_left_out_and_bad_pairs_refused():
         MaskErrorModel.measure([disk()], [disk(), disk()])
 
 
-def test_matched_errors_measure_like_the_masks_they_were_measured_on():
-    """Errors of several kinds at once; drawn masks are as far from the ground truth as given ones."""
+def statistics(coarse: list[np.ndarray], gt: list[np.ndarray]) -> dict[str, float]:
+    """What simulated masks must have in common with the measured ones."""
+    errors = np.array([1 - binary_iou(mask, true) for mask, true in zip(coarse, gt, strict=True)])
+    boundary = [float(boundary_iou(mask[None], true[None])[0]) for mask, true in zip(coarse, gt, strict=True)]
+    areas = np.array([np.count_nonzero(mask) / np.count_nonzero(true) for mask, true in zip(coarse, gt, strict=True)])
+    model = MaskErrorModel.measure(coarse, gt)
+    return {
+        '1 - IoU': errors.mean(),
+        **{f'quantile {share} of 1 - IoU': np.quantile(errors, share) for share in (0.25, 0.5, 0.75)},
+        '1 - boundary IoU': 1 - np.mean(boundary),
+        'area': areas.mean(),
+        'deviation of the area': np.abs(areas - 1).mean(),
+        'missing': np.mean([errors.lost for errors in model.masks]),
+        'extra': np.mean([errors.gained for errors in model.masks]),
+        'pieces': np.mean([label(mask, np.ones((3, 3)))[1] for mask in coarse]),
+    }
+
+
+def assert_alike(coarse: list[np.ndarray], gt: list[np.ndarray], with_pieces: bool = True) -> None:
+    """Simulated on the same and on each other's ground truth; each mask's errors are drawn once."""
+    model = MaskErrorModel.measure(coarse, gt)
+    own = [MaskErrorModel((errors,), model.length) for errors in model.masks]
+    given, rng = statistics(coarse, gt), np.random.default_rng(0)
+    for shift in (0, len(gt) // 2):
+        others = gt[shift:] + gt[:shift]
+        drawn = statistics([one.simulate(true, rng) for one, true in zip(own, others, strict=True)], others)
+        for name, value in given.items():
+            if name == 'pieces' and not with_pieces:
+                continue
+            assert drawn[name] == pytest.approx(value, rel=0.1), f'{name}, other masks by {shift}'
+
+
+def test_simulated_masks_are_as_wrong_as_the_measured_ones():
+    """Errors of several kinds at once, which the model can only divide roughly into displacement and parts."""
     rng = np.random.default_rng(0)
     gt = [star(seed) for seed in range(40)]
-    coarse = [
-        simulate_coarse_mask(mask, rng, None, ['wobble', 'warp', 'missing_parts', 'extra_parts'], (0.6, 0.95))
-        for mask in gt
-    ]
-    measured = MaskErrorModel.measure(coarse, gt)
-    model = measured.matched(coarse, gt)
-    drawn = [model.simulate(mask, rng) for _ in range(4) for mask in gt]
-    again = MaskErrorModel.measure(drawn, gt * 4)
-    errors = [1 - binary_iou(np.stack(masks), np.stack(true)).mean() for masks, true in ((coarse, gt), (drawn, gt * 4))]
-    assert errors[1] == pytest.approx(errors[0], rel=0.1)
-    assert again.spread == pytest.approx(measured.spread, rel=0.1)
-    assert again.length == pytest.approx(measured.length, rel=0.15)
-    # Contours of other masks' errors hide parts of this one's.
-    areas = [sum(sum(found.areas(kind)) for kind in PART_KINDS) / len(found.masks) for found in (measured, again)]
-    assert areas[1] == pytest.approx(areas[0], rel=0.3)
+    kinds = ['wobble', 'warp', 'missing_parts', 'extra_parts']
+    coarse = [simulate_coarse_mask(mask, rng, None, kinds, (0.6, 0.95)) for mask in gt]
+    assert_alike(coarse, gt, with_pieces=False)  # warped masks come apart by more than displacement
 
 
-def test_what_was_drawn_twice_is_scaled_down():
-    """Errors that were measured both as displacement and as parts."""
-    gt = [star(seed) for seed in range(20)]
-    rng = np.random.default_rng(0)
-    once = MaskErrorModel((MaskErrors(0.0, 0.03),) * 20, 0.15)
-    coarse = [once.simulate(mask, rng) for mask in gt]
-    twice = MaskErrorModel((MaskErrors(0.0, 0.06),) * 20, 0.15)
-    assert twice.matched(coarse, gt, rounds=8).spread == pytest.approx(0.03, rel=0.1)
+@pytest.mark.parametrize('source', ['selfie/human290', 'prisma/human290', 'isnet512/weizmann_horses'])
+def test_simulated_masks_are_as_wrong_as_those_of_a_network(shared_dir, source):
+    """Coarse masks that published networks made of photographs."""
+    folder, masks = shared_dir / 'data/coarse_real' / source, shared_dir / 'data/more' / source.split('/')[1] / 'masks'
+    if not folder.is_dir():
+        pytest.skip(f'needs {folder}')
+    pairs = []
+    for path in sorted(folder.glob('*.png')):
+        pair = [np.asarray(Image.open(file).convert('L'), np.float32) for file in (path, masks / path.name)]
+        scale = min(1.0, 160 / max(pair[1].shape))
+        pair = [cv2.resize(mask, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) > 127 for mask in pair]
+        if binary_iou(*pair) >= 0.5:  # else it is another object
+            pairs.append(pair)
+    assert len(pairs) > 80
+    coarse, gt = ([pair[side] for pair in pairs[:120]] for side in (0, 1))
+    assert_alike(coarse, gt)
+
+
+def test_files_without_totals_are_drawn_as_they_were_measured():
+    """Files of version 0.2 have displacement and three kinds of parts."""
+    entry = {'bias': 0.05, 'spread': 0.0, 'missing': [], 'extra': [], 'holes': []}
+    model = MaskErrorModel.from_dict({'format': FORMAT, 'length': 0.1, 'masks': [entry]})
+    assert model.masks == (MaskErrors(0.05, 0.0),)
+    drawn = model.simulate(disk(), np.random.default_rng(0))
+    assert measure(drawn, disk()).bias == pytest.approx(0.05, abs=0.01)
+
+
+def test_islands_and_loose_pieces_are_counted_and_drawn():
+    gt = disk()
+    gt[100:150, 76:85] = True
+    coarse = gt.copy()
+    coarse[125:129] = False
+    coarse[10:20, 10:20] = True
+    errors = measure(coarse, gt)
+    assert errors.islands == (100 / np.count_nonzero(gt),) and errors.loose == 1 and errors.extra == ()
+    drawn = [MaskErrorModel((errors,), 0.1).simulate(disk(), np.random.default_rng(seed)) for seed in range(8)]
+    assert all(2 <= label(mask)[1] <= 3 for mask in drawn)
+    assert all(measure(mask, disk()).islands for mask in drawn)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
+from mmrefine.cli.main import main
 from mmrefine.core.gate import QualityGate
 from mmrefine.core.rle import encode_rle
 from mmrefine.jobs.comparison import (
@@ -14,6 +15,7 @@ from mmrefine.jobs.comparison import (
     gain_difference,
     measure_refiner,
     oracle,
+    route,
     summarize_records,
 )
 from mmrefine.jobs.labelled import degraded, labelled_images, measure_errors
@@ -148,3 +150,98 @@ def test_pick(scenes: Scenes, gt: str | None) -> None:
     (scenes.folder / 'best.py').write_text(as_config(picked))
     assert is_config_of_pick(scenes.folder / 'best.py') and not is_config_of_pick(scenes.folder / 'coco.json')
     assert Config.fromfile(scenes.folder / 'best.py').model.noise == 0
+
+
+def record(image: int, gain: float, **evidence: float) -> dict:
+    scores = {f'{side}_{name}': value for name in ('iou', 'boundary_iou') for side, value in zip(
+        ('coarse', 'refined'), (0.5, 0.5 + gain), strict=True)}  # fmt: skip
+    return {'img_path': f'{image}.png', 'accepted': True, 'ms': 1.0, **scores, **evidence}
+
+
+def test_masks_are_routed_by_what_the_evidence_of_each_refiner_is_worth() -> None:
+    """Each is good on half of the masks and knows it, in units of its own; both harm some."""
+    gains = np.random.default_rng(0).uniform(-0.2, 0.2, (2, 60))
+    records = {
+        'bold': [record(index, gain, expected_gain=3 * gain + 0.5) for index, gain in enumerate(gains[0])],
+        'shy': [record(index, gain, score=0.5 + 0.1 * gain) for index, gain in enumerate(gains[1])],
+    }
+    routed = route(records)
+    best = np.maximum(gains.max(axis=0), 0)
+    np.testing.assert_allclose([item['refined_iou'] - 0.5 for item in routed], best, atol=1e-9)
+    assert [item['accepted'] for item in routed] == (best > 0).tolist()
+    assert {item['ms'] for item in routed} == {2.0}
+    assert summarize_records(routed)['gain/iou'] == pytest.approx(oracle(records)['gain/iou'])
+
+
+def test_evidence_that_tells_nothing_routes_to_the_better_refiner() -> None:
+    """What is fitted on a mask's own image would know its gain."""
+    rng = np.random.default_rng(0)
+    records = {
+        name: [record(index, gain, score=0.9) for index, gain in enumerate(rng.normal(mean, 0.05, 50))]
+        for name, mean in (('good', 0.1), ('bad', 0.0))
+    }
+    assert route(records) == [{**item, 'ms': 2.0} for item in records['good']]
+    one_image = {name: [{**item, 'img_path': 'a.png'} for item in own] for name, own in records.items()}
+    assert summarize_records(route(one_image))['gain/iou'] == 0  # there is no other image to learn from
+
+
+def write_candidates(scenes: Scenes, **noises: float) -> list:
+    paths = []
+    for name, noise in noises.items():
+        path = scenes.folder / f'{name}/candidate.py'
+        path.parent.mkdir()
+        Config({'model': {'type': 'mmrefine.BrightRefiner', 'noise': noise}}).dump(path)
+        paths.append(path)
+    return paths
+
+
+def test_pick_of_one_image_gives_no_interval(scenes: Scenes) -> None:
+    truth = scenes.read_json('truth.json')
+    truth['annotations'] = [item for item in truth['annotations'] if item['image_id'] == 12]
+    scenes.write_json('few.json', truth)
+    paths = [scenes.folder / name for name in ('photos', 'coco.json', 'few.json')]
+    picked = pick(*paths, candidates=write_candidates(scenes, good=0.0, noisy=0.3), device='cpu')
+    assert picked.about == '2 masks with ground truth, and 38 drawn with the same errors'
+    assert '[one image]' in picked.table() and '[+' not in picked.table()
+    # Candidates of one name are told apart.
+    assert list(picked.records) == ['candidate, no gate', f'{scenes.folder}/noisy/candidate.py, no gate']
+    assert picked.name == 'candidate, no gate'
+
+
+def test_pick_routes_and_bounds(scenes: Scenes) -> None:
+    paths = [scenes.folder / name for name in ('photos', 'coco.json', 'truth.json')]
+    picked = pick(*paths, candidates=write_candidates(scenes, good=0.0, noisy=0.3), device='cpu')
+    assert picked.table().splitlines()[-1].startswith('| routed by the gate ')
+    gain = 100 * summarize_records(picked.records['candidate, no gate'])['gain/iou']
+    assert f'routed by the gate gains {gain:+.1f} points of IoU: compared to candidate, no gate' in picked.bounds()
+    assert 'makes no significant difference (+0.0 to +0.0)' in picked.bounds()
+    alone = pick(*paths, candidates=[scenes.folder / 'good/candidate.py'], device='cpu')
+    assert 'routed' not in alone.table() + alone.bounds()
+
+
+def test_a_candidate_that_raises_costs_no_other(scenes: Scenes, monkeypatch) -> None:
+    paths = [scenes.folder / name for name in ('photos', 'coco.json', 'truth.json')]
+    good, broken = write_candidates(scenes, good=0.0, broken=0.5)
+    refine = BrightRefiner._refine_batch
+
+    def fail(self, inputs):
+        if self.noise:
+            raise ArithmeticError('out of luck')
+        return refine(self, inputs)
+
+    monkeypatch.setattr(BrightRefiner, '_refine_batch', fail)
+    assert list(pick(*paths, candidates=[broken, good], device='cpu').records) == [
+        f'{scenes.folder}/good/candidate.py, no gate'
+    ]
+    with pytest.raises(ValueError, match='every candidate failed'):
+        pick(*paths, candidates=[broken], device='cpu')
+
+
+def test_pick_refuses_what_cannot_be_meant(scenes: Scenes, capsys) -> None:
+    words = [str(scenes.folder / name) for name in ('photos', 'coco.json')]
+    (scenes.folder / 'mine.py').write_text('model = None\n')
+    assert main(['pick', *words, '--out', str(scenes.folder / 'mine.py')]) == 2
+    assert 'already exists and was not written by mmrefine pick' in capsys.readouterr().err
+    assert main(['pick', *words, '--limit', '0', '--out', str(scenes.folder / 'best.py')]) == 2
+    assert 'must be at least 1, got 0' in capsys.readouterr().err
+    assert not (scenes.folder / 'best.py').exists() and (scenes.folder / 'mine.py').read_text() == 'model = None\n'

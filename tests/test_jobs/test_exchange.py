@@ -418,3 +418,72 @@ def _assert_first_is_refused(path, photos, name):
         r'[A-Za-z]Error|NoneType|object|array|numpy|literal|subscript|unpack|argument', str(error.value)
     )
     assert coarse.mask(1).any()
+
+
+def test_arrays_by_name(scenes):
+    """As ``np.savez(file, dog=…, cat=…)`` or ``np.savez(file, *masks)`` leaves them."""
+    (scenes.folder / 'arrays').mkdir()
+    for name, masks in zip(scenes.names, scenes.coarse, strict=True):
+        np.savez(scenes.folder / f'arrays/{name}.npz', left=masks[0] * np.uint8(255), right=masks[1] * np.uint8(255))
+    found = all_masks(scenes.folder / 'arrays', scenes.folder / 'photos')
+    assert [category for category, _ in found['scene_0.png']] == ['left', 'right']
+    refine_dataset(
+        scenes.folder / 'photos', scenes.folder / 'arrays', scenes.folder / 'out', model=BrightRefiner(), progress=False
+    )
+    for number, name in enumerate(scenes.names):
+        with np.load(scenes.folder / f'out/masks/{name}.npz') as arrays:
+            assert arrays.files == ['left', 'right'] and arrays['left'].dtype == np.uint8
+            assert np.array_equal([arrays['left'], arrays['right']], scenes.true[number] * 255)
+    np.savez(scenes.folder / 'arrays/scene_0.npz', image=np.zeros((40, 60, 3)), left=scenes.coarse[0, 0])
+    with pytest.raises(ValueError, match='must contain masks under "masks", or a mask .H, W. under each name'):
+        all_masks(scenes.folder / 'arrays', scenes.folder / 'photos')
+
+
+def test_labelme_files_with_another_name_than_their_image(scenes):
+    convert(scenes.folder / 'coco.json', scenes.folder / 'labelme', to='labelme', images=scenes.folder / 'photos')
+    (scenes.folder / 'labelme/scene_1.json').rename(scenes.folder / 'labelme/second version.json')
+    expected = all_masks(scenes.folder / 'coco.json', scenes.folder / 'photos')
+    assert_same(all_masks(scenes.folder / 'labelme', scenes.folder / 'photos'), expected)
+
+
+def test_yolo_names_above_a_split(scenes):
+    """data.yaml beside images/ and labels/, whose subfolders are splits."""
+    labels = scenes.folder / 'labels_of/train'
+    convert(scenes.folder / 'coco.json', labels, to='yolo', images=scenes.folder / 'photos')
+    (labels / 'classes.txt').unlink()
+    (scenes.folder / 'data.yaml').write_text('train: images/train\nnames:\n  0: left\n  1: right\n')
+    found = all_masks(labels, scenes.folder / 'photos')
+    assert [category for category, _ in found['scene_1.png']] == ['left', 'right']
+
+
+def test_exports_of_another_kind_say_which_is_needed(scenes):
+    tracks = '<annotations><version>1.1</version><track id="0" label="a"><mask frame="0"/></track></annotations>'
+    (scenes.folder / 'tracks.xml').write_text(tracks)
+    minimal = [{'image': '/data/upload/1/scene_0.png', 'id': 1, 'tag': [{'rle': [0], 'format': 'rle'}], 'annotator': 1}]
+    for path, text in (
+        (scenes.folder / 'tracks.xml', 'holds tracks of a video; export it from CVAT as "CVAT for images 1.1"'),
+        (scenes.write_json('min.json', minimal), 'JSON-MIN export of Label Studio, which lacks fields; export it as'),
+    ):
+        with pytest.raises(ValueError, match=text):
+            all_masks(path, scenes.folder / 'photos')
+
+
+def test_masks_that_a_tool_marked_as_crowds(scenes):
+    """CVAT, Datumaro and supervision write iscrowd=1 with every RLE."""
+    content = scenes.read_json('coco.json')
+    for item in content['annotations']:
+        item['iscrowd'] = 1
+    path, job = scenes.write_json('crowds.json', content), dict(model=BrightRefiner(), progress=False)
+    kept = refine_dataset(scenes.folder / 'photos', path, scenes.folder / 'kept', **job)
+    assert kept.total['accepted'] == 0 and json.loads((scenes.folder / 'kept/crowds.json').read_text()) == content
+    report = refine_dataset(scenes.folder / 'photos', path, scenes.folder / 'out', crowds=True, **job)
+    assert report.total['accepted'] == 4
+    refined = all_masks(scenes.folder / 'out/crowds.json', scenes.folder / 'photos')
+    for number, name in enumerate(scenes.names):
+        assert np.array_equal([mask for _, mask in refined[f'{name}.png']], scenes.true[number])
+    after = json.loads((scenes.folder / 'out/crowds.json').read_text())
+    assert all(item['iscrowd'] == 1 for item in after['annotations'])
+    assert len(convert(path, scenes.folder / 'left_out.json')['problems']) == 4
+    assert convert(path, scenes.folder / 'masks.json', crowds=True)['problems'] == []
+    with pytest.raises(ValueError, match='crowds needs COCO files'):
+        refine_dataset(scenes.folder / 'photos', scenes.folder / 'masks', scenes.folder / 'png', crowds=True, **job)

@@ -1,7 +1,8 @@
 """NumPy files, one per image: masks or probabilities, (N, H, W) or (H, W), in .npy or under "masks" in .npz files.
 
-Refined files have the same shape, dtype and further arrays. Values may be bool, 0/1, 0/255 or probabilities in [0, 1];
-refined probabilities become 0 and 1. Nothing is unpickled.
+Without "masks", a .npz file contains one array, or a mask (H, W) under each name. Refined files have the same shape,
+dtype and further arrays. Values may be bool, 0/1, 0/255 or probabilities in [0, 1]; refined probabilities become 0 and 1.
+Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -46,18 +47,25 @@ class ArrayMasks(FilePerImage):
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f'{path} is not a numeric NumPy file without pickled objects ({error}).') from error
         if KEY not in arrays:
-            if len(arrays) != 1:
-                raise ValueError(f'{path} must contain masks under "{KEY}", got {", ".join(arrays) or "nothing"}.')
-            arrays = {KEY: next(iter(arrays.values())), '': next(iter(arrays))}
+            kinds = {f'{array.dtype} {array.shape}' for array in arrays.values()}
+            if len(kinds) != 1 or (len(arrays) > 1 and next(iter(arrays.values())).ndim != 2):
+                raise ValueError(
+                    f'{path} must contain masks under "{KEY}", or a mask (H, W) under each name, of one size and '
+                    f'dtype, got {", ".join(arrays) or "nothing"}{" of " if arrays else ""}{" and ".join(sorted(kinds))}.'
+                )
+            stack = np.stack(list(arrays.values())) if len(arrays) > 1 else next(iter(arrays.values()))
+            arrays = {KEY: stack, '': list(arrays)}
         return arrays
 
     def read(self, task: MaskTask, size_hw: tuple[int, int]) -> LazyMasks:
         arrays = self._load(task)
         stack = _stack(arrays[KEY], self.files[task.key])
         check_same_size(f'masks of {self.files[task.key]} are', stack.shape[1:], size_hw)
-        labels = arrays.get('labels', np.zeros(0))
+        labels = arrays.get('labels', arrays.get('', []))
         categories = [str(label) for label in labels] if np.shape(labels) == (len(stack),) else None
-        return LazyMasks(size_hw, range(len(stack)), categories, {}, stack, binarize, content=arrays)
+        scores = arrays.get('scores', np.zeros(0))
+        scores = scores.tolist() if np.shape(scores) == (len(stack),) else None
+        return LazyMasks(size_hw, range(len(stack)), categories, {}, stack, binarize, content=arrays, scores=scores)
 
     def write(self, task: MaskTask, coarse: LazyMasks, refined: RefinedMasks, out: OutputFolder) -> Iterable[MaskPair]:
         arrays = dict(coarse.content)
@@ -70,21 +78,25 @@ class ArrayMasks(FilePerImage):
             if pair.accepted:
                 stack[index] = pair.refined * level
         arrays[KEY] = stack.reshape(arrays[KEY].shape)
-        name = arrays.pop('', KEY)
+        names = arrays.pop('', [KEY])
         with out.open(self.outputs(task)[0], 'wb') as file:
             if PurePosixPath(task.key).suffix.lower() == '.npy':
                 np.save(file, arrays[KEY], allow_pickle=False)
             else:
                 masks = arrays.pop(KEY)
-                np.savez_compressed(file, **{str(name): masks}, **arrays)
+                named = zip(names, masks if len(names) > 1 else [masks], strict=True)
+                np.savez_compressed(file, **dict(named), **arrays)
         return pairs_of_task
 
 
 def new_arrays(image: NewImage) -> tuple[str, bytes]:
-    """Name and content of a new .npz file: masks (N, H, W) bool, and labels (N,) with their categories."""
+    """Name and content of a new .npz file: masks (N, H, W) bool, labels (N,) with categories and, if any, scores."""
     stack = np.array([item.mask for item in image.masks], bool).reshape(-1, *image.size_hw)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, masks=stack, labels=np.array([item.category for item in image.masks], str))
+    arrays = {'masks': stack, 'labels': np.array([item.category for item in image.masks], str)}
+    if any(item.score is not None for item in image.masks):
+        arrays['scores'] = np.array([item.score for item in image.masks], float)  # None becomes NaN
+    np.savez_compressed(buffer, **arrays)
     return f'{image.stem}.npz', buffer.getvalue()
 
 

@@ -21,6 +21,7 @@ memory does not grow with N.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -75,6 +76,7 @@ class CoarseMasks(ABC):
         names: N names for reports: ids, labels or file names; JSON values.
         categories: N names of categories, '' where unknown.
         left_alone: by index, why a valid shape is not refined: its type if it is not a mask, or ``CROWD``.
+        scores: N confidences of the model that made the masks, None where unknown.
     """
 
     def __init__(
@@ -83,11 +85,13 @@ class CoarseMasks(ABC):
         names: Sequence[Any],
         categories: Sequence[str] | None = None,
         left_alone: dict[int, str] | None = None,
+        scores: Sequence[Any] | None = None,
     ):
         self.size_hw = tuple(size_hw)
         self.names = list(names)
         self.categories = [''] * len(self.names) if categories is None else list(categories)
         self.left_alone = left_alone or {}
+        self.scores = [score if is_score(score) else None for score in scores or [None] * len(self.names)]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -172,6 +176,7 @@ class FormatOptions:
     cam_names: MapNames = DEFAULT_NAMES
     split: str = SPLITS[0]
     polygons: float | None = None
+    crowds: bool = False
 
 
 class MaskFormat(ABC):
@@ -268,6 +273,11 @@ class MaskFormat(ABC):
             OSError, ValueError: it cannot be read, or matches none of the masks.
         """
         raise ValueError(f'ground truth of the format {self.name} is not supported; omit --gt.')
+
+
+def is_score(value: Any) -> bool:
+    """Whether a value from a file is a confidence: a finite number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def pairs(coarse: CoarseMasks, refined: RefinedMasks) -> Iterator[MaskPair]:

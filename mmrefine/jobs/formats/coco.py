@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ class CocoMasks(MaskFormat):
     In the refined file, ``area`` and ``bbox`` are updated where a record has them; all other fields stay. Polygons
     become compressed RLE; uncompressed RLE stays uncompressed. With ``options.polygons``, accepted masks become
     polygons and other masks are not changed. Crowds, records without a segmentation, and records of failed images are
-    never changed.
+    never changed, but for crowds with ``options.crowds``: CVAT, Datumaro and supervision mark every RLE as a crowd.
 
     Attributes:
         file: the annotations or results.
@@ -60,6 +61,8 @@ class CocoMasks(MaskFormat):
         self.file = CocoFile(path)
         if options.polygons is not None:
             self.choices = {**self.choices, 'polygons': check_tolerance(options.polygons)}
+        if options.crowds:
+            self.choices = {**self.choices, 'crowds': True}
         self._check_ids()
         self.tasks = _CocoTasks(self.file, images, self._find())
 
@@ -100,7 +103,15 @@ class CocoMasks(MaskFormat):
         records = self.file.read(task.refs)
         names = [record.get('id', index) for record, index in zip(records, task.refs, strict=True)]
         categories = [_category(self.file, record) for record in records]
-        return _Records(size_hw, names, categories, records, lambda record: self.mask_of(task, record, size_hw))
+        left_alone = {index: reason for index, record in enumerate(records) if (reason := self._left_alone(record))}
+        mask_of = partial(self.mask_of, task, size_hw=size_hw)
+        return _Records(size_hw, names, categories, left_alone, records, mask_of)
+
+    def _left_alone(self, record: dict) -> str:
+        """Reason why a valid record is not refined; '' if it is."""
+        if is_absent(record.get('segmentation')):
+            return _NO_MASK
+        return CROWD if is_crowd(record) and not self.options.crowds else ''
 
     def mask_of(self, task: MaskTask, record: dict, size_hw: tuple[int, int]) -> np.ndarray | None:
         """The mask of a record, see :meth:`~mmrefine.files.coco_file.CocoFile.mask_of`."""
@@ -138,7 +149,7 @@ class CocoMasks(MaskFormat):
     def _change(self, task: MaskTask, record: dict, item: RefinedMask, size_hw: tuple[int, int]) -> dict:
         """New values for fields of a record."""
         segmentation = record.get('segmentation')
-        if item.failed or _left_alone(record) or (not item.accepted and isinstance(segmentation, dict)):
+        if item.failed or self._left_alone(record) or (not item.accepted and isinstance(segmentation, dict)):
             return {}
         tolerance_px = self.options.polygons
         if not item.accepted and tolerance_px is not None:
@@ -167,11 +178,12 @@ class _Records(CoarseMasks):
         size_hw: tuple[int, int],
         names: list,
         categories: list[str],
+        left_alone: dict[int, str],
         records: list[dict],
         mask_of: Callable[[dict], np.ndarray | None],
     ):
-        left_alone = {index: reason for index, record in enumerate(records) if (reason := _left_alone(record))}
-        super().__init__(size_hw, names, categories, left_alone)
+        scores = [record.get('score') if isinstance(record, dict) else None for record in records]
+        super().__init__(size_hw, names, categories, left_alone, scores)
         self._records, self._mask_of = records, mask_of
 
     def mask(self, index: int) -> np.ndarray:
@@ -180,13 +192,6 @@ class _Records(CoarseMasks):
 
 
 _NO_MASK = 'no segmentation'
-
-
-def _left_alone(record: dict) -> str:
-    """Reason why a valid record is not refined; '' if it is."""
-    if is_absent(record.get('segmentation')):
-        return _NO_MASK
-    return CROWD if is_crowd(record) else ''
 
 
 def _category(file: CocoFile, record: dict) -> str:

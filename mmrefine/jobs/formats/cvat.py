@@ -47,7 +47,10 @@ class CvatMasks(MaskFormat):
         self.tree = _parse(path)
         self.elements = self.tree.getroot().findall('image')
         if not self.elements:
-            raise ValueError(f'{path} is not an XML file of "CVAT for images 1.1": expected elements <image>.')
+            kind = (
+                'holds tracks of a video; export it from CVAT' if self.tree.getroot().find('track') else 'is no export'
+            )
+            raise ValueError(f'{path} {kind} as "CVAT for images 1.1": expected elements <image>.')
         names = [element.get('name', '') for element in self.elements]
         matched = images.match(names)
         if images.is_single and len(names) == 1:
@@ -107,15 +110,18 @@ class CvatMasks(MaskFormat):
 
 
 def new_cvat(images: Iterable[NewImage]) -> bytes:
-    """Content of a new file with masks."""
+    """Content of a new file with masks and a list of their labels, which Datumaro requires."""
     root = ET.Element('annotations')
     ET.SubElement(root, 'version').text = '1.1'
+    labels = ET.SubElement(ET.SubElement(ET.SubElement(root, 'meta'), 'task'), 'labels')
     for image in images:
         height, width = map(str, image.size_hw)
         element = ET.SubElement(root, 'image', id=str(image.number), name=image.name, width=width, height=height)
         for item in image.masks:
             common = {'label': item.category or 'object', 'source': 'semi-auto', 'occluded': '0', 'z_order': '0'}
             _update(ET.SubElement(element, 'mask', common), item.mask)
+    for label in dict.fromkeys(shape.get('label') for shape in root.iter('mask')):
+        ET.SubElement(ET.SubElement(labels, 'label'), 'name').text = label
     ET.indent(root)
     return ET.tostring(root, encoding='utf-8', xml_declaration=True)
 

@@ -54,7 +54,7 @@ class LazyMasks(CoarseMasks):
     """Masks that are decoded from shapes one by one.
 
     Args:
-        size_hw, names, categories, left_alone: see :class:`~mmrefine.jobs.formats.base.CoarseMasks`.
+        size_hw, names, categories, left_alone, scores: see :class:`~mmrefine.jobs.formats.base.CoarseMasks`.
         shapes: N objects in the words of the format.
         decode: the (H, W) bool mask of one; ``ValueError`` where it has no mask and says why.
         expected: what a shape must be like, for those that are not.
@@ -71,8 +71,9 @@ class LazyMasks(CoarseMasks):
         decode: Callable[[Any], np.ndarray],
         expected: str = '',
         content: Any = None,
+        scores: Sequence[Any] | None = None,
     ):
-        super().__init__(size_hw, names, categories, left_alone)
+        super().__init__(size_hw, names, categories, left_alone, scores)
         self.shapes, self.content, self._decode, self._expected = list(shapes), content, decode, expected
 
     def mask(self, index: int) -> np.ndarray:

@@ -44,6 +44,8 @@ class LabelStudioMasks(MaskFormat):
         self.content = read_json(path)
         if not isinstance(self.content, list) or not all(isinstance(item, dict) for item in self.content):
             raise ValueError(f'{path} is not an export of Label Studio: expected a list of tasks.')
+        if not any(part in item for item in self.content for part in ('data', *_PARTS)):
+            raise ValueError(f'{path} is a JSON-MIN export of Label Studio, which lacks fields; export it as JSON.')
         names = [_image_name(item) for item in self.content]
         found = _match(images, names)
         self.tasks = []
@@ -61,11 +63,8 @@ class LabelStudioMasks(MaskFormat):
             return False
         with open(path, 'rb') as file:
             head = file.read(20_000).lstrip(b'\xef\xbb\xbf \t\r\n')
-        return (
-            head.startswith(b'[')
-            and b'"data"' in head
-            or (head.startswith(b'[') and any(f'"{part}"'.encode() in head for part in _PARTS))
-        )
+        # "annotator" is in JSON-MIN.
+        return head.startswith(b'[') and any(f'"{key}"'.encode() in head for key in ('data', 'annotator', *_PARTS))
 
     def fingerprint(self, task: MaskTask) -> Fingerprint:
         digest = digest_of(self.content[task.index])
@@ -81,8 +80,16 @@ class LabelStudioMasks(MaskFormat):
         }
         names = [result.get('id', index) for index, result in enumerate(results)]
         labels = [_category(result) for result in results]
+        scores = [result.get('score') for result in results]
         return LazyMasks(
-            size_hw, names, labels, left_alone, results, lambda result: _decode(result, size_hw), _EXPECTED
+            size_hw,
+            names,
+            labels,
+            left_alone,
+            results,
+            lambda result: _decode(result, size_hw),
+            _EXPECTED,
+            scores=scores,
         )
 
     def final_digest(self) -> str:

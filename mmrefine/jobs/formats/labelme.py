@@ -14,6 +14,7 @@ import io
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -21,6 +22,7 @@ from PIL import Image
 
 from mmrefine.core.checks import check_same_size
 from mmrefine.core.outlines import to_polygons
+from mmrefine.files.image_table import ImageTable
 from mmrefine.files.images import open_whole
 from mmrefine.files.json_stream import read_json
 from mmrefine.jobs.formats.base import FormatOptions, MaskPair, MaskTask, pairs, register_format
@@ -45,6 +47,21 @@ class LabelmeMasks(FilePerImage):
     """A folder of labelme files; to open refined files, labelme needs their images or ``imageData`` in ``masks/``."""
 
     suffixes = ('.json',)
+
+    def __init__(self, path: Path, images: ImageTable, options: FormatOptions):
+        super().__init__(path, images, options)
+        # Files that are not called as their image name it.
+        named = {task.index: name for task in self.tasks if task.image_path is None and (name := self._named(task))}
+        found = images.match(named.values())
+        for index, name in named.items():
+            if found[name] is not None:
+                self.tasks[index] = replace(self.tasks[index], image=found[name], image_path=images.path(found[name]))
+
+    def _named(self, task: MaskTask) -> str | None:
+        try:
+            return self.declared_name(task)
+        except (OSError, ValueError):
+            return None  # reading it tells what is wrong
 
     @classmethod
     def recognizes(cls, path: Path, options: FormatOptions) -> bool:

@@ -2,7 +2,7 @@
 
 A line has a single ring, so zero-width cuts connect parts and holes, as in Ultralytics' converter. A score at the end
 of a line stays; boxes (four numbers) are not refined. Class names come from ``classes.txt``, ``data.yaml`` or
-``dataset.yaml`` in the folder or its parent.
+``dataset.yaml`` in the folder or up to two above, as ``data.yaml`` is above ``labels/train``.
 """
 
 from __future__ import annotations
@@ -78,6 +78,9 @@ class YoloMasks(FilePerImage):
         left_alone = {index: 'box' for index, line in enumerate(shapes) if len(line.split()) in (5, 6)}
         categories = [classes.get(line.split()[0], line.split()[0]) for line in shapes]
         names = [position + 1 for position in positions]
+        scores = [
+            float(score[0]) if (score := _score(line.split())) and _is_number(score[0]) else None for line in shapes
+        ]
         return LazyMasks(
             size_hw,
             names,
@@ -86,6 +89,7 @@ class YoloMasks(FilePerImage):
             shapes,
             lambda line: _decode(line, size_hw),
             content=(lines, positions),
+            scores=scores,
         )
 
     def write(self, task: MaskTask, coarse: LazyMasks, refined: RefinedMasks, out: OutputFolder) -> Iterable[MaskPair]:
@@ -94,28 +98,26 @@ class YoloMasks(FilePerImage):
         for position, pair in zip(positions, pairs_of_task, strict=True):
             if pair.accepted:
                 words = lines[position].split()
-                score = words[-1:] if len(words) % 2 == 0 else []
                 end = lines[position][len(lines[position].rstrip('\r\n')) :]
-                lines[position] = ' '.join([words[0], *_relative_ring(pair.refined), *score]) + end
+                lines[position] = ' '.join([words[0], *_relative_ring(pair.refined), *_score(words)]) + end
         with out.open(self.outputs(task)[0], 'wb') as file:
             file.write(''.join(lines).encode('utf-8'))
         return pairs_of_task
 
 
 def new_yolo(image: NewImage, classes: dict[str, int]) -> tuple[str, bytes]:
-    """Name and content of a new file; new classes are added to ``classes``."""
+    """Name and content of a new file; new classes are added to ``classes``. Labels for training have no scores."""
     lines = []
     for item in image.masks:
-        if item.mask.any():
-            number = classes.setdefault(item.category or 'object', len(classes))
-            lines.append(' '.join([str(number), *_relative_ring(item.mask)]) + '\n')
+        number = classes.setdefault(item.category or 'object', len(classes))
+        lines.append(' '.join([str(number), *_relative_ring(item.mask)]) + '\n')
     return f'{image.stem}.txt', ''.join(lines).encode()
 
 
 def find_classes(path: Path) -> Path | None:
-    """The file with class names, in the folder of the masks or its parent; None if there is none."""
-    folder = path if path.is_dir() else path.parent
-    paths = [path / name for path in (folder, folder.parent) for name in _NAMES]
+    """The file with class names, in the folder of the masks or up to two above; None if there is none."""
+    folder = (path if path.is_dir() else path.parent).absolute()
+    paths = [parent / name for parent in (folder, *folder.parents[:2]) for name in _NAMES]
     return next((path for path in paths if path.is_file()), None)
 
 
@@ -137,6 +139,11 @@ def read_classes(path: Path) -> dict[str, str]:
         raise ValueError(
             f'{names_path} holds no names of classes: expected one per line, or a list or mapping "names" in YAML.'
         ) from error
+
+
+def _score(words: list[str]) -> list[str]:
+    """The score at the end of a line of words; [] if there is none."""
+    return words[-1:] if len(words) % 2 == 0 else []
 
 
 def _is_number(word: str) -> bool:
