@@ -227,11 +227,12 @@ def test_simulated_masks_are_as_wrong_as_the_measured_ones():
 
 
 @pytest.mark.parametrize('source', ['selfie/human290', 'prisma/human290', 'isnet512/weizmann_horses'])
-def test_simulated_masks_are_as_wrong_as_those_of_a_network(shared_dir, source):
-    """Coarse masks that published networks made of photographs."""
-    folder, masks = shared_dir / 'data/coarse_real' / source, shared_dir / 'data/more' / source.split('/')[1] / 'masks'
+def test_simulated_masks_are_as_wrong_as_those_of_a_network(repo_root, source):
+    """Coarse masks that published networks made of photographs, in the folders of configs/segrefiner/README.md."""
+    data = repo_root / 'data/photos'
+    folder, masks = data / 'coarse_real' / source, data / 'more' / source.split('/')[1] / 'masks'
     if not folder.is_dir():
-        pytest.skip(f'needs {folder}')
+        pytest.skip('needs data/photos/coarse_real')
     pairs = []
     for path in sorted(folder.glob('*.png')):
         pair = [np.asarray(Image.open(file).convert('L'), np.float32) for file in (path, masks / path.name)]

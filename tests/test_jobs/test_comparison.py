@@ -201,7 +201,7 @@ def test_pick_of_one_image_gives_no_interval(scenes: Scenes) -> None:
     scenes.write_json('few.json', truth)
     paths = [scenes.folder / name for name in ('photos', 'coco.json', 'few.json')]
     picked = pick(*paths, candidates=write_candidates(scenes, good=0.0, noisy=0.3), device='cpu')
-    assert picked.about == '2 masks with ground truth, and 38 drawn with the same errors'
+    assert picked.about == '2 masks with ground truth, and 38 with simulated errors like theirs'
     assert '[one image]' in picked.table() and '[+' not in picked.table()
     # Candidates of one name are told apart.
     assert list(picked.records) == ['candidate, no gate', f'{scenes.folder}/noisy/candidate.py, no gate']

@@ -82,6 +82,8 @@ def decode(annotations: list[dict], sizes: dict) -> Iterator[np.ndarray]:
 def print_table(model: MaskErrorModel) -> None:
     masks = counted(len(model.masks), 'mask')
     print(f'{masks}; lengths relative to sqrt(area), areas to the area of the ground-truth mask')
+    lost, gained = (np.mean([getattr(errors, name) for errors in model.masks]) for name in ('lost', 'gained'))
+    print(f'total     {lost:.4f} lost, {gained:.4f} gained')
     print(f'contour   bias {model.bias:+.4f} (varies by {model.bias_spread:.4f} between masks)')
     print(f'          spread {model.spread:.4f} along a contour, correlated over {model.length:.3f}')
     print('parts     per mask   masks with any   median area   largest')

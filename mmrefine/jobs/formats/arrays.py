@@ -1,8 +1,8 @@
 """NumPy files, one per image: masks or probabilities, (N, H, W) or (H, W), in .npy or under "masks" in .npz files.
 
 Without "masks", a .npz file contains one array, or a mask (H, W) under each name. Refined files have the same shape,
-dtype and further arrays. Values may be bool, 0/1, 0/255 or probabilities in [0, 1]; refined probabilities become 0 and 1.
-Nothing is unpickled.
+dtype and further arrays. Values may be bool, 0/1, 0/255 or probabilities in [0, 1]; refined probabilities become 0 and
+1. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class ArrayMasks(FilePerImage):
             if len(kinds) != 1 or (len(arrays) > 1 and next(iter(arrays.values())).ndim != 2):
                 raise ValueError(
                     f'{path} must contain masks under "{KEY}", or a mask (H, W) under each name, of one size and '
-                    f'dtype, got {", ".join(arrays) or "nothing"}{" of " if arrays else ""}{" and ".join(sorted(kinds))}.'
+                    f'dtype, got {", ".join(arrays) or "nothing"}: {" and ".join(sorted(kinds)) or "no array"}.'
                 )
             stack = np.stack(list(arrays.values())) if len(arrays) > 1 else next(iter(arrays.values()))
             arrays = {KEY: stack, '': list(arrays)}
