@@ -117,7 +117,7 @@ class FollowsItsInput(torch.nn.Module):
 def test_cascade_psp_with_the_weights_of_another_network(tmp_path, monkeypatch, name):
     package = pytest.importorskip('segmentation_refinement.models.psp.pspnet')
     monkeypatch.setattr(package, 'RefinementModule', FollowsItsInput)
-    torch.save({name: torch.ones(3)}, tmp_path / 'model')
+    torch.save({name: torch.ones(2, 3)}, tmp_path / 'model')
     with pytest.raises(ValueError, match='model does not match the CascadePSP of the config'):
         build_refiner({'type': 'CascadePSP'}, tmp_path / 'model', 'cpu')
     torch.save({name: torch.tensor(2.0)}, tmp_path / 'model')
