@@ -24,7 +24,7 @@ test_dataloader = dict(
         _delete_=True,
         type='MixtureDataset',
         seed=2024,
-        length=2400,
+        length=1600,
         weights=[weight for *_, weight in real + simulated_coco + simulated_folders],
         datasets=[
             dict(
