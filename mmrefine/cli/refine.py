@@ -89,7 +89,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-_CROWDS_HELP = 'refine COCO masks with iscrowd=1 too: CVAT, Datumaro and supervision mark every RLE so'
+_CROWDS_HELP = 'refine COCO masks with iscrowd=1 too: Datumaro and supervision export every RLE with it'
 _IMAGE_ROOT_HELP = 'folder to which names in a COCO file are relative (default: the folder of the file)'
 _FORMAT_HELP = 'format of MASKS (default: detected); see docs/formats.md'
 _POLYGONS_HELP = 'write polygons instead of RLE to COCO files, within this tolerance (default: %(const)s, lossless)'

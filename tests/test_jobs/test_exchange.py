@@ -469,7 +469,7 @@ def test_exports_of_another_kind_say_which_is_needed(scenes):
 
 
 def test_masks_that_a_tool_marked_as_crowds(scenes):
-    """CVAT, Datumaro and supervision write iscrowd=1 with every RLE."""
+    """Datumaro and supervision write iscrowd=1 with every RLE."""
     content = scenes.read_json('coco.json')
     for item in content['annotations']:
         item['iscrowd'] = 1

@@ -44,7 +44,7 @@ class CocoMasks(MaskFormat):
     In the refined file, ``area`` and ``bbox`` are updated where a record has them; all other fields stay. Polygons
     become compressed RLE; uncompressed RLE stays uncompressed. With ``options.polygons``, accepted masks become
     polygons and other masks are not changed. Crowds, records without a segmentation, and records of failed images are
-    never changed, but for crowds with ``options.crowds``: CVAT, Datumaro and supervision mark every RLE as a crowd.
+    never changed, but for crowds with ``options.crowds``: Datumaro and supervision mark every RLE as a crowd.
 
     Attributes:
         file: the annotations or results.
