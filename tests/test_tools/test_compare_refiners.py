@@ -40,7 +40,7 @@ def test_refiners_of_a_folder_side_by_side(data_root):
     result = run(data_root, '--refiner', *refiners, '--device', 'cpu', '--out', data_root / 'tables.md')
     assert result.returncode == 0, result.stderr
     assert (data_root / 'tables.md').read_text() == result.stdout
-    assert 'grab-cut: 100%' in result.stderr and '3/3' in result.stderr
+    assert '3/3' not in result.stderr  # a progress bar is for terminals
     rows = [
         [cell.strip() for cell in line.strip('| ').split('|')] for line in result.stdout.splitlines() if '|' in line
     ]
