@@ -13,6 +13,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 from mmrefine import compat
@@ -69,11 +70,15 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture(autouse=True)
 def own_scope() -> Iterator[None]:
-    """The default scope of a Runner or an inferencer outlives it; other tests shall not meet it."""
-    before = dict(DefaultScope._instance_dict)
+    """The default scope and the logger of a Runner outlive it; other tests shall not meet them.
+
+    The logger would write to the stream that the test captured, which is closed.
+    """
+    before = {manager: dict(manager._instance_dict) for manager in (DefaultScope, MMLogger)}
     yield
-    DefaultScope._instance_dict.clear()
-    DefaultScope._instance_dict.update(before)
+    for manager, instances in before.items():
+        manager._instance_dict.clear()
+        manager._instance_dict.update(instances)
 
 
 @pytest.fixture(scope='session')
