@@ -69,7 +69,7 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture(autouse=True)
-def own_scope() -> Iterator[None]:
+def own_globals() -> Iterator[None]:
     """The default scope and the logger of a Runner outlive it; other tests shall not meet them.
 
     The logger would write to the stream that the test captured, which is closed.

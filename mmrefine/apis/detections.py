@@ -67,7 +67,7 @@ def refine_sample(sample: Any, field: str = 'ground_truth', **options: Any) -> N
         >>> import numpy as np
         >>> import tempfile
         >>> from types import SimpleNamespace
-        >>> class Sample(dict): pass  # in place of fiftyone.Sample
+        >>> Sample = type('Sample', (dict,), {})  # as fiftyone.Sample
         >>> detection = SimpleNamespace(mask=np.ones((48, 64), bool), bounding_box=[0.25, 0.25, 0.5, 0.5])
         >>> sample = Sample(ground_truth=SimpleNamespace(detections=[detection]))
         >>> with tempfile.TemporaryDirectory() as folder:

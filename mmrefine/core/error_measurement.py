@@ -59,18 +59,18 @@ def measure_errors(coarse: np.ndarray, gt: np.ndarray) -> tuple[MaskErrors, np.n
     window = bounding_slices(coarse | gt, margin_px=2)
     coarse, gt = coarse[window], gt[window]
     area = np.count_nonzero(gt)
-    size, distance_px = math.sqrt(area), signed_distance_px(gt)
+    size, depth_px = math.sqrt(area), signed_distance_px(gt)
     # The initial estimate uses the ground-truth contour, of which parts make up less than of the coarse contour.
     displacements = signed_distance_px(coarse)[edge_pixels(gt)] - 0.5
     for _ in range(2):
         bias_px, spread_px = _robust_moments(displacements)
         band_px = max(_BAND_DEVIATIONS * spread_px, _MIN_BAND * size, _MIN_BAND_PX)
-        expected = distance_px + bias_px > 0
+        expected = depth_px + bias_px > 0
         lost = _deep_parts(expected & ~coarse, coarse, band_px)
         gained = _deep_parts(coarse & ~expected, expected, band_px)
         usual = edge_pixels(coarse) & ~dilate_cross((lost > 0) | (gained > 0))
         # The centres of edge pixels lie half a pixel inside the coarse contour.
-        displacements = 0.5 - distance_px[usual]
+        displacements = 0.5 - depth_px[usual]
     if len(displacements):
         bias_px, spread_px = float(displacements.mean()), float(displacements.std())
     # Missing parts at the image border are not holes.

@@ -106,6 +106,21 @@ def test_images_of_one_folder_stay_together() -> None:
         calibrate(data)
 
 
+def test_a_small_group_counts_as_much_as_a_large_one() -> None:
+    """Where the expected gain means the opposite in the small group, equal groups leave next to nothing of it."""
+    large = GateData.from_records(records(1000, kinds=('large',)), features=['expected_gain'])
+    small = GateData.from_records(records(100, seed=1, kinds=('small',)), features=['expected_gain'])
+    gains = np.concatenate([large.gains, -small.gains])
+    both = GateData(
+        {'expected_gain': np.concatenate([large.features['expected_gain'], small.features['expected_gain']])},
+        gains,
+        np.concatenate([large.groups, small.groups]),
+        np.arange(len(gains)).astype(str),
+    )
+    alone, together = (calibrate(data).gate.weights['expected_gain'] for data in (large, both))
+    assert abs(together) < 0.1 * alone
+
+
 def test_gate_of_chosen_features() -> None:
     data = GateData.from_records(records(), features=['expected_gain', 'score'])
     assert list(calibrate(data).gate.weights) == ['expected_gain', 'score']
